@@ -1,0 +1,1 @@
+"""The enforcer: the policy language, its semantics, and the mechanisms that enforce it."""

@@ -1,0 +1,82 @@
+"""A call with its arguments translated, and the decision on it: input and output of `decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One translated argument, as text that expressions compare.
+
+    `text` is None when the argument could not be read; a rule that needs it fails closed.
+    `exists` is False for a filename none of whose parents' leaf directory exists (the systrace
+    dialect prints such a name as `/<non-existent filename>: PATH`). Bytes that are not UTF-8 are
+    held as surrogate escapes, as os.fsdecode does.
+    """
+
+    translator: str
+    text: str | None
+    exists: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One system call of one task.
+
+    `name` is the kernel's name ("openat"); a multiplexer (socketcall, ipc) is split into the call
+    that it stands for before it becomes a Call. `args` are the six registers, unsigned 64-bit.
+    `values` are the translations in argument order; those of one translator are numbered in that
+    order (`filename`, `filename[1]`). `uid` and `gid` serve the predicates `if user = ...`.
+    """
+
+    name: str
+    abi: str
+    args: tuple[int, int, int, int, int, int]
+    values: tuple[Value, ...] = ()
+    uid: int = 0
+    gid: int = 0
+
+
+class Action(StrEnum):
+    """What is done with a call."""
+
+    PERMIT = "permit"
+    DENY = "deny"
+    ASK = "ask"
+    KILL = "kill"
+
+
+class Transition(StrEnum):
+    """What a permitted execve does to the policy of the new image."""
+
+    SWITCH = "switch"
+    INHERIT = "inherit"
+    DETACH = "detach"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elevation:
+    """The ids with which a permitted call is performed; None leaves that id as it is."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The answer to one call.
+
+    `errno` (Linux generic number, positive) counts for DENY only. `rule` is the index in
+    `policy.rules` of the rule that decided, None when the default or a stated exception did;
+    `reason` then names it.
+    """
+
+    action: Action
+    errno: int = 0
+    rule: int | None = None
+    reason: str = ""
+    log: bool = False
+    elevation: Elevation | None = None
+    transition: Transition = Transition.SWITCH

@@ -1,0 +1,135 @@
+"""What every mechanism offers, and the frozen values it speaks in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn, Protocol
+
+from enforcer.arch.record import Abi
+from enforcer.events import EventLog
+from enforcer.policy.ast import Policy
+
+
+class MechanismName(StrEnum):
+    """The closed set of mechanisms; each is the module of the same name."""
+
+    NONE = "none"
+    PTRACE = "ptrace"
+    SECCOMP = "seccomp"
+    NOTIFY = "notify"
+    LANDLOCK = "landlock"
+
+
+class Defence(StrEnum):
+    """A switchable defence against argument races (design: copy, pin, freeze, verify)."""
+
+    COPY = "copy"
+    PIN = "pin"
+    FREEZE = "freeze"
+    VERIFY = "verify"
+
+
+DEFAULT_DEFENCES = frozenset({Defence.COPY, Defence.PIN, Defence.VERIFY})
+
+
+class Extent(StrEnum):
+    """How much of a rule a mechanism enforces."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cover:
+    """How far one rule is enforced. `rule` None speaks of the policy's default.
+
+    `errs` says for PARTIAL in which direction: "permits too much" or "denies too much".
+    """
+
+    rule: int | None
+    extent: Extent
+    reason: str = ""
+    errs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A kernel feature that a probe found absent, and what would enable it."""
+
+    feature: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user chose beside the policy."""
+
+    defences: frozenset[Defence] = DEFAULT_DEFENCES
+    partial: bool = False
+    inherit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled policy, ready to be launched here or in a guest: plain JSON inside.
+
+    `mechanism` names the module that launches it, `data` is that module's own.
+    """
+
+    mechanism: str
+    machine: str
+    data: Mapping[str, object]
+
+    def to_json(self) -> dict[str, object]:
+        return {"mechanism": self.mechanism, "machine": self.machine, "data": dict(self.data)}
+
+
+class Inexpressible(Exception):
+    """The mechanism cannot enforce some rules in full; `covers` says which and why."""
+
+    def __init__(self, covers: Sequence[Cover]) -> None:
+        self.covers = tuple(covers)
+        super().__init__("; ".join(f"rule {c.rule}: {c.extent}: {c.reason}" for c in covers))
+
+
+class LaunchError(Exception):
+    """Enforcement could not be switched on; the command was not started."""
+
+
+class Mechanism(Protocol):
+    """One kernel facility behind the common policy.
+
+    A module `enforcer/mechanisms/NAME` exposes an instance as `MECHANISM`. What `launch` imports
+    is the standard library and python-ptrace only, because it also runs inside guests.
+    """
+
+    name: str
+
+    def probe(self) -> tuple[Missing, ...]:
+        """Features that this kernel lacks, found by trying, never by version. Empty: usable."""
+        ...
+
+    def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
+        """One Cover a rule, and one for the default, in rule order."""
+        ...
+
+    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
+        """Pure. Raises Inexpressible unless `options.partial`."""
+        ...
+
+    def describe(self, plan: Plan) -> str:
+        """The plan in words (for seccomp: a listing of the filter)."""
+        ...
+
+    def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
+        """Switch enforcement on for the calling process and execute `command` in it.
+
+        Called in a process of its own (fresh fork, one thread). The caller keeps its pid, parent,
+        group and session through the execve; a supervisor, where there is one, is a detached
+        grandchild in a session of its own. Raises LaunchError before anything of `command` ran.
+        An execve that fails raises the OSError.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Numbers and model of every system call of every supported ABI."""

@@ -1,0 +1,148 @@
+"""The shape of the syscall model: what the arguments of a call are, and what it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from enforcer.condition import Condition
+
+
+class Kind(StrEnum):
+    """What an argument is. Register kinds are decided from the register alone."""
+
+    VALUE = "value"  # a number without a translator (size, offset, timeout...)
+    FD = "fd"
+    OFLAGS = "oflags"
+    MODE = "mode"
+    UID = "uid"
+    GID = "gid"
+    PID = "pid"  # translator pidname
+    SIGNAL = "signal"  # translator signame
+    COMMAND = "cmd"  # ioctl, fcntl, prctl... command
+    PROT = "prot"
+    FLAGS = "flags"
+    SOCKDOM = "sockdom"
+    SOCKTYPE = "socktype"
+    POINTER = "pointer"  # memory that no rule judges (buffers, results)
+    PATH = "path"  # translator filename
+    STRING = "string"
+    SOCKADDR = "sockaddr"
+    ARGV = "argv"
+    STRUCT = "struct"  # a struct that the kernel reads and whose content matters: see `layout`
+
+
+REGISTER_KINDS = frozenset(
+    {
+        Kind.VALUE,
+        Kind.FD,
+        Kind.OFLAGS,
+        Kind.MODE,
+        Kind.UID,
+        Kind.GID,
+        Kind.PID,
+        Kind.SIGNAL,
+        Kind.COMMAND,
+        Kind.PROT,
+        Kind.FLAGS,
+        Kind.SOCKDOM,
+        Kind.SOCKTYPE,
+    }
+)
+
+
+class Follow(StrEnum):
+    """Whether the last component of a path is followed when it is a symbolic link."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+    UNLESS_FLAG = "unless-flag"  # followed unless `follow_flag` is set in the flags argument
+    IF_FLAG = "if-flag"  # followed only if `follow_flag` is set
+    OPEN = "open"  # by open flags: O_NOFOLLOW, or O_CREAT|O_EXCL, or struct open_how
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """One argument. `index` is its register (0 to 5) for the native calling convention.
+
+    For PATH: `dirfd` is the register of the directory descriptor (None: relative to cwd);
+    `follow_argument` the register that holds the flags named by `follow_flag`;
+    `empty_flag` the flag (in that register) that lets an empty path mean the descriptor
+    (AT_EMPTY_PATH); `creates` whether the call may bring the name into being;
+    `parent` whether the call acts on the directory entry, not on the object (unlink, rename, mkdir).
+    For SOCKADDR and STRUCT: `length` is the register of the length in bytes (None: fixed or
+    within the struct); `layout` names the struct (open_how, clone_args, msghdr, mmsghdr, iovec...).
+    `width32` says that the kernel takes the argument as 32 bits (int, unsigned int).
+    """
+
+    index: int
+    name: str
+    kind: Kind
+    width32: bool = False
+    dirfd: int | None = None
+    follow: Follow = Follow.ALWAYS
+    follow_argument: int | None = None
+    follow_flag: int = 0
+    empty_flag: int = 0
+    creates: bool = False
+    parent: bool = False
+    length: int | None = None
+    layout: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership:
+    """The call belongs to `alias` when `when` holds; `when` None means that it depends on memory.
+
+    openat belongs to fsread when its flags register says read-only, else to fswrite.
+    """
+
+    alias: str
+    when: Condition | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Syscall:
+    """What is known of one system call, the same on every ABI that has it.
+
+    `translators` are the translators' names in argument order, as rules see them.
+    `equivalents` do the same thing by another name. A `carrier` (io_uring) performs other calls
+    unseen by any filter. `acts_on_caller` marks calls that nobody can do for the caller
+    (chdir, execve, mount, umask...).
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    aliases: tuple[Membership, ...] = ()
+    equivalents: frozenset[str] = frozenset()
+    carrier: bool = False
+    acts_on_caller: bool = False
+    returns_fd: bool = False
+
+    @property
+    def translators(self) -> tuple[str, ...]:
+        return tuple(
+            TRANSLATOR_OF[argument.kind]
+            for argument in self.arguments
+            if argument.kind in TRANSLATOR_OF
+        )
+
+
+TRANSLATOR_OF: dict[Kind, str] = {
+    Kind.FD: "fd",
+    Kind.OFLAGS: "oflags",
+    Kind.MODE: "mode",
+    Kind.UID: "uid",
+    Kind.GID: "gid",
+    Kind.PID: "pidname",
+    Kind.SIGNAL: "signame",
+    Kind.COMMAND: "cmd",
+    Kind.PROT: "prot",
+    Kind.FLAGS: "flags",
+    Kind.SOCKDOM: "sockdom",
+    Kind.SOCKTYPE: "socktype",
+    Kind.PATH: "filename",
+    Kind.STRING: "string",
+    Kind.SOCKADDR: "sockaddr",
+    Kind.ARGV: "argv",
+}

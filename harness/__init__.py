@@ -1,0 +1,1 @@
+"""The laboratory: attacks, scenarios, places, controls and verdicts."""
