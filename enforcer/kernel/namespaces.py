@@ -1,0 +1,103 @@
+"""Namespaces, mounts and process attributes: what one disposable run is walled in with.
+
+Raw calls through the C library; Python's os module has none of them before 3.12.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from pathlib import Path
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x4_0000
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_DUMPABLE = 4
+
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_SETATTR = 442  # the same number on every architecture
+
+LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2). Raises OSError."""
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def mount(
+    source: str, target: Path, filesystem: str | None, flags: int = 0, data: str | None = None
+) -> None:
+    """mount(2). Raises OSError."""
+    result = _libc.mount(
+        source.encode(),
+        os.fsencode(target),
+        filesystem.encode() if filesystem else None,
+        ctypes.c_ulong(flags),
+        data.encode() if data else None,
+    )
+    _check(result, f"mount {target}")
+
+
+def make_tree_private_and_read_only() -> None:
+    """Every mount of this namespace: private, and read-only for good (mount_setattr(2), 5.12)."""
+    attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, 0)
+    result = _libc.syscall(
+        ctypes.c_long(MOUNT_SETATTR),
+        ctypes.c_int(AT_FDCWD),
+        b"/",
+        ctypes.c_uint(AT_RECURSIVE),
+        attributes,
+        ctypes.c_size_t(len(attributes)),
+    )
+    _check(result, "mount_setattr")
+
+
+def make_tree_private() -> None:
+    """Every mount of this namespace private: nothing mounted here shows outside."""
+    mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """PR_SET_PDEATHSIG: this process gets the signal when the thread that forked it ends."""
+    _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "PDEATHSIG")
+
+
+def adopt_orphans() -> None:
+    """PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process."""
+    _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "CHILD_SUBREAPER")
+
+
+def set_dumpable() -> None:
+    """PR_SET_DUMPABLE: /proc/self belongs to this process again after a change of ids."""
+    _check(_libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(1), 0, 0, 0), "SET_DUMPABLE")
+
+
+def drop_capabilities() -> None:
+    """Empty every capability set of the calling thread (capset(2))."""
+    header = struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")

@@ -1,0 +1,172 @@
+"""The harness's one place for starting, waiting for and killing processes.
+
+Every child dies with its parent, has a time limit, and is reaped on every way out.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BODY_FAILED = 70  # EX_SOFTWARE: what a forked child ends with when its body raised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A command that ended. `status` is the exit status, or minus the signal's number."""
+
+    command: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    def describe(self) -> str:
+        """The command, its status and the end of what it said, for an error message."""
+        said = (self.stderr or self.stdout).strip()[-2000:]
+        return f"`{shlex.join(self.command)}` ended with status {self.status}\n{said}".rstrip()
+
+
+class ProcessTimeout(Exception):
+    """A command ran longer than it may; it and its process group were killed."""
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float = 60.0,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+) -> Completed:
+    """Run `command` to its end in a session of its own and capture what it prints.
+
+    Raises FileNotFoundError (no such program), ProcessTimeout.
+    """
+    words = tuple(str(word) for word in command)
+    process = subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        start_new_session=True,
+        text=True,
+        errors="backslashreplace",
+    )
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise ProcessTimeout(f"`{shlex.join(words)}` took more than {timeout_s:g} s") from None
+    finally:
+        if process.poll() is None:
+            kill_group(process.pid)
+            process.communicate()
+    return Completed(command=words, status=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to a process group, gone or not."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def kill(pid: int) -> None:
+    """SIGKILL to a process, gone or not."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def fork(body: Callable[[], int]) -> int:
+    """Run `body` in a forked child, whose exit status it returns; the caller gets the pid.
+
+    Only for processes with one thread. What `body` raises is printed to the child's stderr.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = BODY_FAILED
+    try:
+        status = body()
+    except BaseException:
+        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(status)
+
+
+def wait(pid: int) -> int:
+    """Reap a child; its wait status."""
+    return os.waitpid(pid, 0)[1]
+
+
+class Server:
+    """A child that answers one line with one line (JSON), kept warm between questions."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            tuple(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+        )
+        self._buffer = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, line: str, timeout_s: float) -> str:
+        """Send one line, return the answer's line.
+
+        Raises ProcessTimeout, or EOFError when the child has died; it is killed then.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.close()
+            raise EOFError("the agent has ended") from None
+        deadline = time.monotonic() + timeout_s
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                self.close()
+                raise ProcessTimeout(f"no answer within {timeout_s:g} s")
+            chunk = os.read(descriptor, 1 << 20)
+            if not chunk:
+                self.close()
+                raise EOFError("the agent has ended")
+            self._buffer += chunk
+        answer, _, self._buffer = self._buffer.partition(b"\n")
+        return answer.decode()
+
+    def close(self) -> None:
+        """End the child: its input is closed, then it is killed with its group."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        for stream in (self._process.stdin, self._process.stdout):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                continue
+        kill_group(self._process.pid)
+        self._process.wait()
