@@ -1,8 +1,61 @@
-"""The records that hold every fact about an architecture and its calling conventions."""
+"""The records that hold every fact about an architecture and its calling conventions.
+
+Register facts are those of the kernel's ptrace regsets (PTRACE_GETREGSET, note NT_PRSTATUS),
+as a tracer of the architecture's native 64-bit (or only) word size sees them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+NT_PRSTATUS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberRegset:
+    """A regset that holds nothing but the number of the current call."""
+
+    note: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorFlag:
+    """How a failed call is marked when not by a negative return value (powerpc's summary overflow).
+
+    With the bit at `offset` set, the return register holds the positive errno.
+    """
+
+    offset: int
+    bit: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterLayout:
+    """Where the registers of one calling convention lie in one NT_PRSTATUS regset, in bytes.
+
+    The kernel picks the regset by the mode that the task runs in, not by the call that it makes: a
+    64-bit x86 task in `int 0x80` shows the 64-bit regset with the i386 arguments in it. `size`
+    therefore tells which layout of an Abi applies. Every field is `word` bytes wide.
+
+    `number` is where the number is read at a syscall-entry or seccomp stop; `number_write` says by
+    which way a new number takes effect where that is not the same place: a NumberRegset, or an
+    offset. (Linux 6.16 has PTRACE_SET_SYSCALL_INFO for all of it.) `frozen_arguments` cannot be
+    changed through the regset at all before that. `saved_argument` is the place from which the
+    kernel restores argument 0 when the call is restarted.
+    """
+
+    size: int
+    word: int
+    number: int
+    arguments: tuple[int, int, int, int, int, int]
+    result: int
+    instruction_pointer: int
+    stack_pointer: int
+    number_write: NumberRegset | int | None = None
+    frozen_arguments: frozenset[int] = frozenset()
+    saved_argument: int | None = None
+    error_flag: ErrorFlag | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,8 +63,14 @@ class Abi:
     """One calling convention of the kernel.
 
     `audit_arch` is AUDIT_ARCH_* as seccomp_data.arch and PTRACE_GET_SYSCALL_INFO report it.
-    `nr_bit` is or-ed into every number (x32: 0x40000000). `multiplexers` are the calls that stand
-    for others (socketcall, ipc).
+    `bits` is the width of a register argument, `pointer_size` that of a pointer in memory, bytes.
+    `nr_bit` is set in every number (x32: 0x40000000); the tables hold numbers with it.
+    `multiplexers` are the calls that stand for others (socketcall, ipc). `layouts` are the regsets
+    that a task making such a call may show, the usual one first. `syscall_instruction` is the code
+    that makes a call, as it lies in memory; `instruction_lengths` all lengths that occur (a tracer
+    that restarts a call moves the instruction pointer back by the one it finds there).
+    `pairs_aligned`: a 64-bit argument split over two registers starts at an even one.
+    `e_machine` is the ELF machine of its programs.
     """
 
     name: str
@@ -20,13 +79,28 @@ class Abi:
     big_endian: bool = False
     nr_bit: int = 0
     multiplexers: frozenset[str] = frozenset()
+    pointer_size: int
+    layouts: tuple[RegisterLayout, ...]
+    syscall_instruction: bytes
+    instruction_lengths: frozenset[int]
+    pairs_aligned: bool = False
+    e_machine: int
+
+    def layout(self, size: int) -> RegisterLayout:
+        """The layout whose regset has `size` bytes; LookupError if this ABI has no such regset."""
+        for layout in self.layouts:
+            if layout.size == size:
+                return layout
+        raise LookupError(f"{self.name}: no register set of {size} bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arch:
     """One machine architecture: `name` as `harness --arch` spells it, `machines` as uname does.
 
-    `abis` are those that a kernel of this architecture can serve, the native one first.
+    `abis` are those that a kernel of this architecture can serve, the native one first. `debian`
+    is the name of Debian's port, `aliases` further names that users write.
+    `instruction_length` is the usual length of the system call instruction per ABI, in bytes.
     """
 
     name: str
@@ -34,3 +108,8 @@ class Arch:
     abis: tuple[Abi, ...]
     debian: str
     instruction_length: dict[str, int]
+    aliases: frozenset[str] = frozenset()
+
+    @property
+    def native(self) -> Abi:
+        return self.abis[0]

@@ -69,9 +69,9 @@ class Argument:
     `follow_argument` the register that holds the flags named by `follow_flag`;
     `empty_flag` the flag (in that register) that lets an empty path mean the descriptor
     (AT_EMPTY_PATH); `creates` whether the call may bring the name into being;
-    `parent` whether the call acts on the directory entry, not on the object (unlink, rename, mkdir).
-    For SOCKADDR and STRUCT: `length` is the register of the length in bytes (None: fixed or
-    within the struct); `layout` names the struct (open_how, clone_args, msghdr, mmsghdr, iovec...).
+    `parent` whether the call acts on the directory entry, not on the object (unlink, rename,
+    mkdir). For SOCKADDR and STRUCT: `length` is the register of the length in bytes (None: fixed
+    or within the struct); `layout` names the struct (open_how, clone_args, msghdr, iovec...).
     `width32` says that the kernel takes the argument as 32 bits (int, unsigned int).
     """
 

@@ -1,0 +1,77 @@
+"""arm (EABI) and arm64, whose kernels also run arm programs.
+
+Sources: arch/arm/include/uapi/asm/ptrace.h, arch/arm64/include/uapi/asm/ptrace.h,
+arch/arm64/kernel/ptrace.c (a native tracer sees a compat task's 32-bit regset).
+"""
+
+from __future__ import annotations
+
+from enforcer.arch.record import Abi, Arch, NumberRegset, RegisterLayout
+
+NT_ARM_SYSTEM_CALL = 0x404
+
+_NUMBER = NumberRegset(note=NT_ARM_SYSTEM_CALL, size=4)
+"""On arm itself the older PTRACE_SET_SYSCALL (23) does the same; arm64 has only the regset."""
+
+_ARM_LAYOUT = RegisterLayout(
+    size=72,
+    word=4,
+    number=28,
+    arguments=(0, 4, 8, 12, 16, 20),
+    result=0,
+    instruction_pointer=60,
+    stack_pointer=52,
+    number_write=_NUMBER,
+    saved_argument=68,
+)
+
+_ARM64_LAYOUT = RegisterLayout(
+    size=272,
+    word=8,
+    number=64,
+    arguments=(0, 8, 16, 24, 32, 40),
+    result=0,
+    instruction_pointer=256,
+    stack_pointer=248,
+    number_write=_NUMBER,
+)
+
+ARM = Abi(
+    name="arm",
+    audit_arch=0x4000_0028,
+    bits=32,
+    pointer_size=4,
+    layouts=(_ARM_LAYOUT,),
+    syscall_instruction=bytes.fromhex("000000ef"),
+    instruction_lengths=frozenset({2, 4}),
+    pairs_aligned=True,
+    e_machine=40,
+)
+
+ARM64 = Abi(
+    name="arm64",
+    audit_arch=0xC000_00B7,
+    bits=64,
+    pointer_size=8,
+    layouts=(_ARM64_LAYOUT,),
+    syscall_instruction=bytes.fromhex("010000d4"),
+    instruction_lengths=frozenset({4}),
+    e_machine=183,
+)
+
+ARM_ARCH = Arch(
+    name="arm",
+    machines=frozenset({"armv6l", "armv7l", "armv8l"}),
+    abis=(ARM,),
+    debian="armhf",
+    instruction_length={"arm": 4},
+    aliases=frozenset({"arm32", "armel"}),
+)
+
+ARM64_ARCH = Arch(
+    name="arm64",
+    machines=frozenset({"aarch64"}),
+    abis=(ARM64, ARM),
+    debian="arm64",
+    instruction_length={"arm64": 4, "arm": 4},
+)
