@@ -105,7 +105,8 @@ class Membership:
 class Syscall:
     """What is known of one system call, the same on every ABI that has it.
 
-    `translators` are the translators' names in argument order, as rules see them.
+    `translators` are the translators' names in argument order, as rules see them; what stands in a
+    struct (LAYOUT_TRANSLATORS) is read from memory.
     `equivalents` do the same thing by another name. A `carrier` (io_uring) performs other calls
     unseen by any filter. `acts_on_caller` marks calls that nobody can do for the caller
     (chdir, execve, mount, umask...).
@@ -121,11 +122,12 @@ class Syscall:
 
     @property
     def translators(self) -> tuple[str, ...]:
-        return tuple(
-            TRANSLATOR_OF[argument.kind]
-            for argument in self.arguments
-            if argument.kind in TRANSLATOR_OF
-        )
+        found: list[str] = []
+        for argument in self.arguments:
+            if argument.kind in TRANSLATOR_OF:
+                found.append(TRANSLATOR_OF[argument.kind])
+            found.extend(LAYOUT_TRANSLATORS.get(argument.layout, ()))
+        return tuple(found)
 
 
 TRANSLATOR_OF: dict[Kind, str] = {
@@ -145,4 +147,11 @@ TRANSLATOR_OF: dict[Kind, str] = {
     Kind.STRING: "string",
     Kind.SOCKADDR: "sockaddr",
     Kind.ARGV: "argv",
+}
+
+LAYOUT_TRANSLATORS: dict[str, tuple[str, ...]] = {
+    "open_how": ("oflags", "mode"),
+    "clone_args": ("flags",),
+    "msghdr": ("sockaddr",),
+    "mmsghdr": ("sockaddr",),
 }
