@@ -1,0 +1,54 @@
+"""prctl(2): the process attributes that keep a supervisor and its target apart."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+PR_GET_DUMPABLE = 3
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_PTRACER = 0x59616D61
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.prctl.restype = ctypes.c_int
+
+
+def _prctl(option: int, argument: int) -> int:
+    result: int = _libc.prctl(option, argument, 0, 0, 0)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def forbid_dumping() -> None:
+    """Make the caller not dumpable: others of its user can neither trace it nor open its memory.
+
+    Only a holder of CAP_SYS_PTRACE still can. Raises OSError.
+    """
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def is_dumpable() -> bool:
+    """Whether the caller can be traced by others of its user."""
+    return _prctl(PR_GET_DUMPABLE, 0) == 1
+
+
+def permit_tracer(pid: int) -> bool:
+    """Let process `pid` trace the caller under Yama; False where the kernel has no Yama."""
+    try:
+        _prctl(PR_SET_PTRACER, pid)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    return True
+
+
+def set_name(name: str) -> None:
+    """Set the name that ps shows for the calling thread (15 bytes are kept)."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    _prctl(PR_SET_NAME, ctypes.addressof(buffer))

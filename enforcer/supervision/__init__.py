@@ -1,0 +1,1 @@
+"""What the mechanisms with a supervisor (ptrace, notify) share."""

@@ -1,0 +1,210 @@
+"""Start a detached supervisor, so that the launching process itself becomes the target.
+
+The launcher keeps its pid, parent, process group, session and exit status; the supervisor is
+nobody's child but init's, holds none of the launcher's descriptors, and cannot be traced.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from enforcer.events import EventLog, FileLog
+from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
+from enforcer.mechanisms.contract import LaunchError
+
+_ERROR = "error"
+_STARTED = "started"
+_READY = "ready"
+_GO = "go"
+_MESSAGE_BYTES = 65536
+_IGNORED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)
+
+
+class _Channel:
+    """Whole messages `word text` over a sequenced-packet pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def fileno(self) -> int:
+        """For poll: readable at a message or when the other end is gone."""
+        return self._end.fileno()
+
+    def send(self, word: str, text: str = "") -> None:
+        """Raises ConnectionError when the other end is gone."""
+        packet = f"{word} {text}".encode(errors="surrogateescape")[:_MESSAGE_BYTES]
+        try:
+            self._end.send(packet, socket.MSG_NOSIGNAL)
+        except OSError as error:
+            raise ConnectionError(f"the other end is gone: {error}") from error
+
+    def receive(self) -> tuple[str, str]:
+        """The next message. Raises ConnectionError when the other end is gone."""
+        try:
+            packet = self._end.recv(_MESSAGE_BYTES)
+        except OSError as error:
+            raise ConnectionError(f"the other end is gone: {error}") from error
+        if not packet:
+            raise ConnectionError("the other end is gone")
+        word, _, text = packet.decode(errors="surrogateescape").partition(" ")
+        return word, text
+
+    def close(self) -> None:
+        self._end.close()
+
+
+class Handshake(_Channel):
+    """The supervisor's end. `target` is the pid of the launching process, the target-to-be."""
+
+    def __init__(self, end: socket.socket, target: int) -> None:
+        super().__init__(end)
+        self.target = target
+
+    def ready(self, text: str = "") -> None:
+        """Tell the launcher that it may go on; `text` is handed to it."""
+        self.send(_READY, text)
+
+    def fail(self, text: str) -> None:
+        """Make the launcher raise LaunchError(text)."""
+        self.send(_ERROR, text)
+
+    def wait_go(self) -> str:
+        """What the launcher says with its last word. Raises ConnectionError if it is gone."""
+        word, text = self.receive()
+        if word != _GO:
+            raise ConnectionError(f"{_GO!r} was expected, {word!r} came")
+        return text
+
+
+class Launcher(_Channel):
+    """The launching process's end. `supervisor` is the supervisor's pid."""
+
+    def __init__(self, end: socket.socket, supervisor: int) -> None:
+        super().__init__(end)
+        self.supervisor = supervisor
+
+    def wait_ready(self) -> str:
+        """The text that came with 'ready'. Raises LaunchError with the supervisor's own text."""
+        return _expect(self, _READY)
+
+    def go(self, text: str = "") -> None:
+        """The last word before the execve. Raises LaunchError if the supervisor is gone."""
+        try:
+            self.send(_GO, text)
+        except ConnectionError as error:
+            raise LaunchError("the supervisor ended before the command was started") from error
+
+
+def log_descriptors(log: EventLog) -> tuple[int, ...]:
+    """The descriptors that a supervisor must keep to write `log`."""
+    return (log.fd,) if isinstance(log, FileLog) else ()
+
+
+def start_supervisor(
+    serve: Callable[[Handshake], None], *, keep: Iterable[int] = (), name: str = "supervisor"
+) -> Launcher:
+    """Run `serve` in a detached process of its own and return the launcher's end.
+
+    In the supervisor only the handshake and the descriptors in `keep` stay open, 0 to 2 lead to
+    /dev/null unless kept, signals of the terminal are ignored, the working directory is `/`, the
+    process is not dumpable and is a member, not the leader, of a session of its own. What `serve`
+    raises before the launcher goes on becomes the text of LaunchError. Under Yama the caller
+    permits the supervisor to trace it. All descriptors made here are close-on-exec; those in
+    `keep` become so in the caller. Raises LaunchError.
+    """
+    kept = frozenset(keep)
+    for descriptor in kept:
+        if descriptor > 2:
+            os.set_inheritable(descriptor, False)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    target = os.getpid()
+    middle = os.fork()
+    if middle == 0:
+        _become_supervisor(serve, theirs, target, kept, name)
+    theirs.close()
+    _, status = os.waitpid(middle, 0)
+    if status != 0:
+        ours.close()
+        raise LaunchError(f"the supervisor could not be started (wait status {status})")
+    pid = int(_expect(_Channel(ours), _STARTED))
+    permit_tracer(pid)
+    return Launcher(ours, pid)
+
+
+def execute(command: Sequence[str]) -> NoReturn:
+    """Execute `command`, searched in PATH, with the signals that Python ignores at their default.
+
+    Raises the OSError of an execve that fails.
+    """
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.execvp(command[0], list(command))
+
+
+def _expect(channel: _Channel, wanted: str) -> str:
+    try:
+        word, text = channel.receive()
+    except ConnectionError as error:
+        raise LaunchError("the supervisor ended before it was ready") from error
+    if word == _ERROR:
+        raise LaunchError(text)
+    if word != wanted:
+        raise LaunchError(f"the supervisor said {word!r} where {wanted!r} was expected")
+    return text
+
+
+def _become_supervisor(
+    serve: Callable[[Handshake], None],
+    end: socket.socket,
+    target: int,
+    kept: frozenset[int],
+    name: str,
+) -> NoReturn:
+    """The child's side: fork once more, detach, serve, and never return into the caller's code."""
+    status = 70
+    try:
+        os.setsid()
+        if os.fork() != 0:
+            os._exit(0)
+        os.setpgid(0, 0)
+        _detach(kept | {end.fileno()})
+        set_name(name)
+        forbid_dumping()
+        handshake = Handshake(end, target)
+        handshake.send(_STARTED, str(os.getpid()))
+        try:
+            serve(handshake)
+        except Exception as error:
+            handshake.fail(f"{type(error).__name__}: {error}")
+            raise
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _detach(kept: frozenset[int]) -> None:
+    """Let go of everything that belongs to the launcher."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in {0, 1, 2} - kept:
+        os.dup2(nowhere, standard, inheritable=False)
+    low = 3
+    for descriptor in sorted(number for number in kept if number > 2):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, 0x7FFF_FFFF)
+    os.chdir("/")
