@@ -1,0 +1,56 @@
+"""process_vm_readv(2) and process_vm_writev(2) on one range, raw.
+
+Both may block for as long as a page of the other task needs to come (userfaultfd, FUSE); only a
+fatal signal ends that wait.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from errno import EFAULT
+
+from enforcer.kernel.raw import ADDRESS, BYTES, INT, LONG, NATIVE_ABI, SIZE
+from enforcer.syscalls import number
+
+PAGE = 4096  # the smallest page of any supported machine: a finer cut of a range does no harm
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PROTOTYPE = ctypes.CFUNCTYPE(LONG, LONG, INT, ADDRESS, SIZE, BYTES, SIZE, LONG, use_errno=True)
+_ADDRESS_BITS = struct.calcsize("P") * 8
+
+
+def _ranges(address: int, size: int) -> tuple[bytes, int]:
+    """The range as iovecs that end at page ends, so that a hole costs only what lies behind it."""
+    end = address + size
+    words: list[int] = []
+    while address < end:
+        upto = min((address // PAGE + 1) * PAGE, end)
+        words += (address, upto - address)
+        address = upto
+    return struct.pack(f"{len(words)}N", *words), len(words) // 2
+
+
+def _bind(name: str) -> Callable[[int, int, int, int], int]:
+    nr = number(NATIVE_ABI, name)
+    function = _PROTOTYPE(("syscall", _libc))
+    pack_pair = struct.Struct("NN").pack
+
+    def transfer(pid: int, address: int, buffer: int, size: int) -> int:
+        """Bytes moved from the range's start up to the first hole, or -errno."""
+        if address < 0 or address + size > 1 << _ADDRESS_BITS:
+            return -EFAULT
+        local = pack_pair(buffer, size)
+        if address % PAGE + size <= PAGE:
+            result: int = function(nr, pid, local, 1, pack_pair(address, size), 1, 0)
+        else:
+            remote, count = _ranges(address, size)
+            result = function(nr, pid, local, 1, remote, count, 0)
+        return result if result >= 0 else -ctypes.get_errno()
+
+    return transfer
+
+
+read_memory = _bind("process_vm_readv")
+write_memory = _bind("process_vm_writev")
