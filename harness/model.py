@@ -78,7 +78,8 @@ class Observation:
 
     `attempts` and `wins` are the program's own counts (a win is believed only when `effect` was
     seen from outside). `errno` is what a blocked attempt reported, 0 if none. `events` are the
-    enforcer's log.
+    enforcer's log (of very many decisions the first and the last). `tree` is a digest of the
+    scratch directory afterwards (command scenarios).
     """
 
     kind: RunKind
@@ -95,6 +96,7 @@ class Observation:
     events: tuple[Mapping[str, object], ...] = ()
     seconds: float = 0.0
     detail: str = ""
+    tree: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ PR_SET_DUMPABLE = 4
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
 MOUNT_SETATTR = 442  # the same number on every architecture
 
 LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
@@ -64,8 +65,8 @@ def mount(
 
 
 def make_tree_private_and_read_only() -> None:
-    """Every mount of this namespace: private, and read-only for good (mount_setattr(2), 5.12)."""
-    attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, 0)
+    """Every mount of this namespace: private, read-only, no set-user-id (mount_setattr(2), 5.12)."""
+    attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, MS_PRIVATE, 0)
     result = _libc.syscall(
         ctypes.c_long(MOUNT_SETATTR),
         ctypes.c_int(AT_FDCWD),

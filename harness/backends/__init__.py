@@ -1,0 +1,106 @@
+"""What confines the target in a run, by name: a mechanism of ours, or a leaky enforcer.
+
+Imported on first use, because a guest has only what its mechanism needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from enforcer.arch.record import Abi
+from enforcer.events import EventLog
+from enforcer.mechanisms.contract import (
+    Cover,
+    Mechanism,
+    MechanismName,
+    Missing,
+    Options,
+    Plan,
+)
+from enforcer.policy.ast import Policy
+
+LEAKY_PREFIX = "leaky-"
+
+
+class UnknownBackend(Exception):
+    """No backend has this name."""
+
+
+class Backend(Protocol):
+    """One way of confining a target. `weakness` says what is wrong with a leaky one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mechanism(self) -> str: ...
+
+    @property
+    def leaky(self) -> bool: ...
+
+    @property
+    def weakness(self) -> str: ...
+
+    def probe(self) -> tuple[Missing, ...]: ...
+
+    def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]: ...
+
+    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan: ...
+
+    def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn: ...
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One of our mechanisms with every defence on."""
+
+    name: str
+    leaky: bool = False
+    weakness: str = ""
+
+    @property
+    def mechanism(self) -> str:
+        return self.name
+
+    def probe(self) -> tuple[Missing, ...]:
+        return mechanism(self.name).probe()
+
+    def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
+        return mechanism(self.name).cover(policy, abis)
+
+    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
+        return mechanism(self.name).compile(policies, abis, Options())
+
+    def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
+        mechanism(self.name).launch(plan, command, log)
+
+
+def mechanism(name: str) -> Mechanism:
+    """The mechanism's instance. Raises UnknownBackend."""
+    if name not in list(MechanismName):
+        raise UnknownBackend(name)
+    found: Mechanism = importlib.import_module(f"enforcer.mechanisms.{name}").MECHANISM
+    return found
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Every backend, ours first."""
+    return tuple(name.value for name in MechanismName if _exists(name))
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(f"enforcer.mechanisms.{name}") is not None
+
+
+@functools.cache
+def backend(name: str) -> Backend:
+    """The backend of this name. Raises UnknownBackend."""
+    if name not in names():
+        raise UnknownBackend(name)
+    return Ours(name)

@@ -1,0 +1,351 @@
+"""Carries out one case's runs, each isolated and bounded, and reports what was seen from outside.
+
+The same module runs on this machine and in guests; standard library and python-ptrace only. It
+is a warm server: one JSON request a line in, one JSON answer a line out, and a fork for every run.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn, cast
+
+from enforcer.events import FileLog
+from enforcer.mechanisms.contract import Plan
+from harness.backends import backend
+from harness.model import Effect, Limits, Observation, Outcome, RunKind
+from harness.places import isolation as walls
+from harness.places.isolation import Identity, Isolation
+from harness.places.layout import Layout
+from harness.places.outcome import observe
+from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
+from harness.places.watch import Pipes, watch
+from harness.process import fork, kill, wait
+
+MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
+LAUNCH_FAILED = 71
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a request."""
+
+    kind: RunKind
+    backend: str
+    plan: Plan
+    mode: str
+    attempts: int
+    stop: bool
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a case needs; see `parse_request` for the JSON."""
+
+    layout: Layout
+    limits: Limits
+    program: Path | None
+    variant: str
+    sentinel: str
+    effect: Effect | None
+    files: Mapping[str, str]
+    runs: tuple[Run, ...]
+
+
+def parse_request(raw: Mapping[str, object]) -> Request:
+    """The JSON of a request, as local.py writes it. Raises KeyError, ValueError."""
+    data = cast("dict[str, dict[str, object]]", raw)
+    layout = cast("dict[str, str]", data["layout"])
+    limits = Limits(**cast("dict[str, int]", data["limits"]))
+    runs = []
+    for item in cast("list[dict[str, object]]", raw["runs"]):
+        plan = cast("dict[str, object]", item["plan"])
+        runs.append(
+            Run(
+                kind=RunKind(str(item["kind"])),
+                backend=str(item["backend"]),
+                plan=Plan(
+                    mechanism=str(plan["mechanism"]),
+                    machine=str(plan["machine"]),
+                    data=cast("dict[str, object]", plan["data"]),
+                ),
+                mode=str(item["mode"]),
+                attempts=int(str(item["attempts"])),
+                stop=bool(item["stop"]),
+                command=tuple(cast("list[str]", item["command"])),
+            )
+        )
+    program = raw["program"]
+    effect = raw["effect"]
+    return Request(
+        layout=Layout(
+            root=Path(layout["root"]),
+            port=int(layout["port"]),
+            allowed_port=int(layout["allowed_port"]),
+        ),
+        limits=limits,
+        program=None if program is None else Path(str(program)),
+        variant=str(raw["variant"]),
+        sentinel=str(raw["sentinel"]),
+        effect=None if effect is None else Effect(str(effect)),
+        files=cast("dict[str, str]", raw["files"]),
+        runs=tuple(runs),
+    )
+
+
+def run_case(request: Request, isolation: Isolation) -> list[Observation]:
+    """The observations of the runs, in order; the rest is left out once a control shows nothing."""
+    seen: list[Observation] = []
+    for run in request.runs:
+        observation = run_isolated(request, run, isolation)
+        seen.append(observation)
+        attack_without_effect = request.program is not None and not observation.effect
+        if run.kind is RunKind.CONTROL and attack_without_effect:
+            break
+    return seen
+
+
+def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:
+    """One run in a process tree of its own, of which nothing is left afterwards."""
+    who = walls.identity(isolation)
+    read_end, write_end = os.pipe()
+    guard = fork(lambda: _guard(request, run, isolation, who, read_end, write_end))
+    os.close(write_end)
+    deadline = time.monotonic() + request.limits.timeout_s + MARGIN_S
+    answer = b""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([read_end], [], [], left)[0]:
+            break
+        chunk = os.read(read_end, 1 << 20)
+        if not chunk:
+            break
+        answer += chunk
+    os.close(read_end)
+    kill(guard)
+    status = wait(guard)
+    if not answer.endswith(b"\n"):
+        detail = f"the run's init gave no answer (guard's wait status {status})"
+        return Observation(kind=run.kind, outcome=Outcome.BROKEN, detail=detail)
+    return observation_from_json(json.loads(answer))
+
+
+def observation_from_json(data: Mapping[str, object]) -> Observation:
+    """The inverse of asdict."""
+    fields = dict(data)
+    fields["kind"] = RunKind(str(data["kind"]))
+    fields["outcome"] = Outcome(str(data["outcome"]))
+    fields["events"] = tuple(cast("list[dict[str, object]]", data["events"]))
+    return Observation(**cast("dict[str, str]", fields))  # type: ignore[arg-type]
+
+
+def _guard(
+    request: Request, run: Run, isolation: Isolation, who: Identity, read_end: int, write_end: int
+) -> int:
+    """Between the agent and the init of the new namespaces; dies with the agent, ends the init."""
+    os.close(read_end)
+    alive_read, alive_write = os.pipe()
+    walls.enter(isolation)
+    walls.die_with_parent()
+
+    def init() -> int:
+        os.close(alive_write)
+        walls.die_with_parent()
+        # A guard that had died before the line above would not be noticed otherwise.
+        if select.select([alive_read], [], [], 0)[0]:
+            return 1
+        observation = _first_process(request, run, isolation, who)
+        with open(write_end, "wb") as stream:
+            stream.write(json.dumps(asdict(observation)).encode() + b"\n")
+        return 0
+
+    first = fork(init)
+    os.close(write_end)
+    return os.waitstatus_to_exitcode(wait(first))
+
+
+def _first_process(request: Request, run: Run, isolation: Isolation, who: Identity) -> Observation:
+    """Pid 1 of the run: furnish, plant, start the target, watch it, end everything, look."""
+    with ExitStack() as stack:
+        try:
+            walls.furnish(isolation, request.layout, request.limits, cover_tmp=_tmp_is_free())
+            _furnish_layout(request, who)
+            sentinel: Sentinel | None = None
+            if request.effect is not None:
+                sentinel = plant(request.sentinel, request.effect, request.layout, who)
+                stack.callback(sentinel.close)
+        except (OSError, SentinelError) as error:
+            return Observation(
+                kind=run.kind, outcome=Outcome.BROKEN, detail=f"preparing the run: {error}"
+            )
+        nonce = fresh_nonce()
+        command = _command(request, run, sentinel, nonce)
+        target, pipes = _start(request, run, isolation, who, sentinel, command)
+        pidfd = os.pidfd_open(target)
+        stack.callback(os.close, pidfd)
+        seen = watch(pidfd, pipes, sentinel, request.limits)
+        status = _end_everything(target)
+        return observe(
+            run.kind,
+            seen=seen,
+            wait_status=status if seen.ended else None,
+            nonce=nonce if request.program else None,
+            sentinel=sentinel,
+            scratch=None if request.program else request.layout.directory,
+        )
+
+
+def _tmp_is_free() -> bool:
+    paths = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve()))
+    return not any(Path(path).is_relative_to("/tmp") for path in paths)
+
+
+def _furnish_layout(request: Request, who: Identity) -> None:
+    layout = request.layout
+    for directory in (layout.directory, layout.denied_directory):
+        directory.mkdir(mode=0o755)
+        os.chown(directory, who.uid, who.gid)
+    layout.program.parent.mkdir(mode=0o755)
+    if request.program is not None:
+        shutil.copyfile(request.program, layout.program)
+        layout.program.chmod(0o755)
+    for name, content in request.files.items():
+        path = layout.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o755 if content.startswith("#!") else 0o644)
+        for made in (path, *path.relative_to(layout.directory).parents):
+            os.chown(layout.directory / made, who.uid, who.gid)
+
+
+def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) -> list[str]:
+    if request.program is None:
+        return list(run.command)
+    words = {"dir": str(request.layout.directory), "nonce": nonce, "variant": request.variant}
+    words |= {"attempts": str(run.attempts), "stop": str(int(run.stop))}
+    words |= sentinel.arguments() if sentinel else {}
+    return [str(request.layout.program), run.mode, *(f"{k}={v}" for k, v in words.items())]
+
+
+def _start(
+    request: Request,
+    run: Run,
+    isolation: Isolation,
+    who: Identity,
+    sentinel: Sentinel | None,
+    command: Sequence[str],
+) -> tuple[int, Pipes]:
+    ends = [os.pipe() for _ in range(4)]
+    (_, stdout), (_, stderr), (_, log), (_, failure) = ends
+
+    def target() -> int:
+        try:
+            os.setsid()
+            if isinstance(sentinel, TerminalSentinel):
+                sentinel.control()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            walls.limit(request.limits)
+            walls.become(isolation, who)
+            os.chdir(request.layout.directory)
+            _reset(request.layout)
+            backend(run.backend).launch(run.plan, command, FileLog(log))
+        except BaseException:
+            os.write(failure, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        return LAUNCH_FAILED
+
+    pid = fork(target)
+    for _, write_end in ends:
+        os.close(write_end)
+    (stdout, _), (stderr, _), (log, _), (failure, _) = ends
+    return pid, Pipes(stdout=stdout, stderr=stderr, log=log, failure=failure)
+
+
+def _reset(layout: Layout) -> None:
+    """The same environment, umask and signals for every target."""
+    os.umask(0o022)
+    os.environ.clear()
+    os.environ.update(
+        PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        HOME=str(layout.directory),
+        TMPDIR=str(layout.directory),
+        LANG="C.UTF-8",
+    )
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _end_everything(target: int) -> int:
+    """Kill and reap every process of the run; the target's wait status."""
+    status = 0
+    while True:
+        for pid in _descendants():
+            kill(pid)
+        try:
+            pid, found = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return status
+        if pid == target:
+            status = found
+
+
+def _descendants() -> list[int]:
+    """As init of a pid namespace: all others (-1). Otherwise the adopted children, one by one."""
+    if os.getpid() == 1:
+        return [-1]
+    return [
+        int(pid)
+        for pid in Path("/proc/self/task")
+        .joinpath(str(os.getpid()), "children")
+        .read_text()
+        .split()
+    ]
+
+
+def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoReturn:
+    """Answer requests until there are no more; a request that cannot be read is answered so."""
+    isolation = walls.available()
+    gc.freeze()
+    gc.disable()
+    while line := requests():
+        try:
+            observations = run_case(parse_request(json.loads(line)), isolation)
+            reply: dict[str, object] = {
+                "isolation": isolation.value,
+                "observations": [asdict(observation) for observation in observations],
+            }
+        except (KeyError, ValueError, OSError) as error:
+            reply = {"isolation": isolation.value, "error": f"{type(error).__name__}: {error}"}
+        answer(json.dumps(reply) + "\n")
+    raise SystemExit(0)
+
+
+def main() -> NoReturn:
+    """Serve on standard input and output; nothing else of ours may write there."""
+    walls.die_with_parent()
+    output = os.dup(1)
+    os.dup2(2, 1)
+
+    def answer(text: str) -> None:
+        data = text.encode()
+        while data:
+            data = data[os.write(output, data) :]
+
+    serve(sys.stdin.readline, answer)
+
+
+if __name__ == "__main__":
+    main()

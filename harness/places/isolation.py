@@ -1,0 +1,167 @@
+"""The walls around one run: namespaces, private file systems, ids and limits.
+
+Standard library only: this also runs inside guests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import socket
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from enforcer.kernel import namespaces
+from harness.model import Limits
+from harness.places.layout import Layout
+from harness.process import fork, wait
+
+SIOCGIFFLAGS = 0x8913
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 0x1
+FIRST_UID = 1_900_000_000  # far from every real account; the agent's pid is added
+
+
+class Isolation(StrEnum):
+    """How well a run is walled in; recorded with every result.
+
+    NAMESPACES: root's own (mount, pid, ipc, network), the target under an unused uid.
+    USER: the same inside a user namespace. PLAIN: session, limits and scratch directory only.
+    """
+
+    NAMESPACES = "namespaces"
+    USER = "user namespace"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The ids of the target."""
+
+    uid: int
+    gid: int
+
+
+def identity(isolation: Isolation) -> Identity:
+    """The ids that runs of the calling agent have."""
+    if isolation is Isolation.NAMESPACES:
+        unused = FIRST_UID + os.getpid()
+        return Identity(uid=unused, gid=unused)
+    return Identity(uid=os.getuid(), gid=os.getgid())
+
+
+def available() -> Isolation:
+    """The best isolation that works here, found by building it once in a child."""
+    candidates = [Isolation.NAMESPACES] if os.geteuid() == 0 else []
+    for candidate in [*candidates, Isolation.USER]:
+        if _works(candidate):
+            return candidate
+    return Isolation.PLAIN
+
+
+def _works(candidate: Isolation) -> bool:
+    def first() -> int:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        enter(candidate)
+        return 0 if wait(fork(second)) == 0 else 1
+
+    def second() -> int:
+        namespaces.make_tree_private_and_read_only()
+        namespaces.mount("proc", Path("/proc"), "proc")
+        namespaces.mount("tmpfs", Path("/"), "tmpfs")
+        return 0
+
+    return wait(fork(first)) == 0
+
+
+def enter(isolation: Isolation) -> None:
+    """Give the calling process new namespaces; its first child is the init of the new ones.
+
+    Raises OSError.
+    """
+    flags = (
+        namespaces.CLONE_NEWNS
+        | namespaces.CLONE_NEWPID
+        | namespaces.CLONE_NEWIPC
+        | namespaces.CLONE_NEWNET
+    )
+    match isolation:
+        case Isolation.PLAIN:
+            return
+        case Isolation.NAMESPACES:
+            namespaces.unshare(flags)
+        case Isolation.USER:
+            uid, gid = os.getuid(), os.getgid()
+            namespaces.unshare(flags | namespaces.CLONE_NEWUSER)
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+
+
+def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: bool) -> None:
+    """Inside the new namespaces: everything read-only, then private file systems on top.
+
+    Raises OSError.
+    """
+    if isolation is Isolation.PLAIN:
+        namespaces.adopt_orphans()
+        return
+    scratch = f"size={limits.scratch_bytes},mode=755"
+    namespaces.make_tree_private_and_read_only()
+    namespaces.mount("proc", Path("/proc"), "proc", namespaces.MS_NOSUID)
+    namespaces.mount("tmpfs", layout.root, "tmpfs", namespaces.MS_NOSUID, scratch)
+    small = "size=16m,mode=1777"
+    if Path("/dev/shm").is_dir():
+        namespaces.mount("tmpfs", Path("/dev/shm"), "tmpfs", namespaces.MS_NOSUID, small)
+    if cover_tmp:
+        namespaces.mount("tmpfs", Path("/tmp"), "tmpfs", namespaces.MS_NOSUID, small)
+    # Without a private terminal file system the run goes on with the outer one.
+    with contextlib.suppress(OSError):
+        namespaces.mount(
+            "devpts", Path("/dev/pts"), "devpts", 0, "newinstance,ptmxmode=0666,mode=0620"
+        )
+    _raise_loopback()
+
+
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def limit(limits: Limits) -> None:
+    """Set the calling process's resource limits."""
+    seconds = int(limits.timeout_s) + 1
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, seconds, seconds + 1),
+        (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
+        (resource.RLIMIT_NPROC, limits.processes, limits.processes),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (soft, hard))
+
+
+def become(isolation: Isolation, who: Identity) -> None:
+    """Give up every privilege that the agent has."""
+    if isolation is Isolation.NAMESPACES:
+        os.setgroups([])
+        os.setresgid(who.gid, who.gid, who.gid)
+        os.setresuid(who.uid, who.uid, who.uid)
+    elif isolation is Isolation.USER:
+        namespaces.drop_capabilities()
+    namespaces.set_dumpable()
+
+
+def die_with_parent() -> None:
+    """The calling process is killed as soon as its parent ends."""
+    namespaces.die_with_parent(signal.SIGKILL)

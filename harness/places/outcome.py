@@ -1,0 +1,110 @@
+"""From what was seen of one target to an Observation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+from pathlib import Path
+
+from harness.model import Observation, Outcome, RunKind
+from harness.places.sentinels import Sentinel
+from harness.places.watch import Seen
+
+TOKEN = re.compile(r"^TOKEN (\S+) attempts=(\d+) wins=(\d+) errno=(\d+)$")
+EXIT_UNSUPPORTED = 77
+EXIT_BROKEN = 99
+HASHED_BYTES = 1 << 20
+
+
+def observe(
+    kind: RunKind,
+    *,
+    seen: Seen,
+    wait_status: int | None,
+    nonce: str | None,
+    sentinel: Sentinel | None,
+    scratch: Path | None,
+) -> Observation:
+    """Judge nothing, only say what happened. `wait_status` None: the target had to be killed.
+
+    `nonce` is the token's (None: the target is a command, which prints no token).
+    """
+    output = seen.stdout.content()
+    stdout = output.decode("utf-8", "backslashreplace")
+    stderr = seen.stderr.content().decode("utf-8", "backslashreplace")
+    code = None if wait_status is None else os.waitstatus_to_exitcode(wait_status)
+    effect = False
+    if sentinel is not None:
+        benign = kind is RunKind.BENIGN
+        effect = sentinel.served(output) if benign else sentinel.reached(output)
+    attempts = wins = errno = 0
+    finished = code == 0 and nonce is None
+    last = stdout.rstrip("\n").rpartition("\n")[2]
+    token = TOKEN.match(last)
+    if token and token[1] == nonce and code == 0:
+        finished = True
+        attempts, wins, errno = (int(token[group]) for group in (2, 3, 4))
+    outcome, detail = _outcome(seen, code, effect, finished, errno, last)
+    try:
+        events = tuple(seen.log.events())
+    except ValueError as error:
+        events, outcome, detail = (), Outcome.BROKEN, f"the enforcer's log: {error}"
+    return Observation(
+        kind=kind,
+        outcome=outcome,
+        effect=effect,
+        exit_status=code if code is not None and code >= 0 else None,
+        signal=-code if code is not None and code < 0 else None,
+        finished=finished,
+        errno=errno,
+        attempts=attempts,
+        wins=wins,
+        stdout=stdout,
+        stderr=stderr,
+        events=events,
+        seconds=round(seen.seconds, 6),
+        detail=detail,
+        tree=tree_digest(scratch) if scratch else "",
+    )
+
+
+def _outcome(
+    seen: Seen, code: int | None, effect: bool, finished: bool, errno: int, last: str
+) -> tuple[Outcome, str]:
+    if seen.failure:
+        said = seen.failure.decode("utf-8", "backslashreplace").strip()
+        return Outcome.BROKEN, f"launching: {said[-2000:]}"
+    if effect:
+        return Outcome.EFFECT, ""
+    if seen.flooded:
+        return Outcome.CRASHED, "stopped: it printed far more than its limit of output"
+    if code is None:
+        return Outcome.HUNG, "time is up"
+    if code < 0:
+        return Outcome.CRASHED, f"killed by {signal.Signals(-code).name}"
+    if code == EXIT_UNSUPPORTED:
+        return Outcome.UNSUPPORTED, last.removeprefix("SKIP ")
+    if code == EXIT_BROKEN:
+        return Outcome.BROKEN, last.removeprefix("BROKEN ")
+    if finished:
+        return (Outcome.BLOCKED, "") if errno else (Outcome.SILENT, "")
+    return Outcome.CRASHED, f"exit status {code} without its token"
+
+
+def tree_digest(top: Path) -> str:
+    """A digest of names, kinds, modes and contents under `top`; times and inodes do not count."""
+    digest = hashlib.sha256()
+    for directory, names, files in os.walk(top):
+        names.sort()
+        for name in sorted([*names, *files]):
+            path = Path(directory, name)
+            found = path.lstat()
+            digest.update(os.fsencode(path.relative_to(top)) + b"\0%o\0" % found.st_mode)
+            if path.is_symlink():
+                digest.update(os.fsencode(path.readlink()))
+            elif path.is_file():
+                with path.open("rb") as stream:
+                    digest.update(stream.read(HASHED_BYTES))
+    return digest.hexdigest()

@@ -1,0 +1,268 @@
+"""Planted objects whose state, seen from outside the sandbox, proves or refutes an effect.
+
+Each has a denied object and a permitted twin of the same kind, with fresh random nonces that no
+command line and no environment holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import select
+import socket
+import struct
+import termios
+from pathlib import Path
+from typing import Protocol
+
+from harness.model import Effect
+from harness.places.isolation import Identity
+from harness.places.layout import Layout
+
+BACKLOG = 128
+NONCE_BYTES = 16
+
+
+class SentinelError(Exception):
+    """A sentinel that cannot be planted or that nobody can observe: broken, never a verdict."""
+
+
+def fresh_nonce() -> str:
+    """128 random bits as hexadecimal text."""
+    return os.urandom(NONCE_BYTES).hex()
+
+
+class Sentinel(Protocol):
+    """One denied object with its permitted twin."""
+
+    def arguments(self) -> dict[str, str]:
+        """KEY=VALUE words for the attack program."""
+        ...
+
+    def sources(self) -> tuple[int, ...]:
+        """Descriptors to call `receive` for when they are readable."""
+        ...
+
+    def receive(self, descriptor: int) -> None:
+        """Take what has arrived on one of `sources`."""
+        ...
+
+    def reached(self, output: bytes) -> bool:
+        """Whether the denied thing happened; `output` is what the target printed."""
+        ...
+
+    def served(self, output: bytes) -> bool:
+        """Whether the same work on the permitted twin happened."""
+        ...
+
+    def close(self) -> None:
+        """Close descriptors."""
+        ...
+
+
+class _Still:
+    """A sentinel without descriptors."""
+
+    def sources(self) -> tuple[int, ...]:
+        return ()
+
+    def receive(self, descriptor: int) -> None:
+        raise SentinelError(f"descriptor {descriptor} is not watched")
+
+    def close(self) -> None:
+        return
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of what an object is now: inode, mode, owner, size, mtime and content."""
+    digest = hashlib.sha256()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return "absent"
+    digest.update(
+        f"{found.st_ino} {found.st_mode} {found.st_uid} {found.st_gid} "
+        f"{found.st_size} {found.st_mtime_ns}".encode()
+    )
+    if path.is_symlink():
+        digest.update(os.fsencode(path.readlink()))
+    elif path.is_dir():
+        for child in sorted(path.iterdir()):
+            digest.update(os.fsencode(child.name) + fingerprint(child).encode())
+    else:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class PathSentinel(_Still):
+    """A file, or a directory that holds one, at the same place on both sides.
+
+    READ and LIVE: the nonce is in the content (for a directory: in a file's name).
+    EXEC: the object is a program that prints its nonce. WRITE: the fingerprint changes.
+    """
+
+    def __init__(self, layout: Layout, who: Identity, effect: Effect, kind: str) -> None:
+        self._layout = layout
+        self._effect = effect
+        self._nonces = {layout.denied: fresh_nonce(), layout.allowed: fresh_nonce()}
+        for path, nonce in self._nonces.items():
+            if kind == "dir":
+                path.mkdir(mode=0o755)
+                (path / nonce).write_text(nonce + "\n")
+                os.chown(path / nonce, who.uid, who.gid)
+            elif effect is Effect.EXEC:
+                path.write_text(f"#!/bin/sh\necho {nonce}\n")
+                path.chmod(0o755)
+            else:
+                path.write_text(nonce + "\n")
+                path.chmod(0o644)
+            os.chown(path, who.uid, who.gid)
+        self._before = {path: fingerprint(path) for path in self._nonces}
+
+    def arguments(self) -> dict[str, str]:
+        return {"denied": str(self._layout.denied), "allowed": str(self._layout.allowed)}
+
+    def _happened(self, path: Path, output: bytes) -> bool:
+        if self._effect is Effect.WRITE:
+            return fingerprint(path) != self._before[path]
+        return self._nonces[path].encode() in output
+
+    def reached(self, output: bytes) -> bool:
+        return self._happened(self._layout.denied, output)
+
+    def served(self, output: bytes) -> bool:
+        return self._happened(self._layout.allowed, output)
+
+
+class PortSentinel:
+    """Two loopback listeners; a connection is accepted, or was not made."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._listeners: dict[int, socket.socket] = {}
+        self._accepted = {layout.port: 0, layout.allowed_port: 0}
+        self._ports: dict[int, int] = {}
+        self._layout = layout
+        for port in self._accepted:
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            self._listeners[listener.fileno()] = listener
+            self._ports[listener.fileno()] = port
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "port": str(self._layout.port),
+            "allowed_port": str(self._layout.allowed_port),
+        }
+
+    def sources(self) -> tuple[int, ...]:
+        return tuple(self._listeners)
+
+    def receive(self, descriptor: int) -> None:
+        while True:
+            try:
+                connection, _ = self._listeners[descriptor].accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                self._accepted[self._ports[descriptor]] += 1
+                continue
+            # Reset on close: thousands of connections leave no TIME_WAIT behind.
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.close()
+            self._accepted[self._ports[descriptor]] += 1
+
+    def _collect(self) -> None:
+        for descriptor in select.select(self.sources(), [], [], 0)[0]:
+            self.receive(descriptor)
+
+    def reached(self, output: bytes) -> bool:
+        self._collect()
+        return self._accepted[self._layout.port] > 0
+
+    def served(self, output: bytes) -> bool:
+        self._collect()
+        return self._accepted[self._layout.allowed_port] > 0
+
+    def close(self) -> None:
+        for listener in self._listeners.values():
+            listener.close()
+
+
+class TerminalSentinel:
+    """A private terminal, the target's controlling one.
+
+    The denied command (TIOCSTI) puts the nonce, which the program is told, into the terminal's
+    input queue; it shows as an echo at the master's end, where only the agent reads. The permitted
+    twin writes its nonce to the terminal in the ordinary way.
+    """
+
+    def __init__(self, who: Identity) -> None:
+        self._master, slave = os.openpty()
+        self.name = os.ttyname(slave)
+        os.fchown(slave, who.uid, who.gid)
+        attributes = termios.tcgetattr(slave)
+        attributes[3] |= termios.ECHO
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        os.close(slave)
+        # The slave stays open in the agent, so that the master never sees a hang-up.
+        self._slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY)
+        os.set_blocking(self._master, False)
+        self._seen = b""
+        self._denied = fresh_nonce()
+        self._allowed = fresh_nonce()
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "denied": self.name,
+            "allowed": self.name,
+            "tty": self.name,
+            "inject": self._denied,
+            "print": self._allowed,
+        }
+
+    def sources(self) -> tuple[int, ...]:
+        return (self._master,)
+
+    def receive(self, descriptor: int) -> None:
+        try:
+            self._seen = (self._seen + os.read(descriptor, 1 << 16))[-(1 << 20) :]
+        except BlockingIOError:
+            return
+
+    def reached(self, output: bytes) -> bool:
+        self.receive(self._master)
+        return self._denied.encode() in self._seen
+
+    def served(self, output: bytes) -> bool:
+        self.receive(self._master)
+        return self._allowed.encode() in self._seen
+
+    def control(self) -> None:
+        """Make the terminal the controlling one of the calling session leader."""
+        descriptor = os.open(self.name, os.O_RDWR)
+        fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+        os.close(descriptor)
+
+    def close(self) -> None:
+        os.close(self._master)
+        os.close(self._slave)
+
+
+def plant(kind: str, effect: Effect, layout: Layout, who: Identity) -> Sentinel:
+    """Plant the sentinel that a manifest asks for. Raises SentinelError, OSError."""
+    match kind:
+        case "file" | "dir":
+            if effect in (Effect.READ, Effect.WRITE, Effect.EXEC, Effect.LIVE):
+                return PathSentinel(layout, who, effect, kind)
+        case "port":
+            if effect is Effect.NET:
+                return PortSentinel(layout)
+        case "tty":
+            if effect is Effect.IOCTL:
+                return TerminalSentinel(who)
+    raise SentinelError(f"nothing observes the effect {effect!s} on a sentinel of kind {kind!r}")
