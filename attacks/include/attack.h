@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The dialect of the attack programs: arguments, raw system calls, evidence.
+ *
+ * PROGRAM MODE KEY=VALUE...
+ *   benign  the work of the attack on the permitted twin only
+ *   direct  the denied act, plainly, once
+ *   attack  the attack itself, at most `attempts` times
+ *
+ * A program prints `DATA <content>` for what it read of the sentinel and, last,
+ * `TOKEN <nonce> attempts=<n> wins=<n> errno=<n>`. Exit status: 0 finished,
+ * 77 unsupported here, 99 broken. errno is that of the last refusal, 0 if none.
+ */
+#ifndef ATTACK_H
+#define ATTACK_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EXIT_UNSUPPORTED 77
+#define EXIT_BROKEN 99
+#define CONTENT_MAX 256
+#define ATTACK_UNUSED __attribute__((unused)) static
+
+enum mode { MODE_BENIGN, MODE_DIRECT, MODE_ATTACK };
+
+struct run {
+	enum mode mode;
+	const char *denied;
+	const char *allowed;
+	const char *dir;
+	const char *nonce;
+	const char *variant;
+	int port;
+	int allowed_port;
+	int enforcer_pid;
+	long limit;
+	bool stop_at_win;
+	long attempts;
+	long wins;
+	int error;
+	char decoy[CONTENT_MAX];
+	char content[CONTENT_MAX];
+};
+
+/*
+ * An int in a register whose upper half is junk: the kernel reads the lower
+ * half only, and so must an enforcer.
+ */
+#if UINTPTR_MAX > 0xffffffffu
+#define JUNK(value) ((long)(0xdecafbad00000000ul | (unsigned int)(value)))
+#else
+#define JUNK(value) ((long)(value))
+#endif
+
+__attribute__((noreturn, format(printf, 2, 3)))
+ATTACK_UNUSED void leave(int status, const char *format, ...)
+{
+	va_list args;
+
+	fputs(status == EXIT_UNSUPPORTED ? "SKIP " : "BROKEN ", stdout);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	fflush(stdout);
+	_exit(status);
+}
+
+#define unsupported(...) leave(EXIT_UNSUPPORTED, __VA_ARGS__)
+#define broken(...) leave(EXIT_BROKEN, __VA_ARGS__)
+
+ATTACK_UNUSED const char *key_value(const char *argument, const char *key)
+{
+	size_t length = strlen(key);
+
+	return strncmp(argument, key, length) || argument[length] != '=' ? NULL
+									 : argument + length + 1;
+}
+
+ATTACK_UNUSED struct run run_begin(int argc, char **argv)
+{
+	static const char *const modes[] = { "benign", "direct", "attack" };
+	struct run run = { .denied = "", .allowed = "", .dir = ".", .nonce = "none",
+			   .variant = "default", .limit = 1 };
+	const char *value;
+	int mode = -1;
+
+	for (int i = 0; argc > 1 && i < 3; i++)
+		if (!strcmp(argv[1], modes[i]))
+			mode = i;
+	if (mode < 0)
+		broken("usage: PROGRAM benign|direct|attack KEY=VALUE...");
+	run.mode = mode;
+	for (int i = 2; i < argc; i++) {
+		if ((value = key_value(argv[i], "denied")))
+			run.denied = value;
+		else if ((value = key_value(argv[i], "allowed")))
+			run.allowed = value;
+		else if ((value = key_value(argv[i], "dir")))
+			run.dir = value;
+		else if ((value = key_value(argv[i], "nonce")))
+			run.nonce = value;
+		else if ((value = key_value(argv[i], "variant")))
+			run.variant = value;
+		else if ((value = key_value(argv[i], "port")))
+			run.port = atoi(value);
+		else if ((value = key_value(argv[i], "allowed_port")))
+			run.allowed_port = atoi(value);
+		else if ((value = key_value(argv[i], "enforcer_pid")))
+			run.enforcer_pid = atoi(value);
+		else if ((value = key_value(argv[i], "attempts")))
+			run.limit = atol(value);
+		else if ((value = key_value(argv[i], "stop")))
+			run.stop_at_win = atoi(value);
+		else
+			broken("unknown argument %s", argv[i]);
+	}
+	return run;
+}
+
+/* True while another attempt is due; counts it. */
+ATTACK_UNUSED bool run_next(struct run *run)
+{
+	if (run->attempts >= run->limit || (run->stop_at_win && run->wins))
+		return false;
+	run->attempts++;
+	return true;
+}
+
+/* Records the result of one act: `result` as a raw call returned it. */
+ATTACK_UNUSED void run_result(struct run *run, long result)
+{
+	if (result < 0)
+		run->error = errno;
+	else
+		run->wins++;
+}
+
+__attribute__((noreturn)) ATTACK_UNUSED void run_end(const struct run *run)
+{
+	if (run->content[0])
+		printf("DATA %s\n", run->content);
+	printf("TOKEN %s attempts=%ld wins=%ld errno=%d\n", run->nonce, run->attempts,
+	       run->wins, run->error);
+	fflush(stdout);
+	_exit(0);
+}
+
+/* openat(2) relative to `dirfd`, without a wrapper, junk in every unused upper half. */
+ATTACK_UNUSED int raw_openat(int dirfd, const char *name, int flags)
+{
+	return (int)syscall(SYS_openat, JUNK(dirfd), name, JUNK(flags | O_CLOEXEC), JUNK(0600));
+}
+
+ATTACK_UNUSED int raw_open(const char *name, int flags)
+{
+	return raw_openat(AT_FDCWD, name, flags);
+}
+
+/* The first line of a descriptor, which is closed. False when nothing could be read. */
+ATTACK_UNUSED bool take_line(int fd, char line[CONTENT_MAX])
+{
+	ssize_t size = read(fd, line, CONTENT_MAX - 1);
+
+	close(fd);
+	if (size <= 0)
+		return false;
+	line[size] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return line[0] != '\0';
+}
+
+/*
+ * Records what an open gave: a refusal, the decoy (nothing), or something else
+ * than the decoy, which is a win and becomes the content that is printed.
+ */
+ATTACK_UNUSED void run_opened(struct run *run, int fd)
+{
+	char line[CONTENT_MAX];
+
+	if (fd < 0) {
+		run->error = errno;
+		return;
+	}
+	if (!take_line(fd, line) || !strcmp(line, run->decoy))
+		return;
+	run->wins++;
+	memcpy(run->content, line, sizeof(line));
+}
+
+/* One plain read of `name`: what direct and benign do when the act is a read. */
+ATTACK_UNUSED void run_plain_read(struct run *run, const char *name)
+{
+	run->attempts = 1;
+	run_opened(run, raw_open(name, O_RDONLY));
+}
+
+/*
+ * Learns the content of the permitted file, so that a win can be told from it.
+ * The benign run keeps no decoy: there reading the permitted file is success.
+ */
+ATTACK_UNUSED void run_learn_decoy(struct run *run)
+{
+	int fd;
+
+	if (run->mode == MODE_BENIGN)
+		return;
+	fd = raw_open(run->allowed, O_RDONLY);
+	if (fd < 0 || !take_line(fd, run->decoy))
+		broken("the permitted file %s cannot be read: %s", run->allowed, strerror(errno));
+}
+
+/* Memory shared with children, zeroed. */
+ATTACK_UNUSED void *shared_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		broken("mmap: %s", strerror(errno));
+	return memory;
+}
+
+/* Busy waiting: races must not be timed by sleeping. */
+ATTACK_UNUSED void spin(unsigned int rounds)
+{
+	for (unsigned int i = 0; i < rounds; i++)
+		atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Pauses between two flips, in rounds of spin(), in turn over an attack. */
+ATTACK_UNUSED unsigned int flip_pause(long turn)
+{
+	static const unsigned int pauses[] = { 0, 200, 2000, 20000 };
+
+	return pauses[(turn / 256) % 4];
+}
+
+/* `name` behind so many slashes that it fills `length` bytes and the NUL. */
+ATTACK_UNUSED void pad_name(char *buffer, const char *name, size_t length)
+{
+	size_t size = strlen(name);
+
+	if (size > length || length >= PATH_MAX)
+		broken("name too long: %s", name);
+	memset(buffer, '/', length - size);
+	memcpy(buffer + length - size, name, size + 1);
+}
+
+/* A name that is being changed between two of equal length by somebody else. */
+struct flip {
+	_Atomic bool stop;
+	_Atomic bool running;
+	size_t length;
+	char names[2][PATH_MAX];
+	char buffer[PATH_MAX];
+};
+
+ATTACK_UNUSED void flip_init(struct flip *flip, const char *first, const char *second)
+{
+	size_t a = strlen(first), b = strlen(second);
+
+	flip->length = a > b ? a : b;
+	pad_name(flip->names[0], first, flip->length);
+	pad_name(flip->names[1], second, flip->length);
+	memcpy(flip->buffer, flip->names[0], flip->length + 1);
+}
+
+/* Overwrites `target` with the one name and the other until told to stop. */
+ATTACK_UNUSED void flip_run(struct flip *flip, char *target)
+{
+	atomic_store(&flip->running, true);
+	for (long turn = 0; !atomic_load(&flip->stop); turn++) {
+		memcpy(target, flip->names[1], flip->length);
+		spin(flip_pause(turn));
+		memcpy(target, flip->names[0], flip->length);
+		spin(flip_pause(turn));
+	}
+}
+
+ATTACK_UNUSED void wait_until(_Atomic bool *flag)
+{
+	while (!atomic_load(flag))
+		spin(16);
+}
+
+#endif

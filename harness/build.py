@@ -1,0 +1,142 @@
+"""Builds attacks as static programs, one per ABI, and keeps them by the content of their source.
+
+The system's compiler serves the machine's own ABIs; `ziglang` from PyPI serves all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from enforcer.arch import ABIS, native
+from harness import process
+from harness.attack import Attack
+
+FLAGS = ("-std=gnu11", "-O2", "-static", "-pthread", "-D_FILE_OFFSET_BITS=64")
+WARNINGS = ("-Wall", "-Wextra")
+
+_ZIG_TARGETS = {
+    "x86_64": "x86_64-linux-musl",
+    "x32": "x86_64-linux-muslx32",
+    "i386": "x86-linux-musl",
+    "arm": "arm-linux-musleabihf",
+    "arm64": "aarch64-linux-musl",
+    "riscv64": "riscv64-linux-musl",
+    "s390x": "s390x-linux-musl",
+    "ppc64le": "powerpc64le-linux-musl",
+}
+_FIRST_ZIG_BUILD_S = 300.0
+_PROBE = '#include <stdio.h>\n#include <pthread.h>\nint main(void) { return puts("") < 0; }\n'
+
+
+class BuildError(Exception):
+    """No compiler built the program; the message has every command tried, and the mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiler:
+    """A command that compiles for one ABI."""
+
+    command: tuple[str, ...]
+
+    def build(self, source: Path, output: Path, *flags: str) -> process.Completed:
+        """Compile one C file to the static program `output`."""
+        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
+        return process.run(
+            [*self.command, *FLAGS, *flags, "-o", output, source],
+            timeout_s=_FIRST_ZIG_BUILD_S,
+            env=environment,
+        )
+
+
+def cache_directory() -> Path:
+    """Where built programs are kept: under XDG_CACHE_HOME, else ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "interposition-lab"
+
+
+def build(attack: Attack, abi: str) -> Path:
+    """The attack's program for `abi`, compiled unless the cache has it.
+
+    Safe to be called by many processes at once. Raises BuildError.
+    """
+    include = attack.program.parent.parent / "include"
+    return build_source(attack.program, abi, include=include)
+
+
+def build_source(source: Path, abi: str, *, include: Path) -> Path:
+    """As `build`, for any C file that needs only the headers of `include`."""
+    directory = cache_directory() / "attacks"
+    directory.mkdir(parents=True, exist_ok=True)
+    program = directory / f"{source.stem}-{abi}-{_digest(source, abi, include)}"
+    if program.exists():
+        return program
+    with _locked(program.with_suffix(".lock")):
+        if not program.exists():
+            _compile(source, abi, program, (*WARNINGS, f"-I{include}"))
+    return program
+
+
+@functools.cache
+def compilers(abi: str) -> tuple[Compiler, ...]:
+    """The compilers for `abi` on this machine that build a small program, the best first."""
+    return tuple(each for each in _candidates(abi) if _builds(each))
+
+
+def _candidates(abi: str) -> Iterator[Compiler]:
+    own = [each.name for each in native().abis]
+    if abi in own and (cc := shutil.which(os.environ.get("CC", "cc"))):
+        if abi == own[0]:
+            yield Compiler(command=(cc,))
+        elif ABIS[abi].bits == 32 and not ABIS[abi].nr_bit:
+            yield Compiler(command=(cc, "-m32"))
+    if importlib.util.find_spec("ziglang") is not None:
+        target = _ZIG_TARGETS[abi]
+        yield Compiler(command=(sys.executable, "-m", "ziglang", "cc", "-target", target))
+
+
+def _builds(compiler: Compiler) -> bool:
+    with tempfile.TemporaryDirectory(prefix="interposition-lab-") as scratch:
+        source = Path(scratch) / "probe.c"
+        source.write_text(_PROBE, encoding="ascii")
+        return compiler.build(source, source.with_suffix(".out")).status == 0
+
+
+def _compile(source: Path, abi: str, program: Path, flags: tuple[str, ...]) -> None:
+    found = compilers(abi)
+    if not found:
+        raise BuildError(
+            f"no compiler here builds static {abi} programs; install gcc with the C library's "
+            "static files (for i386 gcc-multilib), or ziglang: pip install interposition-lab[cross]"
+        )
+    with tempfile.TemporaryDirectory(dir=program.parent) as scratch:
+        output = Path(scratch) / program.name
+        completed = found[0].build(source, output, *flags)
+        if completed.status != 0:
+            raise BuildError(f"{source}: not built for {abi}: {completed.describe()}")
+        output.replace(program)
+
+
+def _digest(source: Path, abi: str, include: Path) -> str:
+    content = hashlib.sha256("\0".join((abi, *FLAGS)).encode())
+    for path in (source, *sorted(include.glob("*.h"))):
+        data = path.read_bytes()
+        content.update(f"{path.name} {len(data)}\n".encode() + data)
+    return content.hexdigest()[:20]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
