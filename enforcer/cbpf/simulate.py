@@ -6,7 +6,7 @@ with 0, shifts by X take its low five bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from enforcer.cbpf.instruction import DATA_SIZE, SCRATCH_WORDS, Code, Program
 from enforcer.cbpf.spec import SeccompData
@@ -81,7 +81,7 @@ def run(program: Program, words: Sequence[int]) -> tuple[int, frozenset[int]]:
 _BY_INDEX = 0x08
 """The bit that makes X the operand instead of k."""
 
-_ARITHMETIC = {
+_ARITHMETIC: Mapping[int, Callable[[int, int], int]] = {
     Code.ADD: lambda a, b: a + b,
     Code.SUB: lambda a, b: a - b,
     Code.MUL: lambda a, b: a * b,

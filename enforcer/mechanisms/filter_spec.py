@@ -115,7 +115,7 @@ class _Calls:
         self._defer = defer
         self._forced = forced
         self._answer = answer
-        self._made: dict[str, tuple[SpecClause, ...]] = {}
+        self._made: dict[tuple[str, bool], tuple[SpecClause, ...]] = {}
 
     def on(self, abi: Abi, name: str, number: int) -> tuple[SpecClause, ...]:
         if name in self._forced:
@@ -124,13 +124,18 @@ class _Calls:
             return self._multiplexer(abi, name, number)
         return self._clauses(name)
 
-    def _clauses(self, name: str) -> tuple[SpecClause, ...]:
+    def _clauses(self, name: str, *, registers: bool = True) -> tuple[SpecClause, ...]:
+        """`registers` False: the arguments lie in memory, so that every condition is unknown."""
         if name in self._forced:
-            return self._forced[name]
-        made = self._made.get(name)
+            forced = self._forced[name]
+            if registers or all(clause.when == TRUE for clause in forced):
+                return forced
+            return always(self._defer, f"{name} with arguments in memory")
+        made = self._made.get((name, registers))
         if made is None:
-            made = tuple(map(self._clause, joined(self._policies, name)))
-            self._made[name] = made
+            clauses = joined(self._policies, name, registers=registers)
+            made = tuple(map(self._clause, clauses))
+            self._made[name, registers] = made
         return made
 
     def _clause(self, clause: Clause) -> SpecClause:
@@ -161,11 +166,9 @@ class _Calls:
         places = split(abi.name, number, (code | 1 << 16, 1, 2, 3, 4, 5))
         if places is None:
             return ()
-        clauses = self._clauses(places.name)
-        if all(clause.when == TRUE for clause in clauses):
-            return clauses
         if places.args is None or places.name in _PARTLY_IN_MEMORY:
-            return always(self._defer, f"{places.name} with arguments in memory")
+            return self._clauses(places.name, registers=False)
+        clauses = self._clauses(places.name)
         return tuple(
             SpecClause(_moved(clause.when, places.args), clause.answer, clause.origin)
             for clause in clauses
