@@ -1,0 +1,110 @@
+"""The listener of seccomp user notification: linux/seccomp.h, seccomp_unotify(2).
+
+Every function takes the listener's descriptor; an id that is no longer held gives ENOENT.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import EINVAL, ENOENT
+from fcntl import ioctl
+
+NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+"""struct seccomp_notif: id, pid (a thread's), flags, nr, arch, instruction pointer, six args."""
+
+FLAG_NEW_LISTENER = 1 << 3
+FLAG_TSYNC = 1 << 0
+FLAG_TSYNC_ESRCH = 1 << 4
+FLAG_WAIT_KILLABLE_RECV = 1 << 5
+
+_RESPONSE = struct.Struct("=QqiI")
+_ADDFD = struct.Struct("=QIIII")
+_ID = struct.Struct("=Q")
+
+_RESPONSE_CONTINUE = 1
+_ADDFD_SETFD = 1
+_ADDFD_SEND = 2
+_SYNC_WAKE_UP = 1
+_O_CLOEXEC = 0o2000000
+
+
+def _ioctl_number(direction: int, number: int, size: int) -> int:
+    return direction << 30 | size << 16 | ord("!") << 8 | number
+
+
+_WRITE = 1
+_READ_WRITE = 3
+_RECV = _ioctl_number(_READ_WRITE, 0, NOTIFICATION.size)
+_SEND = _ioctl_number(_READ_WRITE, 1, _RESPONSE.size)
+_ID_VALID = _ioctl_number(_WRITE, 2, _ID.size)
+_ADD = _ioctl_number(_WRITE, 3, _ADDFD.size)
+_SET_FLAGS = _ioctl_number(_WRITE, 4, 8)
+
+_EMPTY = bytes(NOTIFICATION.size)
+
+
+def receive(listener: int) -> bytes:
+    """Wait for the next held call: one NOTIFICATION. Raises OSError (ENOENT: gone, EINTR)."""
+    return ioctl(listener, _RECV, _EMPTY)
+
+
+def is_held(listener: int, cookie: int) -> bool:
+    """Whether the call is still held: its task is alive and was not interrupted."""
+    try:
+        ioctl(listener, _ID_VALID, _ID.pack(cookie))
+    except OSError as error:
+        if error.errno == ENOENT:
+            return False
+        raise
+    return True
+
+
+def answer(listener: int, cookie: int, result: int) -> bool:
+    """Give the held call this result, or -errno; False when it is no longer held."""
+    if result < 0:
+        return _send(listener, _RESPONSE.pack(cookie, 0, result, 0))
+    return _send(listener, _RESPONSE.pack(cookie, result, 0, 0))
+
+
+def let_continue(listener: int, cookie: int) -> bool:
+    """Let the kernel carry the call out, which then reads its arguments anew."""
+    return _send(listener, _RESPONSE.pack(cookie, 0, 0, _RESPONSE_CONTINUE))
+
+
+def _send(listener: int, response: bytes) -> bool:
+    try:
+        ioctl(listener, _SEND, response)
+    except OSError as error:
+        if error.errno == ENOENT:
+            return False
+        raise
+    return True
+
+
+def answer_with_descriptor(listener: int, cookie: int, descriptor: int, close_on_exec: bool) -> int:
+    """Place a duplicate of `descriptor` in the target and make it the call's result, in one step.
+
+    0 or -errno (EMFILE: the target's table is full, ENOENT: the call is no longer held).
+    """
+    flags = _O_CLOEXEC if close_on_exec else 0
+    try:
+        ioctl(listener, _ADD, _ADDFD.pack(cookie, _ADDFD_SEND, descriptor, 0, flags))
+    except OSError as error:
+        return -(error.errno or EINVAL)
+    return 0
+
+
+def replace_descriptor(listener: int, cookie: int, descriptor: int, number: int) -> None:
+    """Put a close-on-exec duplicate of `descriptor` at `number` in the target. Raises OSError."""
+    ioctl(listener, _ADD, _ADDFD.pack(cookie, _ADDFD_SETFD, descriptor, number, _O_CLOEXEC))
+
+
+def wake_synchronously(listener: int) -> bool:
+    """Let supervisor and target take turns on one CPU (6.6); False where the kernel cannot."""
+    try:
+        ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError as error:
+        if error.errno == EINVAL:
+            return False
+        raise
+    return True
