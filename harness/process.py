@@ -170,3 +170,25 @@ class Server:
                 continue
         kill_group(self._process.pid)
         self._process.wait()
+
+
+def start(command: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[bytes]:
+    """Start a program that runs beside the harness and dies with it (PR_SET_PDEATHSIG).
+
+    Raises FileNotFoundError when there is no such program.
+    """
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        return subprocess.Popen(
+            ("setpriv", "--pdeathsig", "KILL", "--", *command),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Kill what `start` started, with its group, and reap it."""
+    if process.poll() is None:
+        kill_group(process.pid)
+    process.wait()

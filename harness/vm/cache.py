@@ -1,0 +1,62 @@
+"""The cache of images: what is there is whole; what is being made is locked, beside, unnamed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.build import cache_directory
+
+
+def cache_root() -> Path:
+    """Where images are kept, below the harness's cache directory; made when missing."""
+    path = cache_directory() / "vm"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def digest(*parts: bytes | str) -> str:
+    """A short name for content: 16 hexadecimal digits of SHA-256."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()[:16]
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock that other processes respect; it is gone when its holder dies."""
+    directory = cache_root() / "locks"
+    directory.mkdir(exist_ok=True)
+    with (directory / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """`path`, a directory that `make(temporary)` fills if it is not there yet.
+
+    It appears under its name only when `make` returned, so nobody ever sees half of it; leavings
+    of a maker that was killed are removed by the next one.
+    """
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.name):
+        if path.exists():
+            return path
+        for leaving in path.parent.glob(f".{path.name}.*"):
+            shutil.rmtree(leaving, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            make(temporary)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return path

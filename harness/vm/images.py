@@ -1,0 +1,227 @@
+"""Kernels, initial root file systems and root file systems, made of Debian's packages."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import build
+from harness.vm import cpio
+from harness.vm.archive import Archive, ArchiveError, run_tool, unpack
+from harness.vm.cache import cache_root, digest, locked, made_once
+from harness.vm.machines import Machine, MachineError
+
+ROOT_SUITE = "trixie"
+ROOT_PACKAGES = ("base-files", "coreutils", "dash", "libc6", "libseccomp2", "python3")
+MODULES = (
+    "crc32c_generic",  # erofs asks the crypto layer for it by name
+    "virtio_pci",
+    "virtio_mmio",
+    "virtio_console",
+    "virtio_blk",
+    "virtio_rng",
+    "erofs",
+    "overlay",
+    "af_packet",
+)
+KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
+MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
+MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp", "root", "etc")
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+GROUP = "root:x:0:\nnogroup:x:65534:\n"
+AGENT = Path(__file__).parent / "guest" / "agent.c"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """A kernel to boot: `name` is unique, `image` is what QEMU loads, `modules` may be None."""
+
+    name: str
+    release: str
+    image: Path
+    modules: Path | None
+
+
+def archive(machine: Machine, suite: str) -> Archive:
+    return Archive(
+        root=cache_root() / "apt" / f"{machine.debian}-{suite}", suite=suite, debian=machine.debian
+    )
+
+
+def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
+    """Debian's kernel `version` ("6.1") for this machine, downloaded if it is not cached yet.
+
+    Raises MachineError (no such kernel), ArchiveError.
+    """
+    if version not in machine.kernels:
+        known = ", ".join(machine.kernels)
+        raise MachineError(f"no kernel {version!r} for {machine.arch}; there are {known}")
+    path = cache_root() / "kernels" / f"{machine.arch}-{version}"
+
+    def make(into: Path) -> None:
+        say(f"fetching Debian's kernel {version} for {machine.arch}")
+        source = archive(machine, machine.kernels[version])
+        with locked(source.root.name):
+            source.update()
+            packages = source.closure((machine.kernel_package,), KERNEL_PACKAGES)
+            if not packages:
+                raise ArchiveError(f"{machine.kernel_package} is not in {source.suite}")
+            files = source.download(packages, into / "packages")
+        for package in files:
+            unpack(package, into / "tree")
+        image = next(iter(sorted((into / "tree/boot").glob("vmlinu[xz]-*"))), None)
+        modules = _modules_root(into / "tree")
+        if image is None or modules is None:
+            raise ArchiveError(f"no kernel image or modules in {', '.join(packages)}")
+        if not (into / "tree/lib").exists():
+            (into / "tree/lib").symlink_to("usr/lib")
+        run_tool(["depmod", "-b", str(into / "tree"), modules.name])
+        (into / "release").write_text(modules.name)
+        target = into / "image"
+        target.write_bytes(uncompressed(image.read_bytes()) if machine.uncompressed else b"")
+        if not target.stat().st_size:
+            shutil.copy(image, target)
+        modules.rename(into / "modules")
+        (into / "tree").rename(into / "rest")
+        shutil.rmtree(into / "rest")
+        shutil.rmtree(into / "packages")
+
+    made_once(path, make)
+    release = (path / "release").read_text()
+    return Kernel(
+        name=f"{machine.arch}-{release}",
+        release=release,
+        image=path / "image",
+        modules=path / "modules",
+    )
+
+
+def _modules_root(tree: Path) -> Path | None:
+    for base in (tree / "usr/lib/modules", tree / "lib/modules"):
+        found = sorted(base.glob("*"))
+        if found:
+            return found[0]
+    return None
+
+
+def uncompressed(image: bytes) -> bytes:
+    """The vmlinux inside an x86 bzImage, or empty bytes when its compression is not known here.
+
+    The payload's offset and length stand at 0x248 of the boot header (Documentation/arch/x86/boot).
+    """
+    if image[0x202:0x206] == b"" or image[0x1FE:0x200] != b"\x55\xaa":
+        return b""
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    payload = image[(image[0x1F1] + 1) * 512 + offset :][:length]
+    try:
+        if payload.startswith(b"\xfd7zXZ\0"):
+            return lzma.decompress(payload[:-4])
+        if payload.startswith(b"\x1f\x8b"):
+            return gzip.decompress(payload[:-4])
+        if payload.startswith(b"\x28\xb5\x2f\xfd"):
+            return _unzstd(payload)
+    except (lzma.LZMAError, OSError):
+        return b""
+    return b""
+
+
+def _unzstd(payload: bytes) -> bytes:
+    """Decompressed by the zstd program where it stands; empty bytes where not."""
+    tool = shutil.which("zstd")
+    if tool is None:
+        return b""
+    with_path = cache_root() / f"zstd-{digest(payload)}"
+    with_path.with_suffix(".zst").write_bytes(payload)
+    try:
+        run_tool([tool, "-q", "-d", "-f", str(with_path.with_suffix(".zst")), "-o", str(with_path)])
+        return with_path.read_bytes()
+    except ArchiveError:
+        return b""
+    finally:
+        with_path.unlink(missing_ok=True)
+        with_path.with_suffix(".zst").unlink(missing_ok=True)
+
+
+def module_order(modules: Path, wanted: tuple[str, ...]) -> list[Path]:
+    """Files of the wanted modules after those that they need, by modules.dep."""
+    by_name: dict[str, tuple[str, list[str]]] = {}
+    for line in (modules / "modules.dep").read_text().splitlines():
+        path, _, needs = line.partition(":")
+        by_name[Path(path).name.split(".")[0].replace("-", "_")] = (path, needs.split())
+    order: list[Path] = []
+
+    def add(path: str) -> None:
+        file = modules / path
+        if file in order:
+            return
+        _, needs = by_name[Path(path).name.split(".")[0].replace("-", "_")]
+        for need in needs:
+            add(need)
+        order.append(file)
+
+    for name in wanted:
+        if name in by_name:
+            add(by_name[name][0])
+    return order
+
+
+def initramfs(machine: Machine, kernel: Kernel) -> Path:
+    """The first root file system: the agent as /init, and the modules that it loads."""
+    agent = build.build_source(AGENT, machine.abis[0], include=AGENT.parent)
+    content = agent.read_bytes()
+    path = cache_root() / "initramfs" / f"{kernel.name}-{digest(content)}"
+
+    def make(into: Path) -> None:
+        entries = [
+            *map(cpio.directory, ("dev", "proc", "modules")),
+            cpio.Entry(name="dev/console", mode=0o020600, device=(5, 1)),
+            cpio.file("init", content, executable=True),
+        ]
+        order = []
+        for module in module_order(kernel.modules, MODULES) if kernel.modules else ():
+            name = f"modules/{module.name.split('.')[0]}.ko"
+            data = module.read_bytes()
+            entries.append(
+                cpio.file(name, lzma.decompress(data) if module.suffix == ".xz" else data)
+            )
+            order.append(f"/{name}\n")
+        entries.append(cpio.file("modules/order", "".join(order).encode()))
+        (into / "initramfs.cpio").write_bytes(cpio.archive(entries))
+
+    return made_once(path, make) / "initramfs.cpio"
+
+
+def fetch_root(machine: Machine, say: Say) -> Path:
+    """An erofs image with a small Debian and Python for this machine, made if not cached yet."""
+    key = digest(ROOT_SUITE, *ROOT_PACKAGES)
+    path = cache_root() / "roots" / f"{machine.debian}-{key}"
+
+    def make(into: Path) -> None:
+        say(f"building a root file system for {machine.arch} from Debian {ROOT_SUITE}")
+        source = archive(machine, ROOT_SUITE)
+        with locked(source.root.name):
+            source.update()
+            packages = source.closure(ROOT_PACKAGES, r".*")
+            files = source.download(packages, into / "packages")
+        tree = into / "tree"
+        for name in MERGED:
+            (tree / "usr" / name).mkdir(parents=True)
+            (tree / name).symlink_to(f"usr/{name}")
+        for package in files:
+            unpack(package, tree)
+        for name in MOUNT_POINTS:
+            (tree / name).mkdir(exist_ok=True, parents=True)
+        (tree / "etc/passwd").write_text(PASSWD)
+        (tree / "etc/group").write_text(GROUP)
+        run_tool(["mkfs.erofs", "--quiet", "--all-root", str(into / "root.erofs"), str(tree)])
+        shutil.rmtree(tree)
+        shutil.rmtree(into / "packages")
+
+    return made_once(path, make) / "root.erofs"

@@ -1,0 +1,154 @@
+"""The machine table: the only place with facts about an architecture's virtual machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class MachineError(Exception):
+    """No such machine or kernel; the text says which exist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """How QEMU plays one architecture, and what Debian has for it.
+
+    `kernel_package` is Debian's name of the newest kernel of a suite, `kernels` maps a version as
+    `--kernel` names it to that suite. `bus` is the suffix of virtio device names. `uncompressed` says that a kernel taken out of its bzImage boots faster.
+    """
+
+    arch: str
+    debian: str
+    qemu: str
+    qemu_package: str
+    machine: str
+    cpu: str
+    console: str
+    kernel_package: str
+    kernels: Mapping[str, str]
+    default_kernel: str
+    bus: str = "pci"
+    uncompressed: bool = False
+    abis: tuple[str, ...] = ()
+    append: str = ""
+
+
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_ccw", "virtio_console", "virtio_blk", "virtio_rng",
+           "erofs", "overlay")
+
+
+_ALL = {"6.1": "bookworm", "6.12": "trixie", "7.2": "sid"}
+
+MACHINES: Mapping[str, Machine] = {
+    machine.arch: machine
+    for machine in (
+        Machine(
+            arch="x86_64",
+            debian="amd64",
+            qemu="qemu-system-x86_64",
+            qemu_package="qemu-system-x86",
+            machine="q35",
+            cpu="max",
+            console="ttyS0",
+            kernel_package="linux-image-amd64",
+            kernels=_ALL,
+            default_kernel="6.1",
+            uncompressed=True,
+            abis=("x86_64", "i386", "x32"),
+            append="syscall.x32=y",
+        ),
+        Machine(
+            arch="i386",
+            debian="i386",
+            qemu="qemu-system-i386",
+            qemu_package="qemu-system-x86",
+            machine="q35",
+            cpu="max",
+            console="ttyS0",
+            kernel_package="linux-image-686-pae",
+            kernels={"6.1": "bookworm"},
+            default_kernel="6.1",
+            abis=("i386",),
+        ),
+        Machine(
+            arch="arm",
+            debian="armhf",
+            qemu="qemu-system-arm",
+            qemu_package="qemu-system-arm",
+            machine="virt,highmem=off",
+            cpu="cortex-a15",
+            console="ttyAMA0",
+            kernel_package="linux-image-armmp",
+            kernels=_ALL,
+            default_kernel="6.1",
+            abis=("arm",),
+        ),
+        Machine(
+            arch="arm64",
+            debian="arm64",
+            qemu="qemu-system-aarch64",
+            qemu_package="qemu-system-arm",
+            machine="virt",
+            cpu="cortex-a57",
+            console="ttyAMA0",
+            kernel_package="linux-image-cloud-arm64",
+            kernels=_ALL,
+            default_kernel="6.1",
+            abis=("arm64", "arm"),
+        ),
+        Machine(
+            arch="riscv64",
+            debian="riscv64",
+            qemu="qemu-system-riscv64",
+            qemu_package="qemu-system-misc",
+            machine="virt",
+            cpu="rv64",
+            console="ttyS0",
+            kernel_package="linux-image-riscv64",
+            kernels={"6.12": "trixie", "7.2": "sid"},
+            default_kernel="6.12",
+            abis=("riscv64",),
+        ),
+        Machine(
+            arch="s390x",
+            debian="s390x",
+            qemu="qemu-system-s390x",
+            qemu_package="qemu-system-misc",
+            machine="s390-ccw-virtio",
+            cpu="max",
+            console="ttysclp0",
+            kernel_package="linux-image-s390x",
+            kernels=_ALL,
+            default_kernel="6.1",
+            bus="ccw",
+            abis=("s390x",),
+        ),
+        Machine(
+            arch="ppc64le",
+            debian="ppc64el",
+            qemu="qemu-system-ppc64",
+            qemu_package="qemu-system-ppc",
+            machine="pseries",
+            cpu="power9",
+            console="hvc0",
+            kernel_package="linux-image-powerpc64le",
+            kernels=_ALL,
+            default_kernel="6.1",
+            abis=("ppc64le",),
+        ),
+    )
+}
+
+# (architecture, kernel, QEMU's major version) -> why the pair must not be used.
+KNOWN_BAD: Mapping[tuple[str, str, int], str] = {
+    ("x86_64", "6.12", 7): "QEMU 7.2's emulation crashes this kernel in one boot of six; "
+    "QEMU 10 (bookworm-backports) does not",
+}
+
+
+def machine(arch: str) -> Machine:
+    """The record of `arch` (a name of `enforcer.arch.ARCHES`)."""
+    if arch not in MACHINES:
+        raise MachineError(f"no machine for {arch!r}; there are {', '.join(MACHINES)}")
+    return MACHINES[arch]
