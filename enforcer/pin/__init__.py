@@ -21,7 +21,8 @@ class View(tid: int, tgid: int, *, fixed_root=False, fixed_credentials=False, va
 lexical(name: bytes) -> bytes | None
     `//` and inner `/./` cleaned; None when the step-by-step way is needed.
 
-open_judged(view, dirfd: int, name: bytes, flags: int, mode: int, judge, *, resolve: int | None = None) -> int
+open_judged(view, dirfd: int, name: bytes, flags: int, mode: int, judge, *,
+            resolve: int | None = None) -> int
     open/openat/creat (resolve None: flags sanitised as build_open_how does) or openat2 (resolve =
     how.resolve, flags strict). Returns a descriptor of the supervisor (O_CLOEXEC; caller injects
     and closes it) or -errno. `dirfd` is the target's, AT_FDCWD is -100 (signed!). May block
@@ -44,6 +45,9 @@ perform(view, abi: str, call: str, args: Sequence[int], judge) -> int
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from enforcer.pin.lexical import lexical
+from enforcer.pin.opening import Judge, open_judged
+from enforcer.pin.resolution import Pinned, resolve
+from enforcer.pin.view import TargetGone, View
 
-Judge = Callable[[tuple[str, ...], int], int]
+__all__ = ["Judge", "Pinned", "TargetGone", "View", "lexical", "open_judged", "resolve"]

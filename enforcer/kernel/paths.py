@@ -1,0 +1,57 @@
+"""Raw calls that take names, each answering a result or -errno; names are relative to descriptors.
+
+Every function has the kernel's own argument order (see the man page of that name, section 2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from enforcer.kernel.raw import ADDRESS, BYTES, INT, UNSIGNED, raw_call
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_REMOVEDIR = 0x200
+AT_EACCESS = 0x200
+AT_SYMLINK_FOLLOW = 0x400
+AT_EMPTY_PATH = 0x1000
+
+PATH_MAX = 4096
+
+mkdirat = raw_call("mkdirat", arguments=(INT, BYTES, UNSIGNED))
+mknodat = raw_call("mknodat", arguments=(INT, BYTES, UNSIGNED, UNSIGNED))
+unlinkat = raw_call("unlinkat", arguments=(INT, BYTES, INT))
+renameat2 = raw_call("renameat2", arguments=(INT, BYTES, INT, BYTES, UNSIGNED))
+linkat = raw_call("linkat", arguments=(INT, BYTES, INT, BYTES, INT))
+symlinkat = raw_call("symlinkat", arguments=(BYTES, INT, BYTES))
+fchmodat = raw_call("fchmodat", arguments=(INT, BYTES, UNSIGNED))
+fchmodat2 = raw_call("fchmodat2", arguments=(INT, BYTES, UNSIGNED, UNSIGNED))
+fchownat = raw_call("fchownat", arguments=(INT, BYTES, UNSIGNED, UNSIGNED, INT))
+utimensat = raw_call("utimensat_time64", "utimensat", arguments=(INT, BYTES, BYTES, INT))
+faccessat = raw_call("faccessat", arguments=(INT, BYTES, INT))
+faccessat2 = raw_call("faccessat2", arguments=(INT, BYTES, INT, INT))
+inotify_add_watch = raw_call("inotify_add_watch", arguments=(INT, BYTES, UNSIGNED))
+umask = raw_call("umask", arguments=(INT,))
+unshare = raw_call("unshare", arguments=(UNSIGNED,))
+fchdir = raw_call("fchdir", arguments=(INT,))
+connect = raw_call("connect", arguments=(INT, BYTES, INT))
+bind = raw_call("bind", arguments=(INT, BYTES, INT))
+_readlinkat = raw_call("readlinkat", arguments=(INT, BYTES, ADDRESS, INT))
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def readlinkat(dirfd: int, path: bytes, size: int = PATH_MAX) -> bytes | int:
+    """The link's text, cut at `size` bytes, or -errno."""
+    buffer = ctypes.create_string_buffer(size)
+    result = _readlinkat(dirfd, path, ctypes.addressof(buffer), size)
+    return buffer.raw[:result] if result >= 0 else result
+
+
+_truncate = ctypes.CFUNCTYPE(INT, BYTES, ctypes.c_int64, use_errno=True)(("truncate64", _libc))
+
+
+def truncate(path: bytes, length: int) -> int:
+    """0 or -errno; `length` is signed, 64 bits on every ABI."""
+    result: int = _truncate(path, length)
+    return result if result >= 0 else -ctypes.get_errno()

@@ -1,0 +1,24 @@
+"""The part of cleaning a name that no symbolic link can make wrong."""
+
+from __future__ import annotations
+
+_SLASH = ord("/")
+_DOT = ord(".")
+
+
+def lexical(name: bytes) -> bytes | None:
+    """`name` without doubled slashes and inner `.`; None when it needs the step-by-step way.
+
+    That is: an empty name, any `..` (`link/../x` is not `x`), a slash or `.` at the end, or
+    nothing left.
+    """
+    if not name or name[-1] == _SLASH:
+        return None
+    if b"/." not in name and b"//" not in name and name[0] != _DOT:
+        return name
+    parts = name.split(b"/")
+    if b".." in parts or parts[-1] == b".":
+        return None
+    kept = [part for part in parts if part and part != b"."]
+    clean = b"/".join(kept)
+    return b"/" + clean if name[0] == _SLASH else clean

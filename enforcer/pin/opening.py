@@ -1,0 +1,286 @@
+"""Opening for a task: the decision is about the object that the descriptor then refers to.
+
+The fast way decides on the name as it stands and lets RESOLVE_NO_SYMLINKS prove that it was the
+canonical one. Only where links are on the way is the name resolved, judged again, and opened
+through the pinned directory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from errno import EAGAIN, EEXIST, ELOOP, ENOENT, ENXIO
+
+from enforcer.kernel.file_status import on_procfs, status
+from enforcer.kernel.openat2 import (
+    AT_FDCWD,
+    RESOLVE_BENEATH,
+    RESOLVE_CACHED,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
+from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.pin.caller import take_umask
+from enforcer.pin.lexical import lexical
+from enforcer.pin.resolution import Pinned
+from enforcer.pin.resolution import resolve as resolve_name
+from enforcer.pin.view import (
+    O_PATH,
+    O_PATH_DIRECTORY,
+    O_PATH_NOFOLLOW,
+    View,
+    name_in,
+    release,
+    through,
+)
+
+Judge = Callable[[tuple[str, ...], int], int]
+
+_MOST_TRIES = 16
+_SLASH = ord("/")
+_ALL_MODES = 0o7777
+_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
+_CREATES = os.O_CREAT | _TMPFILE
+_CREATES_NEW = os.O_CREAT | os.O_EXCL
+_O_PATH_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_PATH | os.O_CLOEXEC
+_OPEN_FLAGS = (
+    os.O_ACCMODE
+    | os.O_CREAT
+    | os.O_EXCL
+    | os.O_NOCTTY
+    | os.O_TRUNC
+    | os.O_APPEND
+    | os.O_NONBLOCK
+    | os.O_SYNC
+    | os.O_DSYNC
+    | os.O_ASYNC
+    | os.O_DIRECT
+    | os.O_LARGEFILE
+    | os.O_NOATIME
+    | _TMPFILE
+    | _O_PATH_FLAGS
+)
+_SCOPES = RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
+_TERMINAL = (5, 0)  # /dev/tty
+
+
+def open_judged(
+    view: View,
+    dirfd: int,
+    name: bytes,
+    flags: int,
+    mode: int,
+    judge: Judge,
+    *,
+    resolve: int | None = None,
+) -> int:
+    """Open `name` as the task would: a descriptor of the supervisor, or -errno.
+
+    `flags` and `mode` are the task's: of open, openat or creat when `resolve` is None (unknown bits
+    are dropped as the kernel does), else those of openat2 with how.resolve. `dirfd` is the task's
+    descriptor number, or AT_FDCWD (-100). The descriptor is O_CLOEXEC; the caller hands it on and
+    closes it. A terminal opened does not become the supervisor's. May block where open does (a FIFO
+    without a peer). Raises TargetGone.
+    """
+    if resolve is None:
+        how = 0
+        flags &= _OPEN_FLAGS
+        if flags & os.O_PATH:
+            flags &= _O_PATH_FLAGS
+        mode = mode & _ALL_MODES if flags & _CREATES else 0
+    else:
+        how = resolve
+    flags |= os.O_CLOEXEC if flags & os.O_PATH else os.O_CLOEXEC | os.O_NOCTTY
+    if flags & _CREATES:
+        take_umask(view)
+    if how & _SCOPES:
+        return _open_scoped(view, dirfd, name, flags, mode, judge, how)
+    clean = lexical(name)
+    if clean is None or view.same_objects is not None:
+        return _open_pinned(view, dirfd, name, flags, mode, judge, how)
+    if clean[0] == _SLASH:
+        if view.fixed_root:
+            fd = _open_plain(view, AT_FDCWD, clean, os.fsdecode(clean), flags, mode, judge, how)
+        else:
+            base = view.root()
+            if base < 0:
+                return base
+            fd = _open_plain(view, base, clean[1:], os.fsdecode(clean), flags, mode, judge, how)
+            os.close(base)
+    else:
+        base = view.directory(dirfd)
+        if base < 0:
+            return base
+        try:
+            prefix = name_in(view, base)
+            full = prefix + clean if prefix == b"/" else prefix + b"/" + clean
+            fd = _open_plain(view, base, clean, os.fsdecode(full), flags, mode, judge, how)
+        except OSError as error:
+            return -(error.errno or ENOENT)
+        finally:
+            os.close(base)
+    if fd == -ELOOP and not how & RESOLVE_NO_SYMLINKS:
+        return _open_pinned(view, dirfd, name, flags, mode, judge, how)
+    return fd
+
+
+def _open_plain(
+    view: View, base: int, rest: bytes, name: str, flags: int, mode: int, judge: Judge, how: int
+) -> int:
+    """Judge `name`, then open `rest` from `base`; -ELOOP when `name` may not be canonical."""
+    errno = judge((name,), 0)
+    if errno:
+        probe_flags = O_PATH_NOFOLLOW if flags & os.O_NOFOLLOW else O_PATH
+        probe = openat2(base, rest, probe_flags, 0, RESOLVE_NO_SYMLINKS)
+        if probe == -ELOOP:
+            return probe
+        release(probe)
+        return -errno
+    fd = openat2(base, rest, flags, mode, RESOLVE_NO_SYMLINKS | how)
+    if fd == -ENXIO:
+        return _open_terminal(view, openat2(base, rest, O_PATH, 0, RESOLVE_NO_SYMLINKS), flags)
+    return fd
+
+
+def _open_pinned(
+    view: View, dirfd: int, name: bytes, flags: int, mode: int, judge: Judge, how: int
+) -> int:
+    """Resolve, judge the canonical name, open in the pinned directory; again when it changed."""
+    if how & RESOLVE_CACHED:
+        return -EAGAIN
+    follow = not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW
+    for _ in range(_MOST_TRIES):
+        with resolve_name(view, dirfd, name, follow=follow) as pinned:
+            if not pinned.name:
+                return -pinned.errno
+            errno = judge((pinned.name,), pinned.missing)
+            if not errno and view.same_objects is not None and pinned.exists:
+                errno = judge_same(view.same_objects.of(pinned.fd), judge)
+            if errno:
+                return -errno
+            if how & RESOLVE_NO_SYMLINKS or (how & RESOLVE_NO_MAGICLINKS and pinned.magic):
+                return -ELOOP
+            fd = _open_object(view, pinned, flags, mode)
+        if fd == -ELOOP and follow:
+            continue
+        if fd == -EEXIST and flags & _CREATES_NEW != _CREATES_NEW:
+            continue
+        return fd
+    return -ELOOP
+
+
+def judge_same(names: tuple[str, ...], judge: Judge) -> int:
+    """0, or why one of the other names of an object is refused."""
+    for name in names:
+        errno = judge((name,), 0)
+        if errno:
+            return errno
+    return 0
+
+
+def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
+    if pinned.parent < 0:
+        return -pinned.errno if pinned.fd < 0 else _reopen(view, pinned.fd, flags, mode)
+    if view.same_objects is not None and not pinned.leaf.endswith(b"/"):
+        if pinned.exists and not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW:
+            return _reopen(view, pinned.fd, flags, mode)
+        if flags & os.O_CREAT:
+            flags |= os.O_EXCL
+    fd = openat2(pinned.parent, pinned.leaf, flags, mode, RESOLVE_NO_SYMLINKS)
+    if fd == -ENXIO and pinned.exists:
+        return _open_terminal(view, os.dup(pinned.fd), flags)
+    return fd
+
+
+def _reopen(view: View, fd: int, flags: int, mode: int) -> int:
+    flags &= ~os.O_NOFOLLOW
+    opened = openat2(AT_FDCWD, through(fd), flags, mode, 0)
+    return _open_terminal(view, os.dup(fd), flags) if opened == -ENXIO else opened
+
+
+def _open_scoped(
+    view: View, dirfd: int, name: bytes, flags: int, mode: int, judge: Judge, how: int
+) -> int:
+    """openat2 with a scope: the kernel walks within it, the object reached is judged and opened.
+
+    Stricter than the kernel in one case: a link at the end that leads to nothing is not created
+    through.
+    """
+    if how & RESOLVE_CACHED:
+        return -EAGAIN
+    inside = how & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)
+    absolute = name[:1] == b"/"
+    base = view.root() if absolute and not inside else view.directory(dirfd)
+    if base < 0 and base != AT_FDCWD:
+        return base
+    try:
+        if not name:
+            return -ENOENT
+        how |= RESOLVE_NO_MAGICLINKS
+        walked = name
+        if absolute and not inside and base != AT_FDCWD:
+            walked = name.lstrip(b"/") or b"."
+            how |= RESOLVE_IN_ROOT
+        follow = not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW
+        fd = openat2(base, walked, O_PATH if follow else O_PATH_NOFOLLOW, 0, how)
+        if fd >= 0 and on_procfs(fd):
+            release(fd)
+            fd = openat2(base, walked, O_PATH, 0, how | RESOLVE_NO_SYMLINKS)
+        if fd >= 0:
+            if flags & _CREATES_NEW == _CREATES_NEW:
+                flags &= ~os.O_NOFOLLOW
+            with Pinned(name=name_in(view, fd), fd=fd) as pinned:
+                errno = judge((pinned.name,), 0)
+                if errno:
+                    return -errno
+                if flags & _CREATES_NEW == _CREATES_NEW:
+                    return -EEXIST
+                if flags & os.O_NOFOLLOW and _is_link(fd):
+                    return os.dup(fd) if flags & os.O_PATH else -ELOOP
+                return _reopen(view, fd, flags, mode)
+        if fd != -ENOENT or not flags & os.O_CREAT:
+            return fd
+        head, slash, leaf = walked.rpartition(b"/")
+        parent = openat2(base, head + slash or b".", O_PATH_DIRECTORY, 0, how)
+        if parent < 0:
+            return parent
+        with Pinned(name=name_in(view, parent) + b"/" + leaf, parent=parent, leaf=leaf) as pinned:
+            errno = judge((pinned.name.replace("//", "/"),), 0)
+            if errno:
+                return -errno
+            return openat2(parent, leaf, flags | os.O_EXCL, mode, RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        return -(error.errno or ENOENT)
+    finally:
+        release(base)
+
+
+def _is_link(fd: int) -> bool:
+    facts = status(fd, b"", AT_EMPTY_PATH)
+    return not isinstance(facts, int) and stat.S_ISLNK(facts.mode)
+
+
+def _open_terminal(view: View, fd: int, flags: int) -> int:
+    """Open the task's own controlling terminal where `fd` (consumed) is /dev/tty, else -ENXIO."""
+    if fd < 0:
+        return -ENXIO
+    try:
+        facts = status(fd, b"", AT_EMPTY_PATH)
+    finally:
+        os.close(fd)
+    if isinstance(facts, int) or not stat.S_ISCHR(facts.mode):
+        return -ENXIO
+    if (facts.rdev_major, facts.rdev_minor) != _TERMINAL:
+        return -ENXIO
+    name = view.terminal()
+    if name is None:
+        return -ENXIO
+    with resolve_name(view, AT_FDCWD, name[0]) as pinned:
+        found = status(pinned.fd, b"", AT_EMPTY_PATH) if pinned.exists else -ENXIO
+        if isinstance(found, int) or (found.rdev_major, found.rdev_minor) != name[1]:
+            return -ENXIO
+        return openat2(AT_FDCWD, through(pinned.fd), flags & ~_CREATES_NEW, 0, 0)

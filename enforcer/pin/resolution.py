@@ -1,0 +1,406 @@
+"""From a name to an object: walked by the kernel as far as it can, step by step beyond that.
+
+The kernel walks for the supervisor, so what depends on who walks is left to the steps: magic links,
+`self` and `thread-self` of procfs, and absolute links below a root that is not the supervisor's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+
+from enforcer.kernel.file_status import (
+    PROC_SUPER_MAGIC,
+    ST_NOSYMFOLLOW,
+    file_system,
+    on_procfs,
+    status,
+)
+from enforcer.kernel.openat2 import (
+    AT_FDCWD,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
+from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
+from enforcer.pin.view import (
+    O_PATH,
+    O_PATH_DIRECTORY,
+    O_PATH_NOFOLLOW,
+    View,
+    is_same,
+    name_in,
+    release,
+)
+
+MOST_LINKS = 40
+PATH_MAX = 4096
+_PROC_ROOT_INODE = 1
+_SLASH = ord("/")
+
+
+class Pinned:
+    """What a name leads to; owns its descriptors.
+
+    `fd` is an O_PATH descriptor of the object (the link itself where links are not followed), -1
+    where there is none or none was asked for. `parent` and `leaf` are the directory and the entry
+    in it, the leaf with its trailing slash; -1 and empty where the object was not reached through
+    an entry (`/`, `.`, `..`, magic links, descriptors). `name` is what is to be judged; `exists`
+    whether there is an object, `missing` that even its directory does not exist. `magic`: reached
+    through a magic link. `errno`: why the walk ended, 0 if it did not fail.
+    """
+
+    __slots__ = ("errno", "exists", "fd", "leaf", "magic", "missing", "name", "parent")
+
+    def __init__(
+        self,
+        *,
+        name: bytes,
+        fd: int = -1,
+        parent: int = -1,
+        leaf: bytes = b"",
+        errno: int = 0,
+        missing: bool = False,
+        magic: bool = False,
+    ) -> None:
+        self.name = os.fsdecode(name)
+        self.fd = fd
+        self.parent = parent
+        self.leaf = leaf
+        self.errno = errno
+        self.exists = fd >= 0
+        self.missing = missing
+        self.magic = magic
+
+    def close(self) -> None:
+        """Close the descriptors; harmless when repeated."""
+        release(self.fd, self.parent)
+        self.fd = self.parent = -1
+
+    def __enter__(self) -> Pinned:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Stopped(Exception):
+    """The walk of the directories ended early: at directory `fd`, with `rest` still to go."""
+
+    def __init__(self, errno: int, fd: int = -1, rest: tuple[bytes, ...] = ()) -> None:
+        self.errno = errno
+        self.fd = fd
+        self.rest = rest
+        super().__init__(errno)
+
+
+def resolve(
+    view: View,
+    dirfd: int,
+    name: bytes,
+    *,
+    follow: bool = True,
+    entry: bool = False,
+    empty: bool = False,
+) -> Pinned:
+    """Resolve `name` as task `view` would. Never raises for a name that fails: see Pinned.errno.
+
+    `follow`: a symbolic link at the end is followed. `entry`: the call acts on the directory
+    entry (unlink, rename, mkdir...): the end is not looked at, trailing slashes stay on the leaf.
+    `empty`: an empty name means the descriptor itself (AT_EMPTY_PATH). Raises TargetGone.
+    """
+    if not name:
+        return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
+    if len(name) >= PATH_MAX:
+        return Pinned(name=name, errno=ENAMETOOLONG)
+    base = AT_FDCWD
+    if name[0] != _SLASH:
+        base = view.directory(dirfd)
+        if base < 0:
+            return Pinned(name=name, errno=-base)
+    walk = _Walk(view)
+    try:
+        return walk.to_end(base, name, follow, entry)
+    except _Stopped as stop:
+        return _stopped(view, name, stop, walk.leaf)
+
+
+def _descriptor(view: View, dirfd: int) -> Pinned:
+    fd = view.directory(dirfd)
+    if fd < 0:
+        return Pinned(name=b"", errno=-fd)
+    try:
+        return Pinned(name=name_in(view, fd), fd=fd, magic=True)
+    except OSError as error:
+        release(fd)
+        return Pinned(name=b"", errno=error.errno or EACCES)
+
+
+def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:
+    """What is to be judged of a name whose directories could not be walked."""
+    if stop.fd < 0:
+        return Pinned(name=name, errno=stop.errno, missing=True)
+    try:
+        reached = name_in(view, stop.fd)
+    except OSError as error:
+        return Pinned(name=name, errno=error.errno or EACCES, missing=True)
+    finally:
+        release(stop.fd)
+    rest: list[bytes] = []
+    for part in (*stop.rest, leaf):
+        if part == b"..":
+            if rest:
+                rest.pop()
+            else:
+                reached = reached.rpartition(b"/")[0]
+        elif part not in (b"", b"."):
+            rest.append(part)
+    full = b"/".join((reached.rstrip(b"/"), *rest)) or b"/"
+    return Pinned(name=full, errno=stop.errno, missing=True)
+
+
+class _Walk:
+    """One name being walked: the symbolic links followed, the entry still to be looked at."""
+
+    __slots__ = ("leaf", "links", "view")
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.links = 0
+        self.leaf = b""
+
+    def to_end(self, base: int, name: bytes, follow: bool, entry: bool) -> Pinned:
+        """Resolve `name` from descriptor `base` (owned; AT_FDCWD with absolute names)."""
+        while True:
+            bare = name.rstrip(b"/")
+            head, slash, leaf = bare.rpartition(b"/")
+            self.leaf = leaf
+            parent = self.directory(base, head + slash if bare else b"/")
+            self.leaf = b""
+            if not leaf:
+                return self._object(parent)
+            if entry:
+                return self._entry(parent, name[len(head) + len(slash) :])
+            if leaf in (b".", b".."):
+                return self._object(self._step_directory(parent, leaf))
+            trailing = len(bare) != len(name)
+            last = leaf + b"/" if trailing else leaf
+            fd = openat2(parent, last, O_PATH, 0, RESOLVE_NO_SYMLINKS)
+            if fd == -ELOOP:
+                if not follow and not trailing:
+                    fd = openat2(parent, leaf, O_PATH_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS)
+                else:
+                    text, magic = self._link(parent, leaf)
+                    if text is None:
+                        release(parent)
+                        return self._object(magic, magic=True)
+                    name = text + b"/" if trailing else text
+                    base = self._after_link(parent, name)
+                    continue
+            return self._found(parent, last, fd)
+
+    def _found(self, parent: int, leaf: bytes, fd: int) -> Pinned:
+        try:
+            name = self._entry_name(parent, leaf)
+        except OSError as error:
+            release(parent, fd)
+            return Pinned(name=leaf, errno=error.errno or EACCES)
+        return Pinned(name=name, fd=max(fd, -1), parent=parent, leaf=leaf, errno=max(-fd, 0))
+
+    def _entry(self, parent: int, leaf: bytes) -> Pinned:
+        try:
+            name = self._entry_name(parent, leaf)
+        except OSError as error:
+            release(parent)
+            return Pinned(name=leaf, errno=error.errno or EACCES)
+        return Pinned(name=name, parent=parent, leaf=leaf)
+
+    def _entry_name(self, parent: int, leaf: bytes) -> bytes:
+        directory = name_in(self.view, parent)
+        bare = leaf.rstrip(b"/")
+        if bare == b".":
+            return directory
+        if bare == b"..":
+            return directory.rpartition(b"/")[0] or b"/"
+        return directory + bare if directory == b"/" else directory + b"/" + bare
+
+    def _object(self, fd: int, *, magic: bool = False) -> Pinned:
+        try:
+            return Pinned(name=name_in(self.view, fd), fd=fd, magic=magic)
+        except OSError as error:
+            release(fd)
+            return Pinned(name=b"", errno=error.errno or EACCES)
+
+    def directory(self, base: int, head: bytes) -> int:
+        """A descriptor of directory `head`, which is empty or ends in a slash; consumes `base`.
+
+        Raises _Stopped.
+        """
+        if not head:
+            return base
+        view = self.view
+        start = base
+        if head[0] == _SLASH and not view.fixed_root:
+            release(base)
+            start = base = view.root()
+            if base < 0:
+                raise _Stopped(-base)
+        walked = head if view.fixed_root else head.lstrip(b"/") or b"."
+        scope = RESOLVE_IN_ROOT if head[0] == _SLASH and not view.fixed_root else 0
+        by_kernel = view.fixed_root or scope or b".." not in head
+        fd = -ELOOP
+        if by_kernel:
+            fd = openat2(start, walked, O_PATH_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | scope)
+            if fd == -ELOOP and (view.fixed_root or scope):
+                fd = openat2(start, walked, O_PATH_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS | scope)
+                if fd >= 0 and on_procfs(fd):
+                    release(fd)
+                    fd = -ELOOP
+        if fd >= 0:
+            release(base)
+            return fd
+        return self._steps(base, head)
+
+    def _steps(self, base: int, head: bytes) -> int:
+        """Walk `head` one component after the other; consumes `base`."""
+        at = base
+        if head[0] == _SLASH:
+            release(base)
+            at = self._root()
+        todo = [part for part in reversed(head.split(b"/")) if part not in (b"", b".")]
+        while todo:
+            part = todo.pop()
+            if part == b"..":
+                at = self._step_directory(at, part, tuple(reversed(todo)))
+                continue
+            fd = openat2(at, part, O_PATH_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)
+            if fd >= 0:
+                release(at)
+                at = fd
+                continue
+            if fd != -ELOOP:
+                raise _Stopped(-fd, at, (part, *reversed(todo)))
+            text, magic = self._link(at, part, tuple(reversed(todo)))
+            if text is None:
+                release(at)
+                at = magic
+                if todo and not _is_directory(at):
+                    raise _Stopped(ENOTDIR, at, tuple(reversed(todo)))
+                continue
+            at = self._after_link(at, text)
+            if at < 0:
+                at = self._root()
+            todo += [step for step in reversed(text.split(b"/")) if step not in (b"", b".")]
+        if not _is_directory(at):
+            raise _Stopped(ENOTDIR, at)
+        return at
+
+    def _root(self) -> int:
+        """A descriptor of the task's root."""
+        view = self.view
+        fd = openat2(AT_FDCWD, b"/", O_PATH, 0, 0) if view.fixed_root else view.root()
+        if fd < 0:
+            raise _Stopped(-fd)
+        return fd
+
+    def _step_directory(self, at: int, part: bytes, rest: tuple[bytes, ...] = ()) -> int:
+        """From directory `at` (consumed) to its `.` or `..`, never above the task's root."""
+        if part == b".." and not self.view.fixed_root:
+            root = self._root()
+            try:
+                if is_same(at, root):
+                    return at
+            finally:
+                release(root)
+        fd = openat2(at, part, O_PATH_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)
+        if fd < 0:
+            raise _Stopped(-fd, at, (part, *rest))
+        release(at)
+        return fd
+
+    def _after_link(self, at: int, text: bytes) -> int:
+        """Where a link's text starts: `at` itself, or (consuming it) AT_FDCWD when absolute."""
+        if text[:1] != b"/":
+            return at
+        release(at)
+        return AT_FDCWD
+
+    def _link(self, at: int, leaf: bytes, rest: tuple[bytes, ...] = ()) -> tuple[bytes | None, int]:
+        """The text of the link `leaf` in `at`, or None and what the magic link leads to."""
+        self.links += 1
+        if self.links > MOST_LINKS:
+            raise _Stopped(ELOOP, at, (leaf, *rest))
+        link = openat2(at, leaf, O_PATH_NOFOLLOW, 0, 0)
+        if link < 0:
+            raise _Stopped(-link, at, (leaf, *rest))
+        try:
+            facts = file_system(link)
+            text = readlinkat(link, b"")
+            if isinstance(facts, int):
+                raise _Stopped(-facts, at, (leaf, *rest))
+            if facts.f_flags & ST_NOSYMFOLLOW:
+                raise _Stopped(ELOOP, at, (leaf, *rest))
+            if isinstance(text, int):
+                # The entry became something else meanwhile: as if it had always been that.
+                raise _Stopped(-text, at, (leaf, *rest))
+            if _is_protected(at, link):
+                raise _Stopped(EACCES, at, (leaf, *rest))
+        finally:
+            release(link)
+        if facts.f_type == PROC_SUPER_MAGIC:
+            own = self._own_name(at, leaf, text)
+            if own is not None:
+                return own, -1
+            probe = openat2(at, leaf, O_PATH, 0, RESOLVE_NO_MAGICLINKS)
+            release(probe)
+            if probe == -ELOOP:
+                fd = openat2(at, leaf, O_PATH, 0, 0)
+                if fd < 0:
+                    raise _Stopped(-fd, at, (leaf, *rest))
+                return None, fd
+        if not text:
+            raise _Stopped(ENOENT, at, (leaf, *rest))
+        return text, -1
+
+    def _own_name(self, at: int, leaf: bytes, text: bytes) -> bytes | None:
+        """What `self` and `thread-self` of a procfs mean for the task, None for other links.
+
+        Only where that procfs numbers tasks as the supervisor's does; elsewhere the walk ends.
+        """
+        if leaf not in (b"self", b"thread-self"):
+            return None
+        facts = status(at, b"", AT_EMPTY_PATH)
+        if isinstance(facts, int) or facts.ino != _PROC_ROOT_INODE:
+            return None
+        if text.partition(b"/")[0] != b"%d" % os.getpid():
+            raise _Stopped(EACCES, at, (leaf,))
+        view = self.view
+        if leaf == b"self":
+            return b"%d" % view.tgid
+        return b"%d/task/%d" % (view.tgid, view.tid)
+
+
+def _is_directory(fd: int) -> bool:
+    facts = status(fd, b"", AT_EMPTY_PATH)
+    return not isinstance(facts, int) and stat.S_ISDIR(facts.mode)
+
+
+def _protected_symlinks() -> bool:
+    try:
+        with open("/proc/sys/fs/protected_symlinks", "rb") as file:  # noqa: PTH123
+            return file.read().strip() != b"0"
+    except OSError:
+        return False
+
+
+def _is_protected(directory: int, link: int) -> bool:
+    """Whether fs.protected_symlinks forbids the caller to follow `link` in `directory`."""
+    holder = status(directory, b"", AT_EMPTY_PATH)
+    if isinstance(holder, int) or holder.mode & 0o1002 != 0o1002:
+        return False
+    facts = status(link, b"", AT_EMPTY_PATH)
+    if isinstance(facts, int) or facts.uid in (os.geteuid(), holder.uid):
+        return False
+    return _protected_symlinks()

@@ -1,0 +1,207 @@
+"""How one task sees names, asked from the kernel at every use: nothing of it is mirrored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from errno import EBADF, ENOENT
+from typing import Protocol
+
+from enforcer.kernel.file_status import status
+from enforcer.kernel.openat2 import AT_FDCWD, openat2
+from enforcer.kernel.paths import AT_EMPTY_PATH
+
+O_PATH = os.O_PATH | os.O_CLOEXEC
+O_PATH_NOFOLLOW = O_PATH | os.O_NOFOLLOW
+O_PATH_DIRECTORY = O_PATH | os.O_DIRECTORY
+
+
+class TargetGone(Exception):
+    """The task has ended, or its call is no longer held: there is nothing to answer."""
+
+
+class SameObjects(Protocol):
+    """Names that rules deny by equality, to find other names of the same object (see Aliases)."""
+
+    def of(self, fd: int) -> tuple[str, ...]:
+        """Those of the names that are the object behind `fd` just now."""
+        ...
+
+
+class View:
+    """One task as it sees names.
+
+    `tid` is the task that makes the calls, `tgid` its process, both in the supervisor's pid
+    namespace. `fixed_root`: nothing in the sandbox can ever change its root or mount namespace, so
+    they are the supervisor's. `fixed_credentials`: nothing can change its ids, capabilities or
+    user namespace. `validate` is called after /proc/TID was looked at and before anything is
+    decided on it; it raises TargetGone when the number may mean another task by now.
+    `same_objects` finds hard links of denied files.
+    """
+
+    __slots__ = ("fixed_credentials", "fixed_root", "same_objects", "tgid", "tid", "validate")
+
+    def __init__(
+        self,
+        tid: int,
+        tgid: int,
+        *,
+        fixed_root: bool = False,
+        fixed_credentials: bool = False,
+        validate: Callable[[], None] | None = None,
+        same_objects: SameObjects | None = None,
+    ) -> None:
+        self.tid = tid
+        self.tgid = tgid
+        self.fixed_root = fixed_root
+        self.fixed_credentials = fixed_credentials
+        self.validate = validate
+        self.same_objects = same_objects
+
+    def root(self) -> int:
+        """A descriptor of the task's root (AT_FDCWD: the supervisor's own, with absolute names)."""
+        if self.fixed_root:
+            return AT_FDCWD
+        return self._pin(b"/proc/%d/root" % self.tid, AT_FDCWD)
+
+    def directory(self, dirfd: int) -> int:
+        """A descriptor of what `dirfd` (AT_FDCWD: the working directory) is, or -EBADF."""
+        if dirfd == AT_FDCWD:
+            return self._pin(b"/proc/%d/cwd" % self.tid, AT_FDCWD)
+        if dirfd < 0:
+            return -EBADF
+        return self._pin(b"/proc/%d/fd/%d" % (self.tid, dirfd), dirfd)
+
+    def _pin(self, link: bytes, dirfd: int) -> int:
+        fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
+        if self.validate is not None:
+            try:
+                self.validate()
+            except TargetGone:
+                release(fd)
+                raise
+        if fd >= 0:
+            return fd
+        if fd == -ENOENT and dirfd != AT_FDCWD:
+            return -EBADF
+        if fd == -ENOENT and not _exists(self.tid):
+            raise TargetGone(f"task {self.tid}")
+        return fd
+
+    def umask(self) -> int:
+        """The task's file mode creation mask."""
+        return int(self.status_field(b"Umask"), 8)
+
+    def terminal(self) -> tuple[bytes, tuple[int, int]] | None:
+        """The task's controlling terminal: the likely name of its device and its number.
+
+        None without one. Raises TargetGone.
+        """
+        text = self._text(b"stat")
+        device = int(text.rpartition(b")")[2].split()[4])
+        if device == 0:
+            return None
+        major, minor = os.major(device), os.minor(device)
+        if 136 <= major <= 143:  # the Unix98 pseudo-terminals
+            return b"/dev/pts/%d" % ((major - 136) * 256 + minor), (major, minor)
+        fd = openat2(AT_FDCWD, b"/sys/dev/char/%d:%d/uevent" % (major, minor), os.O_RDONLY, 0, 0)
+        if fd < 0:
+            return None
+        try:
+            values = dict(line.partition(b"=")[::2] for line in os.read(fd, 4096).splitlines())
+        finally:
+            os.close(fd)
+        name = values.get(b"DEVNAME")
+        return None if name is None else (b"/dev/" + name, (major, minor))
+
+    def status_field(self, key: bytes) -> bytes:
+        """One line of /proc/TID/status, without its key."""
+        return field(self.status_text(), key)
+
+    def status_text(self) -> bytes:
+        """All of /proc/TID/status. Raises TargetGone."""
+        return self._text(b"status")
+
+    def _text(self, name: bytes) -> bytes:
+        link = b"/proc/%d/%s" % (self.tid, name)
+        fd = openat2(AT_FDCWD, link, os.O_RDONLY | os.O_CLOEXEC, 0, 0)
+        if fd < 0:
+            raise TargetGone(f"task {self.tid}")
+        try:
+            text = os.read(fd, 1 << 16)
+        except ProcessLookupError as error:
+            raise TargetGone(f"task {self.tid}") from error
+        finally:
+            os.close(fd)
+        if self.validate is not None:
+            self.validate()
+        return text
+
+
+def field(status_text: bytes, key: bytes) -> bytes:
+    """The value behind `key:` in a text like /proc/PID/status; KeyError where it is missing."""
+    for line in status_text.splitlines():
+        head, colon, value = line.partition(b":")
+        if colon and head == key:
+            return value.strip()
+    raise KeyError(key.decode())
+
+
+def release(*fds: int) -> None:
+    """Close those of `fds` that are descriptors."""
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
+
+
+def name_of(fd: int) -> bytes:
+    """The kernel's name for the object behind `fd`, from the supervisor's root.
+
+    Raises OSError (ENAMETOOLONG) where the kernel cannot print it.
+    """
+    return os.readlink(b"/proc/thread-self/fd/%d" % fd)  # noqa: PTH115 (hot, and bytes)
+
+
+def through(fd: int) -> bytes:
+    """A name that leads to the very object behind `fd`, for calls that only take names."""
+    return b"/proc/thread-self/fd/%d" % fd
+
+
+def name_in(view: View, fd: int) -> bytes:
+    """The name of the object behind `fd` as the task would see it.
+
+    Where the task's root is elsewhere its prefix is taken off; an object outside that root gets
+    the prefix `(unreachable)` as in getcwd(2).
+    """
+    name = name_of(fd)
+    if view.fixed_root or name[:1] != b"/":
+        return name
+    root = view.root()
+    if root < 0:
+        raise OSError(-root, os.strerror(-root))
+    try:
+        prefix = name_of(root)
+    finally:
+        os.close(root)
+    if prefix == b"/":
+        return name
+    if name == prefix:
+        return b"/"
+    if name.startswith(prefix + b"/"):
+        return name[len(prefix) :]
+    return b"(unreachable)" + name
+
+
+def is_same(first: int, second: int) -> bool:
+    """Whether two descriptors are one object reached through one mount."""
+    one = status(first, b"", AT_EMPTY_PATH)
+    other = status(second, b"", AT_EMPTY_PATH)
+    if isinstance(one, int) or isinstance(other, int):
+        return False
+    return (one.identity, one.mnt_id) == (other.identity, other.mnt_id)
+
+
+def _exists(tid: int) -> bool:
+    fd = openat2(AT_FDCWD, b"/proc/%d" % tid, O_PATH, 0, 0)
+    release(fd)
+    return fd >= 0
