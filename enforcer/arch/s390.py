@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from enforcer.arch.record import Abi, Arch, NumberRegset, RegisterLayout
-
-NT_S390_SYSTEM_CALL = 0x307
+from enforcer.arch.record import Abi, Arch, RegisterLayout
 
 _GENERAL = 16
 _ORIG_GPR2 = 208
@@ -20,8 +18,8 @@ S390X = Abi(
         RegisterLayout(
             size=216,
             word=8,
-            # At the stop the kernel shows the number in gpr 2 and takes a new one from there; the
-            # call's first argument is in orig_gpr2.
+            # At the stop the kernel shows the number in gpr 2 and takes a new one from there (not
+            # from NT_S390_SYSTEM_CALL, which serves restarts); argument 0 is in orig_gpr2.
             number=_GENERAL + 8 * 2,
             arguments=(
                 _ORIG_GPR2,
@@ -34,7 +32,6 @@ S390X = Abi(
             result=_GENERAL + 8 * 2,
             instruction_pointer=8,
             stack_pointer=_GENERAL + 8 * 15,
-            number_write=NumberRegset(note=NT_S390_SYSTEM_CALL, size=4),
         ),
     ),
     syscall_instruction=bytes.fromhex("0a00"),

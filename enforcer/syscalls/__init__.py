@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from enforcer.syscalls.loader import aliases, syscall, varies
 from enforcer.syscalls.multiplex import SubCall, split
 from enforcer.syscalls.numbers import name, names, number, table
 
-__all__ = ["SubCall", "name", "names", "number", "split", "table"]
+__all__ = ["ALIASES", "SubCall", "name", "names", "number", "split", "syscall", "table", "varies"]
+
+ALIASES: Mapping[str, frozenset[str]] = aliases()
+"""Every alias (fsread, fswrite) with the calls that can belong to it, whatever their arguments."""

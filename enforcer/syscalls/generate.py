@@ -30,11 +30,8 @@ BASES: Mapping[str, int] = {
 }
 """Symbols that a number is relative to; the EABI value where an architecture has two."""
 
-SECOND_NAMES = frozenset({"sync_file_range2", "OABI_SYSCALL_BASE", "SYSCALL_BASE", "SYSCALL_MASK"})
-"""Definitions in arm's unistd.h that are no call of their own."""
-
 DEFINITION = re.compile(
-    r"^#define\s+__(?:NR|ARM_NR)_(?P<name>\w+)\s+"
+    r"^#define\s+__(?:NR|ARM_NR)_(?P<name>[a-z0-9_]+)\s+"
     r"(?:\(\s*(?P<base>\w+)\s*\+\s*(?P<offset>\d+)\s*\)|(?P<plain>\d+))\s*$"
 )
 
@@ -44,7 +41,7 @@ def parse_header(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         definition = DEFINITION.match(line)
-        if definition is None or definition["name"] in SECOND_NAMES | {"BASE"}:
+        if definition is None:
             continue
         if definition["plain"] is not None:
             found[definition["name"]] = int(definition["plain"])
@@ -59,19 +56,15 @@ def render(tables: Mapping[str, Mapping[str, int]]) -> str:
     """The tables as tab-separated text: one call a line, one ABI a column, `-` where absent."""
     lines = ["\t".join(("name", *tables))]
     for name in sorted({name for table in tables.values() for name in table}):
-        cells = (table.get(name) for table in tables.values())
-        lines.append(
-            "\t".join(
-                (
-                    name,
-                    *(
-                        "-" if cell is None else f"{cell:#x}" if cell > 0xFFFF else str(cell)
-                        for cell in cells
-                    ),
-                )
-            )
-        )
+        cells = (_cell(table.get(name)) for table in tables.values())
+        lines.append("\t".join((name, *cells)))
     return "\n".join(lines) + "\n"
+
+
+def _cell(number: int | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number:#x}" if number > 0xFFFF else str(number)
 
 
 def generate(uapi: Path) -> str:

@@ -72,13 +72,18 @@ class Argument:
     `parent` whether the call acts on the directory entry, not on the object (unlink, rename,
     mkdir). For SOCKADDR and STRUCT: `length` is the register of the length in bytes (None: fixed
     or within the struct); `layout` names the struct (open_how, clone_args, msghdr, iovec...).
-    `width32` says that the kernel takes the argument as 32 bits (int, unsigned int).
+    `width32` says that the kernel takes the argument as 32 bits or fewer; `width` is their exact
+    number (64, 32, or 16: modes, and the user ids of old calls), `mask` those bits.
+    A STRING with `length` need not end in a zero byte. `empty`: an empty path means the
+    descriptor without any flag (readlinkat). `null`: so does a null pointer (utimensat).
+    A PATH whose layout is `file_handle` is no text at all: nothing can translate it. A SOCKADDR
+    whose layout is `socket_name` also has a filename if it names a socket in the file system.
     """
 
     index: int
     name: str
     kind: Kind
-    width32: bool = False
+    width: int = 64
     dirfd: int | None = None
     follow: Follow = Follow.ALWAYS
     follow_argument: int | None = None
@@ -88,6 +93,16 @@ class Argument:
     parent: bool = False
     length: int | None = None
     layout: str = ""
+    empty: bool = False
+    null: bool = False
+
+    @property
+    def width32(self) -> bool:
+        return self.width <= 32
+
+    @property
+    def mask(self) -> int:
+        return (1 << self.width) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +118,14 @@ class Membership:
 
 @dataclass(frozen=True, kw_only=True)
 class Syscall:
-    """What is known of one system call, the same on every ABI that has it.
+    """What is known of one system call: on one ABI, or (asked without one) on most of them.
 
     `translators` are the translators' names in argument order, as rules see them; what stands in a
     struct (LAYOUT_TRANSLATORS) is read from memory.
     `equivalents` do the same thing by another name. A `carrier` (io_uring) performs other calls
     unseen by any filter. `acts_on_caller` marks calls that nobody can do for the caller
-    (chdir, execve, mount, umask...).
+    (chdir, execve, mount, umask...). A number that is not `implemented` fails in every kernel of
+    the table.
     """
 
     name: str
@@ -119,6 +135,7 @@ class Syscall:
     carrier: bool = False
     acts_on_caller: bool = False
     returns_fd: bool = False
+    implemented: bool = True
 
     @property
     def translators(self) -> tuple[str, ...]:
@@ -154,4 +171,6 @@ LAYOUT_TRANSLATORS: dict[str, tuple[str, ...]] = {
     "clone_args": ("flags",),
     "msghdr": ("sockaddr",),
     "mmsghdr": ("sockaddr",),
+    "mmap_arg_struct": ("prot", "flags", "fd"),
+    "socket_name": ("filename",),
 }

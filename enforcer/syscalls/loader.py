@@ -1,0 +1,255 @@
+"""Reads model.txt: one Syscall per name, parsed when it is first asked for.
+
+The notation is explained at the head of that file. A mistake in it raises ModelError with the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from enforcer.arch import ABIS
+from enforcer.condition import TRUE, Compare, Operator
+from enforcer.syscalls.constants import CONSTANTS
+from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Syscall
+
+_SOURCE = Path(__file__).with_name("model.txt")
+
+READING_MASK = CONSTANTS["O_ACCMODE"] | CONSTANTS["O_CREAT"] | CONSTANTS["O_TRUNC"]
+"""An open whose flags have none of these bits only reads (the same bits on every ABI)."""
+
+_NUMBERS: Mapping[str, tuple[Kind, int, int]] = {
+    "u32": (Kind.VALUE, 32, 1),
+    "u64": (Kind.VALUE, 64, 1),
+    "off64": (Kind.VALUE, 64, 2),
+    "ptr": (Kind.POINTER, 64, 1),
+}
+
+_KINDS: Mapping[str, tuple[Kind, int]] = {
+    "fd": (Kind.FD, 32),
+    "oflags": (Kind.OFLAGS, 32),
+    "mode": (Kind.MODE, 16),
+    "uid": (Kind.UID, 32),
+    "gid": (Kind.GID, 32),
+    "pid": (Kind.PID, 32),
+    "sig": (Kind.SIGNAL, 32),
+    "cmd": (Kind.COMMAND, 32),
+    "prot": (Kind.PROT, 32),
+    "flags": (Kind.FLAGS, 32),
+    "sockdom": (Kind.SOCKDOM, 32),
+    "socktype": (Kind.SOCKTYPE, 32),
+    "path": (Kind.PATH, 64),
+    "string": (Kind.STRING, 64),
+    "sockaddr": (Kind.SOCKADDR, 64),
+    "argv": (Kind.ARGV, 64),
+    "struct": (Kind.STRUCT, 64),
+}
+
+_FLAG_WORDS: Mapping[str, Follow | None] = {
+    "-": Follow.UNLESS_FLAG,
+    "+": Follow.IF_FLAG,
+    "?": None,
+}
+
+
+class ModelError(Exception):
+    """model.txt is wrong."""
+
+
+@dataclass
+class _Source:
+    """The lines of model.txt: call -> ABI ("" for all others) -> the rest of the line."""
+
+    lines: dict[str, dict[str, str]] = field(default_factory=dict)
+    equivalents: dict[str, set[str]] = field(default_factory=dict)
+
+
+@cache
+def _source() -> _Source:
+    source = _Source()
+    for line in _SOURCE.read_text(encoding="ascii").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        head, _, rest = line.partition(" ")
+        if head == "=":
+            group = rest.split()
+            for name in group:
+                source.equivalents.setdefault(name, set()).update(group)
+        elif head == ">":
+            name, *others = rest.split()
+            source.equivalents.setdefault(name, set()).update(others)
+        else:
+            name, _, abis = head.partition("@")
+            for abi in abis.split(","):
+                if source.lines.setdefault(name, {}).setdefault(abi, rest) != rest:
+                    raise ModelError(f"{name}: two lines")
+    return source
+
+
+@cache
+def syscall(name: str, abi: str | None = None) -> Syscall:
+    """The model of `name` on `abi`; without an ABI, as on 64-bit ones. KeyError if unknown.
+
+    Only few calls differ between ABIs: clone, mmap, select, the 16-bit ids, and those with a
+    64-bit argument that takes two registers of a 32-bit ABI (fanotify_mark...).
+    """
+    lines = _source().lines[name]
+    line = lines.get(abi or "", lines.get(""))
+    if line is None:
+        raise ModelError(f"{name}: no line for {abi or 'all ABIs'}")
+    declared, _, attributes = line.partition("|")
+    arguments = _arguments(name, declared.split(), abi)
+    places = {argument.name: argument.index for argument in arguments}
+    words = attributes.split()
+    return Syscall(
+        name=name,
+        arguments=arguments,
+        aliases=tuple(_memberships(name, words, places)),
+        equivalents=frozenset(_source().equivalents.get(name, ())) - {name},
+        carrier="carrier" in words,
+        acts_on_caller="caller" in words,
+        returns_fd="fd" in words,
+        implemented="none" not in words,
+    )
+
+
+@cache
+def modelled() -> frozenset[str]:
+    """The names that model.txt describes; a test keeps them equal to those of numbers.tsv."""
+    return frozenset(_source().lines)
+
+
+@cache
+def varies(name: str) -> bool:
+    """Whether the arguments of `name` lie in other registers, or count other bits, on some ABI."""
+    common = syscall(name)
+    return any(syscall(name, abi).arguments != common.arguments for abi in ABIS)
+
+
+@cache
+def aliases() -> Mapping[str, frozenset[str]]:
+    """Every alias with the calls that can belong to it, whatever their arguments."""
+    found: dict[str, set[str]] = {"fsread": set(), "fswrite": set()}
+    for name, lines in _source().lines.items():
+        for line in lines.values():
+            for word in line.partition("|")[2].split():
+                head = word.partition("(")[0]
+                for alias in ("fsread", "fswrite") if head == "fsopen" else (head,):
+                    if alias in found:
+                        found[alias].add(name)
+    return MappingProxyType({alias: frozenset(names) for alias, names in found.items()})
+
+
+def _arguments(name: str, words: list[str], abi: str | None) -> tuple[Argument, ...]:
+    narrow = abi is not None and ABIS[abi].bits == 32
+    aligned = abi is not None and ABIS[abi].pairs_aligned
+    places: dict[str, int] = {}
+    kinds: list[tuple[str, str]] = []
+    register = 0
+    for word in words:
+        label, _, kind = word.partition(":")
+        registers = 2 if narrow and kind == "off64" else 1
+        if registers == 2 and aligned:
+            register += register % 2
+        places[label] = register
+        kinds.append((label, kind))
+        register += registers
+    if register > 6:
+        raise ModelError(f"{name}: {register} registers")
+    return tuple(_argument(name, label, kind, places) for label, kind in kinds)
+
+
+def _argument(name: str, label: str, text: str, places: Mapping[str, int]) -> Argument:
+    index = places[label]
+    if text in _NUMBERS:
+        kind, width, _ = _NUMBERS[text]
+        return Argument(index=index, name=label, kind=kind, width=width)
+    head, _, inside = text.partition("(")
+    word, _, bits = head.partition("/")
+    try:
+        kind, width = _KINDS[word]
+    except KeyError:
+        raise ModelError(f"{name}: {label}: no such kind: {word}") from None
+    options = [option for option in inside.rstrip(")").split(",") if option]
+    width = int(bits) if bits else width
+    match kind:
+        case Kind.PATH:
+            return _path(name, label, index, options, places)
+        case Kind.STRUCT:
+            length = places[options[1]] if len(options) > 1 else None
+            return Argument(index=index, name=label, kind=kind, layout=options[0], length=length)
+        case Kind.SOCKADDR | Kind.STRING:
+            return Argument(
+                index=index,
+                name=label,
+                kind=kind,
+                length=places[options[0]] if options else None,
+                layout=options[1] if len(options) > 1 else "",
+            )
+        case _:
+            return Argument(index=index, name=label, kind=kind, width=width)
+
+
+def _path(
+    name: str, label: str, index: int, options: list[str], places: Mapping[str, int]
+) -> Argument:
+    dirfd: int | None = None
+    follow = Follow.ALWAYS
+    follow_argument: int | None = None
+    follow_flag = empty_flag = 0
+    plain = {"creates", "entry", "null", "empty", "handle"}
+    for option in options:
+        mark = next((mark for mark in _FLAG_WORDS if mark in option), None)
+        if mark is not None:
+            register, _, flag = option.partition(mark)
+            follow_argument = places[register]
+            how = _FLAG_WORDS[mark]
+            if how is None:
+                empty_flag = CONSTANTS[flag]
+            else:
+                follow, follow_flag = how, CONSTANTS[flag]
+        elif option == "nofollow":
+            follow = Follow.NEVER
+        elif option == "open":
+            follow = Follow.OPEN
+        elif option in places:
+            dirfd = places[option]
+        elif option not in plain:
+            raise ModelError(f"{name}: {label}: no such word: {option}")
+    return Argument(
+        index=index,
+        name=label,
+        kind=Kind.PATH,
+        dirfd=dirfd,
+        follow=follow,
+        follow_argument=follow_argument,
+        follow_flag=follow_flag,
+        empty_flag=empty_flag,
+        creates="creates" in options,
+        parent="entry" in options,
+        empty="empty" in options,
+        null="null" in options,
+        layout="file_handle" if "handle" in options else "",
+    )
+
+
+def _memberships(name: str, words: list[str], places: Mapping[str, int]) -> Iterator[Membership]:
+    for word in words:
+        head, _, inside = word.partition("(")
+        register = inside.rstrip(")")
+        if head == "fsopen" and register:
+            place = places[register]
+            yield Membership(alias="fsread", when=Compare(place, Operator.EQ, 0, mask=READING_MASK))
+            yield Membership(
+                alias="fswrite", when=Compare(place, Operator.NE, 0, mask=READING_MASK)
+            )
+        elif head == "fsopen":
+            yield Membership(alias="fsread", when=None)
+            yield Membership(alias="fswrite", when=None)
+        elif head in ("fsread", "fswrite"):
+            yield Membership(alias=head, when=None if "(" in word else TRUE)
+        elif head not in ("carrier", "caller", "fd", "none"):
+            raise ModelError(f"{name}: no such attribute: {word}")
