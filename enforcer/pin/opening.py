@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EAGAIN, EEXIST, ELOOP, ENOENT, ENXIO
+from errno import EAGAIN, EEXIST, EINTR, ELOOP, ENOENT, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.openat2 import (
@@ -34,6 +34,7 @@ from enforcer.pin.view import (
     O_PATH_NOFOLLOW,
     View,
     name_in,
+    name_of,
     release,
     through,
 )
@@ -64,6 +65,7 @@ _OPEN_FLAGS = (
     | _TMPFILE
     | _O_PATH_FLAGS
 )
+_NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 _SCOPES = RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
 _TERMINAL = (5, 0)  # /dev/tty
 
@@ -123,9 +125,35 @@ def open_judged(
             return -(error.errno or ENOENT)
         finally:
             os.close(base)
-    if fd == -ELOOP and not how & RESOLVE_NO_SYMLINKS:
-        return _open_pinned(view, dirfd, name, flags, mode, judge, how)
-    return fd
+    if fd != -ELOOP or how & RESOLVE_NO_SYMLINKS:
+        return fd
+    if view.fixed_root and clean[0] == _SLASH and not flags & _NOT_BY_CANONICAL and not how:
+        fd = _open_canonical(view, clean, flags, mode, judge)
+        if fd >= 0 or fd == -EINTR:
+            return fd
+    return _open_pinned(view, dirfd, name, flags, mode, judge, how)
+
+
+def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge) -> int:
+    """Let the kernel walk the links, then open what it found by its canonical name.
+
+    Any failure (denials too) is for the step-by-step way to judge again: links may have changed,
+    and what `self` means is not yet put right here.
+    """
+    found = openat2(AT_FDCWD, name, O_PATH, 0, RESOLVE_NO_MAGICLINKS)
+    if found < 0:
+        return found
+    try:
+        canonical = name_of(found)
+        if on_procfs(found):
+            return -ELOOP
+    except OSError as error:
+        return -(error.errno or ELOOP)
+    finally:
+        os.close(found)
+    if canonical[:1] != b"/" or judge((os.fsdecode(canonical),), 0):
+        return -ELOOP
+    return openat2(AT_FDCWD, canonical, flags, mode, RESOLVE_NO_SYMLINKS)
 
 
 def _open_plain(

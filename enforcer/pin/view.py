@@ -159,12 +159,12 @@ def name_of(fd: int) -> bytes:
 
     Raises OSError (ENAMETOOLONG) where the kernel cannot print it.
     """
-    return os.readlink(b"/proc/thread-self/fd/%d" % fd)  # noqa: PTH115 (hot, and bytes)
+    return os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 (hot, and bytes)
 
 
 def through(fd: int) -> bytes:
     """A name that leads to the very object behind `fd`, for calls that only take names."""
-    return b"/proc/thread-self/fd/%d" % fd
+    return b"/proc/self/fd/%d" % fd
 
 
 def name_in(view: View, fd: int) -> bytes:
