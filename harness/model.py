@@ -103,8 +103,13 @@ class Observation:
 class Scenario:
     """An attack or a command, a policy, backends, and what is expected.
 
-    `expect` maps a backend's name (or "default") to the expected verdict; `known` maps a backend
-    to the catalogue id of a known weakness (a strict xfail).
+    `policy` is its text with `${placeholders}`, `dialect` its syntax ("yaml" or "systrace").
+    Empty `variants`, `backends` and `abis` mean all that there are. `leaky` backends must be
+    defeated. `expect` maps a backend ("ptrace"), a backend with an ABI ("seccomp/i386") or
+    "default" to the expected verdict; `known` maps a backend to the catalogue id of a known
+    weakness (a strict xfail). `logged` names the backends whose log must show the attempt.
+    A command scenario compares a command with its bare run; `direct` is then the act to be denied.
+    `attempts` None leaves the number to the attack's manifest.
     """
 
     id: str
@@ -114,19 +119,23 @@ class Scenario:
     dialect: str
     attack: str | None = None
     command: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ("default",)
+    direct: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
+    leaky: tuple[str, ...] = ()
     abis: tuple[str, ...] = ()
+    attempts: int | None = None
     expect: Mapping[str, VerdictKind] = field(default_factory=dict)
     known: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    logged: bool = False
+    logged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One cell of the expanded matrix."""
+    """One cell of the expanded matrix. `catalogue` is the attack's, empty for a command."""
 
     scenario: Scenario
     variant: str
@@ -134,10 +143,31 @@ class Case:
     abi: str
     kernel: str
     place: str
+    leaky: bool = False
+    catalogue: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
+        """Unique within a campaign, and stable between campaigns."""
         return f"{self.scenario.id}[{self.variant}-{self.backend}-{self.abi}-{self.kernel}]"
+
+    @property
+    def expected(self) -> VerdictKind:
+        """The verdict that the scenario expects here."""
+        expect = self.scenario.expect
+        for key in (f"{self.backend}/{self.abi}", self.backend):
+            if key in expect:
+                return expect[key]
+        if self.leaky:
+            return VerdictKind.BYPASSED
+        if self.backend == "none":
+            return VerdictKind.NOT_ENFORCING
+        return expect.get("default", VerdictKind.HELD)
+
+    @property
+    def weakness(self) -> str | None:
+        """The catalogue id of the weakness that this case is known to show."""
+        return self.scenario.known.get(self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,4 +182,25 @@ class Verdict:
     attempts: int = 0
     wins: int = 0
     bound: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A case with its verdict and what it rests on. `isolation` is how the runs were walled in."""
+
+    case: Case
+    verdict: Verdict
+    observations: tuple[Observation, ...] = ()
+    isolation: str = ""
     seconds: float = 0.0
+
+    @property
+    def as_expected(self) -> bool:
+        """A verdict about this machine (inapplicable) contradicts no expectation; broken does."""
+        if self.verdict.kind is VerdictKind.BROKEN:
+            return False
+        if self.verdict.kind is VerdictKind.INAPPLICABLE:
+            return True
+        if self.case.weakness is not None:
+            return self.verdict.kind is VerdictKind.BYPASSED
+        return self.verdict.kind is self.case.expected

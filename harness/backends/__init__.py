@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -88,14 +87,9 @@ def mechanism(name: str) -> Mechanism:
     return found
 
 
-@functools.cache
 def names() -> tuple[str, ...]:
     """Every backend, ours first."""
-    return tuple(name.value for name in MechanismName if _exists(name))
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"enforcer.mechanisms.{name}") is not None
+    return tuple(name.value for name in MechanismName)
 
 
 @functools.cache

@@ -1,0 +1,85 @@
+"""The command line of the laboratory: one module a verb, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from enum import IntEnum
+
+import click
+
+VERBS = {
+    "run": "harness.cli.run",
+    "list": "harness.cli.listing",
+    "explain": "harness.cli.explain",
+    "repro": "harness.cli.repro",
+    "report": "harness.cli.report",
+    "doctor": "harness.cli.doctor",
+    "new": "harness.cli.new",
+    "bench": "harness.cli.bench",
+    "completion": "harness.cli.completion",
+}
+
+
+class Status(IntEnum):
+    """Exit statuses."""
+
+    EXPECTED = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    BROKEN = 3
+
+
+class UserError(click.ClickException):
+    """A mistake of the user's: the message has the place and the mend."""
+
+    exit_code = Status.USAGE
+
+
+class Verbs(click.Group):
+    """Commands by name, in the order in which one needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(VERBS[cmd_name]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from enforcer.policy.problem import suggestion
+
+            mend = suggestion(args[0], VERBS)
+            raise click.UsageError(f"{error.message} {mend}".rstrip(), ctx) from None
+
+
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="interposition-lab", prog_name="harness")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A laboratory for system-call interposition.
+
+    Does an enforcer really enforce a policy, on this kernel and architecture, against everything
+    publicly known to defeat enforcers? Attack programs are run under real enforcers, each beside a
+    control without one, a benign twin and a direct attempt, and are judged from outside.
+
+    \b
+    Start with:
+      harness doctor                what this machine can test
+      harness run --quick           the matrix of attacks and backends, in a minute or two
+      harness explain SCENARIO      what is attacked, how, and why the verdict came out
+      harness repro CASE            the commands that run one case by hand
+      harness new attack my-race    an attack of your own
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -29,7 +29,7 @@ from harness.places import isolation as walls
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
 from harness.places.outcome import observe
-from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
+from harness.places.sentinels import Sentinel, SentinelError, fresh_nonce, plant
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
 
@@ -192,7 +192,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             )
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        target, pipes = _start(request, run, isolation, who, sentinel, command)
+        target, pipes = _start(request, run, isolation, who, command)
         pidfd = os.pidfd_open(target)
         stack.callback(os.close, pidfd)
         seen = watch(pidfd, pipes, sentinel, request.limits)
@@ -244,7 +244,6 @@ def _start(
     run: Run,
     isolation: Isolation,
     who: Identity,
-    sentinel: Sentinel | None,
     command: Sequence[str],
 ) -> tuple[int, Pipes]:
     ends = [os.pipe() for _ in range(4)]
@@ -253,8 +252,6 @@ def _start(
     def target() -> int:
         try:
             os.setsid()
-            if isinstance(sentinel, TerminalSentinel):
-                sentinel.control()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)

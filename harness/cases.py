@@ -1,0 +1,91 @@
+"""From scenarios to cases: backends x ABIs x variants, filtered by what the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from enforcer.arch import native
+from harness.attack import Attack, AttackKind
+from harness.backends import backend
+from harness.model import Case, Scenario
+
+EVERY_LEAKY = "leaky"
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What to run. Empty tuples mean everything; `ours` are the backends taken by default."""
+
+    ours: tuple[str, ...]
+    backends: tuple[str, ...] = ()
+    abis: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    kernel: str = ""
+    place: str = "local"
+
+
+def expand(
+    scenarios: Iterable[Scenario], attacks: Mapping[str, Attack], selection: Selection
+) -> tuple[Case, ...]:
+    """The cases, those of one scenario together, in the order of the scenarios."""
+    cases = []
+    for scenario in scenarios:
+        attack = attacks[scenario.attack] if scenario.attack else None
+        for name in _backends(scenario, selection):
+            for abi in _abis(scenario, attack, selection):
+                for variant in scenario.variants or (attack.variants if attack else ("default",)):
+                    case = Case(
+                        scenario=scenario,
+                        variant=variant,
+                        backend=name,
+                        abi=abi,
+                        kernel=selection.kernel,
+                        place=selection.place,
+                        leaky=backend(name).leaky,
+                        catalogue=attack.catalogue if attack else (),
+                    )
+                    if all(word.lower() in case.id.lower() for word in selection.keywords):
+                        cases.append(case)
+    return tuple(cases)
+
+
+def local_abis() -> tuple[str, ...]:
+    """The ABIs whose programs attacks are built for on this machine without a virtual machine."""
+    return tuple(abi.name for abi in native().abis if not abi.nr_bit)
+
+
+def _backends(scenario: Scenario, selection: Selection) -> tuple[str, ...]:
+    ours = scenario.backends or selection.ours
+    if not selection.backends:
+        return (*ours, *scenario.leaky)
+    chosen: list[str] = []
+    for wanted in selection.backends:
+        if wanted == ALL:
+            chosen += [*ours, *scenario.leaky]
+        elif wanted == EVERY_LEAKY:
+            chosen += scenario.leaky
+        elif wanted in scenario.leaky or wanted in ours or wanted == "none":
+            chosen.append(wanted)
+    return tuple(dict.fromkeys(chosen))
+
+
+def _abis(scenario: Scenario, attack: Attack | None, selection: Selection) -> Sequence[str]:
+    here = local_abis()
+    if attack is None:
+        wanted: Sequence[str] = scenario.abis or here[:1]
+    else:
+        wanted = scenario.abis or attack.abis
+    return [abi for abi in wanted if abi in here and abi in (selection.abis or here)]
+
+
+def attempts_of(case: Case, attack: Attack | None, *, asked: int | None, quick: bool) -> int:
+    """How many tries the attack run makes: the user's number, the scenario's, the manifest's."""
+    if attack is None or attack.kind is not AttackKind.RACE:
+        return 1
+    if asked is not None:
+        return asked
+    if case.scenario.attempts is not None:
+        return case.scenario.attempts
+    return attack.attempts.quick if quick else attack.attempts.default

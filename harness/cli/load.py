@@ -1,0 +1,87 @@
+"""What every verb needs: attacks, scenarios and backends, with the user's mistakes in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from enforcer.arch import arch
+from enforcer.mechanisms.contract import MechanismName
+from enforcer.policy.problem import suggestion
+from harness import backends, tree
+from harness.attack import Attack, ManifestError, load_attacks
+from harness.cases import ALL, EVERY_LEAKY, Selection, local_abis
+from harness.cli import UserError
+from harness.model import Scenario
+from harness.places.local import kernel_release
+from harness.scenario import Known, ScenarioError, load_scenarios
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laboratory:
+    """Everything that can be run."""
+
+    root: Path
+    attacks: Mapping[str, Attack]
+    scenarios: tuple[Scenario, ...]
+    backends: tuple[str, ...]
+
+    def scenario(self, name: str) -> Scenario:
+        """By id or by file. Raises UserError."""
+        wanted = name.removeprefix("scenarios/").removesuffix(".yaml")
+        for scenario in self.scenarios:
+            if scenario.id == wanted:
+                return scenario
+        mend = suggestion(wanted, [scenario.id for scenario in self.scenarios])
+        raise UserError(f"there is no scenario {name!r}; {mend or '`harness list` shows them'}")
+
+
+def laboratory() -> Laboratory:
+    """Load everything. Raises UserError with every mistake of every file."""
+    root = tree.root()
+    known_backends = backends.names()
+    try:
+        attacks = load_attacks(root / "attacks")
+        known = Known(attacks=attacks, backends=known_backends)
+        scenarios = load_scenarios(root / "scenarios", known)
+    except (ManifestError, ScenarioError) as error:
+        count = len(error.problems)
+        raise UserError(f"{count} mistake{'s' * (count > 1)}\n{error}") from None
+    return Laboratory(root=root, attacks=attacks, scenarios=scenarios, backends=known_backends)
+
+
+def our_backends() -> tuple[str, ...]:
+    """Our mechanisms without the control."""
+    names = backends.names()
+    return tuple(name.value for name in MechanismName if name in names and name != "none")
+
+
+def selection(
+    wanted: Sequence[str], arches: Sequence[str], keywords: Sequence[str], place: str
+) -> Selection:
+    """What the options of `run` and `list` select. Raises UserError."""
+    known = (*backends.names(), ALL, EVERY_LEAKY)
+    for name in wanted:
+        if name not in known:
+            mend = suggestion(name, known) or "known: " + ", ".join(known)
+            raise UserError(f"there is no backend {name!r}; {mend}")
+    return Selection(
+        ours=our_backends(),
+        backends=tuple(wanted),
+        abis=tuple(dict.fromkeys(map(_abi, arches))),
+        keywords=tuple(keywords),
+        kernel=kernel_release(),
+        place=place,
+    )
+
+
+def _abi(name: str) -> str:
+    here = local_abis()
+    try:
+        wanted = arch(name).name
+    except KeyError:
+        raise UserError(f"there is no architecture {name!r}; here: {', '.join(here)}") from None
+    if wanted not in here:
+        raise UserError(f"{wanted} programs do not run on this machine; here: {', '.join(here)}")
+    return wanted

@@ -1,0 +1,223 @@
+"""`harness run`: cases carried out, verdicts stored, the matrix printed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.cases import Selection, attempts_of, expand
+from harness.cli import Status, UserError
+from harness.cli.load import Laboratory, laboratory, selection
+from harness.model import VerdictKind
+from harness.report.junit import junit
+from harness.report.lines import json_line
+from harness.report.terminal import print_matrix, print_unexpected
+from harness.results import ResultsError, Row, Store, default_path, row_of
+from harness.runner import Job, begin_worker, run_all
+
+PLAIN_LINE_EVERY = 25
+
+
+@click.command("run")
+@click.option(
+    "--backend",
+    "-b",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    help="ptrace, seccomp, notify, landlock, none, a leaky one, `leaky` for all of "
+    "those, or `all`; may be repeated. Default: what the scenarios name.",
+)
+@click.option("--arch", "-a", "arches", multiple=True, metavar="ARCH", help="x86_64, i386, ...")
+@click.option(
+    "--keyword",
+    "-k",
+    "keywords",
+    multiple=True,
+    metavar="TEXT",
+    help="Only cases whose id has this text; may be repeated.",
+)
+@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race.")
+@click.option("--quick", is_flag=True, help="The manifests' lower numbers of attempts.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one JSON object a line, as the results come.",
+)
+@click.option(
+    "--junit",
+    "junit_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write JUnit XML.",
+)
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The SQLite file that keeps results.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the campaign that was interrupted.")
+@click.option("--place", type=click.Choice(["local"]), default="local", show_default=True)
+def command(
+    wanted: tuple[str, ...],
+    arches: tuple[str, ...],
+    keywords: tuple[str, ...],
+    attempts: int | None,
+    quick: bool,
+    jobs: int | None,
+    json_file: Path | None,
+    junit_file: Path | None,
+    results: Path | None,
+    resume: bool,
+    place: str,
+) -> NoReturn:
+    """Run scenarios and print the matrix of verdicts.
+
+    Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken.
+    """
+    lab = laboratory()
+    todo = _jobs(lab, selection(wanted, arches, keywords, place), attempts, quick)
+    if not todo:
+        raise UserError("no case is selected; `harness list` shows what there is")
+    try:
+        store = Store(results or default_path())
+    except ResultsError as error:
+        raise UserError(str(error)) from None
+    campaign, done = _campaign(store, resume, len(todo))
+    left = [job for job in todo if job.case.id not in done]
+    console = Console(stderr=True)
+    rows = list(done.values())
+    interrupted = False
+    with _lines(json_file) as write:
+        for row in rows:
+            write(row)
+
+        def take(row: Row) -> None:
+            store.add(campaign, row)
+            rows.append(row)
+            write(row)
+
+        try:
+            _carry_out(left, jobs or os.cpu_count() or 1, console, take)
+        except KeyboardInterrupt:
+            interrupted = True
+    if junit_file is not None:
+        junit_file.write_text(junit(rows), encoding="utf-8")
+    output = Console()
+    print_matrix(output, rows)
+    print_unexpected(output, rows)
+    if interrupted or len(rows) < len(todo):
+        console.print(f"{len(todo) - len(rows)} cases did not run; `harness run --resume` goes on")
+        sys.exit(Status.BROKEN)
+    store.finish(campaign)
+    store.close()
+    sys.exit(status_of(rows))
+
+
+def status_of(rows: Sequence[Row]) -> Status:
+    """The exit status for these results."""
+    if any(row.verdict == VerdictKind.BROKEN for row in rows):
+        return Status.BROKEN
+    return Status.EXPECTED if all(row.as_expected for row in rows) else Status.UNEXPECTED
+
+
+def _jobs(lab: Laboratory, chosen: Selection, attempts: int | None, quick: bool) -> list[Job]:
+    jobs = []
+    for case in expand(lab.scenarios, lab.attacks, chosen):
+        attack = lab.attacks[case.scenario.attack] if case.scenario.attack else None
+        tries = attempts_of(case, attack, asked=attempts, quick=quick)
+        jobs.append(Job(case=case, attack=attack, attempts=tries))
+    return jobs
+
+
+def _campaign(store: Store, resume: bool, cases: int) -> tuple[int, dict[str, Row]]:
+    """The campaign's number and what it has already."""
+    if not resume:
+        return store.begin(sys.argv[1:], cases), {}
+    interrupted = store.latest(unfinished=True)
+    if interrupted is None:
+        raise UserError("the last campaign was not interrupted; leave --resume out")
+    return interrupted.id, {row.case_id: row for row in store.rows(interrupted.id)}
+
+
+@contextmanager
+def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
+    """Writes one line a result, at once."""
+    if path is None:
+        yield lambda row: None
+        return
+    with path.open("w", encoding="utf-8", buffering=1) as stream:
+        yield lambda row: print(json_line(row), file=stream)
+
+
+def _carry_out(
+    jobs: Sequence[Job], workers: int, console: Console, take: Callable[[Row], None]
+) -> None:
+    """Deterministic cases side by side; then the races, which need two processors each."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.runner"])
+
+    def start() -> Executor:
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
+
+    plain = [job for job in jobs if not job.race]
+    races = [job for job in jobs if job.race]
+    with _progress(console, len(jobs)) as tell:
+        try:
+            for group, at_once in ((plain, workers), (races, max(1, workers // 2))):
+                for result in run_all(group, start, at_once) if group else ():
+                    row = row_of(result)
+                    take(row)
+                    tell(row)
+        except KeyboardInterrupt:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[Row], None]]:
+    """A bar on a terminal, a plain line now and then otherwise."""
+    counts = {"done": 0, "unexpected": 0}
+
+    def count(row: Row) -> None:
+        counts["done"] += 1
+        counts["unexpected"] += not row.as_expected
+
+    if not console.is_terminal:
+
+        def tell_plainly(row: Row) -> None:
+            count(row)
+            if counts["done"] % PLAIN_LINE_EVERY == 0 or counts["done"] == total:
+                done, unexpected = counts["done"], counts["unexpected"]
+                console.print(f"{done}/{total} cases, {unexpected} unexpected", highlight=False)
+
+        yield tell_plainly
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[current]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("cases", total=total, current="")
+
+        def tell(row: Row) -> None:
+            count(row)
+            unexpected = f"{counts['unexpected']} unexpected  " if counts["unexpected"] else ""
+            progress.update(task, advance=1, current=unexpected + row.case_id)
+
+        yield tell

@@ -1,0 +1,109 @@
+"""This machine as a place: a warm agent process that forks one walled-in run after the other."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.model import Observation
+from harness.places.agent import MARGIN_S, observation_from_json
+from harness.places.layout import Layout, coverable_root
+from harness.process import ProcessTimeout, Server
+
+FIRST_PLAIN_PORT = 40_000
+
+
+class PlaceError(Exception):
+    """The place failed, not the case: the verdict is broken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of a case's runs."""
+
+    observations: tuple[Observation, ...]
+    isolation: str
+
+
+class Place(Protocol):
+    """Where cases run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kernel(self) -> str: ...
+
+    def layout(self) -> Layout:
+        """Where the objects of the next case will be."""
+        ...
+
+    def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+        """Carry out a request's runs. Raises PlaceError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LocalPlace:
+    """This machine. The agent is started at the first case and again whenever it was lost."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self.kernel = kernel_release()
+        self._agent: Server | None = None
+        self._root = coverable_root()
+        self._own: tempfile.TemporaryDirectory[str] | None = None
+        atexit.register(self.close)
+
+    def layout(self) -> Layout:
+        if self._root is not None:
+            return Layout(root=self._root)
+        if self._own is None:
+            self._own = tempfile.TemporaryDirectory(prefix="interposition-lab-")
+        return Layout(root=Path(self._own.name))
+
+    def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+        if self._agent is None:
+            command = [sys.executable, "-m", "harness.places.agent"]
+            self._agent = Server(command, env=_agent_environment())
+        try:
+            reply = json.loads(self._agent.ask(json.dumps(request), timeout_s + MARGIN_S))
+        except (EOFError, ProcessTimeout) as error:
+            self._agent = None
+            raise PlaceError(f"the agent of this machine was lost: {error}") from error
+        if "error" in reply:
+            raise PlaceError(f"the agent refused the case: {reply['error']}")
+        return Answer(
+            observations=tuple(map(observation_from_json, reply["observations"])),
+            isolation=reply["isolation"],
+        )
+
+    def close(self) -> None:
+        """End the agent and everything it runs."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+        if self._own is not None:
+            self._own.cleanup()
+            self._own = None
+
+
+def kernel_release() -> str:
+    """The running kernel as `major.minor`."""
+    return ".".join(platform.release().split("-")[0].split(".")[:2])
+
+
+def _agent_environment() -> dict[str, str]:
+    """The agent finds the modules that this process found, and writes no byte code."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,30 @@
+"""The matrix as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.model import VerdictKind
+from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix
+from harness.results import Row
+
+
+def html(rows: Sequence[Row], title: str) -> str:
+    """The page, with every reason in the details of its cell."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    counts = Counter(VerdictKind(row.verdict) for row in rows)
+    return environment.get_template("matrix.html").render(
+        title=title,
+        matrix=matrix(rows),
+        short=SHORT,
+        legend=[(kind, counts[kind], MEANING[kind]) for kind in SEVERITY if counts[kind]],
+    )

@@ -1,0 +1,134 @@
+"""Results as a matrix of attacks and backends: the data behind the terminal and the HTML table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from enforcer.mechanisms.contract import MechanismName
+from harness.model import VerdictKind
+from harness.results import Row
+
+LEAKY = "leaky"
+SEVERITY = (
+    VerdictKind.BROKEN,
+    VerdictKind.BYPASSED,
+    VerdictKind.NOT_ENFORCING,
+    VerdictKind.OVERBLOCKED,
+    VerdictKind.UNLOGGED,
+    VerdictKind.HELD,
+    VerdictKind.INEXPRESSIBLE,
+    VerdictKind.INAPPLICABLE,
+)
+SHORT = {
+    VerdictKind.HELD: "held",
+    VerdictKind.BYPASSED: "BYPASSED",
+    VerdictKind.OVERBLOCKED: "OVERBLOCKED",
+    VerdictKind.UNLOGGED: "UNLOGGED",
+    VerdictKind.NOT_ENFORCING: "NOT ENF.",
+    VerdictKind.INEXPRESSIBLE: "inexpr.",
+    VerdictKind.INAPPLICABLE: "n/a",
+    VerdictKind.BROKEN: "BROKEN",
+}
+MEANING = {
+    VerdictKind.HELD: "no effect, with every control in place",
+    VerdictKind.BYPASSED: "the denied effect was seen from outside",
+    VerdictKind.OVERBLOCKED: "permitted work failed",
+    VerdictKind.UNLOGGED: "denied, but missing from the enforcer's log",
+    VerdictKind.NOT_ENFORCING: "the plain act was not denied, or no witness of enforcement",
+    VerdictKind.INEXPRESSIBLE: "this mechanism cannot express a rule of the policy",
+    VerdictKind.INAPPLICABLE: "no effect here even without an enforcer",
+    VerdictKind.BROKEN: "a failure of the laboratory, no verdict",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """All results of one line under one backend (or all leaky ones together)."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def worst(self) -> VerdictKind:
+        """The verdict that matters most."""
+        kinds = {VerdictKind(row.verdict) for row in self.rows}
+        return next(kind for kind in SEVERITY if kind in kinds)
+
+    @property
+    def counts(self) -> Counter[VerdictKind]:
+        return Counter(VerdictKind(row.verdict) for row in self.rows)
+
+    @property
+    def attempts(self) -> int:
+        return sum(row.attempts for row in self.rows)
+
+    @property
+    def wins(self) -> int:
+        return sum(row.wins for row in self.rows)
+
+    @property
+    def bound(self) -> float | None:
+        """The weakest bound of the held races in this cell."""
+        bounds = [row.bound for row in self.rows if row.bound is not None]
+        return max(bounds) if bounds else None
+
+    @property
+    def as_expected(self) -> bool:
+        return all(row.as_expected for row in self.rows)
+
+    @property
+    def known(self) -> bool:
+        """A weakness that the scenario names."""
+        return any(row.weakness for row in self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One attack, or one command scenario."""
+
+    name: str
+    catalogue: tuple[str, ...]
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Lines by catalogue id, columns of backends, ours first and all leaky ones in one."""
+
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def matrix(rows: Iterable[Row]) -> Matrix:
+    """Arrange results."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    catalogue: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        name = row.attack or row.scenario
+        column = LEAKY if row.leaky else row.backend
+        found.setdefault(name, {}).setdefault(column, []).append(row)
+        catalogue[name] = row.catalogue
+    columns = {column for cells in found.values() for column in cells}
+    order = [*(name.value for name in MechanismName), LEAKY]
+    lines = [
+        Line(
+            name=name,
+            catalogue=catalogue[name],
+            cells={column: Cell(rows=tuple(rows)) for column, rows in cells.items()},
+        )
+        for name, cells in found.items()
+    ]
+    return Matrix(
+        columns=tuple(sorted(columns, key=lambda name: (_place(order, name), name))),
+        lines=tuple(sorted(lines, key=_line_order)),
+    )
+
+
+def _place(order: Sequence[str], name: str) -> int:
+    return order.index(name) if name in order else len(order) - 1
+
+
+def _line_order(line: Line) -> tuple[bool, list[tuple[str, int]], str]:
+    ids = [(each[:1], int(each[1:])) for each in line.catalogue]
+    return (not ids, ids, line.name)

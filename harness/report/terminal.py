@@ -1,0 +1,93 @@
+"""The matrix on a terminal, with counts and a legend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.model import VerdictKind
+from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, matrix
+from harness.results import Row
+
+STYLE = {
+    VerdictKind.HELD: "green",
+    VerdictKind.BYPASSED: "bold red",
+    VerdictKind.OVERBLOCKED: "bold magenta",
+    VerdictKind.UNLOGGED: "bold yellow",
+    VerdictKind.NOT_ENFORCING: "bold red",
+    VerdictKind.INEXPRESSIBLE: "dim",
+    VerdictKind.INAPPLICABLE: "dim",
+    VerdictKind.BROKEN: "bold white on red",
+}
+
+
+def print_matrix(console: Console, rows: Sequence[Row]) -> None:
+    """Attacks and commands against backends; `!` marks what was not expected."""
+    shown = matrix(rows)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("attack")
+    table.add_column("catalogue")
+    for column in shown.columns:
+        table.add_column(column)
+    for line in shown.lines:
+        cells = [_cell(line.cells.get(column), column) for column in shown.columns]
+        table.add_row(line.name, " ".join(line.catalogue), *cells)
+    console.print(table)
+    _print_legend(console, rows)
+
+
+def _cell(cell: Cell | None, column: str) -> Text:
+    if cell is None:
+        return Text("·", style="dim")
+    text = Text()
+    counts = cell.counts
+    for kind in SEVERITY:
+        if kind in counts:
+            separator = " " if text else ""
+            times = f" x{counts[kind]}" if len(cell.rows) > 1 else ""
+            expected = column == LEAKY and kind is VerdictKind.BYPASSED
+            style = "green" if expected and cell.as_expected else STYLE[kind]
+            text.append(f"{separator}{SHORT[kind]}{times}", style=style)
+    if cell.wins:
+        text.append(f" {cell.wins}/{cell.attempts}", style="dim")
+    elif cell.bound is not None:
+        text.append(f" <{cell.bound:.2%}", style="dim")
+    if not cell.as_expected:
+        text.append(" !", style="bold red")
+    elif cell.known:
+        text.append(" known", style="dim")
+    return text
+
+
+def _print_legend(console: Console, rows: Sequence[Row]) -> None:
+    counts = Counter(VerdictKind(row.verdict) for row in rows)
+    console.print()
+    for kind in SEVERITY:
+        if counts[kind]:
+            line = Text(f"{counts[kind]:6}  ")
+            line.append(f"{SHORT[kind]:12}", style=STYLE[kind])
+            line.append(MEANING[kind])
+            console.print(line)
+    if any(row.bound is not None for row in rows):
+        console.print("        <x%          upper end of the 95 % interval of a race's win rate")
+    if any(row.wins for row in rows):
+        console.print("        w/a          wins in attempts")
+
+
+def print_unexpected(console: Console, rows: Sequence[Row]) -> None:
+    """One paragraph for each result that contradicts its scenario."""
+    for row in rows:
+        if not row.as_expected:
+            wanted = f"bypassed ({row.weakness})" if row.weakness else row.expected
+            console.print(
+                Text.assemble(
+                    (row.verdict, STYLE[VerdictKind(row.verdict)]),
+                    f" instead of {wanted}: ",
+                    (row.case_id, "bold"),
+                )
+            )
+            console.print(Text(f"    {row.reason}"), soft_wrap=True)

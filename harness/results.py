@@ -1,0 +1,253 @@
+"""Results in SQLite: one writer, so that a killed campaign resumes and two runs can be compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.model import Result
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE campaign (
+    id INTEGER PRIMARY KEY,
+    started REAL NOT NULL,
+    arguments TEXT NOT NULL,
+    cases INTEGER NOT NULL,
+    finished REAL
+);
+CREATE TABLE result (
+    campaign INTEGER NOT NULL REFERENCES campaign(id),
+    case_id TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    title TEXT NOT NULL,
+    attack TEXT NOT NULL,
+    catalogue TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    leaky INTEGER NOT NULL,
+    arch TEXT NOT NULL,
+    kernel TEXT NOT NULL,
+    place TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    expected TEXT NOT NULL,
+    as_expected INTEGER NOT NULL,
+    weakness TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    wins INTEGER NOT NULL,
+    bound REAL,
+    seconds REAL NOT NULL,
+    isolation TEXT NOT NULL,
+    observations TEXT NOT NULL,
+    PRIMARY KEY (campaign, case_id)
+);
+"""
+
+
+class ResultsError(Exception):
+    """The results' file cannot be used; the message has the mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stored result."""
+
+    case_id: str
+    scenario: str
+    title: str
+    attack: str
+    catalogue: tuple[str, ...]
+    variant: str
+    backend: str
+    leaky: bool
+    arch: str
+    kernel: str
+    place: str
+    verdict: str
+    expected: str
+    as_expected: bool
+    weakness: str
+    reason: str
+    attempts: int
+    wins: int
+    bound: float | None
+    seconds: float
+    isolation: str
+    observations: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaign:
+    """One call of `harness run`."""
+
+    id: int
+    started: float
+    arguments: str
+    cases: int
+    finished: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A case whose verdict differs between two campaigns; "" where it did not run."""
+
+    case_id: str
+    before: str
+    after: str
+
+
+def row_of(result: Result) -> Row:
+    """A result as it is stored and reported."""
+    case, verdict = result.case, result.verdict
+    return Row(
+        case_id=case.id,
+        scenario=case.scenario.id,
+        title=case.scenario.title,
+        attack=case.scenario.attack or "",
+        catalogue=case.catalogue,
+        variant=case.variant,
+        backend=case.backend,
+        leaky=case.leaky,
+        arch=case.abi,
+        kernel=case.kernel,
+        place=case.place,
+        verdict=verdict.kind.value,
+        expected=case.expected.value,
+        as_expected=result.as_expected,
+        weakness=case.weakness or "",
+        reason=verdict.reason,
+        attempts=verdict.attempts,
+        wins=verdict.wins,
+        bound=verdict.bound,
+        seconds=result.seconds,
+        isolation=result.isolation,
+        observations=tuple(asdict(observation) for observation in result.observations),
+    )
+
+
+def default_path() -> Path:
+    """`$XDG_STATE_HOME/interposition-lab/results.sqlite`, by default under ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "interposition-lab" / "results.sqlite"
+
+
+class Store:
+    """The results' file, opened by the one process that writes it, or by readers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            self._database.row_factory = sqlite3.Row
+            self._prepare()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise ResultsError(f"{path}: {error}; move the file away or name another") from error
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction():
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version == VERSION:
+                return
+            if version != 0:
+                raise ResultsError(
+                    f"{self.path}: results of another version ({version}); move the file away"
+                )
+            for statement in SCHEMA.split(";"):
+                self._database.execute(statement)
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def begin(self, arguments: Sequence[str], cases: int) -> int:
+        """A new campaign; its number."""
+        cursor = self._database.execute(
+            "INSERT INTO campaign (started, arguments, cases) VALUES (?, ?, ?)",
+            (time.time(), json.dumps(list(arguments)), cases),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def finish(self, campaign: int) -> None:
+        """Every case of the campaign has its result."""
+        self._database.execute(
+            "UPDATE campaign SET finished = ? WHERE id = ?", (time.time(), campaign)
+        )
+
+    def add(self, campaign: int, row: Row) -> None:
+        """Store one result, at once and for good."""
+        fields = asdict(row)
+        fields["catalogue"] = json.dumps(row.catalogue)
+        fields["observations"] = json.dumps(row.observations)
+        names = ("campaign", *fields)
+        marks = ", ".join("?" for _ in names)
+        self._database.execute(
+            f"INSERT OR REPLACE INTO result ({', '.join(names)}) VALUES ({marks})",
+            (campaign, *fields.values()),
+        )
+
+    def campaigns(self) -> tuple[Campaign, ...]:
+        """All campaigns, the latest first."""
+        rows = self._database.execute("SELECT * FROM campaign ORDER BY id DESC")
+        return tuple(Campaign(**dict(row)) for row in rows)
+
+    def latest(self, *, unfinished: bool = False) -> Campaign | None:
+        """The latest campaign; with `unfinished` only if it was interrupted."""
+        found = self.campaigns()
+        if not found or (unfinished and found[0].finished is not None):
+            return None
+        return found[0]
+
+    def rows(self, campaign: int) -> tuple[Row, ...]:
+        """The results of a campaign by case."""
+        found = self._database.execute(
+            "SELECT * FROM result WHERE campaign = ? ORDER BY case_id", (campaign,)
+        )
+        return tuple(map(_row, found))
+
+    def last_of(self, case_id: str) -> Row | None:
+        """The latest result of one case."""
+        found = self._database.execute(
+            "SELECT * FROM result WHERE case_id = ? ORDER BY campaign DESC LIMIT 1", (case_id,)
+        ).fetchone()
+        return None if found is None else _row(found)
+
+    def compare(self, before: int, after: int) -> tuple[Change, ...]:
+        """The cases whose verdicts differ between two campaigns."""
+        first = {row.case_id: row.verdict for row in self.rows(before)}
+        second = {row.case_id: row.verdict for row in self.rows(after)}
+        return tuple(
+            Change(case_id=case, before=first.get(case, ""), after=second.get(case, ""))
+            for case in sorted(first.keys() | second.keys())
+            if first.get(case) != second.get(case)
+        )
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _row(found: sqlite3.Row) -> Row:
+    fields = dict(found)
+    del fields["campaign"]
+    fields["catalogue"] = tuple(json.loads(fields["catalogue"]))
+    fields["observations"] = tuple(json.loads(fields["observations"]))
+    fields["leaky"] = bool(fields["leaky"])
+    fields["as_expected"] = bool(fields["as_expected"])
+    return Row(**fields)

@@ -1,0 +1,199 @@
+"""Cases to results: compile and build on the host, run in a place, let the oracle judge.
+
+Talks to `concurrent.futures.Executor` only. The caller is the one writer of results.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import asdict, dataclass
+
+from enforcer.arch import native
+from enforcer.call import Action
+from enforcer.mechanisms.contract import Inexpressible, Plan
+from enforcer.policy.ast import Dialect, Policy
+from enforcer.policy.problem import PolicyError
+from harness.attack import Attack, AttackKind
+from harness.backends import Backend, backend
+from harness.build import BuildError, build
+from harness.model import Case, Observation, Result, RunKind, Verdict, VerdictKind
+from harness.oracle import Evidence, judge
+from harness.places.isolation import die_with_parent
+from harness.places.layout import Layout
+from harness.places.local import LocalPlace, Place, PlaceError
+from harness.scenario import parse_policies, substitute
+
+CONTROL = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One case, ready to be sent to a worker."""
+
+    case: Case
+    attack: Attack | None
+    attempts: int
+
+    @property
+    def race(self) -> bool:
+        return self.attack is not None and self.attack.kind is AttackKind.RACE
+
+
+def carry_out(job: Job, place: Place | None = None) -> Result:
+    """Everything for one case, in the worker. Raises nothing that a case can cause."""
+    started = time.monotonic()
+    where = place or _local_place()
+    observations: tuple[Observation, ...] = ()
+    isolation = broken = inexpressible = ""
+    try:
+        request = prepare(job, where.layout())
+        timeout_s = job.case.scenario.limits.timeout_s * (len(RunKind) + 1)
+        answer = where.run(request, timeout_s)
+        observations, isolation = answer.observations, answer.isolation
+    except Inexpressible as error:
+        inexpressible = str(error)
+    except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
+        broken = f"{type(error).__name__}: {error}"
+    verdict = judge(
+        Evidence(
+            observations={observation.kind: observation for observation in observations},
+            command=job.attack is None,
+            race=job.race,
+            attempts=job.attempts,
+            log_required=job.case.backend in job.case.scenario.logged,
+            inexpressible=inexpressible,
+            broken=broken,
+        )
+    )
+    return Result(
+        case=job.case,
+        verdict=verdict,
+        observations=observations,
+        isolation=isolation,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def prepare(job: Job, layout: Layout) -> dict[str, object]:
+    """The request for the agent: plans compiled, the program built.
+
+    Raises Inexpressible, BuildError, PolicyError.
+    """
+    case = job.case
+    values = layout.placeholders()
+    text = substitute(case.scenario.policy, values)
+    policies = parse_policies(text, case.scenario.dialect, str(case.scenario.path))
+    confining = backend(case.backend)
+    plan = confining.compile(policies, native().abis)
+    control = backend(CONTROL)
+    control_plan = control.compile([_PERMISSIVE], native().abis)
+    program = build(job.attack, case.abi) if job.attack else None
+    command = [substitute(word, values) for word in case.scenario.command]
+    direct = [substitute(word, values) for word in case.scenario.direct]
+    observed = job.attack is not None or bool(direct)
+    return {
+        "layout": layout.to_json(),
+        "limits": asdict(case.scenario.limits),
+        "program": str(program) if program else None,
+        "variant": case.variant,
+        "sentinel": job.attack.sentinel.value if job.attack else "file",
+        "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
+        "files": {
+            name: substitute(content, values) for name, content in case.scenario.files.items()
+        },
+        "runs": [
+            _run(RunKind.CONTROL, control, control_plan, "attack", job, command, stop=True),
+            _run(RunKind.BENIGN, confining, plan, "benign", job, command, stop=True),
+            *(
+                [_run(RunKind.DIRECT, confining, plan, "direct", job, direct, stop=True)]
+                if observed
+                else []
+            ),
+            *(
+                [_run(RunKind.ATTACK, confining, plan, "attack", job, [], stop=case.leaky)]
+                if job.attack
+                else []
+            ),
+        ],
+    }
+
+
+_PERMISSIVE = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Action.PERMIT)
+
+
+def _run(
+    kind: RunKind,
+    confining: Backend,
+    plan: Plan,
+    mode: str,
+    job: Job,
+    command: Sequence[str],
+    *,
+    stop: bool,
+) -> dict[str, object]:
+    return {
+        "kind": kind.value,
+        "backend": confining.name,
+        "plan": plan.to_json(),
+        "mode": mode,
+        "attempts": job.attempts,
+        "stop": stop,
+        "command": list(command),
+    }
+
+
+@functools.cache
+def _local_place() -> LocalPlace:
+    return LocalPlace()
+
+
+def begin_worker() -> None:
+    """What each worker process does first: die with its parent, leave Ctrl-C to it."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_all(jobs: Sequence[Job], start: Callable[[], Executor], at_once: int) -> Iterator[Result]:
+    """Results as they come, at most `at_once` cases running, so that an interruption is quick.
+
+    When a worker dies, the cases that were running are tried once more, each alone, in a new
+    executor from `start`: so only the one that kills workers is broken.
+    """
+    waiting = iter(jobs)
+    executor = start()
+    running: dict[Future[Result], Job] = {}
+    suspects: list[Job] = []
+    try:
+        while True:
+            for job in itertools.islice(waiting, at_once - len(running)):
+                running[executor.submit(carry_out, job)] = job
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                try:
+                    yield future.result()
+                except BrokenExecutor:
+                    suspects.append(job)
+            if suspects and not running:
+                executor.shutdown(wait=True)
+                executor = start()
+                for job in suspects:
+                    try:
+                        yield executor.submit(carry_out, job).result()
+                    except BrokenExecutor as error:
+                        yield broken_result(job, f"its worker process was lost twice: {error}")
+                        executor = start()
+                suspects.clear()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def broken_result(job: Job, reason: str) -> Result:
+    """A result for a case that our own failure kept from running."""
+    return Result(case=job.case, verdict=Verdict(kind=VerdictKind.BROKEN, reason=reason))
