@@ -1,0 +1,142 @@
+"""How far a filter that sees registers only enforces a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from enforcer.arch.record import Abi
+from enforcer.call import Action, Transition
+from enforcer.mechanisms.contract import Cover, Extent
+from enforcer.policy.ast import (
+    AndExpression,
+    Expression,
+    NotExpression,
+    OrExpression,
+    Policy,
+    Rule,
+    TextSymbol,
+)
+from enforcer.policy.order import judged_rules
+from enforcer.policy.residual import joined, residual
+from enforcer.policy.translators import Origin, known_syscall, source
+from enforcer.syscalls import table
+
+TOO_MUCH_DENIED = "denies too much"
+_NAMED = 3
+
+
+def cover_by_registers(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
+    """One Cover a rule and one for the default.
+
+    What cannot be decided is denied: everything errs in the direction "denies too much".
+    """
+    rules: list[list[str]] = [[] for _ in policy.rules]
+    reading: list[set[str]] = [set() for _ in policy.rules]
+    undecided: list[str] = []
+    for name in calls_of(abis):
+        model = known_syscall(name)
+        if model is None:
+            continue
+        is_decided = all(clause.decision is not None for clause in residual(policy, name))
+        if not is_decided:
+            undecided.append(name)
+        for judged in judged_rules(policy, model):
+            if is_decided:
+                continue
+            rules[judged.index].append(name)
+            reading[judged.index] |= _memory_texts(judged.when, name)
+            if any(each.when is None for each in judged.memberships):
+                reading[judged.index].add("what the call belongs to")
+    covers = [
+        _cover(index, rule, rules[index], reading[index]) for index, rule in enumerate(policy.rules)
+    ]
+    return (*covers, _default(policy, undecided))
+
+
+def cover_of_switching(policies: Sequence[Policy], abis: Sequence[Abi]) -> tuple[Cover, ...]:
+    """What is lost because a filter cannot change with the binary; empty if all policies agree."""
+    if len(policies) < 2:
+        return ()
+    differing = [
+        name
+        for name in calls_of(abis)
+        if any(clause.decision is None for clause in joined(policies, name))
+    ]
+    if not differing:
+        return ()
+    return (
+        Cover(
+            rule=None,
+            extent=Extent.PARTIAL,
+            reason=f"a filter cannot switch policies, which differ on {_listed(differing)}",
+            errs=TOO_MUCH_DENIED,
+        ),
+    )
+
+
+def calls_of(abis: Sequence[Abi]) -> tuple[str, ...]:
+    """The names of all calls of these ABIs, sorted."""
+    return tuple(sorted({name for abi in abis for name in table(abi.name)}))
+
+
+def _cover(index: int, rule: Rule, undecided: Sequence[str], reading: set[str]) -> Cover:
+    none = _impossible(rule)
+    if none:
+        return Cover(rule=index, extent=Extent.NONE, reason=none, errs=TOO_MUCH_DENIED)
+    if not undecided:
+        return Cover(rule=index, extent=Extent.FULL, reason=_NOTES.get(rule.action, ""))
+    if reading or rule.predicate is not None:
+        asked = ", ".join(sorted(reading)) or "ids"
+        return Cover(
+            rule=index,
+            extent=Extent.NONE,
+            reason=f"reads memory: {asked}" if reading else "depends on who calls",
+            errs=TOO_MUCH_DENIED,
+        )
+    return Cover(
+        rule=index,
+        extent=Extent.PARTIAL,
+        reason=f"another rule reads memory for {_listed(undecided)}",
+        errs=TOO_MUCH_DENIED,
+    )
+
+
+_NOTES: Mapping[Action, str] = {Action.ASK: "nobody is asked: denied"}
+
+
+def _impossible(rule: Rule) -> str:
+    if rule.elevation is not None:
+        return "a filter cannot change the ids of a call"
+    if rule.action is Action.PERMIT and rule.transition is Transition.DETACH:
+        return "a filter cannot be taken off"
+    return ""
+
+
+def _default(policy: Policy, undecided: Sequence[str]) -> Cover:
+    if not undecided or policy.default is not Action.PERMIT:
+        return Cover(rule=None, extent=Extent.FULL, reason=_NOTES.get(policy.default, ""))
+    return Cover(
+        rule=None,
+        extent=Extent.PARTIAL,
+        reason=f"a rule reads memory for {_listed(undecided)}",
+        errs=TOO_MUCH_DENIED,
+    )
+
+
+def _memory_texts(expression: Expression, name: str) -> set[str]:
+    """The translators in `expression` whose text for this call lies in memory."""
+    match expression:
+        case TextSymbol(translator=translator, index=index):
+            found = source(name, translator, index)
+            return {translator} if found is not None and found.origin is Origin.MEMORY else set()
+        case NotExpression(operand):
+            return _memory_texts(operand, name)
+        case AndExpression(left, right) | OrExpression(left, right):
+            return _memory_texts(left, name) | _memory_texts(right, name)
+        case _:
+            return set()
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
