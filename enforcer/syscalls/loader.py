@@ -187,7 +187,6 @@ def _argument(name: str, label: str, text: str, places: Mapping[str, int]) -> Ar
                 name=label,
                 kind=kind,
                 length=places[options[0]] if options else None,
-                layout=options[1] if len(options) > 1 else "",
             )
         case _:
             return Argument(index=index, name=label, kind=kind, width=width)

@@ -77,7 +77,7 @@ class Argument:
     A STRING with `length` need not end in a zero byte. `empty`: an empty path means the
     descriptor without any flag (readlinkat). `null`: so does a null pointer (utimensat).
     A PATH whose layout is `file_handle` is no text at all: nothing can translate it. A SOCKADDR
-    whose layout is `socket_name` also has a filename if it names a socket in the file system.
+    of a call that belongs to an alias by memory (bind) is a filename too if it names a path.
     """
 
     index: int
@@ -172,5 +172,4 @@ LAYOUT_TRANSLATORS: dict[str, tuple[str, ...]] = {
     "msghdr": ("sockaddr",),
     "mmsghdr": ("sockaddr",),
     "mmap_arg_struct": ("prot", "flags", "fd"),
-    "socket_name": ("filename",),
 }
