@@ -85,9 +85,7 @@ class OrExpression:
     right: Expression
 
 
-Expression = (
-    TextSymbol | RegisterSymbol | TrueSymbol | NotExpression | AndExpression | OrExpression
-)
+Expression = TextSymbol | RegisterSymbol | TrueSymbol | NotExpression | AndExpression | OrExpression
 
 
 class Principal(StrEnum):
@@ -119,11 +117,16 @@ class Rule:
     transition: Transition = Transition.SWITCH
     predicate: Predicate | None = None
     position: Position | None = field(default=None, compare=False)
+    call_positions: tuple[Position, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The rules for one binary (None: any), first match wins; `default` answers the rest."""
+    """The rules for one binary (None: any), first match wins; `default` answers the rest.
+
+    A `template` is a named part of other policies: those that have its name in `include` get its
+    rules, after their own, when they are loaded to be enforced (enforcer/policy/load.py).
+    """
 
     binary: str | None
     dialect: Dialect
@@ -132,4 +135,7 @@ class Policy:
     default_errno: int = 1
     emulation: str = "native"
     detached: bool = False
+    include: tuple[str, ...] = ()
+    template: str = ""
+    description: str = ""
     source: str = field(default="", compare=False)

@@ -1,0 +1,235 @@
+"""The semantics of policies: one pure function from a policy and a call to a decision.
+
+Everything else that decides (the hot path, filters, mechanisms) is tested against it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+
+from enforcer.call import Action, Call, Decision
+from enforcer.condition import Compare, Operator, holds
+from enforcer.policy.ast import (
+    AndExpression,
+    Dialect,
+    Expression,
+    NotExpression,
+    OrExpression,
+    Policy,
+    Predicate,
+    Principal,
+    RegisterSymbol,
+    Rule,
+    TextSymbol,
+    TrueSymbol,
+)
+from enforcer.policy.membership import (
+    belongs_by_memory,
+    is_path_of_address,
+    path_of_sockaddr,
+)
+from enforcer.policy.operators import text_test
+from enforcer.policy.order import Judged, judged_rules, refuses_carrier
+from enforcer.policy.register_text import register_text
+from enforcer.policy.translators import Origin, is_repeated, known_syscall, source, sources
+
+NOT_THERE = "/<non-existent filename>: "
+"""What the systrace dialect puts before the name of a file in no directory."""
+
+Texts = Callable[[str, int], str | None]
+"""The text of the n-th value of a translator; None when it cannot be read."""
+
+_STRICTNESS = {Action.PERMIT: 0, Action.ASK: 1, Action.DENY: 2, Action.KILL: 3}
+
+
+def decide(policy: Policy, call: Call) -> Decision:
+    """The policy's answer to a call: that of the first rule, in judging order, that holds.
+
+    Logic is three-valued. A value that cannot be read makes its comparison unknown; a rule whose
+    answer then hangs on it denies with EFAULT, so that nothing is permitted unread. What registers
+    say is taken from `call.args`; of `call.values` only those count that come from memory.
+
+    A call that a rule sees through an alias and that names several files (rename) is several
+    accesses, and one call with many messages (sendmmsg) too: each is judged with its own name as
+    the first, and the strictest answer stands.
+
+    Stated exceptions: a call that the model does not know, and one that carries others unseen under
+    a policy that refuses anything, are ENOSYS; a detached policy permits everything.
+    """
+    if policy.detached:
+        return Decision(action=Action.PERMIT, reason="the policy is detached")
+    model = known_syscall(call.name, call.abi)
+    if model is None:
+        return _exception(errno.ENOSYS, f"unknown call {call.name}")
+    if refuses_carrier(policy, model):
+        return _exception(errno.ENOSYS, f"{call.name} performs other calls unseen")
+    rules = judged_rules(policy, model, call.abi)
+    answers = [_judge(policy, rules, call, access) for access in range(_accesses(call, rules))]
+    return strictest(answers)
+
+
+def strictest(answers: Sequence[Decision]) -> Decision:
+    """The answer that stands when every one of several accesses was judged."""
+    return max(answers, key=lambda answer: (_STRICTNESS[answer.action], answer.log))
+
+
+def decision_of(rule: Rule, index: int) -> Decision:
+    """The answer that a rule gives."""
+    return Decision(
+        action=rule.action,
+        errno=rule.errno if rule.action is Action.DENY else 0,
+        rule=index,
+        log=rule.log,
+        elevation=rule.elevation,
+        transition=rule.transition,
+    )
+
+
+def default_decision(policy: Policy) -> Decision:
+    """The answer where no rule holds."""
+    denies = policy.default is Action.DENY
+    return Decision(
+        action=policy.default, errno=policy.default_errno if denies else 0, reason="default"
+    )
+
+
+def unreadable_decision(index: int) -> Decision:
+    """The answer where a rule hangs on a value that cannot be read."""
+    return _exception(errno.EFAULT, f"rule {index} needs an argument that cannot be read")
+
+
+def _exception(number: int, reason: str) -> Decision:
+    return Decision(action=Action.DENY, errno=number, reason=reason)
+
+
+def _judge(policy: Policy, rules: Sequence[Judged], call: Call, access: int) -> Decision:
+    for judged in rules:
+        texts = _texts(policy.dialect, judged, call, access)
+        held = _both(
+            _predicate_holds(judged.rule.predicate, call),
+            _both(
+                _belongs(judged, call, texts),
+                _truth(judged.when, call, policy.dialect, texts),
+            ),
+        )
+        if held is None:
+            return unreadable_decision(judged.index)
+        if held:
+            return decision_of(judged.rule, judged.index)
+    return default_decision(policy)
+
+
+def _accesses(call: Call, rules: Sequence[Judged]) -> int:
+    """How many accesses the call stands for, at least one."""
+    counts = [1]
+    every = sources(call.name, call.abi)
+    if any(judged.by_alias for judged in rules):
+        counts.append(sum(each.translator == "filename" for each in every))
+    for each in every:
+        if is_repeated(each):
+            counts.append(sum(value.translator == each.translator for value in call.values))
+    return max(counts)
+
+
+def _texts(dialect: Dialect, judged: Judged, call: Call, access: int) -> Texts:
+    """The texts of a call as one rule sees them in one access."""
+
+    def text(translator: str, index: int) -> str | None:
+        found = source(call.name, translator, index, call.abi)
+        if found is None:
+            return None
+        if found.origin is Origin.NAME:
+            return call.name
+        if found.origin is Origin.REGISTER:
+            return register_text(found, call.name, call.args)
+        if index == 0 and (is_repeated(found) or (judged.by_alias and translator == "filename")):
+            index = access
+        values = [value for value in call.values if value.translator == translator]
+        if index >= len(values):
+            return _path_of_address(call, translator)
+        value = values[index]
+        missing = dialect is Dialect.SYSTRACE and translator == "filename" and not value.exists
+        return NOT_THERE + value.text if missing and value.text is not None else value.text
+
+    return text
+
+
+def _path_of_address(call: Call, translator: str) -> str | None:
+    """The file name within the address of bind, where the caller gave none of its own."""
+    if not is_path_of_address(call.name, translator):
+        return None
+    for value in call.values:
+        if value.translator == "sockaddr" and value.text is not None:
+            return path_of_sockaddr(value.text)
+    return None
+
+
+def _belongs(judged: Judged, call: Call, texts: Texts) -> bool | None:
+    """Whether the call belongs to an alias of the rule."""
+    if not judged.by_alias:
+        return True
+    belongs: bool | None = False
+    for membership in judged.memberships:
+        if membership.when is None:
+            belongs = _either(belongs, belongs_by_memory(call.name, membership.alias, texts))
+        else:
+            belongs = _either(belongs, holds(membership.when, call.args))
+    return belongs
+
+
+def _truth(expression: Expression, call: Call, dialect: Dialect, texts: Texts) -> bool | None:
+    match expression:
+        case TrueSymbol():
+            return True
+        case NotExpression(operand):
+            inner = _truth(operand, call, dialect, texts)
+            return None if inner is None else not inner
+        case AndExpression(left, right):
+            return _both(_truth(left, call, dialect, texts), _truth(right, call, dialect, texts))
+        case OrExpression(left, right):
+            return _either(_truth(left, call, dialect, texts), _truth(right, call, dialect, texts))
+        case RegisterSymbol():
+            return holds(register_condition(expression), call.args)
+        case TextSymbol(translator=translator, index=index, operator=operator, operand=operand):
+            text = texts(translator, index)
+            return None if text is None else text_test(operator, operand, dialect)(text)
+
+
+def register_condition(symbol: RegisterSymbol) -> Compare:
+    """The comparison that a register symbol stands for."""
+    return Compare(symbol.argument, symbol.operator, symbol.value, symbol.mask)
+
+
+def _predicate_holds(predicate: Predicate | None, call: Call) -> bool:
+    return predicate is None or predicate_holds(predicate, call.uid, call.gid)
+
+
+def predicate_holds(predicate: Predicate, uid: int, gid: int) -> bool:
+    """Whether a predicate holds for a caller with these effective ids."""
+    number = uid if predicate.principal is Principal.USER else gid
+    match predicate.operator:
+        case Operator.EQ:
+            return number == predicate.value
+        case Operator.NE:
+            return number != predicate.value
+        case Operator.LT:
+            return number < predicate.value
+        case Operator.LE:
+            return number <= predicate.value
+        case Operator.GT:
+            return number > predicate.value
+        case Operator.GE:
+            return number >= predicate.value
+
+
+def _both(left: bool | None, right: bool | None) -> bool | None:
+    if left is False or right is False:
+        return False
+    return None if left is None or right is None else True
+
+
+def _either(left: bool | None, right: bool | None) -> bool | None:
+    if left is True or right is True:
+        return True
+    return None if left is None or right is None else False

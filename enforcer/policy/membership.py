@@ -1,0 +1,53 @@
+"""Whether a call belongs to an alias where only the target's memory can tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from enforcer.policy.translators import source
+from enforcer.syscalls.model import Kind
+
+_FAMILY = re.compile(r"[a-z0-9_]+-\[|@|\Z")
+
+Texts = Callable[[str, int], str | None]
+
+
+def belongs_by_memory(name: str, alias: str, texts: Texts) -> bool | None:
+    """Membership of openat2 (by its open_how) and of bind (by its address); None: unreadable.
+
+    Opening is reading when the access mode is ro and nothing is created or cut, as for openat.
+    """
+    flags = source(name, "oflags")
+    if flags is not None:
+        text = texts("oflags", 0)
+        if text is None:
+            return None
+        reads = is_reading(text)
+        return reads if alias == "fsread" else not reads
+    address = source(name, "sockaddr")
+    if address is not None:
+        text = texts("sockaddr", 0)
+        return None if text is None else path_of_sockaddr(text) != ""
+    return None
+
+
+def is_reading(oflags: str) -> bool:
+    """Whether open flags as text ask for reading alone."""
+    return oflags.startswith("ro") and not set("ct") & set(oflags[2:])
+
+
+def path_of_sockaddr(text: str) -> str:
+    """The path of a path socket's address; empty for every other address."""
+    return "" if _FAMILY.match(text) else text
+
+
+def is_path_of_address(name: str, translator: str) -> bool:
+    """Whether the text is the path within an address (bind)."""
+    found = source(name, translator)
+    return (
+        translator == "filename"
+        and found is not None
+        and found.argument is not None
+        and found.argument.kind is Kind.SOCKADDR
+    )
