@@ -34,7 +34,7 @@ static void inject(struct run *run, int terminal, bool high)
 
 static void print(struct run *run, int terminal)
 {
-	int queued;
+	int queued = 0;
 
 	if (command(terminal, TIOCOUTQ, false, &queued) < 0)
 		run_result(run, -1);

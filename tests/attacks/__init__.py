@@ -1,0 +1,1 @@
+"""Tests of the attack programs, their manifests and their builds."""

@@ -1,0 +1,81 @@
+"""Runs one attack program with no enforcer around it, and looks from outside what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import process
+from harness.attack import Attack, SentinelKind
+from harness.build import build
+from harness.places.isolation import Identity
+from harness.places.layout import Layout
+from harness.places.sentinels import plant
+
+ROOT = Path(__file__).resolve().parents[2] / "attacks"
+RACE_ATTEMPTS = 60  # fewer than a listener's backlog holds
+
+_TOKEN = re.compile(r"^TOKEN 5eed attempts=(\d+) wins=(\d+) errno=(\d+)\n\Z", re.MULTILINE)
+
+# Makes the terminal argv[1] the controlling one and becomes the program argv[2:].
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR), termios.TIOCSCTTY, 0)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One run. `reached`, `served`: the denied object and the permitted twin, from outside."""
+
+    completed: process.Completed
+    attempts: int
+    wins: int
+    errno: int
+    reached: bool
+    served: bool
+
+
+def run_unconfined(attack: Attack, abi: str, variant: str, mode: str, scratch: Path) -> Seen:
+    """Build and run one mode; fails when the program does not end with its token."""
+    port, allowed_port = free_ports()
+    layout = Layout(root=scratch, port=port, allowed_port=allowed_port)
+    layout.directory.mkdir(parents=True)
+    layout.denied_directory.mkdir()
+    attempts = 1 if attack.attempts.default == 1 else RACE_ATTEMPTS
+    words = {"dir": str(layout.directory), "nonce": "5eed", "variant": variant}
+    words["attempts"] = str(attempts)
+    who = Identity(uid=os.getuid(), gid=os.getgid())
+    with contextlib.closing(plant(attack.sentinel, attack.effect, layout, who)) as sentinel:
+        words |= sentinel.arguments()
+        command = [str(build(attack, abi)), mode, *(f"{k}={v}" for k, v in words.items())]
+        if attack.sentinel is SentinelKind.TTY:
+            command = [sys.executable, "-c", _TAKE_TERMINAL, words["tty"], *command]
+        completed = process.run(command, cwd=layout.directory, timeout_s=30)
+        output = completed.stdout.encode()
+        token = _TOKEN.search(completed.stdout)
+        assert completed.status == 0, completed.describe()
+        assert token is not None, completed.describe()
+        return Seen(
+            completed=completed,
+            attempts=int(token[1]),
+            wins=int(token[2]),
+            errno=int(token[3]),
+            reached=sentinel.reached(output),
+            served=sentinel.served(output),
+        )
+
+
+def free_ports() -> tuple[int, int]:
+    """Two TCP ports of 127.0.0.1 that nobody listens on."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        return int(one.getsockname()[1]), int(two.getsockname()[1])

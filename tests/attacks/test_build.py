@@ -1,0 +1,122 @@
+"""Building: every attack for every ABI, without a warning, once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from enforcer.arch import native
+from harness import build as building
+from harness.attack import Attack, load_attacks
+from harness.build import WARNINGS, BuildError, Compiler, build, build_source, compilers
+from tests.attacks.laboratory import ROOT
+
+CASES = [(attack, abi) for attack in load_attacks(ROOT).values() for abi in attack.abis]
+NATIVE = native().abis[0].name
+EMPTY = "int main(void) { return 0; }\n"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(("attack", "abi"), CASES, ids=[f"{a.name}-{abi}" for a, abi in CASES])
+def test_an_attack_builds(attack: Attack, abi: str) -> None:
+    """A static executable of the ABI's word size."""
+    program = build(attack, abi)
+    assert program.stat().st_mode & stat.S_IXUSR
+    with program.open("rb") as file:
+        header = file.read(5)
+    assert header == b"\x7fELF" + (b"\x01" if abi == "i386" else b"\x02")
+    assert b"ld-linux" not in program.read_bytes()[:4096]
+
+
+@pytest.mark.parametrize(("attack", "abi"), CASES, ids=[f"{a.name}-{abi}" for a, abi in CASES])
+def test_an_attack_warns_of_nothing(attack: Attack, abi: str, tmp_path: Path) -> None:
+    """-Wall -Wextra -Werror."""
+    include = f"-I{ROOT / 'include'}"
+    compiler = compilers(abi)[0]
+    completed = compiler.build(
+        attack.program, tmp_path / "out.o", *WARNINGS, "-Werror", "-c", include
+    )
+    assert completed.status == 0, completed.describe()
+    assert completed.stderr == ""
+
+
+def test_the_same_content_is_built_once(own_cache: Path, tmp_path: Path) -> None:
+    """The second build touches nothing; another content, also of a header, is another program."""
+    source, header = tmp_path / "one.c", tmp_path / "one.h"
+    source.write_text('#include "one.h"\n' + EMPTY)
+    header.write_text("#define ONE 1\n")
+    first = build_source(source, NATIVE, include=tmp_path)
+    stamp = first.stat().st_mtime_ns
+    assert first.is_relative_to(own_cache)
+    assert build_source(source, NATIVE, include=tmp_path) == first
+    assert first.stat().st_mtime_ns == stamp
+    header.write_text("#define ONE 2\n")
+    assert build_source(source, NATIVE, include=tmp_path) != first
+
+
+def test_builds_at_the_same_time_agree(own_cache: Path, tmp_path: Path) -> None:
+    """Eight builders of one program make it once, and none sees half of it."""
+    source = tmp_path / "one.c"
+    source.write_text(EMPTY)
+
+    def inode(_: int) -> int:
+        return build_source(source, NATIVE, include=tmp_path).stat().st_ino
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(inode, range(8)))) == 1
+    left = [path.name for path in (own_cache / "interposition-lab" / "attacks").iterdir()]
+    assert len([name for name in left if not name.endswith(".lock")]) == 1
+
+
+def test_a_program_with_a_mistake_is_one_clear_error(own_cache: Path, tmp_path: Path) -> None:
+    """The error has the file, the ABI, the command and what the compiler said; nothing is kept."""
+    source = tmp_path / "wrong.c"
+    source.write_text("int main(void) { return missing; }\n")
+    with pytest.raises(BuildError) as caught:
+        build_source(source, NATIVE, include=tmp_path)
+    assert all(word in str(caught.value) for word in (str(source), NATIVE, "missing", "-static"))
+    assert not list((own_cache / "interposition-lab" / "attacks").glob("wrong-*[!k]"))
+
+
+def test_without_a_compiler_the_error_says_how_to_get_one(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither cc nor ziglang: one sentence, with both ways out."""
+    source = tmp_path / "one.c"
+    source.write_text(EMPTY)
+    monkeypatch.setattr(building, "compilers", lambda abi: ())
+    with pytest.raises(BuildError, match=r"install gcc.*ziglang"):
+        build_source(source, "i386", include=tmp_path)
+
+
+def test_a_compiler_that_cannot_link_is_passed_over(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cc -m32` without the 32-bit C library: the next one serves."""
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    working = Compiler(command=("cc",))
+    monkeypatch.setattr(
+        building, "_candidates", lambda abi: iter((Compiler(command=(str(broken),)), working))
+    )
+    assert building.compilers.__wrapped__(NATIVE) == (working,)
+
+
+def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XDG_CACHE_HOME, else ~/.cache."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert building.cache_directory() == Path("/home/somebody/.cache/interposition-lab")
+    monkeypatch.setenv("XDG_CACHE_HOME", os.fspath("/elsewhere"))
+    assert building.cache_directory() == Path("/elsewhere/interposition-lab")

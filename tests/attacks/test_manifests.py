@@ -1,0 +1,155 @@
+"""What the manifests say, and how their mistakes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.attack import (
+    CATALOGUE,
+    Attack,
+    AttackClass,
+    AttackKind,
+    ManifestError,
+    load_attack,
+    load_attacks,
+)
+from tests.attacks.laboratory import ROOT
+
+GOOD = """\
+name: example
+title: an example
+catalogue: [A1]
+effect: read
+kind: deterministic
+abis: [x86_64]
+sentinel: file
+direct_call: openat
+source: [nobody]
+"""
+
+FIRST_SEVENTEEN = {
+    "A1", "A2", "A3", "A4", "A8", "A14", "B1", "B3", "B4", "B8", "B9", "B11",
+    "C2", "C5", "C7", "D1", "D7", "D14",
+}  # fmt: skip
+
+MISTAKES = [
+    ("an unknown key", "sentinel:", "sentinal:", 7, 1, "sentinal"),
+    ("a key given twice", "title: an example", "name: example", 2, 1, "twice"),
+    ("a name unlike the file's", "name: example", "name: other", 1, 7, "'other'"),
+    ("an id outside the catalogue", "[A1]", "[A1, A19]", 3, 17, "'A19'"),
+    ("an unknown effect", "effect: read", "effect: reed", 4, 9, "'reed'"),
+    ("an unknown ABI", "[x86_64]", "[x86-64]", 6, 8, "'x86-64'"),
+    ("a text for a list", "[nobody]", "nobody", 9, 9, "'source'"),
+    ("a list for a text", "an example", "[an, example]", 2, 8, "'title'"),
+    ("attempts of a certain thing", "[nobody]", "[nobody]\nattempts: {quick: 2}", 10, 11, "races"),
+    ("broken YAML", "[A1]", "[A1", 4, 7, "not YAML"),
+    ("no mapping", GOOD, "- name\n", 1, 1, "mapping"),
+    ("a missing key", "title: an example\n", "", 1, 1, "'title' is missing"),
+]
+
+
+def write(directory: Path, text: str, *, attack_class: str = "race") -> Path:
+    folder = directory / attack_class
+    folder.mkdir(exist_ok=True)
+    (folder / "example.c").write_text("int main(void) { return 0; }\n")
+    manifest = folder / "example.yaml"
+    manifest.write_text(text)
+    return manifest
+
+
+def test_every_program_has_its_manifest_and_every_manifest_its_program() -> None:
+    """Files, manifests and loaded attacks are the same set, in directories named as the classes."""
+    attacks = load_attacks(ROOT)
+    programs = {path.relative_to(ROOT).with_suffix("") for path in ROOT.glob("*/*.c")}
+    assert {Path(name) for name in attacks} == programs
+    assert {path.parts[0] for path in programs} <= set(AttackClass)
+    assert len({attack.name for attack in attacks.values()}) == len(attacks)
+
+
+def test_the_first_seventeen_are_there() -> None:
+    """The attacks that the laboratory began with, by their catalogue ids."""
+    found = {entry for attack in load_attacks(ROOT).values() for entry in attack.catalogue}
+    assert found >= FIRST_SEVENTEEN
+
+
+def test_the_catalogue_has_109_entries() -> None:
+    """The ranges of ids are those of the published catalogue."""
+    assert sum(CATALOGUE.values()) == 109
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/*.c")), ids=lambda path: path.stem)
+def test_a_program_makes_one_claim_briefly(path: Path) -> None:
+    """At most 120 lines, a header with the claim and its catalogue ids, and no sleeping."""
+    text = path.read_text()
+    attack = load_attack(path.with_suffix(".yaml"))
+    header = text[: text.index("*/")]
+    assert text.count("\n") <= 120
+    assert "Claim: " in header
+    assert all(entry in header for entry in attack.catalogue)
+    assert "sleep" not in text
+
+
+def test_a_manifest_is_read(tmp_path: Path) -> None:
+    """Every key lands in its field; what is left out has its default."""
+    attack = load_attack(write(tmp_path, GOOD))
+    assert attack.id == "race/example"
+    assert attack.attack_class is AttackClass.RACE
+    assert (attack.variants, attack.needs) == (("default",), ())
+    assert (attack.attempts.default, attack.attempts.quick) == (1, 1)
+
+
+def test_a_race_has_attempts(tmp_path: Path) -> None:
+    """20,000 by default, 2,000 in a quick run, or what the manifest says."""
+
+    def attempts(text: str) -> tuple[int, int]:
+        found = load_attack(write(tmp_path, text)).attempts
+        return found.default, found.quick
+
+    race = GOOD.replace("deterministic", AttackKind.RACE)
+    assert attempts(race) == (20_000, 2_000)
+    assert attempts(race + "attempts: {quick: 7}\n") == (20_000, 7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "said"),
+    [mistake[1:] for mistake in MISTAKES],
+    ids=[mistake[0] for mistake in MISTAKES],
+)
+def test_a_mistake_is_told_with_its_place(
+    tmp_path: Path, old: str, new: str, line: int, column: int, said: str
+) -> None:
+    """file:line:column of the wrong word, and what is wrong."""
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ManifestError) as caught:
+        load_attack(path)
+    assert any(
+        str(problem).startswith(f"{path}:{line}:{column}: ") and said in problem.message
+        for problem in caught.value.problems
+    ), str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Two in one manifest, one in the directory's name."""
+    text = GOOD.replace("effect: read", "effect: reed").replace("x86_64", "x87")
+    path = write(tmp_path, text, attack_class="races")
+    with pytest.raises(ManifestError) as caught:
+        load_attacks(path.parent.parent)
+    assert len(caught.value.problems) == 3
+
+
+def test_a_program_without_a_manifest_is_a_mistake(tmp_path: Path) -> None:
+    """It would never be run, and nobody would notice."""
+    write(tmp_path, GOOD).unlink()
+    with pytest.raises(ManifestError, match="no manifest"):
+        load_attacks(tmp_path)
+
+
+def test_attack_is_frozen(tmp_path: Path) -> None:
+    """Loaded once, shared by all cases."""
+    attack = load_attack(write(tmp_path, GOOD))
+    assert isinstance(attack, Attack)
+    with pytest.raises(AttributeError):
+        attack.name = "other"  # type: ignore[misc]
