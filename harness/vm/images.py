@@ -29,6 +29,7 @@ MODULES = (
     "overlay",
     "af_packet",
 )
+IMAGES = ("boot/vmlinu[xz]-*", "usr/lib/modules/*/vmlinu[xz]", "lib/modules/*/vmlinu[xz]")
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp", "root", "etc")
@@ -76,7 +77,7 @@ def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
             files = source.download(packages, into / "packages")
         for package in files:
             unpack(package, into / "tree")
-        image = next(iter(sorted((into / "tree/boot").glob("vmlinu[xz]-*"))), None)
+        image = next((found for place in IMAGES for found in (into / "tree").glob(place)), None)
         modules = _modules_root(into / "tree")
         if image is None or modules is None:
             raise ArchiveError(f"no kernel image or modules in {', '.join(packages)}")
@@ -85,9 +86,8 @@ def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
         run_tool(["depmod", "-b", str(into / "tree"), modules.name])
         (into / "release").write_text(modules.name)
         target = into / "image"
-        target.write_bytes(uncompressed(image.read_bytes()) if machine.uncompressed else b"")
-        if not target.stat().st_size:
-            shutil.copy(image, target)
+        content = image.read_bytes()
+        target.write_bytes((machine.uncompressed and uncompressed(content)) or content)
         modules.rename(into / "modules")
         (into / "tree").rename(into / "rest")
         shutil.rmtree(into / "rest")
