@@ -15,6 +15,7 @@ import yaml
 
 from enforcer.arch import ABIS
 from enforcer.policy.ast import Policy, Position
+from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem, Problems, suggestion
 from harness.attack import Attack
 from harness.model import Limits, Scenario, VerdictKind
@@ -67,15 +68,9 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 
 def parse_policies(text: str, dialect: str, source: str) -> tuple[Policy, ...]:
     """The policies of a scenario, placeholders already replaced. Raises PolicyError."""
-    from enforcer.policy.yaml_form import read_yaml
-    from enforcer.policy.systrace import read_systrace
     if dialect == "systrace":
-        ps, problems = read_systrace(text, source, {})
-        problems.raise_errors()
-        return ps
-    pol, problems = read_yaml(text, source, {})
-    problems.raise_errors()
-    return (pol,)
+        return parse_systrace(text, source)
+    return (parse_yaml(text, source),)
 
 
 def load_scenarios(directory: Path, known: Known) -> tuple[Scenario, ...]:

@@ -1,0 +1,54 @@
+"""The command line of the enforcer: one module a verb, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+VERBS = {
+    "run": "enforcer.cli.run",
+    "check": "enforcer.cli.check",
+    "explain": "enforcer.cli.explain",
+    "convert": "enforcer.cli.convert",
+}
+USAGE = 2
+
+
+class UserError(click.ClickException):
+    """A mistake of the user's: the message has the place and the mend."""
+
+    exit_code = USAGE
+
+
+class Verbs(click.Group):
+    """Commands by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(VERBS[cmd_name]).command
+        return command
+
+
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="interposition-lab", prog_name="enforcer")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Confine programs by policies over their system calls.
+
+    \b
+    Start with:
+      enforcer check FILE                             is this policy in order?
+      enforcer explain FILE CALL ARGS...              which rule decides, and why
+      enforcer run --backend ptrace --policy FILE -- ls /tmp
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

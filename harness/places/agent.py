@@ -6,11 +6,15 @@ is a warm server: one JSON request a line in, one JSON answer a line out, and a 
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import functools
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
-import shutil
 import signal
 import sys
 import time
@@ -29,7 +33,7 @@ from harness.places import isolation as walls
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
 from harness.places.outcome import observe
-from harness.places.sentinels import Sentinel, SentinelError, fresh_nonce, plant
+from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
 
@@ -105,8 +109,31 @@ def parse_request(raw: Mapping[str, object]) -> Request:
     )
 
 
+NEEDED = ("kernel", "supervision", "pin", "arch", "syscalls")
+ENCODINGS = ("ascii", "latin-1", "utf-8", "idna")
+
+
+@functools.cache
+def warm(mechanism: str) -> None:
+    """Import whatever a launch may import, before the fork: that is faster, and a target under
+    an id of its own may be unable to read the files.
+    """
+    for encoding in ENCODINGS:
+        codecs.lookup(encoding)
+    top = importlib.import_module(f"enforcer.mechanisms.{mechanism}")
+    packages = [importlib.import_module(f"enforcer.{name}") for name in NEEDED]
+    for package in (*packages, top):
+        for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
+            # What needs an optional package is no part of a launch.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(f"{package.__name__}.{found.name}")
+
+
 def run_case(request: Request, isolation: Isolation) -> list[Observation]:
     """The observations of the runs, in order; the rest is left out once a control shows nothing."""
+    for run in request.runs:
+        backend(run.backend)
+        warm(run.plan.mechanism)
     seen: list[Observation] = []
     for run in request.runs:
         observation = run_isolated(request, run, isolation)
@@ -180,8 +207,9 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
     """Pid 1 of the run: furnish, plant, start the target, watch it, end everything, look."""
     with ExitStack() as stack:
         try:
+            program = request.program.read_bytes() if request.program else None
             walls.furnish(isolation, request.layout, request.limits, cover_tmp=_tmp_is_free())
-            _furnish_layout(request, who)
+            _furnish_layout(request, who, program)
             sentinel: Sentinel | None = None
             if request.effect is not None:
                 sentinel = plant(request.sentinel, request.effect, request.layout, who)
@@ -192,7 +220,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             )
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        target, pipes = _start(request, run, isolation, who, command)
+        target, pipes = _start(request, run, isolation, who, sentinel, command)
         pidfd = os.pidfd_open(target)
         stack.callback(os.close, pidfd)
         seen = watch(pidfd, pipes, sentinel, request.limits)
@@ -212,14 +240,14 @@ def _tmp_is_free() -> bool:
     return not any(Path(path).is_relative_to("/tmp") for path in paths)
 
 
-def _furnish_layout(request: Request, who: Identity) -> None:
+def _furnish_layout(request: Request, who: Identity, program: bytes | None) -> None:
     layout = request.layout
     for directory in (layout.directory, layout.denied_directory):
         directory.mkdir(mode=0o755)
         os.chown(directory, who.uid, who.gid)
     layout.program.parent.mkdir(mode=0o755)
-    if request.program is not None:
-        shutil.copyfile(request.program, layout.program)
+    if program is not None:
+        layout.program.write_bytes(program)
         layout.program.chmod(0o755)
     for name, content in request.files.items():
         path = layout.directory / name
@@ -244,6 +272,7 @@ def _start(
     run: Run,
     isolation: Isolation,
     who: Identity,
+    sentinel: Sentinel | None,
     command: Sequence[str],
 ) -> tuple[int, Pipes]:
     ends = [os.pipe() for _ in range(4)]
@@ -252,6 +281,8 @@ def _start(
     def target() -> int:
         try:
             os.setsid()
+            if isinstance(sentinel, TerminalSentinel):
+                sentinel.control()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)

@@ -11,7 +11,10 @@ import os
 import resource
 import signal
 import socket
+import stat
 import struct
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -114,6 +117,8 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
     scratch = f"size={limits.scratch_bytes},mode=755"
     namespaces.make_tree_private_and_read_only()
     namespaces.mount("proc", Path("/proc"), "proc", namespaces.MS_NOSUID)
+    if isolation is Isolation.NAMESPACES:
+        _reveal(needed_paths())
     namespaces.mount("tmpfs", layout.root, "tmpfs", namespaces.MS_NOSUID, scratch)
     small = "size=16m,mode=1777"
     if Path("/dev/shm").is_dir():
@@ -126,6 +131,39 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
             "devpts", Path("/dev/pts"), "devpts", 0, "newinstance,ptmxmode=0666,mode=0620"
         )
     _raise_loopback()
+
+
+def needed_paths() -> tuple[Path, ...]:
+    """What an enforcer in a run reads: the interpreter, its packages and our own modules."""
+    roots = {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *sys.path) if path}
+    found = [path for path in roots if path.is_dir()]
+    return tuple(sorted(each for each in found if not set(each.parents) & set(found)))
+
+
+def _reveal(paths: Iterable[Path]) -> None:
+    """Let the target's uid reach `paths` although they lie in closed directories (root's home).
+
+    Such a directory is covered, in this mount namespace, and only the paths show in it.
+    """
+    hidden: dict[Path, list[Path]] = {}
+    for path in paths:
+        for directory in (*reversed(path.parents), path):
+            if not directory.stat().st_mode & stat.S_IXOTH:
+                members = [path] if directory != path else sorted(path.iterdir())
+                hidden.setdefault(directory, []).extend(members)
+                break
+    for directory, members in hidden.items():
+        descriptors = {member: os.open(member, os.O_PATH) for member in members}
+        namespaces.mount("tmpfs", directory, "tmpfs", namespaces.MS_NOSUID, "size=1m,mode=755")
+        for member, descriptor in descriptors.items():
+            member.parent.mkdir(parents=True, exist_ok=True)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                member.mkdir()
+            else:
+                member.touch()
+            source = f"/proc/self/fd/{descriptor}"
+            namespaces.mount(source, member, None, namespaces.MS_BIND | namespaces.MS_REC)
+            os.close(descriptor)
 
 
 def _raise_loopback() -> None:

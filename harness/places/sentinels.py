@@ -6,11 +6,13 @@ command line and no environment holds.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import select
 import socket
 import struct
+import termios
 from pathlib import Path
 from typing import Protocol
 
@@ -191,12 +193,75 @@ class PortSentinel:
             listener.close()
 
 
+class TerminalSentinel:
+    """A private terminal, the target's controlling one.
+
+    The denied command (TIOCSTI) puts the nonce, which the program is told, into the terminal's
+    input queue; it shows as an echo at the master's end, where only the agent reads. The permitted
+    twin writes its nonce to the terminal in the ordinary way.
+    """
+
+    def __init__(self, who: Identity) -> None:
+        self._master, slave = os.openpty()
+        self.name = os.ttyname(slave)
+        os.fchown(slave, who.uid, who.gid)
+        attributes = termios.tcgetattr(slave)
+        attributes[3] |= termios.ECHO
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        os.close(slave)
+        # The slave stays open in the agent, so that the master never sees a hang-up.
+        self._slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY)
+        os.set_blocking(self._master, False)
+        self._seen = b""
+        self._denied = fresh_nonce()
+        self._allowed = fresh_nonce()
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "denied": self.name,
+            "allowed": self.name,
+            "tty": self.name,
+            "inject": self._denied,
+            "print": self._allowed,
+        }
+
+    def sources(self) -> tuple[int, ...]:
+        return (self._master,)
+
+    def receive(self, descriptor: int) -> None:
+        try:
+            self._seen = (self._seen + os.read(descriptor, 1 << 16))[-(1 << 20) :]
+        except BlockingIOError:
+            return
+
+    def reached(self, output: bytes) -> bool:
+        self.receive(self._master)
+        return self._denied.encode() in self._seen
+
+    def served(self, output: bytes) -> bool:
+        self.receive(self._master)
+        return self._allowed.encode() in self._seen
+
+    def control(self) -> None:
+        """Make the terminal the controlling one of the calling session leader."""
+        descriptor = os.open(self.name, os.O_RDWR)
+        fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+        os.close(descriptor)
+
+    def close(self) -> None:
+        os.close(self._master)
+        os.close(self._slave)
+
+
 def plant(kind: str, effect: Effect, layout: Layout, who: Identity) -> Sentinel:
     """Plant the sentinel that a manifest asks for. Raises SentinelError, OSError."""
     match kind:
         case "file" | "dir":
             if effect not in (Effect.NET, Effect.IPC):
                 return PathSentinel(layout, who, effect, kind)
+        case "tty":
+            if effect is Effect.IOCTL:
+                return TerminalSentinel(who)
         case "port":
             if effect is Effect.NET:
                 return PortSentinel(layout)
