@@ -199,7 +199,7 @@ def _path(
     follow = Follow.ALWAYS
     follow_argument: int | None = None
     follow_flag = empty_flag = 0
-    plain = {"creates", "entry", "null", "empty", "handle"}
+    plain = {"creates", "entry", "null", "empty", "untranslatable"}
     for option in options:
         mark = next((mark for mark in _FLAG_WORDS if mark in option), None)
         if mark is not None:
@@ -231,7 +231,7 @@ def _path(
         parent="entry" in options,
         empty="empty" in options,
         null="null" in options,
-        layout="file_handle" if "handle" in options else "",
+        layout="file_handle" if "untranslatable" in options else "",
     )
 
 
