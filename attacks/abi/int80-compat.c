@@ -6,9 +6,10 @@
  *	int $0x80 with eax = 5 is the i386 table's open, also in a 64-bit
  *	process; 5 in the 64-bit table is fstat.
  *
- * The benign twin is the plain 64-bit open, because refusing foreign calling
- * conventions altogether is a sound defence. Winning prints DATA and the
- * content of the denied file.
+ * The denied act is to open for truncation, which filters on registers can tell
+ * too; its twin appends. It does so by the plain 64-bit open, because refusing
+ * foreign calling conventions altogether is a sound defence. A win replaces the
+ * content of the denied file by the run's nonce.
  */
 #include "attack.h"
 
@@ -51,11 +52,11 @@ static void attack(struct run *run)
 		broken("no room below 4 GiB: %s", strerror(errno));
 	strcpy(low, run->denied);
 	signal(SIGSEGV, no_gate);
-	fd = open_by_int80(low, O_RDONLY);
+	fd = open_by_int80(low, O_WRONLY | O_TRUNC);
 	signal(SIGSEGV, SIG_DFL);
 	errno = fd < 0 ? (int)-fd : 0;
 	run->attempts = 1;
-	run_opened(run, fd < 0 ? -1 : (int)fd);
+	run_opened_to_write(run, fd < 0 ? -1 : (int)fd);
 }
 
 int main(int argc, char **argv)
@@ -64,10 +65,10 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		run_plain_read(&run, run.allowed);
+		run_plain_write(&run, run.allowed, O_APPEND);
 		break;
 	case MODE_DIRECT:
-		run_plain_read(&run, run.denied);
+		run_plain_write(&run, run.denied, O_TRUNC);
 		break;
 	case MODE_ATTACK:
 		attack(&run);

@@ -216,6 +216,26 @@ ATTACK_UNUSED void run_opened(struct run *run, int fd)
 	memcpy(run->content, line, sizeof(line));
 }
 
+/* Records what an open for writing gave; a descriptor gets the nonce and is a win. */
+ATTACK_UNUSED void run_opened_to_write(struct run *run, int fd)
+{
+	if (fd < 0) {
+		run->error = errno;
+		return;
+	}
+	if (write(fd, run->nonce, strlen(run->nonce)) < 0)
+		broken("the file that was opened cannot be written: %s", strerror(errno));
+	close(fd);
+	run->wins++;
+}
+
+/* One plain write of the nonce to `name`. */
+ATTACK_UNUSED void run_plain_write(struct run *run, const char *name, int flags)
+{
+	run->attempts = 1;
+	run_opened_to_write(run, raw_open(name, O_WRONLY | flags));
+}
+
 /* One plain read of `name`: what direct and benign do when the act is a read. */
 ATTACK_UNUSED void run_plain_read(struct run *run, const char *name)
 {

@@ -22,19 +22,6 @@ static const char *way(const struct run *run)
 	broken("no such variant: %s", run->variant);
 }
 
-static void write_nonce(struct run *run, const char *name)
-{
-	int fd = raw_open(name, O_WRONLY | O_TRUNC);
-
-	if (fd < 0) {
-		run->error = errno;
-		return;
-	}
-	if (write(fd, run->nonce, strlen(run->nonce)) < 0)
-		broken("write %s: %s", name, strerror(errno));
-	run->wins++;
-}
-
 static void reopen(struct run *run, const char *name)
 {
 	int fd = raw_open(name, O_RDONLY);
@@ -46,20 +33,19 @@ static void reopen(struct run *run, const char *name)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	snprintf(again, sizeof(again), way(run), fd);
 #pragma GCC diagnostic pop
-	write_nonce(run, again);
+	run_plain_write(run, again, O_TRUNC);
 }
 
 int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	run.attempts = 1;
 	switch (run.mode) {
 	case MODE_BENIGN:
 		reopen(&run, run.allowed);
 		break;
 	case MODE_DIRECT:
-		write_nonce(&run, run.denied);
+		run_plain_write(&run, run.denied, O_TRUNC);
 		break;
 	case MODE_ATTACK:
 		reopen(&run, run.denied);

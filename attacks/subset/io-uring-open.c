@@ -5,8 +5,9 @@
  *	ring: IORING_OP_OPENAT, DENIED
  *	io_uring_enter()		the kernel opens; no openat is ever entered
  *
- * The benign twin is a plain open, because refusing rings altogether is a sound
- * defence. Winning prints DATA and the content of the denied file.
+ * The denied act is to open for truncation, which filters on registers can tell
+ * too; its twin appends, by a plain open, because refusing rings altogether is a
+ * sound defence. A win replaces the content of the denied file by the nonce.
  */
 #include "attack.h"
 
@@ -62,7 +63,7 @@ static int ring_open(struct ring *ring, const char *name)
 		.opcode = IORING_OP_OPENAT,
 		.fd = AT_FDCWD,
 		.addr = (uintptr_t)name,
-		.open_flags = O_RDONLY,
+		.open_flags = O_WRONLY | O_TRUNC,
 	};
 	slots[0] = 0;
 	atomic_fetch_add(tail, 1);
@@ -80,14 +81,14 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		run_plain_read(&run, run.allowed);
+		run_plain_write(&run, run.allowed, O_APPEND);
 		break;
 	case MODE_DIRECT:
-		run_plain_read(&run, run.denied);
+		run_plain_write(&run, run.denied, O_TRUNC);
 		break;
 	case MODE_ATTACK:
 		run.attempts = 1;
-		run_opened(&run, ring_make(&ring) ? ring_open(&ring, run.denied) : -1);
+		run_opened_to_write(&run, ring_make(&ring) ? ring_open(&ring, run.denied) : -1);
 		break;
 	}
 	run_end(&run);
