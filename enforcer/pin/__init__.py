@@ -47,7 +47,19 @@ from __future__ import annotations
 
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_judged
+from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.resolution import Pinned, resolve
 from enforcer.pin.view import TargetGone, View
 
-__all__ = ["Judge", "Pinned", "TargetGone", "View", "lexical", "open_judged", "resolve"]
+__all__ = [
+    "Judge",
+    "Pinned",
+    "TargetGone",
+    "View",
+    "lexical",
+    "open_judged",
+    "perform",
+    "performed",
+    "performs",
+    "resolve",
+]

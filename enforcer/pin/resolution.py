@@ -25,6 +25,7 @@ from enforcer.kernel.openat2 import (
     openat2,
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
+from enforcer.pin.lexical import lexical
 from enforcer.pin.view import (
     O_PATH,
     O_PATH_DIRECTORY,
@@ -114,17 +115,40 @@ def resolve(
     if not name:
         return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
     if len(name) >= PATH_MAX:
-        return Pinned(name=name, errno=ENAMETOOLONG)
+        return Pinned(name=b"", errno=ENAMETOOLONG)
     base = AT_FDCWD
     if name[0] != _SLASH:
         base = view.directory(dirfd)
         if base < 0:
-            return Pinned(name=name, errno=-base)
+            return Pinned(name=b"", errno=-base)
+    if not entry:
+        pinned = _plain(view, base, name, O_PATH if follow else O_PATH_NOFOLLOW)
+        if pinned is not None:
+            release(base)
+            return pinned
     walk = _Walk(view)
     try:
         return walk.to_end(base, name, follow, entry)
     except _Stopped as stop:
         return _stopped(view, name, stop, walk.leaf)
+
+
+def _plain(view: View, base: int, name: bytes, flags: int) -> Pinned | None:
+    """The object, where the name exists and is canonical already."""
+    clean = lexical(name)
+    if clean is None or (base < 0 and not view.fixed_root):
+        return None
+    fd = openat2(base, clean, flags, 0, RESOLVE_NO_SYMLINKS)
+    if fd < 0:
+        return None
+    if base < 0:
+        return Pinned(name=clean, fd=fd)
+    try:
+        directory = name_in(view, base)
+    except OSError:
+        release(fd)
+        return None
+    return Pinned(name=(b"" if directory == b"/" else directory) + b"/" + clean, fd=fd)
 
 
 def _descriptor(view: View, dirfd: int) -> Pinned:
@@ -195,6 +219,8 @@ class _Walk:
                     text, magic = self._link(parent, leaf)
                     if text is None:
                         release(parent)
+                        if trailing and not _is_directory(magic):
+                            raise _Stopped(ENOTDIR, magic)
                         return self._object(magic, magic=True)
                     name = text + b"/" if trailing else text
                     base = self._after_link(parent, name)
@@ -369,17 +395,26 @@ class _Walk:
 
         Only where that procfs numbers tasks as the supervisor's does; elsewhere the walk ends.
         """
-        if leaf not in (b"self", b"thread-self"):
-            return None
         facts = status(at, b"", AT_EMPTY_PATH)
         if isinstance(facts, int) or facts.ino != _PROC_ROOT_INODE:
             return None
-        if text.partition(b"/")[0] != b"%d" % os.getpid():
+        if leaf in _OWN_LINKS and text.partition(b"/")[0] != b"%d" % os.getpid():
             raise _Stopped(EACCES, at, (leaf,))
-        view = self.view
-        if leaf == b"self":
-            return b"%d" % view.tgid
-        return b"%d/task/%d" % (view.tgid, view.tid)
+        return own_link_text(self.view, os.fsdecode(leaf), text)
+
+
+_OWN_LINKS = (b"self", b"thread-self")
+
+
+def own_link_text(view: View, name: str, text: bytes) -> bytes | None:
+    """What the link `name` at the root of a procfs says to the task, None for other links.
+
+    `text` is what it says to the supervisor.
+    """
+    leaf = os.fsencode(name.rpartition("/")[2])
+    if leaf not in _OWN_LINKS or text.partition(b"/")[0] != b"%d" % os.getpid():
+        return None
+    return b"%d" % view.tgid if leaf == b"self" else b"%d/task/%d" % (view.tgid, view.tid)
 
 
 def _is_directory(fd: int) -> bool:

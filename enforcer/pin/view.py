@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from errno import EBADF, ENOENT
+from errno import EBADF, EINVAL, ENOENT, EPERM
 from typing import Protocol
 
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
+from enforcer.supervision import memory
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
 O_PATH_NOFOLLOW = O_PATH | os.O_NOFOLLOW
@@ -87,6 +89,40 @@ class View:
         if fd == -ENOENT and not _exists(self.tid):
             raise TargetGone(f"task {self.tid}")
         return fd
+
+    def read_string(self, address: int) -> bytes:
+        """A name in the task's memory. Raises UnreadableMemory."""
+        return memory.read_string(self.tid, address)
+
+    def read_bytes(self, address: int, size: int) -> bytes:
+        """A range of the task's memory. Raises UnreadableMemory."""
+        return memory.read_bytes(self.tid, address, size)
+
+    def write_bytes(self, address: int, data: bytes) -> None:
+        """Write a result to the task's memory. Raises UnreadableMemory, TargetGone."""
+        if self.validate is not None:
+            self.validate()
+        memory.write_bytes(self.tid, address, data)
+
+    def duplicate(self, descriptor: int) -> int:
+        """A close-on-exec duplicate of the task's descriptor, or -errno."""
+        pidfd = pidfd_open(self.tid, PIDFD_THREAD)
+        if pidfd == -EINVAL:
+            if self.tid != self.tgid:
+                return -EPERM
+            pidfd = pidfd_open(self.tid)
+        if self.validate is not None:
+            try:
+                self.validate()
+            except TargetGone:
+                release(pidfd)
+                raise
+        if pidfd < 0:
+            return -EPERM
+        try:
+            return pidfd_getfd(pidfd, descriptor)
+        finally:
+            os.close(pidfd)
 
     def umask(self) -> int:
         """The task's file mode creation mask."""
@@ -168,13 +204,17 @@ def through(fd: int) -> bytes:
 
 
 def name_in(view: View, fd: int) -> bytes:
-    """The name of the object behind `fd` as the task would see it.
-
-    Where the task's root is elsewhere its prefix is taken off; an object outside that root gets
-    the prefix `(unreachable)` as in getcwd(2).
-    """
+    """The name of the object behind `fd` as the task would see it. Raises OSError as name_of."""
     name = name_of(fd)
-    if view.fixed_root or name[:1] != b"/":
+    return name if view.fixed_root or name[:1] != b"/" else strip_root(view, name)
+
+
+def strip_root(view: View, name: bytes) -> bytes:
+    """An absolute name from the supervisor's root, as seen from the task's root.
+
+    What lies outside that root gets the prefix `(unreachable)`, as in getcwd(2). Raises OSError.
+    """
+    if view.fixed_root:
         return name
     root = view.root()
     if root < 0:

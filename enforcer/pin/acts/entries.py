@@ -1,0 +1,92 @@
+"""Calls on directory entries: done in the pinned directory, the last step left to the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import EINVAL
+
+from enforcer.kernel.paths import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_REMOVEDIR,
+    AT_SYMLINK_FOLLOW,
+    linkat,
+    mkdirat,
+    mknodat,
+    renameat2,
+    symlinkat,
+    unlinkat,
+)
+from enforcer.pin.caller import take_umask
+from enforcer.pin.request import Act, Request
+from enforcer.pin.resolution import Pinned
+from enforcer.pin.view import through
+
+_MODE = 0xFFFF
+
+
+def _entry(pinned: Pinned) -> tuple[int, bytes]:
+    """Where the entry is; for the root, which is no entry, a name that fails in the same way."""
+    return (pinned.parent, pinned.leaf) if pinned.parent >= 0 else (AT_FDCWD, b"/")
+
+
+def _mkdir(request: Request) -> int:
+    take_umask(request.view)
+    mode = request.uint32(2 if request.call == "mkdirat" else 1) & _MODE
+    return mkdirat(*_entry(request.pins[0]), mode)
+
+
+def _mknod(request: Request) -> int:
+    take_umask(request.view)
+    first = 2 if request.call == "mknodat" else 1
+    mode, device = request.uint32(first) & _MODE, request.uint32(first + 1)
+    return mknodat(*_entry(request.pins[0]), mode, device)
+
+
+def _unlink(request: Request) -> int:
+    return unlinkat(*_entry(request.pins[0]), 0)
+
+
+def _unlinkat(request: Request) -> int:
+    return unlinkat(*_entry(request.pins[0]), request.int32(2))
+
+
+def _rmdir(request: Request) -> int:
+    return unlinkat(*_entry(request.pins[0]), AT_REMOVEDIR)
+
+
+def _rename(request: Request) -> int:
+    flags = request.uint32(4) if request.call == "renameat2" else 0
+    return renameat2(*_entry(request.pins[0]), *_entry(request.pins[1]), flags)
+
+
+def _link(request: Request) -> int:
+    old, new = request.pins
+    flags = request.int32(4) if request.call == "linkat" else 0
+    if flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH):
+        return -EINVAL
+    if old.parent >= 0 and not flags & AT_SYMLINK_FOLLOW:
+        return linkat(old.parent, old.leaf, *_entry(new), 0)
+    return linkat(AT_FDCWD, through(old.fd), *_entry(new), AT_SYMLINK_FOLLOW)
+
+
+def _symlink(request: Request) -> int:
+    return symlinkat(request.string(0), *_entry(request.pins[0]))
+
+
+ACTS: Mapping[str, Act] = {
+    "mkdir": _mkdir,
+    "mkdirat": _mkdir,
+    "mknod": _mknod,
+    "mknodat": _mknod,
+    "unlink": _unlink,
+    "unlinkat": _unlinkat,
+    "rmdir": _rmdir,
+    "rename": _rename,
+    "renameat": _rename,
+    "renameat2": _rename,
+    "link": _link,
+    "linkat": _link,
+    "symlink": _symlink,
+    "symlinkat": _symlink,
+}

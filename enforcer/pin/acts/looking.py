@@ -1,0 +1,124 @@
+"""Calls that look at an object and write what they see into the task's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import EINVAL, ENOSYS
+
+from enforcer.kernel.file_status import file_system, on_procfs, status, statx_bytes
+from enforcer.kernel.paths import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_SYMLINK_NOFOLLOW,
+    PATH_MAX,
+    faccessat,
+    faccessat2,
+    readlinkat,
+)
+from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
+from enforcer.pin.request import Act, Request
+from enforcer.pin.resolution import own_link_text
+from enforcer.pin.view import strip_root, through
+
+_AT_NO_AUTOMOUNT = 0x800
+_AT_STATX_SYNC = 0x6000
+_STATX_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT | _AT_STATX_SYNC
+_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT
+
+
+def _stat(request: Request) -> int:
+    index = 1
+    if request.call in ("newfstatat", "fstatat64"):
+        index = 2
+        if request.int32(3) & ~_STAT_FLAGS:
+            return -EINVAL
+    facts = status(request.pins[0].fd, b"", AT_EMPTY_PATH)
+    if isinstance(facts, int):
+        return facts
+    packed = pack_stat(request.abi, request.call, facts)
+    if isinstance(packed, int):
+        return packed
+    request.write(index, packed)
+    return 0
+
+
+def _statx(request: Request) -> int:
+    flags = request.uint32(2)
+    if flags & ~_STATX_FLAGS:
+        return -EINVAL
+    raw = statx_bytes(
+        request.pins[0].fd, b"", flags & _AT_STATX_SYNC | AT_EMPTY_PATH, request.uint32(3)
+    )
+    if isinstance(raw, int):
+        return raw
+    request.write(4, raw)
+    return 0
+
+
+def _access(request: Request) -> int:
+    first = 1 if request.call == "access" else 2
+    flags = request.int32(3) if request.call == "faccessat2" else 0
+    mode = request.int32(first)
+    fd = request.pins[0].fd
+    result = faccessat2(fd, b"", mode, flags | AT_EMPTY_PATH)
+    if result == -ENOSYS and not flags:
+        return faccessat(AT_FDCWD, through(fd), mode)
+    return result
+
+
+def _readlink(request: Request) -> int:
+    first = 2 if request.call == "readlinkat" else 1
+    size = request.int32(first + 1)
+    if size <= 0:
+        return -EINVAL
+    pinned = request.pins[0]
+    text = readlinkat(pinned.fd, b"", PATH_MAX)
+    if isinstance(text, int):
+        return text if pinned.magic else -EINVAL
+    if on_procfs(pinned.fd):
+        text = _in_view(request, text)
+    request.write(first, text[:size])
+    return min(len(text), size)
+
+
+def _in_view(request: Request, text: bytes) -> bytes:
+    """The text of a link of procfs as the task would read it."""
+    view = request.view
+    own = own_link_text(view, request.pins[0].name, text)
+    if own is not None:
+        return own
+    return text if text[:1] != b"/" else strip_root(view, text)
+
+
+def _statfs(request: Request) -> int:
+    index = 1
+    if request.call == "statfs64":
+        index = 2
+        if request.size(1) not in STATFS64_SIZES[request.abi.name]:
+            return -EINVAL
+    facts = file_system(request.pins[0].fd)
+    if isinstance(facts, int):
+        return facts
+    packed = pack_statfs(request.abi, request.call, facts)
+    if isinstance(packed, int):
+        return packed
+    request.write(index, packed)
+    return 0
+
+
+ACTS: Mapping[str, Act] = {
+    "stat": _stat,
+    "lstat": _stat,
+    "newfstatat": _stat,
+    "stat64": _stat,
+    "lstat64": _stat,
+    "fstatat64": _stat,
+    "statx": _statx,
+    "access": _access,
+    "faccessat": _access,
+    "faccessat2": _access,
+    "readlink": _readlink,
+    "readlinkat": _readlink,
+    "statfs": _statfs,
+    "statfs64": _statfs,
+}

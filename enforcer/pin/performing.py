@@ -1,0 +1,126 @@
+"""Performing a call for a task: its names pinned, judged, and the act done on what was pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from errno import EACCES, EFAULT
+from functools import cache
+from types import MappingProxyType
+
+from enforcer.kernel.openat2 import AT_FDCWD
+from enforcer.pin.acts import attributes, entries, extended, looking, watches
+from enforcer.pin.opening import Judge, judge_same
+from enforcer.pin.request import Act, Request
+from enforcer.pin.resolution import Pinned, resolve
+from enforcer.pin.view import View
+from enforcer.supervision.memory import UnreadableMemory
+from enforcer.syscalls import syscall
+from enforcer.syscalls.model import Argument, Follow, Kind
+
+_ACTS: Mapping[str, Act] = {
+    **entries.ACTS,
+    **attributes.ACTS,
+    **extended.ACTS,
+    **looking.ACTS,
+    **watches.ACTS,
+}
+_NOTHING: Mapping[int, bytes] = MappingProxyType({})
+
+
+def performs(call: str) -> bool:
+    """Whether `perform` can do this call."""
+    return call in _ACTS
+
+
+def performed() -> frozenset[str]:
+    """The calls that `perform` can do."""
+    return frozenset(_ACTS)
+
+
+def perform(
+    view: View,
+    abi: str,
+    call: str,
+    args: Sequence[int],
+    judge: Judge,
+    given: Mapping[int, bytes] = _NOTHING,
+) -> int:
+    """Do `call` for the task on pinned objects: what the kernel would return, a result or -errno.
+
+    `args` are the six registers of `abi` (a multiplexed call is split before). Memory is read once
+    unless `given` (register -> bytes) has it. `judge` is not asked about a call that cannot come to
+    name anything (unreadable or empty name, bad descriptor). May block where the call does. Raises
+    TargetGone, and KeyError for a call that it does not do (see `performs`).
+    """
+    act = _ACTS[call]
+    request = Request(view, abi, call, args, given)
+    try:
+        for argument in _paths(call, abi):
+            pinned = _pin(request, argument)
+            request.pins.append(pinned)
+            if not pinned.name:
+                return -pinned.errno
+        errno = _judged(request, judge)
+        if errno:
+            return -errno
+        for pinned in request.pins:
+            if pinned.errno:
+                return -pinned.errno
+        return act(request)
+    except UnreadableMemory as error:
+        return -error.errno
+    finally:
+        for pinned in request.pins:
+            pinned.close()
+
+
+@cache
+def _paths(call: str, abi: str) -> tuple[Argument, ...]:
+    return tuple(
+        argument for argument in syscall(call, abi).arguments if argument.kind is Kind.PATH
+    )
+
+
+def _judged(request: Request, judge: Judge) -> int:
+    names = tuple(pinned.name for pinned in request.pins)
+    missing = sum(pinned.missing << place for place, pinned in enumerate(request.pins))
+    errno = judge(names, missing)
+    same = request.view.same_objects
+    if errno or same is None:
+        return errno
+    for pinned in request.pins:
+        if pinned.fd >= 0:
+            errno = judge_same(same.of(pinned.fd), judge)
+            if errno:
+                return errno
+    return 0
+
+
+def _pin(request: Request, argument: Argument) -> Pinned:
+    """Read one name and resolve it as the model says. Raises UnreadableMemory."""
+    dirfd = AT_FDCWD if argument.dirfd is None else request.int32(argument.dirfd)
+    flags = 0 if argument.follow_argument is None else request.uint32(argument.follow_argument)
+    empty = argument.empty or bool(flags & argument.empty_flag)
+    if (
+        not request.pointer(argument.index)
+        and argument.null
+        and argument.index not in request.given
+    ):
+        if dirfd == AT_FDCWD or (argument.empty_flag and argument.follow is not Follow.UNLESS_FLAG):
+            return Pinned(name=b"", errno=EFAULT)
+        name = b""
+        empty = True
+    else:
+        name = request.string(argument.index)
+    match argument.follow:
+        case Follow.NEVER:
+            follow = False
+        case Follow.UNLESS_FLAG:
+            follow = not flags & argument.follow_flag
+        case Follow.IF_FLAG:
+            follow = bool(flags & argument.follow_flag)
+        case Follow.ALWAYS | Follow.OPEN:
+            follow = True
+    if argument.layout:
+        return Pinned(name=b"", errno=EACCES)
+    return resolve(request.view, dirfd, name, follow=follow, entry=argument.parent, empty=empty)
