@@ -1,0 +1,276 @@
+"""The agent: what it sees from outside, what it bounds, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness.model import Limits, Observation, Outcome, RunKind
+from harness.places import isolation
+from harness.places.local import LocalPlace, PlaceError
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
+READ_BOTH = """#!/bin/sh
+mode=$1
+for word; do case $word in
+    denied=*) denied=${word#denied=};; allowed=*) allowed=${word#allowed=};;
+    nonce=*) nonce=${word#nonce=};;
+esac; done
+test "$mode" = benign && denied=$allowed
+echo "DATA $(cat "$denied")"
+echo "TOKEN $nonce attempts=1 wins=1 errno=0"
+"""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[LocalPlace]:
+    local = LocalPlace()
+    yield local
+    local.close()
+
+
+def ask(
+    place: LocalPlace,
+    tmp_path: Path,
+    script: str,
+    *,
+    kind: RunKind = RunKind.CONTROL,
+    sentinel: str = "file",
+    effect: str = "read",
+    limits: Limits | None = None,
+) -> Observation:
+    """One run of a shell script as the attack program, unconfined."""
+    request = request_of(place, tmp_path, script, kind, sentinel, effect, limits or Limits())
+    return place.run(request, 60).observations[0]
+
+
+def request_of(
+    place: LocalPlace,
+    tmp_path: Path,
+    script: str,
+    kind: RunKind,
+    sentinel: str,
+    effect: str,
+    limits: Limits,
+) -> dict[str, object]:
+    program = tmp_path / "program"
+    program.write_text(script)
+    plan = {"mechanism": "none", "machine": "x86_64", "data": {}}
+    mode = "benign" if kind is RunKind.BENIGN else "attack"
+    return {
+        "layout": place.layout().to_json(),
+        "limits": asdict(limits),
+        "program": str(program),
+        "variant": "default",
+        "sentinel": sentinel,
+        "effect": effect,
+        "files": {},
+        "runs": [
+            {
+                "kind": kind.value,
+                "backend": "none",
+                "plan": plan,
+                "mode": mode,
+                "attempts": 1,
+                "stop": True,
+                "command": [],
+            }
+        ],
+    }
+
+
+def living(uid: int) -> list[int]:
+    """Pids of all processes with this uid."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            words = status.read_text().split("\nUid:\t", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(words[0]) == uid:
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_reading_the_sentinel_is_seen(place: LocalPlace, tmp_path: Path) -> None:
+    """A program that prints the denied file's nonce has the effect; its token is understood."""
+    seen = ask(place, tmp_path, READ_BOTH)
+    assert seen.outcome is Outcome.EFFECT
+    assert seen.effect
+    assert (seen.finished, seen.attempts, seen.wins) == (True, 1, 1)
+
+
+def test_the_twin_is_another_object(place: LocalPlace, tmp_path: Path) -> None:
+    """In the benign run reading the permitted file is the effect, reading it elsewhere is none."""
+    assert ask(place, tmp_path, READ_BOTH, kind=RunKind.BENIGN).effect
+    attack_on_twin = READ_BOTH.replace('test "$mode" = benign &&', "")
+    assert not ask(place, tmp_path, attack_on_twin).effect
+
+
+def test_a_claimed_win_is_no_effect(place: LocalPlace, tmp_path: Path) -> None:
+    """What the program says of itself proves nothing."""
+    script = READ_BOTH.replace('$(cat "$denied")', "0123456789abcdef0123456789abcdef")
+    seen = ask(place, tmp_path, script)
+    assert seen.wins == 1
+    assert not seen.effect
+    assert seen.outcome is Outcome.SILENT
+
+
+def test_a_forged_token_does_not_finish(place: LocalPlace, tmp_path: Path) -> None:
+    """Only the token with this run's nonce counts."""
+    seen = ask(place, tmp_path, "#!/bin/sh\necho TOKEN 00 attempts=9 wins=0 errno=13\n")
+    assert not seen.finished
+    assert seen.outcome is Outcome.CRASHED
+
+
+def test_writing_is_seen(place: LocalPlace, tmp_path: Path) -> None:
+    """A change of the denied file's content, mode or inode is an effect; reading it is none."""
+    for act in ('echo x >> "$denied"', 'chmod 600 "$denied"', 'touch n; mv n "$denied"'):
+        script = READ_BOTH.replace('echo "DATA', f'{act}; echo "DATA')
+        assert ask(place, tmp_path, script, effect="write").effect, act
+    assert not ask(place, tmp_path, READ_BOTH, effect="write").effect
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "detail"),
+    [
+        ("#!/bin/sh\nkill -SEGV $$\n", Outcome.CRASHED, "SIGSEGV"),
+        ("#!/bin/sh\nexit 3\n", Outcome.CRASHED, "exit status 3"),
+        ("#!/bin/sh\necho SKIP no rings; exit 77\n", Outcome.UNSUPPORTED, "no rings"),
+        ("#!/bin/sh\necho BROKEN bad luck; exit 99\n", Outcome.BROKEN, "bad luck"),
+        ("#!/no/such/interpreter\n", Outcome.BROKEN, "launching"),
+        ("#!/bin/sh\ncat\nkill -STOP $$\n", Outcome.HUNG, "time is up"),
+        ("#!/bin/sh\nexec 2>&1; yes\n", Outcome.CRASHED, "output"),
+    ],
+)
+def test_bad_endings(
+    place: LocalPlace, tmp_path: Path, script: str, outcome: Outcome, detail: str
+) -> None:
+    """Each bad ending has its own outcome, and none of them is an effect or finished."""
+    limits = Limits(timeout_s=2.0, output_bytes=65536)
+    seen = ask(place, tmp_path, script, limits=limits)
+    assert (seen.outcome, seen.effect, seen.finished) == (outcome, False, False)
+    assert detail in seen.detail
+
+
+def test_output_is_bounded(place: LocalPlace, tmp_path: Path) -> None:
+    """Of much output the beginning and the end (with the token) are kept."""
+    script = READ_BOTH.replace('echo "DATA', 'head -c 300000 /dev/zero | tr "\\0" x; echo "DATA')
+    seen = ask(place, tmp_path, script, limits=Limits(output_bytes=65536))
+    assert seen.finished
+    assert len(seen.stdout) < 100_000
+
+
+@ROOT_ONLY
+def test_forks_without_end_are_bounded(place: LocalPlace, tmp_path: Path) -> None:
+    """A fork bomb ends with its run: nothing of it lives on, and the next run works."""
+    bomb = "#!/bin/sh\nbomb() { bomb | bomb & }\nbomb\nwhile :; do sleep 1; done\n"
+    seen = ask(place, tmp_path, bomb, limits=Limits(timeout_s=1.0, processes=40))
+    assert not seen.effect
+    assert place._agent is not None
+    assert living(isolation.FIRST_UID + place._agent.pid) == []
+    assert ask(place, tmp_path, READ_BOTH).effect
+
+
+def test_a_full_disk_is_bounded(place: LocalPlace, tmp_path: Path) -> None:
+    """A target that fills its disk gets ENOSPC or EFBIG; the laboratory's own disk is untouched."""
+    script = """#!/bin/sh
+for n in 1 2 3 4 5 6 7 8 9; do head -c 2M /dev/zero > file-$n || echo full; done
+"""
+    limits = Limits(scratch_bytes=4 << 20)
+    seen = ask(place, tmp_path, script, limits=limits)
+    assert "full" in seen.stdout
+    assert not place.layout().directory.exists()
+
+
+@ROOT_ONLY
+def test_nothing_outside_can_be_written(place: LocalPlace, tmp_path: Path) -> None:
+    """Outside its own file systems the target finds a read-only tree and only its own processes."""
+    outside = Path("/var/tmp/interposition-lab-test")
+    script = f"""#!/bin/sh
+touch {outside} || echo refused
+ls /proc | grep -c '^[0-9]'
+"""
+    seen = ask(place, tmp_path, script)
+    assert "refused" in seen.stdout
+    assert int(seen.stdout.split()[-1]) < 10
+    assert not outside.exists()
+
+
+def test_a_daemon_does_not_outlive_its_run(place: LocalPlace, tmp_path: Path) -> None:
+    """A grandchild in a session of its own is gone when the observation is there."""
+    script = "#!/bin/sh\nsetsid sleep 4321.75 > /dev/null 2>&1 &\n" + READ_BOTH
+    assert ask(place, tmp_path, script).finished
+    listing = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout
+    assert "4321.75" not in listing
+
+
+@ROOT_ONLY
+def test_kill_9_leaves_nothing(place: LocalPlace, tmp_path: Path) -> None:
+    """When the agent is killed in mid-run, its targets die with it and no mount is left."""
+    script = "#!/bin/sh\nsleep 1234 & sleep 1234 & wait\n"
+    request = request_of(
+        place, tmp_path, script, RunKind.CONTROL, "file", "read", Limits(timeout_s=60)
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-m", "harness.places.agent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert agent.stdin is not None
+    assert agent.stdout is not None
+    agent.stdin.write(json.dumps(request).encode() + b"\n")
+    agent.stdin.flush()
+    uid = isolation.FIRST_UID + agent.pid
+    deadline = time.monotonic() + 20
+    while len(targets := living(uid)) < 3:
+        assert time.monotonic() < deadline
+    watched = [os.pidfd_open(pid) for pid in targets]
+    agent.kill()
+    agent.wait()
+    for descriptor in watched:
+        assert select.select([descriptor], [], [], 5)[0]
+        os.close(descriptor)
+    agent.stdin.close()
+    agent.stdout.close()
+    assert str(place.layout().root) not in Path("/proc/mounts").read_text()
+
+
+def test_a_lost_agent_is_replaced(tmp_path: Path) -> None:
+    """The case during which the agent died is an error of the place; the next one works."""
+    place = LocalPlace()
+    assert ask(place, tmp_path, READ_BOTH).effect
+    assert place._agent is not None
+    os.kill(place._agent.pid, signal.SIGKILL)
+    with pytest.raises(PlaceError):
+        ask(place, tmp_path, READ_BOTH)
+    assert ask(place, tmp_path, READ_BOTH).effect
+    place.close()
+
+
+def test_nonces_are_fresh(place: LocalPlace, tmp_path: Path) -> None:
+    """No two runs have the same secret."""
+    outputs = {ask(place, tmp_path, READ_BOTH).stdout.split()[1] for _ in range(3)}
+    assert len(outputs) == 3
+
+
+def test_the_agent_imports_the_standard_library_only() -> None:
+    """What runs in guests needs neither yaml nor click nor rich."""
+    program = (
+        "import sys, harness.places.agent\n"
+        "print([m for m in ('yaml', 'click', 'rich', 'jinja2', 'pyseccomp') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,290 @@
+"""The oracle: every branch by table, and "held" without every control is impossible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model import Observation, Outcome, RunKind, VerdictKind
+from harness.oracle import Evidence, judge, win_rate_bound
+
+ENFORCING = {"event": "enforcing", "evidence": "TracerPid: 7"}
+DENIED = {"event": "decision", "action": "deny", "call": "openat"}
+PERMITTED = {"event": "decision", "action": "permit", "call": "openat"}
+DETECTED = {"event": "detection", "what": "another object"}
+
+CONTROL = Observation(
+    kind=RunKind.CONTROL, outcome=Outcome.EFFECT, effect=True, finished=True, attempts=1, wins=1
+)
+BENIGN = replace(CONTROL, kind=RunKind.BENIGN, events=(ENFORCING,))
+DIRECT = Observation(
+    kind=RunKind.DIRECT,
+    outcome=Outcome.BLOCKED,
+    finished=True,
+    errno=13,
+    attempts=1,
+    events=(ENFORCING, DENIED),
+)
+ATTACK = replace(DIRECT, kind=RunKind.ATTACK, attempts=100)
+ALL = {run.kind: run for run in (CONTROL, BENIGN, DIRECT, ATTACK)}
+
+
+def evidence(*changes: Observation, without: RunKind | None = None, **fields: object) -> Evidence:
+    """Evidence for held, with some runs exchanged or left out."""
+    runs = {**ALL, **{run.kind: run for run in changes}}
+    if without is not None:
+        del runs[without]
+    values: dict[str, object] = {"race": True, "attempts": 100, **fields}
+    return Evidence(observations=runs, **values)  # type: ignore[arg-type]
+
+
+TABLE = [
+    ("all controls in place", evidence(), VerdictKind.HELD),
+    ("build failed", evidence(broken="no compiler"), VerdictKind.BROKEN),
+    ("rule without expression", evidence(inexpressible="rule 1"), VerdictKind.INEXPRESSIBLE),
+    ("no control", evidence(without=RunKind.CONTROL), VerdictKind.BROKEN),
+    ("no benign twin", evidence(without=RunKind.BENIGN), VerdictKind.BROKEN),
+    ("no direct attempt", evidence(without=RunKind.DIRECT), VerdictKind.BROKEN),
+    ("no attack", evidence(without=RunKind.ATTACK), VerdictKind.BROKEN),
+    (
+        "control without effect",
+        evidence(replace(CONTROL, effect=False, outcome=Outcome.SILENT)),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "control unsupported",
+        evidence(replace(CONTROL, effect=False, outcome=Outcome.UNSUPPORTED)),
+        VerdictKind.INAPPLICABLE,
+    ),
+    ("control hung", evidence(replace(CONTROL, outcome=Outcome.HUNG)), VerdictKind.BROKEN),
+    ("control crashed", evidence(replace(CONTROL, outcome=Outcome.CRASHED)), VerdictKind.BROKEN),
+    ("control broken", evidence(replace(CONTROL, outcome=Outcome.BROKEN)), VerdictKind.BROKEN),
+    (
+        "benign twin refused",
+        evidence(replace(BENIGN, effect=False, outcome=Outcome.BLOCKED, errno=13)),
+        VerdictKind.OVERBLOCKED,
+    ),
+    (
+        "benign twin killed",
+        evidence(replace(BENIGN, effect=False, finished=False, outcome=Outcome.CRASHED, signal=31)),
+        VerdictKind.OVERBLOCKED,
+    ),
+    (
+        "benign twin served, then killed",
+        evidence(replace(BENIGN, finished=False, signal=9)),
+        VerdictKind.OVERBLOCKED,
+    ),
+    (
+        "benign twin hung",
+        evidence(replace(BENIGN, effect=False, outcome=Outcome.HUNG)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "direct attempt succeeds",
+        evidence(replace(DIRECT, effect=True, outcome=Outcome.EFFECT)),
+        VerdictKind.NOT_ENFORCING,
+    ),
+    (
+        "direct attempt crashes by itself",
+        evidence(replace(DIRECT, finished=False, outcome=Outcome.CRASHED, signal=11)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "direct attempt is killed by the enforcer",
+        evidence(replace(DIRECT, finished=False, outcome=Outcome.CRASHED, signal=31)),
+        VerdictKind.HELD,
+    ),
+    (
+        "no witness in the benign run",
+        evidence(replace(BENIGN, events=())),
+        VerdictKind.NOT_ENFORCING,
+    ),
+    (
+        "no witness in the direct run",
+        evidence(replace(DIRECT, events=(DENIED,))),
+        VerdictKind.NOT_ENFORCING,
+    ),
+    (
+        "no witness in the attack's run",
+        evidence(replace(ATTACK, events=(DENIED,))),
+        VerdictKind.NOT_ENFORCING,
+    ),
+    (
+        "effect of the attack",
+        evidence(replace(ATTACK, effect=True, outcome=Outcome.EFFECT, wins=3)),
+        VerdictKind.BYPASSED,
+    ),
+    (
+        "effect of an attack that never ended",
+        evidence(replace(ATTACK, effect=True, finished=False, outcome=Outcome.EFFECT)),
+        VerdictKind.BYPASSED,
+    ),
+    ("wins that nobody saw", evidence(replace(ATTACK, wins=2)), VerdictKind.BROKEN),
+    (
+        "attack hung",
+        evidence(replace(ATTACK, finished=False, outcome=Outcome.HUNG)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "attack crashed by itself",
+        evidence(replace(ATTACK, finished=False, outcome=Outcome.CRASHED, signal=6)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "attack unsupported under the enforcer only",
+        evidence(replace(ATTACK, finished=False, outcome=Outcome.UNSUPPORTED)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "attack killed by the enforcer",
+        evidence(replace(ATTACK, finished=False, outcome=Outcome.CRASHED, signal=9, attempts=0)),
+        VerdictKind.HELD,
+    ),
+    (
+        "killed at the limit of time is no kill by the enforcer",
+        evidence(replace(ATTACK, finished=False, outcome=Outcome.HUNG, signal=9)),
+        VerdictKind.BROKEN,
+    ),
+    ("too few attempts", evidence(replace(ATTACK, attempts=99)), VerdictKind.BROKEN),
+    (
+        "the log lacks the attempt",
+        evidence(replace(ATTACK, events=(ENFORCING, PERMITTED)), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    ("the log has the attempt", evidence(log_required=True), VerdictKind.HELD),
+    (
+        "the log has a detection",
+        evidence(replace(ATTACK, events=(ENFORCING, DETECTED)), log_required=True),
+        VerdictKind.HELD,
+    ),
+    (
+        "no log is asked for",
+        evidence(replace(ATTACK, events=(ENFORCING,))),
+        VerdictKind.HELD,
+    ),
+    (
+        "runs under each other's names",
+        Evidence(observations={**ALL, RunKind.ATTACK: BENIGN}),
+        VerdictKind.BROKEN,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("given_evidence", "expected"),
+    [pytest.param(each, kind, id=name) for name, each, kind in TABLE],
+)
+def test_every_branch(given_evidence: Evidence, expected: VerdictKind) -> None:
+    """Each combination of observations has the verdict that design section 6 gives it."""
+    assert judge(given_evidence).kind is expected
+
+
+BARE = Observation(
+    kind=RunKind.CONTROL, outcome=Outcome.SILENT, exit_status=0, stdout="out", tree="t"
+)
+CONFINED = replace(BARE, kind=RunKind.BENIGN, events=(ENFORCING,))
+REFUSED = replace(DIRECT, exit_status=1)
+
+COMMANDS = [
+    ("same outcome", [BARE, CONFINED], VerdictKind.HELD),
+    ("same outcome, direct act denied", [BARE, CONFINED, REFUSED], VerdictKind.HELD),
+    ("no bare run", [CONFINED], VerdictKind.BROKEN),
+    ("no confined run", [BARE], VerdictKind.BROKEN),
+    ("other output", [BARE, replace(CONFINED, stdout="")], VerdictKind.OVERBLOCKED),
+    ("other errors", [BARE, replace(CONFINED, stderr="x")], VerdictKind.OVERBLOCKED),
+    ("other status", [BARE, replace(CONFINED, exit_status=1)], VerdictKind.OVERBLOCKED),
+    (
+        "killed",
+        [BARE, replace(CONFINED, exit_status=None, signal=9)],
+        VerdictKind.OVERBLOCKED,
+    ),
+    ("other files", [BARE, replace(CONFINED, tree="u")], VerdictKind.OVERBLOCKED),
+    ("no witness", [BARE, replace(CONFINED, events=())], VerdictKind.NOT_ENFORCING),
+    (
+        "direct act not denied",
+        [BARE, CONFINED, replace(REFUSED, effect=True)],
+        VerdictKind.NOT_ENFORCING,
+    ),
+    ("bare run hung", [replace(BARE, outcome=Outcome.HUNG), CONFINED], VerdictKind.BROKEN),
+    ("confined run hung", [BARE, replace(CONFINED, outcome=Outcome.HUNG)], VerdictKind.BROKEN),
+    ("not installed", [replace(BARE, exit_status=127)], VerdictKind.INAPPLICABLE),
+    (
+        "launch failed",
+        [BARE, replace(CONFINED, outcome=Outcome.BROKEN, detail="no seccomp")],
+        VerdictKind.BROKEN,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"), [pytest.param(runs, kind, id=name) for name, runs, kind in COMMANDS]
+)
+def test_commands(runs: list[Observation], expected: VerdictKind) -> None:
+    """A command under a backend is held only when it does exactly what it does bare."""
+    found = {run.kind: run for run in runs}
+    assert judge(Evidence(observations=found, command=True)).kind is expected
+
+
+observations = st.builds(
+    Observation,
+    kind=st.sampled_from(RunKind),
+    outcome=st.sampled_from(Outcome),
+    effect=st.booleans(),
+    signal=st.sampled_from([None, 9, 11, 31]),
+    finished=st.booleans(),
+    errno=st.sampled_from([0, 13]),
+    attempts=st.integers(0, 200),
+    wins=st.sampled_from([0, 1]),
+    events=st.lists(st.sampled_from([ENFORCING, DENIED, PERMITTED]), max_size=3).map(tuple),
+)
+
+
+@given(
+    runs=st.dictionaries(st.sampled_from(RunKind), observations),
+    log_required=st.booleans(),
+    race=st.booleans(),
+)
+def test_held_needs_every_control(
+    runs: dict[RunKind, Observation], log_required: bool, race: bool
+) -> None:
+    """Whatever the observations, held means: effect without enforcer, twin served, act denied,
+    enforcement witnessed three times, and nothing seen of the attack."""
+    verdict = judge(Evidence(observations=runs, attempts=100, log_required=log_required, race=race))
+    if verdict.kind is not VerdictKind.HELD:
+        return
+    assert set(runs) == set(RunKind)
+    assert all(run.kind is kind for kind, run in runs.items())
+    assert runs[RunKind.CONTROL].effect
+    assert runs[RunKind.BENIGN].effect
+    assert not runs[RunKind.DIRECT].effect
+    assert not runs[RunKind.ATTACK].effect
+    assert not runs[RunKind.ATTACK].wins
+    for kind in (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK):
+        assert ENFORCING in runs[kind].events
+    assert not any(run.outcome in (Outcome.BROKEN, Outcome.HUNG) for kind, run in runs.items())
+
+
+def test_bound_is_clopper_pearson() -> None:
+    """The bound is the rate at which no win in n attempts is a 5 % chance; none for one attempt."""
+    for attempts in (1, 2_000, 20_000):
+        assert (1 - win_rate_bound(attempts)) ** attempts == pytest.approx(0.05)
+    assert win_rate_bound(20_000) == pytest.approx(1.4978e-4, rel=1e-3)
+    assert win_rate_bound(0) == 1.0
+
+
+def test_bound_stands_for_races_only() -> None:
+    """A deterministic attack has no win rate, and a killed race made no countable attempts."""
+    assert judge(evidence()).bound == pytest.approx(win_rate_bound(100))
+    assert judge(evidence(race=False)).bound is None
+    killed = replace(ATTACK, finished=False, outcome=Outcome.CRASHED, signal=9, attempts=0)
+    assert judge(evidence(killed)).bound is None
+
+
+def test_wins_are_counted() -> None:
+    """A bypass that was seen has at least one win, whatever the program counts."""
+    seen = replace(ATTACK, effect=True, outcome=Outcome.EFFECT)
+    assert judge(evidence(replace(seen, wins=7))).wins == 7
+    assert judge(evidence(seen)).wins == 1
