@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -89,12 +90,24 @@ def mechanism(name: str) -> Mechanism:
 
 def names() -> tuple[str, ...]:
     """Every backend, ours first."""
-    return tuple(name.value for name in MechanismName)
+    return (*(name.value for name in MechanismName), *leaky_names())
+
+
+@functools.cache
+def leaky_names() -> tuple[str, ...]:
+    """The deliberately weak enforcers, one module each."""
+    package = importlib.import_module("harness.backends.leaky")
+    modules = sorted(found.name for found in pkgutil.iter_modules(package.__path__))
+    return tuple(LEAKY_PREFIX + module.replace("_", "-") for module in modules)
 
 
 @functools.cache
 def backend(name: str) -> Backend:
     """The backend of this name. Raises UnknownBackend."""
-    if name not in names():
+    if name in list(MechanismName):
+        return Ours(name)
+    if name not in leaky_names():
         raise UnknownBackend(name)
-    return Ours(name)
+    module = name.removeprefix(LEAKY_PREFIX).replace("-", "_")
+    found: Backend = importlib.import_module(f"harness.backends.leaky.{module}").BACKEND
+    return found

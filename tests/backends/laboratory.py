@@ -1,0 +1,74 @@
+"""Runs one attack under a given backend, the way the local place does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from enforcer.arch import native
+from enforcer.policy.parser import parse_yaml
+from harness.attack import load_attack
+from harness.backends import Backend
+from harness.build import build
+from harness.model import Limits, Observation, RunKind
+from harness.places import agent
+from harness.places import isolation as walls
+from harness.places.agent import Request, Run, run_isolated
+from harness.places.layout import Layout, coverable_root
+from harness.scenario import substitute
+
+ATTACKS = Path(__file__).resolve().parents[2] / "attacks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An attack, a policy in YAML with placeholders, and the number of attempts."""
+
+    attack: str
+    policy: str
+    variant: str = "default"
+    abi: str = "x86_64"
+    attempts: int = 1
+
+
+def observe(
+    case: Case,
+    confining: Backend,
+    kinds: Sequence[RunKind],
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[RunKind, Observation]:
+    """The observations of the runs `kinds` under `confining`."""
+    attack = load_attack(ATTACKS / f"{case.attack}.yaml")
+    layout = Layout(root=coverable_root() or scratch)
+    text = substitute(case.policy, layout.placeholders())
+    plan = confining.compile([parse_yaml(text, "test")], native().abis)
+    monkeypatch.setattr(agent, "backend", lambda name: confining)
+    agent.warm(plan.mechanism)
+    isolation = walls.available()
+    seen = {}
+    for kind in kinds:
+        run = Run(
+            kind=kind,
+            backend=confining.name,
+            plan=plan,
+            mode=kind.value,
+            attempts=case.attempts,
+            stop=True,
+            command=(),
+        )
+        request = Request(
+            layout=layout,
+            limits=Limits(timeout_s=60),
+            program=build(attack, case.abi),
+            variant=case.variant,
+            sentinel=attack.sentinel.value,
+            effect=attack.effect,
+            files={},
+            runs=(run,),
+        )
+        seen[kind] = run_isolated(request, run, isolation)
+    return seen
