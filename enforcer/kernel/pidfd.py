@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from enforcer.kernel.raw import ADDRESS, INT, UNSIGNED, raw_call
+from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
 
 PIDFD_THREAD = os.O_EXCL
 
 _open = raw_call("pidfd_open", arguments=(INT, UNSIGNED))
 _getfd = raw_call("pidfd_getfd", arguments=(INT, INT, UNSIGNED))
-_send_signal = raw_call("pidfd_send_signal", arguments=(INT, INT, ADDRESS, UNSIGNED))
+_send_signal = raw_call("pidfd_send_signal", arguments=(INT, INT, BYTES, UNSIGNED))
 
 
 def pidfd_open(pid: int, flags: int = 0) -> int:
@@ -26,6 +26,6 @@ def pidfd_getfd(pidfd: int, descriptor: int) -> int:
     return _getfd(pidfd, descriptor, 0)
 
 
-def pidfd_send_signal(pidfd: int, number: int, info: int | None, flags: int) -> int:
-    """0 or -errno; `info` is the address of a siginfo_t in the caller's memory."""
+def pidfd_send_signal(pidfd: int, number: int, info: bytes | None, flags: int) -> int:
+    """0 or -errno; `info` is a whole siginfo_t."""
     return _send_signal(pidfd, number, info, flags)

@@ -144,13 +144,18 @@ def start_supervisor(
     return Launcher(ours, pid)
 
 
+def restore_signals() -> None:
+    """Give the signals that Python ignores their default back, for a command to inherit."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def execute(command: Sequence[str]) -> NoReturn:
-    """Execute `command`, searched in PATH, with the signals that Python ignores at their default.
+    """Execute `command`, searched in PATH, with restored signals.
 
     Raises the OSError of an execve that fails.
     """
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    restore_signals()
     os.execvp(command[0], list(command))
 
 

@@ -1,0 +1,42 @@
+"""Raw socket calls on descriptors of the caller: a result, or -errno."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+from enforcer.kernel.raw import BYTES, INT, raw_call
+
+connect = raw_call("connect", arguments=(INT, BYTES, INT))
+bind = raw_call("bind", arguments=(INT, BYTES, INT))
+socket = raw_call("socket", arguments=(INT, INT, INT))
+_sendmsg = raw_call("sendmsg", arguments=(INT, BYTES, INT))
+_tgkill = raw_call("tgkill", arguments=(INT, INT, INT))
+
+_MESSAGE = struct.Struct("@PIPNPNi0P")
+_VECTOR = struct.Struct("@PN")
+
+
+def send_message(
+    descriptor: int, address: bytes | None, data: bytes, control: bytes, flags: int
+) -> int:
+    """sendmsg(2) with one buffer. The number of bytes sent, or -errno."""
+    name = None if address is None else ctypes.create_string_buffer(address, len(address) or 1)
+    body = ctypes.create_string_buffer(data, len(data) or 1)
+    rest = ctypes.create_string_buffer(control, len(control) or 1)
+    vector = ctypes.create_string_buffer(_VECTOR.pack(ctypes.addressof(body), len(data)))
+    message = _MESSAGE.pack(
+        0 if name is None else ctypes.addressof(name),
+        0 if address is None else len(address),
+        ctypes.addressof(vector),
+        1,
+        ctypes.addressof(rest) if control else 0,
+        len(control),
+        0,
+    )
+    return _sendmsg(descriptor, message, flags)
+
+
+def signal_thread(process: int, thread: int, number: int) -> int:
+    """tgkill(2): 0 or -errno."""
+    return _tgkill(process, thread, number)

@@ -1,0 +1,124 @@
+"""Calls that take names, carried out by the supervisor on the objects that were judged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable
+
+from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.pin import perform
+from enforcer.syscalls.model import Argument, Kind
+from enforcer.syscalls.translate import translate_register
+
+Handler = Callable[[Worker, Arguments], None]
+
+OPENS = frozenset({"open", "openat", "openat2", "creat"})
+
+_AT_FDCWD = -100
+_LOW_HALF = 0xFFFF_FFFF
+_SIGN = 0x8000_0000
+_CREAT_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+_HOW = struct.Struct("=QQQ")
+_PAGE = 4096
+_AT_EMPTY_PATH = 0x1000
+_BY_DESCRIPTOR = {"newfstatat": ("fstat", 3), "fstatat64": ("fstat64", 3), "statx": ("fstat", 2)}
+_FLAGS_OF_HOW = Argument(index=0, name="flags", kind=Kind.OFLAGS)
+_MODE_OF_HOW = Argument(index=0, name="mode", kind=Kind.MODE)
+
+
+def opening(name: str) -> Handler:
+    """The handler of a call of the open family."""
+    if name == "openat":
+        return _openat
+    if name == "open":
+        return _open
+    return _creat if name == "creat" else _openat2
+
+
+def _openat(worker: Worker, args: Arguments) -> None:
+    dirfd = args[0] & _LOW_HALF
+    if dirfd & _SIGN:
+        dirfd -= 1 << 32
+    _deliver(worker, dirfd, args[1], args[2] & _LOW_HALF, args[3] & 0xFFFF, None)
+
+
+def _open(worker: Worker, args: Arguments) -> None:
+    _deliver(worker, _AT_FDCWD, args[0], args[1] & _LOW_HALF, args[2] & 0xFFFF, None)
+
+
+def _creat(worker: Worker, args: Arguments) -> None:
+    _deliver(worker, _AT_FDCWD, args[0], _CREAT_FLAGS, args[1] & 0xFFFF, None)
+
+
+def _openat2(worker: Worker, args: Arguments) -> None:
+    size = args[3]
+    if size < _HOW.size:
+        worker.answer(-errno.EINVAL)
+        return
+    if size > _PAGE:
+        worker.answer(-errno.E2BIG)
+        return
+    how = worker.read_bytes(args[2], size)
+    if any(how[_HOW.size :]):
+        worker.answer(-errno.E2BIG)
+        return
+    flags, mode, resolve = _HOW.unpack_from(how)
+    if flags > _LOW_HALF or mode > _LOW_HALF:
+        worker.answer(-errno.EINVAL)
+        return
+    worker.known = {
+        "oflags": (translate_register(_FLAGS_OF_HOW, flags, "openat"),),
+        "mode": (translate_register(_MODE_OF_HOW, mode, "openat"),),
+    }
+    dirfd = args[0] & _LOW_HALF
+    if dirfd & _SIGN:
+        dirfd -= 1 << 32
+    _deliver(worker, dirfd, args[1], flags, mode, resolve)
+
+
+def _deliver(
+    worker: Worker, dirfd: int, address: int, flags: int, mode: int, resolve: int | None
+) -> None:
+    name = worker.read_string(address)
+    worker.validate()
+    descriptor = worker.open(dirfd, name, flags, mode, resolve)
+    if descriptor < 0:
+        worker.answer(descriptor)
+        return
+    worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+
+
+def performed(name: str) -> Handler:
+    """The handler of a call that returns no descriptor."""
+    if name in _BY_DESCRIPTOR:
+        return _look_by_descriptor(name)
+    return _perform
+
+
+def _perform(worker: Worker, args: Arguments) -> None:
+    worker.answer(worker.perform(args))
+
+
+def _look_by_descriptor(name: str) -> Handler:
+    """fstat under its present-day name: with an empty name no name is looked at, nor judged."""
+    meant, register = _BY_DESCRIPTOR[name]
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        if not args[register] & _AT_EMPTY_PATH or args[0] & _SIGN:
+            worker.answer(worker.perform(args))
+            return
+        path = worker.read_string(args[1]) if args[1] else b""
+        if path:
+            worker.answer(worker.perform(args, {1: path}))
+            return
+        worker.call = meant
+        number = worker.decide({})
+        worker.answer(-number or perform(worker.view, worker.abi, name, args, _permit, {1: path}))
+
+    return handle
+
+
+def _permit(names: tuple[str, ...], missing: int) -> int:
+    return 0

@@ -1,0 +1,123 @@
+"""The filter of the mechanism: what goes to the supervisor beside what the policy defers.
+
+Calls that the policy permits by registers alone are held all the same where the supervisor must
+know of them: its own protection, and changes of what it takes as given about its targets.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from enforcer.arch.record import Abi
+from enforcer.cbpf.spec import (
+    ALLOW,
+    ERRNO,
+    USER_NOTIF,
+    FilterSpec,
+    SpecClause,
+    always,
+)
+from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
+from enforcer.mechanisms.filter_spec import spec_from_policies
+from enforcer.policy.ast import Policy
+from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
+from enforcer.syscalls import name as name_of
+
+HELLO = 0x0EF0_0001
+"""A number of no kernel: the launcher's first call under the filter, answered by the supervisor."""
+
+EXECUTIONS = frozenset({"execve", "execveat"})
+"""Held whatever the policy says: the launcher's own execution is not the target's."""
+
+_CLONE_NEWNS = 0x0002_0000
+_CLONE_NEWUSER = 0x1000_0000
+_PR_CAPBSET_DROP = 24
+_PR_SET_SECUREBITS = 28
+
+
+def _has_bits(register: int, bits: int) -> Condition:
+    return Any(
+        tuple(
+            Compare(register, Operator.NE, 0, bit)
+            for bit in (1 << i for i in range(32))
+            if bits & bit
+        )
+    )
+
+
+_NEW_VIEW = _has_bits(0, _CLONE_NEWNS | _CLONE_NEWUSER)
+
+ROOT_CHANGES: Mapping[str, Condition] = {
+    "chroot": TRUE,
+    "pivot_root": TRUE,
+    "setns": TRUE,
+    "unshare": _NEW_VIEW,
+    "clone": Any((_NEW_VIEW, _has_bits(1, _CLONE_NEWNS | _CLONE_NEWUSER))),
+}
+"""Calls by which a target gets another root, mount or user namespace than its supervisor.
+
+The flags of clone are in register 1 on s390x, where others have an address: a stack at an address
+with these bits is held once too often, never too seldom.
+"""
+
+_IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "groups")
+CREDENTIAL_CHANGES: Mapping[str, Condition] = {
+    **{f"set{ids}{bits}": TRUE for ids in _IDS for bits in ("", "32")},
+    "capset": TRUE,
+    "prctl": Any(
+        (
+            Compare(0, Operator.EQ, _PR_CAPBSET_DROP, LOW_HALF),
+            Compare(0, Operator.EQ, _PR_SET_SECUREBITS, LOW_HALF),
+        )
+    ),
+}
+"""Calls by which a target gets other credentials than its supervisor."""
+
+HELD: Mapping[str, Condition] = {
+    **BY_DESCRIPTOR_OR_MEMORY,
+    **ROOT_CHANGES,
+    **CREDENTIAL_CHANGES,
+}
+
+
+def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
+    """The filter under which targets of `policies` run; the first ABI is the launcher's own.
+
+    clone3 hides its flags in memory, where no supervisor can hold them fast: it is answered with
+    ENOSYS, upon which the C library makes do with clone.
+    """
+    spec = spec_from_policies(policies, abis, defer=USER_NOTIF)
+    spec = mediate(spec, HELD, USER_NOTIF)
+    spec = _rewritten(spec, "clone3", _absent)
+    for name in EXECUTIONS:
+        spec = _rewritten(spec, name, lambda _: always(USER_NOTIF, "held by the supervisor"))
+    launcher = spec.tables[0]
+    greeted = replace(launcher, calls={**launcher.calls, HELLO: always(USER_NOTIF, "greeting")})
+    return replace(spec, tables=(greeted, *spec.tables[1:]))
+
+
+def _absent(clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
+    """The clauses with ENOSYS wherever the call could have been made."""
+    return tuple(
+        replace(clause, answer=ERRNO(errno.ENOSYS))
+        if clause.answer in (ALLOW, USER_NOTIF)
+        else clause
+        for clause in clauses
+    )
+
+
+def _rewritten(
+    spec: FilterSpec,
+    call: str,
+    rewrite: Callable[[tuple[SpecClause, ...]], tuple[SpecClause, ...]],
+) -> FilterSpec:
+    tables = []
+    for table in spec.tables:
+        calls = {
+            nr: rewrite(clauses) if name_of(table.abi.name, nr) == call else clauses
+            for nr, clauses in table.calls.items()
+        }
+        tables.append(replace(table, calls=calls))
+    return replace(spec, tables=tuple(tables))

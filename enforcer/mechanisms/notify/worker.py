@@ -1,0 +1,247 @@
+"""One thread of the supervisor: it takes a held call, has it judged and answered, and the next.
+
+Several threads wait at one listener, so an act that blocks (a FIFO, a connection) holds up none
+but its own caller.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from enforcer.call import Action, Decision
+from enforcer.events import EventKind
+from enforcer.kernel import notification
+from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
+from enforcer.pin import TargetGone, View, perform
+from enforcer.pin import open_judged as open_pinned
+from enforcer.supervision import memory
+from enforcer.supervision.memory import UnreadableMemory
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.notify.session import Session
+
+Values = Mapping[str, Sequence[str | None]]
+Arguments = tuple[int, int, int, int, int, int]
+
+ERESTARTSYS = 512
+"""The kernel's own code: handle the signal, then make the call again if its action says so."""
+
+_MOST_VIEWS = 4096
+_NOTHING: Values = {}
+_READ: Mapping[int, bytes] = {}
+
+
+class HeldView(View):
+    """A view of whoever makes the held call; its process is asked for when it matters."""
+
+    __slots__ = ()
+
+    @property
+    def tgid(self) -> int:
+        return int(self.status_field(b"Tgid"))
+
+    @tgid.setter
+    def tgid(self, value: int) -> None:
+        """Nothing is kept: a thread that executes takes its leader's number."""
+
+
+class Worker(threading.Thread):
+    """What one thread knows of the call that it holds.
+
+    `cookie` is the held call's id (0: none). Methods below that read, resolve or decide are what a
+    deliberately weak supervisor overrides.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(daemon=True)
+        self.session = session
+        self.listener = -1
+        self.cookie = 0
+        self.tid = 0
+        self.abi = ""
+        self.call = ""
+        self.args: Arguments = (0, 0, 0, 0, 0, 0)
+        self.known: Values = {}
+        self.values: Values = {}
+        self.decision: Decision | None = None
+        self.decisions = 0
+        self.denials = 0
+        self.is_signalled = False
+        self.is_multiplexed = False
+        self._views: dict[int, HeldView] = {}
+        self._generation = 0
+
+    def run(self) -> None:
+        session = self.session
+        self.listener = session.admit(self)
+        receive, listener = notification.receive, self.listener
+        unpack = notification.NOTIFICATION.unpack
+        handlers = session.handlers
+        while True:
+            try:
+                held = receive(listener)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINTR):
+                    continue
+                raise
+            fields = unpack(held)
+            self.tid = fields[1]
+            self.args = fields[6:]
+            self.decision = None
+            self.is_signalled = False
+            self.known = _NOTHING
+            self.values = _NOTHING
+            self.cookie = fields[0]
+            try:
+                handlers[fields[4]][fields[3]](self, self.args)
+            except TargetGone:
+                pass
+            except UnreadableMemory as error:
+                self.answer(-error.errno)
+            if self.decision is not None:
+                self.decisions += 1
+                if self.decision.log or self.decision.action is not Action.PERMIT:
+                    self.report(self.decision)
+            self.cookie = 0
+
+    def validate(self) -> None:
+        """Raise TargetGone unless the call is still held: then its task's number means itself."""
+        if not notification.is_held(self.listener, self.cookie):
+            raise TargetGone(f"call {self.cookie:#x}")
+
+    def answer(self, result: int) -> None:
+        """Give the call a result or -errno.
+
+        An act interrupted because its task has a signal to handle is one that the task makes again.
+        """
+        if result == -errno.EINTR and self.is_signalled:
+            result = -ERESTARTSYS
+        if self.decision is not None and self.decision.action is Action.KILL:
+            self.session.kill(self.tid)
+        notification.answer(self.listener, self.cookie, result)
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Deny the call for a reason that is not the policy's."""
+        self.decision = Decision(action=Action.DENY, errno=number, reason=reason)
+        self.answer(-number)
+
+    def hand_over(self, descriptor: int, close_on_exec: bool) -> None:
+        """Place `descriptor` (closed here) in the task as the call's result."""
+        result = notification.answer_with_descriptor(
+            self.listener, self.cookie, descriptor, close_on_exec
+        )
+        os.close(descriptor)
+        if result < 0:
+            self.answer(result)
+
+    def let_continue(self) -> None:
+        """The kernel carries the call out."""
+        notification.let_continue(self.listener, self.cookie)
+
+    def read_string(self, address: int) -> bytes:
+        """A name in the task's memory, read once. Raises UnreadableMemory."""
+        return memory.read_string(self.tid, address)
+
+    def read_bytes(self, address: int, size: int) -> bytes:
+        """A range of the task's memory, read once. Raises UnreadableMemory."""
+        return memory.read_bytes(self.tid, address, size)
+
+    def write_bytes(self, address: int, data: bytes) -> None:
+        """Write to the task's memory. Raises UnreadableMemory."""
+        self.validate()
+        memory.write_bytes(self.tid, address, data)
+
+    def directory(self, descriptor: int) -> int:
+        """The task's directory descriptor that a name is relative to."""
+        return descriptor
+
+    @property
+    def view(self) -> HeldView:
+        """How the task sees names."""
+        session = self.session
+        if self._generation != session.generation or len(self._views) > _MOST_VIEWS:
+            self._views.clear()
+            self._generation = session.generation
+        view = self._views.get(self.tid)
+        if view is None:
+            view = self._views[self.tid] = HeldView(
+                self.tid,
+                0,
+                fixed_root=session.is_root_fixed,
+                fixed_credentials=session.are_credentials_fixed,
+                validate=self.validate,
+            )
+        return view
+
+    def judge(self, names: tuple[str, ...], missing: int) -> int:
+        """The policy's word on the held call with these names: 0 or an errno."""
+        known = self.known
+        return self.decide({**known, "filename": names} if known else {"filename": names}, missing)
+
+    def decide(self, values: Values, missing: int = 0) -> int:
+        """The policy's word on the held call with these values: 0 or an errno."""
+        uid = gid = 0
+        if self.session.has_predicates:
+            uid, gid = self.effective_ids()
+        decision = self.session.decide(self.call, self.args, values, uid, gid, missing)
+        self.values = values
+        self.decision = decision
+        if decision.action is Action.PERMIT and decision.elevation is None:
+            return 0
+        if decision.action is Action.DENY:
+            return decision.errno or errno.EPERM
+        return errno.EPERM
+
+    def effective_ids(self) -> tuple[int, int]:
+        """The task's effective user and group, asked from the kernel."""
+        text = self.view.status_text()
+        fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
+
+    def open(self, dirfd: int, name: bytes, flags: int, mode: int, resolve: int | None) -> int:
+        """Open for the task: a descriptor of ours or -errno."""
+        return open_pinned(
+            self.view, self.directory(dirfd), name, flags, mode, self.judge, resolve=resolve
+        )
+
+    def perform(self, args: Arguments, given: Mapping[int, bytes] = _READ) -> int:
+        """Carry a call that takes names out for the task: a result or -errno.
+
+        `given` holds names that were read already, by register.
+        """
+        return perform(self.view, self.abi, self.call, args, self.judge, given)
+
+    def duplicate(self, descriptor: int) -> int:
+        """A duplicate of the task's descriptor, or -errno (-EBADF: it has none)."""
+        pidfd = pidfd_open(self.tid, PIDFD_THREAD)
+        if pidfd == -errno.EINVAL:
+            pidfd = pidfd_open(self.tid)
+        if pidfd < 0:
+            return -errno.EPERM
+        try:
+            self.validate()
+            return pidfd_getfd(pidfd, descriptor)
+        finally:
+            os.close(pidfd)
+
+    def report(self, decision: Decision) -> None:
+        """Log a denial, or what a rule wants logged; a task that is to be killed is."""
+        if decision.action is not Action.PERMIT:
+            self.denials += 1
+        self.session.log.emit(
+            EventKind.DECISION,
+            mechanism="notify",
+            pid=self.tid,
+            abi=self.abi,
+            call=self.call,
+            args=list(self.args),
+            values={name: list(values) for name, values in self.values.items()},
+            action=decision.action.value,
+            errno=decision.errno,
+            rule=decision.rule,
+            reason=decision.reason,
+        )
