@@ -36,7 +36,7 @@ from enforcer.condition import (
 )
 from enforcer.policy.ast import Policy
 from enforcer.policy.residual import Clause, joined
-from enforcer.syscalls import table
+from enforcer.syscalls import table, varies
 from enforcer.syscalls.multiplex import IPC_CALLS, SOCKETCALLS, split
 
 Answerer = Callable[[Decision], int | None]
@@ -115,27 +115,27 @@ class _Calls:
         self._defer = defer
         self._forced = forced
         self._answer = answer
-        self._made: dict[tuple[str, bool], tuple[SpecClause, ...]] = {}
+        self._made: dict[tuple[str, str | None, bool], tuple[SpecClause, ...]] = {}
 
     def on(self, abi: Abi, name: str, number: int) -> tuple[SpecClause, ...]:
         if name in self._forced:
             return self._forced[name]
         if name in abi.multiplexers:
             return self._multiplexer(abi, name, number)
-        return self._clauses(name)
+        return self._clauses(abi, name)
 
-    def _clauses(self, name: str, *, registers: bool = True) -> tuple[SpecClause, ...]:
+    def _clauses(self, abi: Abi, name: str, *, registers: bool = True) -> tuple[SpecClause, ...]:
         """`registers` False: the arguments lie in memory, so that every condition is unknown."""
         if name in self._forced:
             forced = self._forced[name]
             if registers or all(clause.when == TRUE for clause in forced):
                 return forced
             return always(self._defer, f"{name} with arguments in memory")
-        made = self._made.get((name, registers))
+        key = (name, abi.name if varies(name) else None, registers)
+        made = self._made.get(key)
         if made is None:
-            clauses = joined(self._policies, name, registers=registers)
-            made = tuple(map(self._clause, clauses))
-            self._made[name, registers] = made
+            clauses = joined(self._policies, name, abi=key[1], registers=registers)
+            made = self._made[key] = tuple(map(self._clause, clauses))
         return made
 
     def _clause(self, clause: Clause) -> SpecClause:
@@ -167,8 +167,8 @@ class _Calls:
         if places is None:
             return ()
         if places.args is None or places.name in _PARTLY_IN_MEMORY:
-            return self._clauses(places.name, registers=False)
-        clauses = self._clauses(places.name)
+            return self._clauses(abi, places.name, registers=False)
+        clauses = self._clauses(abi, places.name)
         return tuple(
             SpecClause(_moved(clause.when, places.args), clause.answer, clause.origin)
             for clause in clauses

@@ -17,9 +17,9 @@ from enforcer.policy.ast import (
     TextSymbol,
 )
 from enforcer.policy.order import judged_rules
-from enforcer.policy.residual import joined, residual
+from enforcer.policy.residual import Clause, joined, residual
 from enforcer.policy.translators import Origin, known_syscall, source
-from enforcer.syscalls import table
+from enforcer.syscalls import table, varies
 
 TOO_MUCH_DENIED = "denies too much"
 _NAMED = 3
@@ -33,18 +33,14 @@ def cover_by_registers(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]
     rules: list[list[str]] = [[] for _ in policy.rules]
     reading: list[set[str]] = [set() for _ in policy.rules]
     undecided: list[str] = []
-    for name in calls_of(abis):
-        model = known_syscall(name)
-        if model is None:
+    for name, abi in calls_of(abis):
+        model = known_syscall(name, abi)
+        if model is None or _is_decided(residual(policy, name, abi=abi)):
             continue
-        is_decided = all(clause.decision is not None for clause in residual(policy, name))
-        if not is_decided:
-            undecided.append(name)
-        for judged in judged_rules(policy, model):
-            if is_decided:
-                continue
+        undecided.append(name)
+        for judged in judged_rules(policy, model, abi):
             rules[judged.index].append(name)
-            reading[judged.index] |= _memory_texts(judged.when, name)
+            reading[judged.index] |= _memory_texts(judged.when, name, abi)
             if any(each.when is None for each in judged.memberships):
                 reading[judged.index].add("what the call belongs to")
     covers = [
@@ -58,9 +54,7 @@ def cover_of_switching(policies: Sequence[Policy], abis: Sequence[Abi]) -> tuple
     if len(policies) < 2:
         return ()
     differing = [
-        name
-        for name in calls_of(abis)
-        if any(clause.decision is None for clause in joined(policies, name))
+        name for name, abi in calls_of(abis) if not _is_decided(joined(policies, name, abi=abi))
     ]
     if not differing:
         return ()
@@ -74,9 +68,14 @@ def cover_of_switching(policies: Sequence[Policy], abis: Sequence[Abi]) -> tuple
     )
 
 
-def calls_of(abis: Sequence[Abi]) -> tuple[str, ...]:
-    """The names of all calls of these ABIs, sorted."""
-    return tuple(sorted({name for abi in abis for name in table(abi.name)}))
+def calls_of(abis: Sequence[Abi]) -> tuple[tuple[str, str | None], ...]:
+    """All calls of these ABIs, sorted; with the ABI where the arguments depend on it."""
+    names = {(name, abi.name if varies(name) else None) for abi in abis for name in table(abi.name)}
+    return tuple(sorted(names, key=lambda call: (call[0], call[1] or "")))
+
+
+def _is_decided(clauses: Sequence[Clause]) -> bool:
+    return all(clause.decision is not None for clause in clauses)
 
 
 def _cover(index: int, rule: Rule, undecided: Sequence[str], reading: set[str]) -> Cover:
@@ -123,20 +122,21 @@ def _default(policy: Policy, undecided: Sequence[str]) -> Cover:
     )
 
 
-def _memory_texts(expression: Expression, name: str) -> set[str]:
+def _memory_texts(expression: Expression, name: str, abi: str | None) -> set[str]:
     """The translators in `expression` whose text for this call lies in memory."""
     match expression:
         case TextSymbol(translator=translator, index=index):
-            found = source(name, translator, index)
+            found = source(name, translator, index, abi)
             return {translator} if found is not None and found.origin is Origin.MEMORY else set()
         case NotExpression(operand):
-            return _memory_texts(operand, name)
+            return _memory_texts(operand, name, abi)
         case AndExpression(left, right) | OrExpression(left, right):
-            return _memory_texts(left, name) | _memory_texts(right, name)
+            return _memory_texts(left, name, abi) | _memory_texts(right, name, abi)
         case _:
             return set()
 
 
 def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    unique = list(dict.fromkeys(names))
+    rest = len(unique) - _NAMED
+    return ", ".join(unique[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
