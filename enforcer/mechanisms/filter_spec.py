@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from enforcer.arch import by_audit_arch
 from enforcer.arch.record import Abi
@@ -149,21 +150,19 @@ class _Calls:
         )
 
     def _multiplexer(self, abi: Abi, name: str, number: int) -> tuple[SpecClause, ...]:
-        codes, mask = (
-            (SOCKETCALLS, LOW_HALF) if name == "socketcall" else (IPC_CALLS, LOW_HALF >> 16)
-        )
+        multiplexer = _MULTIPLEXERS[name]
         clauses: list[SpecClause] = []
-        for code in codes:
-            selected = Compare(0, Operator.EQ, code, mask)
+        for code in multiplexer.codes:
+            selected = Compare(0, Operator.EQ, code, multiplexer.mask)
             clauses += [
                 SpecClause(simplify(All((selected, clause.when))), clause.answer, clause.origin)
-                for clause in self._meant(abi, number, code)
+                for clause in self._meant(abi, number, code | multiplexer.version)
             ]
         return (*clauses, *always(ERRNO(errno.ENOSYS), f"no such {name}"))
 
     def _meant(self, abi: Abi, number: int, code: int) -> tuple[SpecClause, ...]:
         """The clauses of the call that `code` means, in the multiplexer's own registers."""
-        places = split(abi.name, number, (code | 1 << 16, 1, 2, 3, 4, 5))
+        places = split(abi.name, number, (code, 1, 2, 3, 4, 5))
         if places is None:
             return ()
         if places.args is None or places.name in _PARTLY_IN_MEMORY:
@@ -174,6 +173,20 @@ class _Calls:
             for clause in clauses
         )
 
+
+@dataclass(frozen=True)
+class _Multiplexer:
+    """The codes in the masked first register, and a version that puts arguments in registers."""
+
+    codes: tuple[int, ...]
+    mask: int
+    version: int
+
+
+_MULTIPLEXERS = {
+    "socketcall": _Multiplexer(tuple(SOCKETCALLS), mask=LOW_HALF, version=0),
+    "ipc": _Multiplexer(tuple(IPC_CALLS), mask=0xFFFF, version=1 << 16),
+}
 
 _PARTLY_IN_MEMORY = frozenset({"msgrcv", "semctl"})
 """Calls of ipc some of whose arguments lie behind its pointer register."""
