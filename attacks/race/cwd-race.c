@@ -36,7 +36,7 @@ static int changer(void *unused)
 
 static int open_directory(const char *name)
 {
-	int fd = raw_open(name, O_PATH | O_DIRECTORY);
+	int fd = raw_open(name, O_RDONLY | O_DIRECTORY);
 
 	if (fd < 0 || syscall(SYS_fchdir, JUNK(fd)))
 		broken("directory %s: %s", name, strerror(errno));

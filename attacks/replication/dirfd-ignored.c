@@ -21,7 +21,7 @@ static void open_at(struct run *run, const char *goal)
 	mirror_make(&mirror, run->dir, goal, run->decoy);
 	if (chdir(mirror.deep))
 		broken("chdir %s: %s", mirror.deep, strerror(errno));
-	top = raw_open(mirror.top, O_PATH | O_DIRECTORY);
+	top = raw_open(mirror.top, O_RDONLY | O_DIRECTORY);
 	if (top < 0)
 		broken("open %s: %s", mirror.top, strerror(errno));
 	run->attempts = 1;

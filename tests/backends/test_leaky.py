@@ -24,8 +24,46 @@ rules:
   - deny[eperm]: ioctl
     when: arg[1]:32 == TIOCSTI
 """
+READING_IN_ONE_DIRECTORY = """
+default: permit
+rules:
+  - permit: fsread
+    when: filename match "${allowed_dir}/*" or filename eq "${allowed_dir}"
+  - permit: fsread
+    when: filename match "/proc/*" or filename match "/dev/*"
+  - deny[eacces]: fsread
+"""
+WRITING_IN_ONE_DIRECTORY = """
+default: permit
+rules:
+  - deny[eacces]: [rename, renameat, renameat2, link, linkat]
+    when: not filename[1] match "${allowed_dir}/*"
+  - permit: fswrite
+    when: filename match "${allowed_dir}/*" or filename match "/proc/*" or filename match "/dev/*"
+  - deny[eacces]: fswrite
+"""
+CONNECTING_TO_ONE_PORT = """
+default: permit
+rules:
+  - permit: connect
+    when: sockaddr eq "inet-[127.0.0.1]:${allowed_port}"
+  - deny[eacces]: connect
+"""
 
 CASES: dict[str, Case] = {
+    "leaky-notify-bare": Case(
+        attack="race/path-race", policy=READING_IN_ONE_DIRECTORY, attempts=20_000
+    ),
+    "leaky-notify-dirfd": Case(attack="replication/dirfd-ignored", policy=READING_IN_ONE_DIRECTORY),
+    "leaky-notify-open-only": Case(
+        attack="indirect/rename-into-denied", policy=WRITING_IN_ONE_DIRECTORY
+    ),
+    "leaky-notify-page-end": Case(
+        attack="replication/page-end-string", policy=READING_IN_ONE_DIRECTORY
+    ),
+    "leaky-notify-procfd": Case(
+        attack="indirect/procfd-reopen", policy=WRITING_IN_ONE_DIRECTORY, variant="self"
+    ),
     "leaky-seccomp-no-arch": Case(attack="abi/int80-compat", policy=NO_TRUNCATION),
     "leaky-seccomp-deny-list": Case(attack="subset/io-uring-open", policy=NO_TRUNCATION),
     "leaky-seccomp-wide-compare": Case(attack="abi/upper-bits", policy=NO_INJECTION),
