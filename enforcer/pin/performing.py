@@ -24,6 +24,12 @@ _ACTS: Mapping[str, Act] = {
     **looking.ACTS,
     **watches.ACTS,
 }
+_CHECKS: Mapping[str, Act] = {
+    **entries.CHECKS,
+    **attributes.CHECKS,
+    **extended.CHECKS,
+    **looking.CHECKS,
+}
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 
@@ -59,10 +65,13 @@ def perform(
             pinned = _pin(request, argument)
             request.pins.append(pinned)
             if not pinned.name:
-                return -pinned.errno
+                return _check(request) or -pinned.errno
         errno = _judged(request, judge)
         if errno:
             return -errno
+        wrong = _check(request)
+        if wrong:
+            return wrong
         for pinned in request.pins:
             if pinned.errno:
                 return -pinned.errno
@@ -81,6 +90,11 @@ def _paths(call: str, abi: str) -> tuple[Argument, ...]:
     )
 
 
+def _check(request: Request) -> int:
+    check = _CHECKS.get(request.call)
+    return 0 if check is None else check(request)
+
+
 def _judged(request: Request, judge: Judge) -> int:
     names = tuple(pinned.name for pinned in request.pins)
     missing = sum(pinned.missing << place for place, pinned in enumerate(request.pins))
@@ -97,7 +111,7 @@ def _judged(request: Request, judge: Judge) -> int:
 
 
 def _pin(request: Request, argument: Argument) -> Pinned:
-    """Read one name and resolve it as the model says. Raises UnreadableMemory."""
+    """Read one name and resolve it as the model says."""
     dirfd = AT_FDCWD if argument.dirfd is None else request.int32(argument.dirfd)
     flags = 0 if argument.follow_argument is None else request.uint32(argument.follow_argument)
     empty = argument.empty or bool(flags & argument.empty_flag)
@@ -111,7 +125,10 @@ def _pin(request: Request, argument: Argument) -> Pinned:
         name = b""
         empty = True
     else:
-        name = request.string(argument.index)
+        try:
+            name = request.string(argument.index)
+        except UnreadableMemory as error:
+            return Pinned(name=b"", errno=error.errno)
     match argument.follow:
         case Follow.NEVER:
             follow = False

@@ -33,7 +33,7 @@ class Request:
         self.abi = ABIS[abi]
         self.call = call
         self.args = args
-        self.given = given
+        self.given = dict(given)
         self.pins: list[Pinned] = []
 
     def pointer(self, index: int) -> int:
@@ -61,14 +61,18 @@ class Request:
         return self.args[index] & ((1 << self.abi.bits) - 1)
 
     def string(self, index: int) -> bytes:
-        """The string that register `index` points to. Raises UnreadableMemory."""
+        """The string that register `index` points to, read once. Raises UnreadableMemory."""
         known = self.given.get(index)
-        return self.view.read_string(self.pointer(index)) if known is None else known
+        if known is None:
+            known = self.given[index] = self.view.read_string(self.pointer(index))
+        return known
 
     def read(self, index: int, size: int) -> bytes:
-        """`size` bytes that register `index` points to. Raises UnreadableMemory."""
+        """`size` bytes that register `index` points to, read once. Raises UnreadableMemory."""
         known = self.given.get(index)
-        return self.view.read_bytes(self.pointer(index), size) if known is None else known
+        if known is None:
+            known = self.given[index] = self.view.read_bytes(self.pointer(index), size)
+        return known
 
     def write(self, index: int, data: bytes) -> None:
         """Put `data` where register `index` points. Raises UnreadableMemory, TargetGone."""
@@ -89,3 +93,5 @@ class Request:
 
 
 Act = Callable[[Request], int]
+"""What does the call, or (as a check) what the kernel refuses before it looks at any name: 0 or
+-errno."""

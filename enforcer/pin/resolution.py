@@ -50,10 +50,11 @@ class Pinned:
     in it, the leaf with its trailing slash; -1 and empty where the object was not reached through
     an entry (`/`, `.`, `..`, magic links, descriptors). `name` is what is to be judged; `exists`
     whether there is an object, `missing` that even its directory does not exist. `magic`: reached
-    through a magic link. `errno`: why the walk ended, 0 if it did not fail.
+    through a magic link or a descriptor, `unnamed`: by an empty name, so the latter. `errno`: why
+    the walk ended, 0 if it did not fail.
     """
 
-    __slots__ = ("errno", "exists", "fd", "leaf", "magic", "missing", "name", "parent")
+    __slots__ = ("errno", "exists", "fd", "leaf", "magic", "missing", "name", "parent", "unnamed")
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Pinned:
         errno: int = 0,
         missing: bool = False,
         magic: bool = False,
+        unnamed: bool = False,
     ) -> None:
         self.name = os.fsdecode(name)
         self.fd = fd
@@ -74,6 +76,7 @@ class Pinned:
         self.exists = fd >= 0
         self.missing = missing
         self.magic = magic
+        self.unnamed = unnamed
 
     def close(self) -> None:
         """Close the descriptors; harmless when repeated."""
@@ -156,7 +159,7 @@ def _descriptor(view: View, dirfd: int) -> Pinned:
     if fd < 0:
         return Pinned(name=b"", errno=-fd)
     try:
-        return Pinned(name=name_in(view, fd), fd=fd, magic=True)
+        return Pinned(name=name_in(view, fd), fd=fd, magic=True, unnamed=True)
     except OSError as error:
         release(fd)
         return Pinned(name=b"", errno=error.errno or EACCES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from errno import EINVAL
 
 from enforcer.kernel.paths import (
@@ -23,6 +23,14 @@ from enforcer.syscalls.model import Kind
 
 _MODE = 0xFFFF
 _MILLION = 1_000_000
+_BILLION = 1_000_000_000
+_UTIME_NOW = 0x3FFF_FFFF
+_UTIME_OMIT = 0x3FFF_FFFE
+_INVALID = -1
+_AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
+
+Times = tuple[int, int, int, int] | None
+"""Seconds and nanoseconds of access and of change; None: now."""
 
 
 def _chmod(request: Request) -> int:
@@ -37,53 +45,81 @@ def _fchmodat2(request: Request) -> int:
 
 def _chown(request: Request) -> int:
     ids: list[int] = []
-    flags = 0
     for argument in syscall(request.call, request.abi.name).arguments:
         if argument.kind in (Kind.UID, Kind.GID):
             value = request.args[argument.index] & argument.mask
             ids.append(0xFFFF_FFFF if value == argument.mask else value)
-        elif argument.kind is Kind.FLAGS:
-            flags = request.int32(argument.index)
-    if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
-        return -EINVAL
     return fchownat(request.pins[0].fd, b"", ids[0], ids[1], AT_EMPTY_PATH)
 
 
-def _set_times(request: Request, times: tuple[int, ...] | None, flags: int = 0) -> int:
-    """`times` are seconds and nanoseconds of access and change."""
-    packed = None if times is None else struct.pack("=4q", *times)
-    return utimensat(request.pins[0].fd, b"", packed, flags | AT_EMPTY_PATH)
-
-
-def _utime(request: Request) -> int:
+def _utime_times(request: Request) -> Times:
     if not request.pointer(1):
-        return _set_times(request, None)
+        return None
     long = request.long
     seconds = request.unpack(2 * long, request.read(1, 2 * struct.calcsize("=" + long)))
-    return _set_times(request, (seconds[0], 0, seconds[1], 0))
+    return seconds[0], 0, seconds[1], 0
 
 
-def _utimes(request: Request) -> int:
+def _utimes_times(request: Request) -> Times:
     index = 2 if request.call == "futimesat" else 1
     if not request.pointer(index):
-        return _set_times(request, None)
+        return None
     long = request.long
     values = request.unpack(4 * long, request.read(index, 4 * struct.calcsize("=" + long)))
     if not (0 <= values[1] < _MILLION and 0 <= values[3] < _MILLION):
-        return -EINVAL
-    return _set_times(request, (values[0], values[1] * 1000, values[2], values[3] * 1000))
+        return values[0], _INVALID, values[2], _INVALID
+    return values[0], values[1] * 1000, values[2], values[3] * 1000
 
 
-def _utimensat(request: Request) -> int:
-    flags = request.int32(3)
+def _utimensat_times(request: Request) -> Times:
     if not request.pointer(2):
-        return _set_times(request, None, flags)
+        return None
     field = "q" if request.call == "utimensat_time64" else request.long
     values = request.unpack(4 * field, request.read(2, 4 * struct.calcsize("=" + field)))
-    return _set_times(request, values, flags)
+    return values[0], values[1], values[2], values[3]
 
 
-def _truncate(request: Request) -> int:
+_TIMES: Mapping[str, Callable[[Request], Times]] = {
+    "utime": _utime_times,
+    "utimes": _utimes_times,
+    "futimesat": _utimes_times,
+    "utimensat": _utimensat_times,
+    "utimensat_time64": _utimensat_times,
+}
+
+
+def _set_times(request: Request) -> int:
+    times = _TIMES[request.call](request)
+    packed = None if times is None else struct.pack("=4q", *times)
+    return utimensat(request.pins[0].fd, b"", packed, AT_EMPTY_PATH)
+
+
+def _check_times(request: Request) -> int:
+    times = _TIMES[request.call](request)
+    if times is not None:
+        if times[1] == times[3] == _UTIME_OMIT:
+            return 0
+        for value in (times[1], times[3]):
+            if not 0 <= value < _BILLION and value not in (_UTIME_NOW, _UTIME_OMIT):
+                return -EINVAL
+    if request.call.startswith("utimensat") and request.int32(3) & ~_AT_FLAGS:
+        return -EINVAL
+    return 0
+
+
+def _check_chown(request: Request) -> int:
+    return -EINVAL if request.int32(4) & ~_AT_FLAGS else 0
+
+
+def _check_chmod(request: Request) -> int:
+    return -EINVAL if request.uint32(3) & ~_AT_FLAGS else 0
+
+
+def _check_truncate(request: Request) -> int:
+    return -EINVAL if _length(request) < 0 else 0
+
+
+def _length(request: Request) -> int:
     length = request.word(1)
     if request.call == "truncate64" and request.abi.bits == 32:
         low = syscall(request.call, request.abi.name).arguments[1].index
@@ -91,8 +127,24 @@ def _truncate(request: Request) -> int:
         upper, lower = halves if request.abi.big_endian else halves[::-1]
         length = upper << 32 | lower
         length -= (length >> 63) << 64
-    return truncate(through(request.pins[0].fd), length)
+    return length
 
+
+def _truncate(request: Request) -> int:
+    return truncate(through(request.pins[0].fd), _length(request))
+
+
+CHECKS: Mapping[str, Act] = {
+    "utime": _check_times,
+    "utimes": _check_times,
+    "futimesat": _check_times,
+    "utimensat": _check_times,
+    "utimensat_time64": _check_times,
+    "fchownat": _check_chown,
+    "fchmodat2": _check_chmod,
+    "truncate": _check_truncate,
+    "truncate64": _check_truncate,
+}
 
 ACTS: Mapping[str, Act] = {
     "chmod": _chmod,
@@ -103,11 +155,11 @@ ACTS: Mapping[str, Act] = {
     "lchown": _chown,
     "lchown32": _chown,
     "fchownat": _chown,
-    "utime": _utime,
-    "utimes": _utimes,
-    "futimesat": _utimes,
-    "utimensat": _utimensat,
-    "utimensat_time64": _utimensat,
+    "utime": _set_times,
+    "utimes": _set_times,
+    "futimesat": _set_times,
+    "utimensat": _set_times,
+    "utimensat_time64": _set_times,
     "truncate": _truncate,
     "truncate64": _truncate,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
-from errno import EINVAL
+from errno import EINVAL, ENOENT, EPERM
 
 from enforcer.kernel.paths import (
     AT_EMPTY_PATH,
@@ -23,6 +24,8 @@ from enforcer.pin.resolution import Pinned
 from enforcer.pin.view import through
 
 _MODE = 0xFFFF
+_NOREPLACE, _EXCHANGE, _WHITEOUT = 1, 2, 4
+_NODES = frozenset({0, stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK})
 
 
 def _entry(pinned: Pinned) -> tuple[int, bytes]:
@@ -63,8 +66,6 @@ def _rename(request: Request) -> int:
 def _link(request: Request) -> int:
     old, new = request.pins
     flags = request.int32(4) if request.call == "linkat" else 0
-    if flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH):
-        return -EINVAL
     if old.parent >= 0 and not flags & AT_SYMLINK_FOLLOW:
         return linkat(old.parent, old.leaf, *_entry(new), 0)
     return linkat(AT_FDCWD, through(old.fd), *_entry(new), AT_SYMLINK_FOLLOW)
@@ -73,6 +74,42 @@ def _link(request: Request) -> int:
 def _symlink(request: Request) -> int:
     return symlinkat(request.string(0), *_entry(request.pins[0]))
 
+
+def _check_mknod(request: Request) -> int:
+    kind = stat.S_IFMT(request.uint32(2 if request.call == "mknodat" else 1) & _MODE)
+    if kind == stat.S_IFDIR:
+        return -EPERM
+    return 0 if kind in _NODES else -EINVAL
+
+
+def _check_unlinkat(request: Request) -> int:
+    return -EINVAL if request.int32(2) & ~AT_REMOVEDIR else 0
+
+
+def _check_renameat2(request: Request) -> int:
+    flags = request.uint32(4)
+    if flags & ~(_NOREPLACE | _EXCHANGE | _WHITEOUT):
+        return -EINVAL
+    return -EINVAL if flags & _EXCHANGE and flags & ~_EXCHANGE else 0
+
+
+def _check_linkat(request: Request) -> int:
+    return -EINVAL if request.int32(4) & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) else 0
+
+
+def _check_symlink(request: Request) -> int:
+    return 0 if request.string(0) else -ENOENT
+
+
+CHECKS: Mapping[str, Act] = {
+    "mknod": _check_mknod,
+    "mknodat": _check_mknod,
+    "unlinkat": _check_unlinkat,
+    "renameat2": _check_renameat2,
+    "linkat": _check_linkat,
+    "symlink": _check_symlink,
+    "symlinkat": _check_symlink,
+}
 
 ACTS: Mapping[str, Act] = {
     "mkdir": _mkdir,

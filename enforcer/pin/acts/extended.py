@@ -136,6 +136,20 @@ def _removeat(request: Request) -> int:
     return name if isinstance(name, int) else removexattr(_path(request), name)
 
 
+def _check_name(request: Request) -> int:
+    name = _name(request, 1)
+    return name if isinstance(name, int) else 0
+
+
+CHECKS: Mapping[str, Act] = {
+    "getxattr": _check_name,
+    "lgetxattr": _check_name,
+    "setxattr": _check_name,
+    "lsetxattr": _check_name,
+    "removexattr": _check_name,
+    "lremovexattr": _check_name,
+}
+
 ACTS: Mapping[str, Act] = {
     "getxattr": _get,
     "lgetxattr": _get,

@@ -7,6 +7,7 @@ from errno import EINVAL, ENOSYS
 
 from enforcer.kernel.file_status import file_system, on_procfs, status, statx_bytes
 from enforcer.kernel.paths import (
+    AT_EACCESS,
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
@@ -23,6 +24,9 @@ from enforcer.pin.view import strip_root, through
 _AT_NO_AUTOMOUNT = 0x800
 _AT_STATX_SYNC = 0x6000
 _STATX_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT | _AT_STATX_SYNC
+_STATX_RESERVED = 0x8000_0000
+_ACCESS_MODES = 7
+_ACCESS_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS
 _STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT
 
 
@@ -30,8 +34,6 @@ def _stat(request: Request) -> int:
     index = 1
     if request.call in ("newfstatat", "fstatat64"):
         index = 2
-        if request.int32(3) & ~_STAT_FLAGS:
-            return -EINVAL
     facts = status(request.pins[0].fd, b"", AT_EMPTY_PATH)
     if isinstance(facts, int):
         return facts
@@ -44,8 +46,6 @@ def _stat(request: Request) -> int:
 
 def _statx(request: Request) -> int:
     flags = request.uint32(2)
-    if flags & ~_STATX_FLAGS:
-        return -EINVAL
     raw = statx_bytes(
         request.pins[0].fd, b"", flags & _AT_STATX_SYNC | AT_EMPTY_PATH, request.uint32(3)
     )
@@ -69,12 +69,10 @@ def _access(request: Request) -> int:
 def _readlink(request: Request) -> int:
     first = 2 if request.call == "readlinkat" else 1
     size = request.int32(first + 1)
-    if size <= 0:
-        return -EINVAL
     pinned = request.pins[0]
     text = readlinkat(pinned.fd, b"", PATH_MAX)
     if isinstance(text, int):
-        return text if pinned.magic else -EINVAL
+        return text if pinned.unnamed else -EINVAL
     if on_procfs(pinned.fd):
         text = _in_view(request, text)
     request.write(first, text[:size])
@@ -94,8 +92,6 @@ def _statfs(request: Request) -> int:
     index = 1
     if request.call == "statfs64":
         index = 2
-        if request.size(1) not in STATFS64_SIZES[request.abi.name]:
-            return -EINVAL
     facts = file_system(request.pins[0].fd)
     if isinstance(facts, int):
         return facts
@@ -105,6 +101,43 @@ def _statfs(request: Request) -> int:
     request.write(index, packed)
     return 0
 
+
+def _check_stat(request: Request) -> int:
+    return -EINVAL if request.int32(3) & ~_STAT_FLAGS else 0
+
+
+def _check_statx(request: Request) -> int:
+    flags, mask = request.uint32(2), request.uint32(3)
+    is_wrong = flags & ~_STATX_FLAGS or flags & _AT_STATX_SYNC == _AT_STATX_SYNC
+    return -EINVAL if is_wrong or mask & _STATX_RESERVED else 0
+
+
+def _check_access(request: Request) -> int:
+    first = 1 if request.call == "access" else 2
+    flags = request.int32(3) if request.call == "faccessat2" else 0
+    is_wrong = request.int32(first) & ~_ACCESS_MODES or flags & ~_ACCESS_FLAGS
+    return -EINVAL if is_wrong else 0
+
+
+def _check_readlink(request: Request) -> int:
+    return -EINVAL if request.int32(3 if request.call == "readlinkat" else 2) <= 0 else 0
+
+
+def _check_statfs64(request: Request) -> int:
+    return 0 if request.size(1) in STATFS64_SIZES[request.abi.name] else -EINVAL
+
+
+CHECKS: Mapping[str, Act] = {
+    "newfstatat": _check_stat,
+    "fstatat64": _check_stat,
+    "statx": _check_statx,
+    "access": _check_access,
+    "faccessat": _check_access,
+    "faccessat2": _check_access,
+    "readlink": _check_readlink,
+    "readlinkat": _check_readlink,
+    "statfs64": _check_statfs64,
+}
 
 ACTS: Mapping[str, Act] = {
     "stat": _stat,
