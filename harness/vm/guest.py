@@ -14,6 +14,7 @@ from harness.vm.frames import FRAME_MAX, Decoder, Frame, FrameError, FrameType, 
 from harness.vm.qemu import Qemu
 
 CHUNK = FRAME_MAX // 2
+FIRST_FREE = 16  # lower ids name programs that outlive a conversation
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -41,7 +42,7 @@ class Guest:
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         self._running: dict[int, Running] = {}
-        self._next = 2
+        self._next = FIRST_FREE
 
     def close(self) -> None:
         self._socket.close()
@@ -81,10 +82,14 @@ class Guest:
         *,
         directory: str = "/",
         env: Mapping[str, str] | None = None,
+        number: int | None = None,
         timeout_s: float = 10.0,
     ) -> Running:
-        """Start a program; its output gathers in the result while the guest is served."""
-        number = self._number()
+        """Start a program; its output gathers in the result while the guest is served.
+
+        `number` is the id by which a later conversation may `adopt` it.
+        """
+        number = self._number() if number is None else number
         variables = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
         strings = (
             directory,
@@ -97,6 +102,12 @@ class Guest:
         payload = b"".join(os.fsencode(each) + b"\0" for each in strings)
         self._send(Frame(FrameType.START, number, payload), timeout_s)
         self._expect(FrameType.DONE, number, timeout_s)
+        return running
+
+    def adopt(self, number: int) -> Running:
+        """A program that was started before the machine was saved."""
+        running = Running(number)
+        self._running[number] = running
         return running
 
     def input(self, running: Running, data: bytes, timeout_s: float = 60.0) -> None:

@@ -32,7 +32,7 @@ MODULES = (
 IMAGES = ("boot/vmlinu[xz]-*", "usr/lib/modules/*/vmlinu[xz]", "lib/modules/*/vmlinu[xz]")
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
-MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp", "root", "etc")
+MOUNT_POINTS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\nnogroup:x:65534:\n"
 AGENT = Path(__file__).parent / "guest" / "agent.c"
@@ -200,7 +200,7 @@ def initramfs(machine: Machine, kernel: Kernel) -> Path:
 
 def fetch_root(machine: Machine, say: Say) -> Path:
     """An erofs image with a small Debian and Python for this machine, made if not cached yet."""
-    key = digest(ROOT_SUITE, *ROOT_PACKAGES)
+    key = digest(ROOT_SUITE, *ROOT_PACKAGES, *MOUNT_POINTS)
     path = cache_root() / "roots" / f"{machine.debian}-{key}"
 
     def make(into: Path) -> None:

@@ -1,0 +1,154 @@
+"""A virtual machine as a place: every case gets a restored copy of a snapshot, thrown away after.
+
+The snapshot holds the agent, already warm, waiting for its one request.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import ptrace
+
+import enforcer
+import harness
+from enforcer.mechanisms.contract import MechanismName
+from harness.places.layout import Layout
+from harness.places.local import Answer, PlaceError, answer_of
+from harness.vm.archive import ArchiveError
+from harness.vm.cache import digest
+from harness.vm.guest import Guest, Refused
+from harness.vm.images import fetch_kernel, fetch_root
+from harness.vm.machines import MachineError, machine
+from harness.vm.qemu import Hardware, LostVM, NoQemu, known_bad
+from harness.vm.snapshot import Base, restored, save
+
+LIBRARY = PurePosixPath("/opt/lab")
+PROGRAM = PurePosixPath("/run/program")
+AGENT = ("python3", "-m", "harness.places.agent")
+AGENT_NUMBER = 2
+WARM_UP_S = 120.0
+TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmPlace:
+    """Throw-away copies of one base machine."""
+
+    base: Base
+    kernel: str
+    snapshot: Path
+    agent: int
+
+    @property
+    def name(self) -> str:
+        return f"vm:{self.base.machine.arch}"
+
+    @property
+    def abis(self) -> tuple[str, ...]:
+        """The ABIs whose programs this machine's kernel serves, the native one first."""
+        return self.base.machine.abis
+
+    def layout(self) -> Layout:
+        return Layout(root=Path("/srv"))
+
+    def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+        """Carry out a request in a fresh copy; a copy that is lost is replaced once."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._run(request, timeout_s)
+            except (LostVM, Refused) as error:
+                if attempt == TRIES:
+                    raise PlaceError(f"two machines were lost: {error}") from error
+        raise AssertionError
+
+    def _run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+        with restored(self.base, self.snapshot) as guest:
+            program = request["program"]
+            if program is not None:
+                guest.put(str(PROGRAM), Path(str(program)).read_bytes(), 0o755)
+            agent = guest.adopt(self.agent)
+            sent = {**request, "program": None if program is None else str(PROGRAM)}
+            guest.input(agent, json.dumps(sent).encode() + b"\n")
+            return answer_of(json.loads(guest.read_line(agent, timeout_s)))
+
+    def close(self) -> None:
+        return None
+
+
+def vm_place(
+    arch: str,
+    kernel_version: str | None = None,
+    *,
+    hardware: Hardware | None = None,
+    append: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> VmPlace:
+    """The place for an architecture: images fetched, the base booted and saved, as far as needed.
+
+    Raises PlaceError with the mend.
+    """
+    try:
+        kind = machine(arch)
+        version = kernel_version or kind.default_kernel
+        bad = known_bad(kind, version)
+        if bad is not None:
+            raise PlaceError(f"{arch} with kernel {version}: {bad}")
+        kernel = fetch_kernel(kind, version, say)
+        root = fetch_root(kind, say)
+        library = _library()
+        base = Base(
+            machine=kind,
+            kernel=kernel,
+            root=root,
+            hardware=hardware or Hardware(),
+            append=append,
+            content=digest(library),
+        )
+        say(f"readying {kernel.name}")
+        snapshot = save(base, lambda guest: _prepare(guest, library))
+    except (ArchiveError, MachineError, NoQemu, LostVM, Refused) as error:
+        raise PlaceError(str(error)) from error
+    return VmPlace(base=base, kernel=version, snapshot=snapshot, agent=AGENT_NUMBER)
+
+
+def _prepare(guest: Guest, library: bytes) -> None:
+    """Put the modules into the guest, start the agent and have it import everything."""
+    unpack = f"import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall('{LIBRARY}')"
+    done = guest.run(["python3", "-c", unpack], stdin=library, timeout_s=WARM_UP_S)
+    if done.status:
+        raise Refused(f"unpacking the library: {bytes(done.stderr)!r}")
+    agent = guest.start(
+        AGENT,
+        directory="/",
+        env={"PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"},
+        number=AGENT_NUMBER,
+    )
+    warm = {"warm": [name.value for name in MechanismName]}
+    guest.input(agent, json.dumps(warm).encode() + b"\n")
+    guest.read_line(agent, WARM_UP_S)
+
+
+def _library() -> bytes:
+    """A tar of the modules that the guest needs: ours and python-ptrace, in a fixed order."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as content:
+        for package in (enforcer, harness, ptrace):
+            top = Path(str(package.__file__)).parent
+            for file in sorted(top.rglob("*")):
+                if file.suffix not in {".py", ".tsv", ".txt"} or "__pycache__" in file.parts:
+                    continue
+                if top.name == "harness" and file.relative_to(top).parts[0] in _HOST_ONLY:
+                    continue
+                entry = tarfile.TarInfo(str(file.relative_to(top.parent)))
+                data = file.read_bytes()
+                entry.size = len(data)
+                content.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+_HOST_ONLY = frozenset({"cli", "report", "vm", "fuzz"})
