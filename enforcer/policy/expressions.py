@@ -183,7 +183,7 @@ class Parser:
         return last
 
     def _negation(self) -> Expression:
-        """ "not" negation | primary."""
+        """{"not"} primary."""
         negations = 0
         while self.token.is_word("not"):
             self.advance()

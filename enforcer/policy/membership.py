@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from enforcer.policy.patterns import translate_ere
 from enforcer.policy.translators import source
 from enforcer.syscalls.model import Kind
 
-_FAMILY = re.compile(r"[a-z0-9_]+-\[|@|\Z")
+ADDRESS_OF_NO_PATH = r"^([a-z0-9_]+-\[|@|$)"
+"""What the text of an address matches that names no file (POSIX extended)."""
+
+_NO_PATH = re.compile(translate_ere(ADDRESS_OF_NO_PATH))
 
 Texts = Callable[[str, int], str | None]
 
@@ -39,7 +43,7 @@ def is_reading(oflags: str) -> bool:
 
 def path_of_sockaddr(text: str) -> str:
     """The path of a path socket's address; empty for every other address."""
-    return "" if _FAMILY.match(text) else text
+    return "" if _NO_PATH.match(text) else text
 
 
 def is_path_of_address(name: str, translator: str) -> bool:

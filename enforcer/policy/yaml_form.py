@@ -199,10 +199,9 @@ class _Reader:
 
     def _parsed(self, node: yaml.Node | None, parse: Callable[[Parser], _Found]) -> _Found | None:
         """What `parse` makes of the whole text of a node."""
-        if not isinstance(node, yaml.ScalarNode) or self._scalar(node) is None:
-            if isinstance(node, yaml.CollectionNode):
-                self._scalar(node)
+        if node is None or self._scalar(node) is None:
             return None
+        assert isinstance(node, yaml.ScalarNode)
         try:
             parser = Parser(
                 tokenize(_fragment(node, self._text)),

@@ -1,0 +1,80 @@
+"""`enforcer check`: is a policy in order?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from enforcer.policy.ast import Policy
+from enforcer.policy.check import check_policy
+from enforcer.policy.format import format_systrace, format_yaml
+from enforcer.policy.load import prepared
+from enforcer.policy.parser import parse_file
+from enforcer.policy.problem import PolicyError, Problem, Severity
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "canonical", is_flag=True, help="Print the policies in canonical form.")
+@click.option("--json", "as_json", is_flag=True, help="Print problems as JSON, one a line.")
+@click.pass_context
+def check(context: click.Context, files: tuple[Path, ...], canonical: bool, as_json: bool) -> None:
+    """Say what is wrong with policy FILES (.systrace or .yaml), all of it at once.
+
+    Exit status: 0 in order (there may be warnings), 2 a file that cannot be loaded.
+    """
+    failed = False
+    for path in files:
+        policies, problems = _problems(path)
+        failed = failed or any(problem.severity is Severity.ERROR for problem in problems)
+        for problem in problems:
+            click.echo(_json(problem) if as_json else str(problem), err=not as_json)
+        if canonical and policies:
+            click.echo(_canonical(path, policies), nl=False)
+        elif not canonical and not as_json:
+            click.echo(_summary(path, policies, problems))
+    if failed:
+        context.exit(2)
+
+
+command = check
+
+
+def _problems(path: Path) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+    try:
+        policies = parse_file(path)
+        prepared(policies, beside=path.parent)
+    except PolicyError as error:
+        return (), error.problems
+    text = path.read_text(encoding="utf-8")
+    return policies, tuple(problem for each in policies for problem in check_policy(each, text))
+
+
+def _canonical(path: Path, policies: tuple[Policy, ...]) -> str:
+    written = format_systrace if path.suffix == ".systrace" else format_yaml
+    return "\n".join(map(written, policies))
+
+
+def _summary(path: Path, policies: tuple[Policy, ...], problems: tuple[Problem, ...]) -> str:
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if errors:
+        return f"{path}: {errors} error{'s' * (errors > 1)}"
+    rules = sum(len(policy.rules) for policy in policies)
+    text = f"{path}: in order, {len(policies)} polic{'ies' if len(policies) != 1 else 'y'}"
+    text += f", {rules} rule{'s' * (rules != 1)}"
+    return text + (f", {len(problems)} warning{'s' * (len(problems) != 1)}" if problems else "")
+
+
+def _json(problem: Problem) -> str:
+    return json.dumps(
+        {
+            "file": problem.source,
+            "line": problem.line,
+            "column": problem.column,
+            "severity": problem.severity,
+            "message": problem.message,
+            "mend": problem.mend,
+        }
+    )
