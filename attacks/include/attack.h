@@ -30,6 +30,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXIT_UNSUPPORTED 77
@@ -290,7 +291,7 @@ ATTACK_UNUSED void wait_until(_Atomic bool *flag)
 		sched_yield();
 }
 
-#define PATIENCE (1 << 21)
+#define PATIENCE_S 10
 
 /*
  * True while another attempt at a race is due. Waits until the other side has
@@ -298,13 +299,19 @@ ATTACK_UNUSED void wait_until(_Atomic bool *flag)
  */
 ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
 {
+	struct timespec now, end = { 0 };
+
 	if (!run_next(run))
 		return false;
-	for (int i = 0; atomic_load(turns) == run->turns_seen; i++) {
-		if (i == PATIENCE)
+	for (int i = 1; atomic_load(turns) == run->turns_seen; i++) {
+		if (i % 64)
+			continue;
+		sched_yield();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (!end.tv_sec)
+			end.tv_sec = now.tv_sec + PATIENCE_S;
+		if (now.tv_sec > end.tv_sec)
 			broken("the other side of the race does not move");
-		if (i % 64 == 63)
-			sched_yield();
 	}
 	run->turns_seen = atomic_load(turns);
 	return true;
