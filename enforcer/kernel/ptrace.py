@@ -1,0 +1,217 @@
+"""ptrace(2): the requests that a tracer makes, over python-ptrace's binding.
+
+Buffers are made once: a tracer is one thread, and a stop must cost as little as it can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+
+from ptrace import PtraceError
+from ptrace.binding import func as binding
+
+from enforcer.arch.record import NT_PRSTATUS
+
+TRACESYSGOOD = binding.PTRACE_O_TRACESYSGOOD
+TRACEFORK = binding.PTRACE_O_TRACEFORK
+TRACEVFORK = binding.PTRACE_O_TRACEVFORK
+TRACECLONE = binding.PTRACE_O_TRACECLONE
+TRACEEXEC = binding.PTRACE_O_TRACEEXEC
+TRACEEXIT = binding.PTRACE_O_TRACEEXIT
+TRACESECCOMP = 1 << 7
+EXITKILL = 1 << 20
+
+EVENT_FORK = binding.PTRACE_EVENT_FORK
+EVENT_VFORK = binding.PTRACE_EVENT_VFORK
+EVENT_CLONE = binding.PTRACE_EVENT_CLONE
+EVENT_EXEC = binding.PTRACE_EVENT_EXEC
+EVENT_VFORK_DONE = binding.PTRACE_EVENT_VFORK_DONE
+EVENT_EXIT = binding.PTRACE_EVENT_EXIT
+EVENT_SECCOMP = 7
+EVENT_STOP = 128
+
+WALL = binding.THREAD_TRACE_FLAGS
+
+OP_NONE = 0
+OP_ENTRY = 1
+OP_EXIT = 2
+OP_SECCOMP = 3
+
+_SEIZE = 0x4206
+_INTERRUPT = 0x4207
+_LISTEN = 0x4208
+_GET_SYSCALL_INFO = 0x420E
+_SET_SYSCALL_INFO = 0x4212
+_SYSCALL = binding.PTRACE_SYSCALL
+_CONT = binding.PTRACE_CONT
+_GETREGSET = binding.PTRACE_GETREGSET
+_SETREGSET = binding.PTRACE_SETREGSET
+_GETEVENTMSG = binding.PTRACE_GETEVENTMSG
+_GETSIGMASK = 0x420A
+_SETSIGMASK = 0x420B
+_GETSIGINFO = binding.PTRACE_GETSIGINFO
+
+_ptrace = binding.ptrace
+
+_INFO = struct.Struct("=BxxxIQQQ6QI4x")
+_INFO_EXIT = struct.Struct("=24xqB")
+_info = ctypes.create_string_buffer(_INFO.size)
+_INFO_ADDRESS = ctypes.addressof(_info)
+_unpack_info = _INFO.unpack_from
+_pack_info = _INFO.pack_into
+
+_REGISTERS_SIZE = 1024
+_registers = ctypes.create_string_buffer(_REGISTERS_SIZE)
+_registers_view = memoryview(_registers).cast("B")
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_iovec = _IoVec(ctypes.addressof(_registers), _REGISTERS_SIZE)
+_IOVEC_ADDRESS = ctypes.addressof(_iovec)
+_message = ctypes.c_ulong()
+_MESSAGE_ADDRESS = ctypes.addressof(_message)
+_siginfo = ctypes.create_string_buffer(128)
+_siginfo_view = memoryview(_siginfo).cast("B")
+_SIGINFO_ADDRESS = ctypes.addressof(_siginfo)
+
+SyscallInfo = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+"""op, arch, instruction pointer, stack pointer, number, six arguments, SECCOMP_RET_DATA."""
+
+
+class TaskGone(Exception):
+    """The task died (ESRCH), which it may do at any moment while it is stopped."""
+
+
+def _failed(error: PtraceError) -> Exception:
+    if error.errno == errno.ESRCH:
+        return TaskGone()
+    return OSError(error.errno, os.strerror(error.errno))
+
+
+def _request(request: int, tid: int, first: int = 0, second: int = 0) -> int:
+    try:
+        result: int = _ptrace(request, tid, first, second)
+    except PtraceError as error:
+        raise _failed(error) from None
+    return result
+
+
+def seize(tid: int, options: int) -> None:
+    """Trace `tid` without stopping it. Raises OSError (EPERM: not allowed), TaskGone."""
+    _request(_SEIZE, tid, 0, options)
+
+
+def interrupt(tid: int) -> None:
+    """Make `tid` report an EVENT_STOP soon. Raises TaskGone."""
+    _request(_INTERRUPT, tid)
+
+
+def listen(tid: int) -> None:
+    """Leave `tid` in its group-stop, but hear of SIGCONT. Raises TaskGone."""
+    _request(_LISTEN, tid)
+
+
+def resume(tid: int, signal: int = 0) -> None:
+    """Let `tid` run to its next event, delivering `signal`. Raises TaskGone."""
+    try:
+        _ptrace(_CONT, tid, 0, signal)
+    except PtraceError as error:
+        raise _failed(error) from None
+
+
+def resume_to_syscall(tid: int, signal: int = 0) -> None:
+    """As `resume`, but stop at the next entry to or exit from a call too. Raises TaskGone."""
+    try:
+        _ptrace(_SYSCALL, tid, 0, signal)
+    except PtraceError as error:
+        raise _failed(error) from None
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """Stop tracing `tid`, which must be stopped. Raises TaskGone."""
+    _request(binding.PTRACE_DETACH, tid, 0, signal)
+
+
+def event_message(tid: int) -> int:
+    """PTRACE_GETEVENTMSG: the new task, or the former id at an exec. Raises TaskGone."""
+    _request(_GETEVENTMSG, tid, 0, _MESSAGE_ADDRESS)
+    return _message.value
+
+
+def signal_mask(tid: int) -> bytes:
+    """The signals that a stopped task blocks, 8 bytes as the kernel lays them out."""
+    _request(_GETSIGMASK, tid, 8, _SIGINFO_ADDRESS)
+    return bytes(_siginfo_view[:8])
+
+
+def set_signal_mask(tid: int, mask: bytes) -> None:
+    """Set the 8 bytes of blocked signals. Raises TaskGone."""
+    _siginfo_view[:8] = mask
+    _request(_SETSIGMASK, tid, 8, _SIGINFO_ADDRESS)
+
+
+def is_group_stop(tid: int) -> bool:
+    """Whether a stop by a stopping signal is a group-stop (there is no siginfo then)."""
+    try:
+        _ptrace(_GETSIGINFO, tid, 0, _SIGINFO_ADDRESS)
+    except PtraceError as error:
+        if error.errno == errno.EINVAL:
+            return True
+        raise _failed(error) from None
+    return False
+
+
+def syscall_info(tid: int) -> SyscallInfo:
+    """PTRACE_GET_SYSCALL_INFO at a syscall or seccomp stop. Raises TaskGone, OSError (< 5.3)."""
+    try:
+        _ptrace(_GET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS)
+    except PtraceError as error:
+        raise _failed(error) from None
+    return _unpack_info(_info)
+
+
+def exit_result() -> int:
+    """The result of the call whose exit `syscall_info` has just reported, negative: -errno."""
+    result: int = _INFO_EXIT.unpack_from(_info)[0]
+    return result
+
+
+def set_syscall_info(
+    tid: int, op: int, number: int, arguments: tuple[int, int, int, int, int, int]
+) -> None:
+    """Change number and arguments at the entry stop that `op` names (Linux 6.16).
+
+    Raises OSError with EIO where the kernel lacks it, and TaskGone.
+    """
+    _pack_info(_info, 0, op, 0, 0, 0, number, *arguments, 0)
+    try:
+        _ptrace(_SET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS)
+    except PtraceError as error:
+        raise _failed(error) from None
+
+
+def registers(tid: int) -> bytes:
+    """The general registers (NT_PRSTATUS); their layout goes by the size. Raises TaskGone."""
+    _iovec.length = _REGISTERS_SIZE
+    try:
+        _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS)
+    except PtraceError as error:
+        raise _failed(error) from None
+    return bytes(_registers_view[: _iovec.length])
+
+
+def set_registers(tid: int, content: bytes | bytearray, note: int = NT_PRSTATUS) -> None:
+    """Write a register set back as `registers` gave it. Raises TaskGone, OSError."""
+    size = len(content)
+    _registers_view[:size] = content
+    _iovec.length = size
+    try:
+        _ptrace(_SETREGSET, tid, note, _IOVEC_ADDRESS)
+    except PtraceError as error:
+        raise _failed(error) from None

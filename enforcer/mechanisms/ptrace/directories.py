@@ -1,0 +1,95 @@
+"""Working directory and root: the object judged must be the object that the task then has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from enforcer.kernel import ptrace
+from enforcer.kernel.openat2 import AT_FDCWD
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.slots import NAME_SIZE
+from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.pin import resolve
+from enforcer.supervision.memory import UnreadableMemory
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.ptrace.dispatch import Entry, Handler
+    from enforcer.mechanisms.ptrace.tracer import Tracer
+
+_LINKS = {"chdir": b"cwd", "chroot": b"root"}
+
+
+class Directories:
+    """The handlers of chdir and chroot."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"chdir": self.change, "chroot": self.change}
+
+    def change(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """chdir(path), chroot(path): the task goes there itself, by the canonical name."""
+        tracer = self.tracer
+        if entry.name == "chroot":
+            tracer.world_changed = True
+        try:
+            name = tracer.read_string(task, info[5])
+        except UnreadableMemory as error:
+            tracer.refuse_unreadable(task, info, entry, error.errno)
+            return
+        with resolve(task.view, AT_FDCWD, name) as pinned:
+            if not pinned.name:
+                tracer.refuse(task, info, pinned.errno)
+                return
+            texts = {"filename": (pinned.name,)}
+            decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi)
+            if not tracer.settle(task, info, entry.name, decision, texts):
+                return
+            if pinned.errno:
+                tracer.refuse(task, info, pinned.errno)
+                return
+            canonical = os.fsencode(pinned.name)
+            held = tracer.pins and not pinned.magic and len(canonical) < NAME_SIZE
+            judged = identity(pinned.fd) if tracer.verifies else None
+        if not tracer.copies:
+            tracer.resume(task)
+            return
+        slot = tracer.take_slot(task, info)
+        if slot is None:
+            return
+        tracer.arena.write_name(slot, canonical if held else name)
+        arguments = (task.process.space.base + slot, *info[6:11])
+        tracer.redirect(
+            task,
+            info,
+            info[4],
+            arguments,
+            partial(self.changed, link=_LINKS[entry.name], judged=judged),
+        )
+
+    def changed(self, task: Task, *, link: bytes, judged: tuple[int, int] | None) -> None:
+        """The exit: where the task is now must be what was judged, else its process ends."""
+        tracer = self.tracer
+        info = ptrace.syscall_info(task.tid)
+        if judged is not None and ptrace.exit_result() == 0:
+            try:
+                status = os.stat(b"/proc/%d/%s" % (task.tid, link))
+            except OSError:
+                status = None
+            if status is None or (status.st_dev, status.st_ino) != judged:
+                tracer.detect("another directory than judged", tid=task.tid, call=os.fsdecode(link))
+                tracer.kill_all()
+                return
+        tracer.restore(task, info)
+
+
+def identity(fd: int) -> tuple[int, int] | None:
+    """Device and inode of what `fd` refers to; None without a descriptor."""
+    if fd < 0:
+        return None
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,98 @@
+"""The filter of the mechanism: what stops for the tracer beside what the policy defers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from errno import EBUSY
+
+from enforcer.arch.record import Abi
+from enforcer.cbpf.spec import (
+    ALLOW,
+    ERRNO,
+    TRACE,
+    USER_NOTIF,
+    AbiTable,
+    FilterSpec,
+    SpecClause,
+    always,
+)
+from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
+from enforcer.mechanisms.filter_spec import spec_from_policies
+from enforcer.mechanisms.ptrace.private import DELIVER, HELLO
+from enforcer.mechanisms.ptrace.processes import (
+    CLONE_NEW_WORLD,
+    CLONE_UNTRACED,
+    MEMORY_CALLS,
+    WORLD_CALLS,
+)
+from enforcer.mechanisms.ptrace.scripts import LOW_END
+from enforcer.policy.ast import Policy
+from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
+from enforcer.syscalls import name as name_of
+
+REWRITTEN = frozenset(
+    {"openat2", "mmap", "mmap2", "mseal", "close", "execve", "execveat", "sendmsg"}
+)
+"""Calls that stopped calls are turned into, or that the launcher needs: never refused unseen."""
+
+_LISTENS = 1 << 3
+_MAP_FIXED = 0x10
+
+
+def _has_bits(register: int, bits: int) -> Condition:
+    single = (1 << place for place in range(32) if bits >> place & 1)
+    return Any(tuple(Compare(register, Operator.NE, 0, bit) for bit in single))
+
+
+def _reaches_low(name: str, registers: Sequence[int]) -> Condition:
+    low = Any(tuple(Compare(register, Operator.LT, LOW_END) for register in registers))
+    if name in ("mmap", "mmap2"):
+        return All((low, Compare(3, Operator.NE, 0, _MAP_FIXED)))
+    return low
+
+
+_CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
+
+WATCHED: Mapping[str, Condition] = {
+    **BY_DESCRIPTOR_OR_MEMORY,
+    **dict.fromkeys(WORLD_CALLS, TRUE),
+    **{name: _reaches_low(name, places) for name, places in MEMORY_CALLS.items()},
+    "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
+    "clone3": TRUE,
+}
+"""Calls that the policy permits by registers alone and that the tracer must see all the same.
+
+The flags of clone are in register 1 on s390x: elsewhere a stack address with such bits stops once
+too often. Memory calls matter where the slots are mapped at their fixed low address.
+"""
+
+
+def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
+    """The filter under which targets of `policies` run."""
+    spec = mediate(spec_from_policies(policies, abis, defer=TRACE()), WATCHED, TRACE())
+    return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
+
+
+def _with_own_calls(table: AbiTable) -> AbiTable:
+    if not table.calls:
+        return table
+    calls = {
+        number: _own_clauses(name_of(table.abi.name, number) or "", clauses)
+        for number, clauses in table.calls.items()
+    }
+    calls[HELLO] = always(TRACE(), "the launcher's greeting")
+    calls[DELIVER] = always(USER_NOTIF, "a descriptor for a held call")
+    return replace(table, calls=calls)
+
+
+def _own_clauses(name: str, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
+    if name in REWRITTEN:
+        return tuple(
+            clause if clause.answer == ALLOW else replace(clause, answer=TRACE())
+            for clause in clauses
+        )
+    if name == "seccomp":
+        listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, _LISTENS)))
+        return (SpecClause(listens, ERRNO(EBUSY), "the listener's place is taken"), *clauses)
+    return clauses

@@ -1,0 +1,151 @@
+"""Births, namespaces, filters and memory: calls that could loosen the tracer's own hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import E2BIG, EPERM
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
+from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.supervision.memory import UnreadableMemory
+from enforcer.syscalls import syscall
+from enforcer.syscalls.model import Argument, Kind
+from enforcer.syscalls.translate import translate_register
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.ptrace.calls import Calls
+    from enforcer.mechanisms.ptrace.dispatch import Entry, Handler
+    from enforcer.mechanisms.ptrace.tracer import Tracer
+
+CLONE_UNTRACED = 0x0080_0000
+CLONE_NEW_WORLD = 0x0002_0000 | 0x1000_0000
+"""CLONE_NEWNS and CLONE_NEWUSER: names may mean something else afterwards."""
+
+_FLAGS = Struct("=Q")
+_CLONE_ARGS_SMALLEST = 64
+_CLONE3_FLAGS = Argument(index=0, name="flags", kind=Kind.FLAGS)
+
+WORLD_CALLS = frozenset(
+    {
+        "chroot",
+        "fsmount",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "open_tree_attr",
+        "pivot_root",
+        "setns",
+        "umount",
+        "umount2",
+        "unshare",
+    }
+)
+"""Calls after which names may mean something else; from then on every name is resolved anew."""
+
+MEMORY_CALLS: Mapping[str, tuple[int, ...]] = {
+    "mmap": (0,),
+    "mmap2": (0,),
+    "mprotect": (0,),
+    "pkey_mprotect": (0,),
+    "munmap": (0,),
+    "mremap": (0, 4),
+    "remap_file_pages": (0,),
+    "shmat": (1,),
+    "madvise": (0,),
+}
+"""Calls that could put something else where the slots are: the addresses in their registers."""
+
+
+class Processes:
+    """The handlers."""
+
+    def __init__(self, tracer: Tracer, calls: Calls) -> None:
+        self.tracer = tracer
+        self.calls = calls
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "clone": self.clone,
+            "clone3": self.clone3,
+            **dict.fromkeys(WORLD_CALLS - {"chroot"}, self.change_world),
+            **dict.fromkeys(MEMORY_CALLS, self.change_memory),
+        }
+
+    def clone(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """clone: the child is always traced."""
+        tracer = self.tracer
+        place = next(
+            argument.index
+            for argument in syscall(entry.name, entry.abi).arguments
+            if argument.kind is Kind.FLAGS
+        )
+        flags = info[5 + place]
+        decision = tracer.decide(task, entry.name, info[5:11], {}, entry.abi)
+        if not tracer.settle(task, info, entry.name, decision, {}):
+            return
+        if flags & CLONE_NEW_WORLD:
+            tracer.world_changed = True
+        if not flags & CLONE_UNTRACED or not tracer.traces_untraced:
+            tracer.resume(task)
+            return
+        arguments = list(info[5:11])
+        arguments[place] = flags & ~CLONE_UNTRACED
+        tracer.redirect(task, info, info[4], arguments, tracer.restore_after)
+
+    def clone3(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """clone3(args, size): the struct is read once, the kernel gets the copy."""
+        tracer = self.tracer
+        address, size = info[5], info[6]
+        if size < _CLONE_ARGS_SMALLEST:
+            tracer.resume(task)
+            return
+        try:
+            if size > SLOT_SIZE:
+                raise UnreadableMemory(address, E2BIG)
+            raw = bytearray(tracer.read_bytes(task, address, size))
+        except UnreadableMemory as error:
+            tracer.refuse_unreadable(task, info, entry, error.errno)
+            return
+        (flags,) = _FLAGS.unpack_from(raw)
+        texts = {"flags": (translate_register(_CLONE3_FLAGS, flags, entry.name),)}
+        decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi)
+        if not tracer.settle(task, info, entry.name, decision, texts):
+            return
+        if flags & CLONE_NEW_WORLD:
+            tracer.world_changed = True
+        if not tracer.copies or not tracer.traces_untraced:
+            tracer.resume(task)
+            return
+        slot = tracer.take_slot(task, info)
+        if slot is None:
+            return
+        _FLAGS.pack_into(raw, 0, flags & ~CLONE_UNTRACED)
+        tracer.arena.write(slot, raw)
+        arguments = (task.process.space.base + slot, *info[6:11])
+        tracer.redirect(task, info, info[4], arguments, tracer.restore_after)
+
+    def change_world(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """From now on no name may be taken for what it was before."""
+        self.tracer.world_changed = True
+        if entry.name in ("setns", "unshare"):
+            self.calls.by_registers(task, info, entry)
+        else:
+            self.calls.unheld(task, info, entry)
+
+    def change_memory(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """Where the slots are nothing else may come to be, seal or no seal."""
+        tracer = self.tracer
+        base = task.process.space.base
+        if base:
+            end = base + tracer.arena.size
+            for place in MEMORY_CALLS[entry.name]:
+                start = info[5 + place]
+                length = 1 << 32 if entry.name == "shmat" else max(info[6], info[7])
+                if start < end and start + length > base:
+                    tracer.refuse(task, info, EPERM)
+                    return
+        self.calls.by_registers(task, info, entry)

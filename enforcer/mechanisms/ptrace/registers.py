@@ -1,0 +1,138 @@
+"""Changing a stopped task's call, by the register records of its ABI."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Literal
+
+from enforcer.arch import by_audit_arch
+from enforcer.arch.record import Abi, NumberRegset, RegisterLayout
+from enforcer.kernel import ptrace
+
+_WORDS = {4: Struct("=I"), 8: Struct("=Q")}
+_CANCELLED = (1 << 64) - 1
+_BYTE_ORDER: Literal["little", "big"] = sys.byteorder
+
+
+def abis_by_audit_arch(abis: Sequence[Abi]) -> Mapping[int, Abi]:
+    """The ABI that each AUDIT_ARCH of a filter's tables stands for (x32 is killed there)."""
+    return {
+        abi.audit_arch: next(a for a in by_audit_arch(abi.audit_arch) if not a.nr_bit)
+        for abi in abis
+        if not abi.nr_bit
+    }
+
+
+class CallRegisters:
+    """How one tracer rewrites calls: in one request where the kernel can (Linux 6.16)."""
+
+    def __init__(self) -> None:
+        self.has_set_syscall_info = True
+
+    def rewrite(self, tid: int, op: int, abi: Abi, number: int, arguments: Sequence[int]) -> None:
+        """At an entry or seccomp stop: make the kernel carry out another call. Raises TaskGone."""
+        if self.has_set_syscall_info:
+            a, b, c, d, e, f = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+            try:
+                ptrace.set_syscall_info(tid, op, number, (a, b, c, d, e, f))
+            except OSError as error:
+                if error.errno not in (errno.EIO, errno.EINVAL):
+                    raise
+                self.has_set_syscall_info = False
+            else:
+                return
+        content = bytearray(ptrace.registers(tid))
+        layout = abi.layout(len(content))
+        put = _WORDS[layout.word].pack_into
+        mask = (1 << 8 * layout.word) - 1
+        for offset, value in zip(layout.arguments, arguments, strict=False):
+            put(content, offset, value & mask)
+        put(content, layout.number, number & mask)
+        ptrace.set_registers(tid, content)
+        self._write_number(tid, layout, number)
+
+    def cancel(self, tid: int, abi: Abi, result: int) -> None:
+        """At a seccomp stop: the call is not carried out and gives `result` (or -errno).
+
+        (At a plain entry stop the kernel itself puts -ENOSYS there on some architectures.)
+        """
+        content = bytearray(ptrace.registers(tid))
+        layout = abi.layout(len(content))
+        put = _WORDS[layout.word].pack_into
+        mask = (1 << 8 * layout.word) - 1
+        put(content, layout.number, _CANCELLED & mask)
+        self._put_result(content, layout, result)
+        ptrace.set_registers(tid, content)
+        self._write_number(tid, layout, _CANCELLED)
+
+    def restore(self, tid: int, abi: Abi, saved: bytes, result: int | None = None) -> None:
+        """At an exit stop: every register as at the entry, but the result that of now (or given).
+
+        The number comes back too, so that a restart after a signal repeats the original call.
+        """
+        content = bytearray(saved)
+        layout = abi.layout(len(content))
+        if result is None:
+            current = ptrace.registers(tid)
+            place = slice(layout.result, layout.result + layout.word)
+            content[place] = current[place]
+            flag = layout.error_flag
+            if flag is not None:
+                place = slice(flag.offset, flag.offset + layout.word)
+                content[place] = current[place]
+        else:
+            self._put_result(content, layout, result)
+        ptrace.set_registers(tid, content)
+
+    def call_again(
+        self, tid: int, abi: Abi, saved: bytes, number: int = -1, arguments: Sequence[int] = ()
+    ) -> None:
+        """At an exit stop: back before the system call instruction.
+
+        It then makes call `number`, or without one the call that `saved` shows at its entry.
+        """
+        content = bytearray(saved)
+        layout = abi.layout(len(content))
+        word = _WORDS[layout.word]
+        mask = (1 << 8 * layout.word) - 1
+        if number < 0:
+            number = word.unpack_from(saved, layout.number)[0]
+            if layout.saved_argument is not None:
+                first = word.unpack_from(saved, layout.saved_argument)[0]
+                word.pack_into(content, layout.arguments[0], first)
+        if layout.result not in layout.arguments:
+            word.pack_into(content, layout.result, number & mask)
+        word.pack_into(content, layout.number, number & mask)
+        for offset, value in zip(layout.arguments, arguments, strict=False):
+            word.pack_into(content, offset, value & mask)
+        pointer = word.unpack_from(content, layout.instruction_pointer)[0]
+        length = min(abi.instruction_lengths)
+        word.pack_into(content, layout.instruction_pointer, pointer - length)
+        ptrace.set_registers(tid, content)
+
+    @staticmethod
+    def _put_result(content: bytearray, layout: RegisterLayout, result: int) -> None:
+        word = _WORDS[layout.word]
+        flag = layout.error_flag
+        if flag is not None:
+            state = word.unpack_from(content, flag.offset)[0] & ~flag.bit
+            if -4096 < result < 0:
+                state |= flag.bit
+                result = -result
+            word.pack_into(content, flag.offset, state)
+        word.pack_into(content, layout.result, result & ((1 << 8 * layout.word) - 1))
+
+    @staticmethod
+    def _write_number(tid: int, layout: RegisterLayout, number: int) -> None:
+        way = layout.number_write
+        if isinstance(way, NumberRegset):
+            only = (number & ((1 << 8 * way.size) - 1)).to_bytes(way.size, _BYTE_ORDER)
+            ptrace.set_registers(tid, only, way.note)
+        elif way is not None:
+            content = bytearray(ptrace.registers(tid))
+            word = _WORDS[layout.word]
+            word.pack_into(content, way, number & ((1 << 8 * layout.word) - 1))
+            ptrace.set_registers(tid, content)

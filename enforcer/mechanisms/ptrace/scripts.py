@@ -1,0 +1,144 @@
+"""Calls that a held task is made to do before its own: the slots are mapped this way.
+
+A script is a generator of (number, arguments); each result is sent back to it. All signals are
+blocked meanwhile, so that no handler ever sees the borrowed registers; at the end the task's own
+call is made again from its first instruction, or answered with what the script returned.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from enforcer.arch.record import Abi
+from enforcer.kernel import ptrace
+from enforcer.kernel.mappings import mapping_at
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.tasks import Script, Task
+from enforcer.syscalls import number
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.ptrace.tracer import Tracer
+
+LOW_BASE = 0x0010_0000
+"""Where the slots are mapped if that is free: a filter can tell calls that reach so low."""
+LOW_END = 0x0040_0000
+_MAP_FIXED_NOREPLACE = 0x10_0000
+_MAP_32BIT = 0x40
+_ALL_SIGNALS = b"\xff" * 8
+
+
+def begin(tracer: Tracer, task: Task, info: SyscallInfo, script: Script) -> None:
+    """At a seccomp stop: run `script` in the task instead of its call, for now."""
+    tid = task.tid
+    abi = tracer.config.abis[info[1]]
+    nr, arguments = next(script)
+    task.saved = ptrace.registers(tid)
+    task.signals = ptrace.signal_mask(tid)
+    ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+    task.multiplexed = False
+    task.script = script
+    tracer.registers.rewrite(tid, info[0], abi, nr, arguments)
+    ptrace.resume_to_syscall(tid)
+
+
+def advance(tracer: Tracer, task: Task, info: SyscallInfo, result: int) -> None:
+    """At the exit of a call of a script: the next one, or the end."""
+    tid = task.tid
+    abi = tracer.config.abis[info[1]]
+    script = task.script
+    assert script is not None
+    try:
+        nr, arguments = script.send(result)
+    except StopIteration as stop:
+        end(tracer, task, abi, stop.value)
+        return
+    tracer.registers.call_again(tid, abi, task.saved, nr, arguments)
+    ptrace.resume_to_syscall(tid)
+
+
+def end(tracer: Tracer, task: Task, abi: Abi, result: int | None) -> None:
+    """Give the task its own registers and signals back."""
+    saved, task.saved, task.script = task.saved, b"", None
+    if result is None:
+        tracer.registers.call_again(task.tid, abi, saved)
+    else:
+        tracer.registers.restore(task.tid, abi, saved, result)
+    if task.signals is not None:
+        ptrace.set_signal_mask(task.tid, task.signals)
+        task.signals = None
+    tracer.resume(task)
+    if task.process.space.mapper == task.tid:
+        tracer.wake_waiters(task.process.space)
+
+
+def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
+    """Map the slots into the task's address space, read-only and sealed where the kernel can.
+
+    Until the last check the mapping may be anything: another task of the address space can replace
+    descriptor and mapping at every moment. After it, what was checked cannot be changed any more.
+    """
+    listener = tracer.listener
+    assert listener is not None
+    arena = tracer.arena
+    space = task.process.space
+    listener.arrange(task.tid, lambda: os.dup(arena.file.fd), close_on_exec=True)
+    fd = yield DELIVER, ()
+    if fd < 0:
+        return fd
+    map_number = number(abi.name, "mmap2") or number(abi.name, "mmap")
+    assert map_number is not None
+    protection = mmap.PROT_READ
+    low = mmap.MAP_SHARED | _MAP_FIXED_NOREPLACE
+    address = yield map_number, (LOW_BASE, arena.size, protection, low, fd, 0)
+    if address != LOW_BASE:
+        anywhere = mmap.MAP_SHARED | (_MAP_32BIT if abi.audit_arch in _HAS_32BIT else 0)
+        address = yield map_number, (0, arena.size, protection, anywhere, fd, 0)
+    seal = number(abi.name, "mseal")
+    is_sealed = False
+    if not -4096 < address < 0 and seal is not None:
+        is_sealed = (yield seal, (address, arena.size, 0)) == 0
+    close = number(abi.name, "close")
+    assert close is not None
+    yield close, (fd,)
+    if -4096 < address < 0:
+        return address
+    if abi.bits == 32:
+        address &= 0xFFFF_FFFF
+    if not is_sealed and address != LOW_BASE:
+        return -errno.ENOMEM
+    if not verify_slots(tracer, task, address):
+        return -errno.EFAULT
+    space.base = address
+    space.verified = True
+    return None
+
+
+_HAS_32BIT = frozenset({0xC000_003E, 0x4000_0003})
+
+
+def verify_slots(tracer: Tracer, task: Task, address: int) -> bool:
+    """Whether the whole sealed file is mapped at `address`, read-only and shared."""
+    arena = tracer.arena
+    found = mapping_at(task.tid, address)
+    return (
+        found is not None
+        and (found.device, found.inode) == arena.file.identity
+        and found.start <= address
+        and found.end >= address + arena.size
+        and found.offset == address - found.start
+        and found.shared
+        and not found.writable
+    )
+
+
+def has_slots(tracer: Tracer, task: Task) -> bool:
+    """Whether the task's calls can point into the slots; a mapping had by fork is verified."""
+    space = task.process.space
+    if space.base and verify_slots(tracer, task, space.base):
+        space.verified = True
+        return True
+    return False

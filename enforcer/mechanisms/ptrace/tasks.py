@@ -1,0 +1,109 @@
+"""What the tracer knows of a task: only what cannot be asked from the kernel when it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from enforcer.pin import View
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.ptrace.authority import Authority
+    from enforcer.mechanisms.ptrace.execs import Execution
+
+Step = tuple[int, tuple[int, ...]]
+"""Number and arguments of a call that the task is made to do; the result is sent back."""
+Script = Generator[Step, int, int | None]
+Continuation = Callable[["Task"], None]
+
+
+class Space:
+    """An address space: where it maps the slots (0: nowhere known), and its memory file.
+
+    `mapper` is the task that is just mapping them, `waiters` those that wait for it.
+    """
+
+    __slots__ = ("base", "mapper", "memory", "verified", "waiters")
+
+    def __init__(self, base: int = 0) -> None:
+        self.base = base
+        self.verified = False
+        self.memory = -1
+        self.mapper = 0
+        self.waiters: list[int] = []
+
+    def open_memory(self, tid: int) -> int:
+        """/proc/TID/mem, which stays this space's whatever becomes of the task; -1 if gone."""
+        if self.memory < 0:
+            try:
+                self.memory = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return -1
+        return self.memory
+
+    def __del__(self) -> None:
+        if self.memory >= 0:
+            os.close(self.memory)
+
+
+class Process:
+    """A thread group. `authority` is the policy that its calls come under."""
+
+    __slots__ = ("authority", "launching", "space", "tasks", "tgid")
+
+    def __init__(self, tgid: int, space: Space, authority: Authority) -> None:
+        self.tgid = tgid
+        self.space = space
+        self.authority = authority
+        self.launching = False
+        self.tasks: set[int] = set()
+
+
+class Task:
+    """One traced task.
+
+    `at_exit` continues a call that was let into the kernel in changed form; it is called at its
+    exit stop. `saved` are the registers of its entry, `slot` the slot that it holds. `multiplexed`:
+    the call at hand came through socketcall or ipc. `script` is what the task is being made to do,
+    `signals` the signal mask to put back after it. `newborn` are the registers with which a new
+    task is to start. `retry` counts how often the call at hand found its name changed.
+    `executing` is a judged execve under way.
+    """
+
+    __slots__ = (
+        "_view",
+        "at_exit",
+        "executing",
+        "multiplexed",
+        "newborn",
+        "process",
+        "retry",
+        "saved",
+        "script",
+        "signals",
+        "slot",
+        "tid",
+    )
+
+    def __init__(self, tid: int, process: Process) -> None:
+        self.tid = tid
+        self.process = process
+        process.tasks.add(tid)
+        self.at_exit: Continuation | None = None
+        self.saved = b""
+        self.slot: int | None = None
+        self.script: Script | None = None
+        self.signals: bytes | None = None
+        self.retry = 0
+        self.multiplexed = False
+        self.newborn: bytes | None = None
+        self.executing: Execution | None = None
+        self._view: View | None = None
+
+    @property
+    def view(self) -> View:
+        """How this task sees names."""
+        if self._view is None:
+            self._view = View(self.tid, self.process.tgid)
+        return self._view

@@ -1,0 +1,527 @@
+"""The tracer: one loop over the stops of every task, failing closed on what it does not know."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from enforcer.arch.record import Abi
+from enforcer.call import Action, Decision
+from enforcer.events import EventKind, EventLog
+from enforcer.kernel import ptrace
+from enforcer.kernel.kcmp import shares_memory
+from enforcer.kernel.openat2 import AT_FDCWD
+from enforcer.kernel.ptrace import SyscallInfo, TaskGone
+from enforcer.mechanisms.contract import Defence
+from enforcer.mechanisms.ptrace import execs, scripts
+from enforcer.mechanisms.ptrace.authority import Authority, errno_of
+from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
+from enforcer.mechanisms.ptrace.listener import Listener
+from enforcer.mechanisms.ptrace.private import HELLO
+from enforcer.mechanisms.ptrace.registers import CallRegisters
+from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, Arena
+from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
+from enforcer.pin import TargetGone
+from enforcer.supervision.memory import PATH_MAX, UnreadableMemory
+
+_SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
+_SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
+_STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_BIRTHS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
+_FIRST_READ = 256
+_DELETED = b" (deleted)"
+
+Texts = Mapping[str, Sequence[str | None]]
+"""The texts of arguments in memory by translator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a plan says to its tracer."""
+
+    abis: Mapping[int, Abi]
+    authorities: Sequence[Authority]
+    detached: Authority
+    defences: frozenset[Defence]
+    inherit: bool = False
+
+
+class Tracer:
+    """Traces one sandbox from its first task to the end of its last.
+
+    Leaky backends override single methods and `options`.
+    """
+
+    options = (
+        ptrace.TRACESYSGOOD
+        | ptrace.TRACEFORK
+        | ptrace.TRACEVFORK
+        | ptrace.TRACECLONE
+        | ptrace.TRACEEXEC
+        | ptrace.TRACESECCOMP
+        | ptrace.EXITKILL
+    )
+    has_filter = True
+    traces_untraced = True
+    """Whether CLONE_UNTRACED is taken from the target."""
+
+    def __init__(self, config: Config, log: EventLog) -> None:
+        self.config = config
+        self.log = log
+        self.tasks: dict[int, Task] = {}
+        self.early: set[int] = set()
+        self.arena = Arena()
+        self.registers = CallRegisters()
+        self.listener: Listener | None = None
+        self.world_changed = False
+        self.decisions = 0
+        self.copies = Defence.COPY in config.defences
+        self.pins = Defence.PIN in config.defences
+        self.verifies = Defence.VERIFY in config.defences
+        self.dispatch = dispatch_table(self)
+
+    # ----- life -----
+
+    def attach(self, tid: int, authority: Authority) -> None:
+        """Seize the launcher, which will come under `authority`. Raises OSError, TaskGone."""
+        ptrace.seize(tid, self.options)
+        process = Process(tid, Space(), authority)
+        process.launching = True
+        self.tasks[tid] = Task(tid, process)
+
+    def serve(self) -> None:
+        """Return when the last task has ended. Whatever goes wrong here ends the sandbox first."""
+        try:
+            while self.tasks:
+                tid, status = self.wait()
+                try:
+                    self.handle(tid, status)
+                except (TaskGone, TargetGone):
+                    continue
+        except BaseException as error:
+            self.kill_all()
+            self.detect("the tracer failed", error=f"{type(error).__name__}: {error}")
+            raise
+        self.log.emit(EventKind.END, decisions=self.decisions)
+
+    def wait(self) -> tuple[int, int]:
+        """The next stop or end of any task."""
+        return os.waitpid(-1, ptrace.WALL)
+
+    def resume(self, task: Task, number: int = 0) -> None:
+        """Let a task run on with signal `number`, to its call's exit if something waits for it."""
+        if task.at_exit is not None or task.script is not None or not self.has_filter:
+            ptrace.resume_to_syscall(task.tid, number)
+        else:
+            ptrace.resume(task.tid, number)
+
+    # ----- stops -----
+
+    def handle(self, tid: int, status: int) -> None:
+        """One report of waitpid."""
+        task = self.tasks.get(tid)
+        if task is None:
+            self.unknown(tid, status)
+        elif status == _SECCOMP_STOP:
+            self.at_seccomp(task)
+        elif status == _SYSCALL_STOP:
+            self.at_syscall(task)
+        elif os.WIFSTOPPED(status):
+            self.at_event(task, status >> 16, status >> 8 & 0xFF)
+        else:
+            self.ended(task)
+
+    def at_seccomp(self, task: Task) -> None:
+        """The filter asks about a call."""
+        if task.script is not None:
+            ptrace.resume_to_syscall(task.tid)
+            return
+        self.at_call(task, ptrace.syscall_info(task.tid))
+
+    def at_call(self, task: Task, info: SyscallInfo) -> None:
+        """A task is about to enter the kernel for a call that is judged here."""
+        if task.process.launching:
+            self.at_launch(task, info)
+            return
+        table = self.dispatch.get(info[1])
+        entry = None if table is None else table.get(info[4])
+        if entry is None:
+            self.refuse(task, info, errno.ENOSYS)
+        else:
+            entry.handler(task, info, entry)
+
+    def at_launch(self, task: Task, info: SyscallInfo) -> None:
+        """The launcher may do what it needs; its first word brings the listener."""
+        if info[4] == HELLO and self.listener is None:
+            self.listener = Listener.taken_from(task.tid, info[5])
+            self.listener.start()
+            self.emit_witness(task)
+            self.cancel(task, info, 0)
+        else:
+            self.resume(task)
+
+    def emit_witness(self, task: Task) -> None:
+        """Say with evidence from the kernel that enforcement is on."""
+        lines = task.view.status_text().splitlines()
+        shown = (b"TracerPid:", b"Seccomp:", b"Seccomp_filters:", b"NoNewPrivs:")
+        evidence = {
+            key.decode(): value.strip().decode()
+            for key, _, value in (line.partition(b":") for line in lines)
+            if key + b":" in shown
+        }
+        self.log.emit(EventKind.ENFORCING, tracer=os.getpid(), pid=task.tid, **evidence)
+
+    def at_syscall(self, task: Task) -> None:
+        """A task made to do something has come to the kernel or back."""
+        if task.script is not None:
+            info = ptrace.syscall_info(task.tid)
+            if info[0] == ptrace.OP_EXIT:
+                scripts.advance(self, task, info, ptrace.exit_result())
+            else:
+                ptrace.resume_to_syscall(task.tid)
+        elif task.at_exit is not None:
+            continuation, task.at_exit = task.at_exit, None
+            continuation(task)
+        elif self.has_filter:
+            ptrace.resume(task.tid)
+        else:
+            self.at_plain_syscall(task)
+
+    def at_plain_syscall(self, task: Task) -> None:
+        """Without a filter every call stops, at its entry and at its exit."""
+        info = ptrace.syscall_info(task.tid)
+        if info[0] != ptrace.OP_ENTRY:
+            ptrace.resume_to_syscall(task.tid)
+        elif info[1] not in self.dispatch:
+            self.detect("foreign ABI", tid=task.tid, arch=info[1])
+            self.kill(task.process)
+        else:
+            self.at_call(task, info)
+
+    def at_event(self, task: Task, event: int, number: int) -> None:
+        """Any other stop of a known task: `number` is the signal it stopped with."""
+        if event == 0:
+            self.resume(task, number)
+        elif event in _BIRTHS:
+            self.born(task)
+        elif event == ptrace.EVENT_EXEC:
+            execs.executed(self, task)
+        elif event == ptrace.EVENT_STOP and number in _STOPPING:
+            ptrace.listen(task.tid)
+        elif event == ptrace.EVENT_STOP:
+            if task.newborn is not None:
+                self.give_registers(task)
+            self.resume(task)
+        else:
+            self.detect("unknown stop", tid=task.tid, stop=event, number=number)
+            self.kill(task.process)
+
+    def unknown(self, tid: int, status: int) -> None:
+        """A new task may report before its parent's fork event does: it waits for that."""
+        if not os.WIFSTOPPED(status):
+            self.early.discard(tid)
+        elif status >> 16 == ptrace.EVENT_STOP:
+            self.early.add(tid)
+        else:
+            self.detect("stop of an unknown task", tid=tid, status=status)
+            _kill(tid)
+
+    def ended(self, task: Task) -> None:
+        """A task is no more."""
+        del self.tasks[task.tid]
+        self.forget(task)
+
+    def forget(self, task: Task) -> None:
+        """Let go of what a task held."""
+        process = task.process
+        process.tasks.discard(task.tid)
+        self.release_slot(task)
+        if task.script is not None:
+            task.script.close()
+            task.script = None
+        task.at_exit = None
+        if self.listener is not None:
+            self.listener.forget(task.tid)
+        if process.space.mapper == task.tid:
+            self.wake_waiters(process.space)
+
+    # ----- births -----
+
+    def born(self, parent: Task) -> None:
+        """A fork, vfork or clone event: the child is traced, and stopped or soon will be."""
+        tid = ptrace.event_message(parent.tid)
+        child = self.adopt(parent, tid)
+        self.tasks[tid] = child
+        if parent.at_exit is not None and parent.saved:
+            child.newborn = parent.saved
+        if tid in self.early:
+            self.early.discard(tid)
+            with suppress(TaskGone):
+                self.at_event(child, ptrace.EVENT_STOP, 0)
+        self.resume(parent)
+
+    def adopt(self, parent: Task, tid: int) -> Task:
+        """The child as a task of its parent's process, or of a new one under the same policy."""
+        process = parent.process
+        if not _is_thread_of(tid, process.tgid):
+            shared = shares_memory(parent.tid, tid)
+            space = process.space if shared else Space(process.space.base)
+            process = Process(tid, space, process.authority)
+        return Task(tid, process)
+
+    def give_registers(self, child: Task) -> None:
+        """A child begins with the registers of its parent's call, not with the rewritten ones."""
+        saved, child.newborn = child.newborn, None
+        assert saved is not None
+        content = bytearray(ptrace.registers(child.tid))
+        for abi in self.config.abis.values():
+            for layout in abi.layouts:
+                if layout.size == len(content):
+                    for offset in layout.arguments:
+                        place = slice(offset, offset + layout.word)
+                        if layout.result != offset:
+                            content[place] = saved[place]
+        ptrace.set_registers(child.tid, content)
+
+    # ----- what handlers use: reading -----
+
+    def read_string(self, task: Task, address: int, limit: int = PATH_MAX) -> bytes:
+        """The NUL-terminated string at `address`, read once, its NUL within `limit` bytes.
+
+        Raises UnreadableMemory.
+        """
+        try:
+            memory = task.process.space.open_memory(task.tid)
+            text = os.pread(memory, _FIRST_READ, address)
+            end = text.find(0)
+            if end < 0:
+                if len(text) == _FIRST_READ:
+                    text += os.pread(memory, limit - _FIRST_READ, address + _FIRST_READ)
+                    end = text.find(0)
+                if end < 0:
+                    number = errno.ENAMETOOLONG if len(text) == limit else errno.EFAULT
+                    raise UnreadableMemory(address, number)
+        except (OSError, OverflowError) as error:
+            raise UnreadableMemory(address, reason=str(error)) from None
+        return text[:end]
+
+    def read_bytes(self, task: Task, address: int, size: int) -> bytes:
+        """Exactly `size` bytes at `address`, read once. Raises UnreadableMemory."""
+        try:
+            data = os.pread(task.process.space.open_memory(task.tid), size, address)
+        except (OSError, OverflowError) as error:
+            raise UnreadableMemory(address, reason=str(error)) from None
+        if len(data) != size:
+            raise UnreadableMemory(address)
+        return data
+
+    def directory_name(self, task: Task, dirfd: int) -> bytes | None:
+        """The absolute name of the directory that `dirfd` means now; None: it has none for sure."""
+        try:
+            if dirfd == AT_FDCWD:
+                name = os.readlink(b"/proc/%d/cwd" % task.tid)
+            else:
+                name = os.readlink(b"/proc/%d/fd/%d" % (task.tid, dirfd))
+        except OSError:
+            return None
+        return name if name[:1] == b"/" and not name.endswith(_DELETED) else None
+
+    # ----- what handlers use: deciding -----
+
+    def decide(
+        self,
+        task: Task,
+        name: str,
+        args: Sequence[int],
+        texts: Texts,
+        abi: str | None = None,
+        missing: int = 0,
+    ) -> Decision:
+        """The answer of the task's policy to a call with these texts."""
+        self.decisions += 1
+        authority = task.process.authority
+        uid = gid = 0
+        if authority.has_predicates:
+            uid, gid = (int(task.view.status_field(key).split()[1]) for key in (b"Uid", b"Gid"))
+        return authority.decide(name, args, texts, uid, gid, missing, abi)
+
+    def note(self, task: Task, name: str, decision: Decision, texts: Texts) -> bool:
+        """Log what is to be logged; False when the decision killed the process."""
+        if decision.action is not Action.PERMIT or decision.log:
+            self.log.emit(
+                EventKind.DECISION,
+                action=decision.action.value,
+                errno=errno_of(decision),
+                call=name,
+                pid=task.process.tgid,
+                tid=task.tid,
+                policy=task.process.authority.policy.source,
+                rule=decision.rule,
+                reason=decision.reason,
+                values={key: list(value) for key, value in texts.items()},
+            )
+        if decision.action is Action.KILL:
+            self.kill(task.process)
+            return False
+        return True
+
+    def settle(
+        self, task: Task, info: SyscallInfo, name: str, decision: Decision, texts: Texts
+    ) -> bool:
+        """Log and carry out a refusal; True when the call is permitted and still to be done."""
+        if not self.note(task, name, decision, texts):
+            return False
+        if decision.action is Action.PERMIT:
+            return True
+        self.refuse(task, info, errno_of(decision))
+        return False
+
+    # ----- what handlers use: acting -----
+
+    def proceed(self, task: Task, info: SyscallInfo) -> None:
+        """Let the call go on with the arguments that were judged, all of them in registers."""
+        if task.multiplexed:
+            self.redirect(task, info, info[4], info[5:11], self.restore_after)
+        else:
+            self.resume(task)
+
+    def cancel(self, task: Task, info: SyscallInfo, result: int) -> None:
+        """The call is not carried out; the task goes on with `result` (or -errno)."""
+        task.retry = 0
+        task.multiplexed = False
+        self.registers.cancel(task.tid, self.config.abis[info[1]], result)
+        self.resume(task)
+
+    def refuse(self, task: Task, info: SyscallInfo, number: int) -> None:
+        """The call is not carried out and fails with errno `number`."""
+        self.cancel(task, info, -number)
+
+    def refuse_unreadable(self, task: Task, info: SyscallInfo, entry: Entry, number: int) -> None:
+        """An argument cannot be read: the call fails as it does in the kernel, and is logged."""
+        decision = Decision(action=Action.DENY, errno=number, reason="an argument is not readable")
+        self.note(task, entry.name, decision, {})
+        self.refuse(task, info, number)
+
+    def take_slot(self, task: Task, info: SyscallInfo) -> int | None:
+        """A slot that the task's memory maps. None: the call is being seen to otherwise.
+
+        It will come again once the slots are mapped, or it was refused.
+        """
+        space = task.process.space
+        if not space.verified and not scripts.has_slots(self, task):
+            if space.mapper:
+                space.waiters.append(task.tid)
+            elif self.listener is None:
+                self.refuse(task, info, errno.ENOMEM)
+            else:
+                space.mapper = task.tid
+                abi = self.config.abis[info[1]]
+                scripts.begin(self, task, info, scripts.map_slots(self, task, abi))
+            return None
+        if task.slot is None:
+            task.slot = self.arena.take()
+            if task.slot is None:
+                self.refuse(task, info, errno.EAGAIN)
+        return task.slot
+
+    def release_slot(self, task: Task) -> None:
+        """The kernel has read what was in the task's slot."""
+        if task.slot is not None:
+            self.arena.give(task.slot)
+            task.slot = None
+
+    def wake_waiters(self, space: Space) -> None:
+        """Those who waited for the slots look again."""
+        space.mapper = 0
+        waiters, space.waiters = space.waiters, []
+        for tid in waiters:
+            task = self.tasks.get(tid)
+            if task is not None:
+                try:
+                    self.at_seccomp(task)
+                except (TaskGone, TargetGone):
+                    continue
+
+    def redirect(
+        self,
+        task: Task,
+        info: SyscallInfo,
+        number: int,
+        arguments: Sequence[int],
+        at_exit: Continuation,
+    ) -> None:
+        """Let the kernel carry out another call; `at_exit` is called when it is done."""
+        task.saved = ptrace.registers(task.tid)
+        task.multiplexed = False
+        task.at_exit = at_exit
+        self.registers.rewrite(task.tid, info[0], self.config.abis[info[1]], number, arguments)
+        ptrace.resume_to_syscall(task.tid)
+
+    def restore(self, task: Task, info: SyscallInfo) -> None:
+        """At the exit of a redirected call: its result in otherwise the task's own registers."""
+        self.release_slot(task)
+        self.registers.restore(task.tid, self.config.abis[info[1]], task.saved)
+        task.saved = b""
+        self.resume(task)
+
+    def restore_after(self, task: Task) -> None:
+        """The continuation of a call that was redirected and needs no second look."""
+        self.restore(task, ptrace.syscall_info(task.tid))
+
+    def repeat(self, task: Task, info: SyscallInfo) -> None:
+        """At the exit of a redirected call: the task makes its own call again."""
+        self.release_slot(task)
+        abi = self.config.abis[info[1]]
+        self.registers.call_again(task.tid, abi, task.saved)
+        task.saved = b""
+        self.resume(task)
+
+    def pass_copied(self, task: Task, info: SyscallInfo, names: Mapping[int, bytes]) -> None:
+        """Let the call itself go on, its `names` (by argument) taken from the slot under `copy`."""
+        if not self.copies:
+            self.proceed(task, info)
+            return
+        slot = self.take_slot(task, info)
+        if slot is None:
+            return
+        arguments = list(info[5:11])
+        base = task.process.space.base
+        for place, text in names.items():
+            self.arena.write(slot, text + b"\0")
+            arguments[place] = base + slot
+            slot += SLOT_SIZE // 2
+        self.redirect(task, info, info[4], arguments, self.restore_after)
+
+    # ----- ends -----
+
+    def detect(self, what: str, **fields: object) -> None:
+        """Log an interference."""
+        self.log.emit(EventKind.DETECTION, what=what, **fields)
+
+    def kill(self, process: Process) -> None:
+        """End one process."""
+        _kill(process.tgid)
+
+    def kill_all(self) -> None:
+        """End the sandbox."""
+        for tid in (*self.tasks, *self.early):
+            _kill(tid)
+
+
+def _kill(tid: int) -> None:
+    try:
+        os.kill(tid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _is_thread_of(tid: int, tgid: int) -> bool:
+    try:
+        os.stat(b"/proc/%d/task/%d" % (tgid, tid))
+    except OSError:
+        return False
+    return True
