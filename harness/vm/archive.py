@@ -118,9 +118,9 @@ def unpack(package: Path, into: Path) -> None:
     with tarfile.open(data) as content:
         for member in content:
             target = into / member.name
-            if member.isdir() and target.is_dir():
-                continue
-            if member.isdir() or member.isreg() or member.issym() or member.islnk():
+            if member.isdir():
+                target.mkdir(mode=0o755, parents=True, exist_ok=True)
+            elif member.isreg() or member.issym() or member.islnk():
                 content.extract(member, into, set_attrs=False, filter="tar")
                 if member.isreg():
                     target.chmod(member.mode & 0o755 | 0o644)
