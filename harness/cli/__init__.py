@@ -12,6 +12,7 @@ VERBS = {
     "list": "harness.cli.listing",
     "explain": "harness.cli.explain",
     "repro": "harness.cli.repro",
+    "launch": "harness.cli.launch",
     "report": "harness.cli.report",
     "doctor": "harness.cli.doctor",
     "new": "harness.cli.new",

@@ -21,7 +21,7 @@ from harness.cli.load import Laboratory, laboratory, selection
 from harness.model import VerdictKind
 from harness.report.junit import junit
 from harness.report.lines import json_line
-from harness.report.terminal import print_matrix, print_unexpected
+from harness.report.terminal import console, print_matrix, print_unexpected
 from harness.results import ResultsError, Row, Store, default_path, row_of
 from harness.runner import Job, begin_worker, run_all
 
@@ -96,7 +96,7 @@ def command(
         raise UserError(str(error)) from None
     campaign, done = _campaign(store, resume, len(todo))
     left = [job for job in todo if job.case.id not in done]
-    console = Console(stderr=True)
+    messages = console(stderr=True)
     rows = list(done.values())
     interrupted = False
     with _lines(json_file) as write:
@@ -109,16 +109,16 @@ def command(
             write(row)
 
         try:
-            _carry_out(left, jobs or os.cpu_count() or 1, console, take)
+            _carry_out(left, jobs or os.cpu_count() or 1, messages, take)
         except KeyboardInterrupt:
             interrupted = True
     if junit_file is not None:
         junit_file.write_text(junit(rows), encoding="utf-8")
-    output = Console()
+    output = console()
     print_matrix(output, rows)
     print_unexpected(output, rows)
     if interrupted or len(rows) < len(todo):
-        console.print(f"{len(todo) - len(rows)} cases did not run; `harness run --resume` goes on")
+        messages.print(f"{len(todo) - len(rows)} cases did not run; `harness run --resume` goes on")
         sys.exit(Status.BROKEN)
     store.finish(campaign)
     store.close()
@@ -162,7 +162,7 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
 
 
 def _carry_out(
-    jobs: Sequence[Job], workers: int, console: Console, take: Callable[[Row], None]
+    jobs: Sequence[Job], workers: int, messages: Console, take: Callable[[Row], None]
 ) -> None:
     """Deterministic cases side by side; then the races, which need two processors each."""
     context = multiprocessing.get_context("forkserver")
@@ -173,7 +173,7 @@ def _carry_out(
 
     plain = [job for job in jobs if not job.race]
     races = [job for job in jobs if job.race]
-    with _progress(console, len(jobs)) as tell:
+    with _progress(messages, len(jobs)) as tell:
         try:
             for group, at_once in ((plain, workers), (races, max(1, workers // 2))):
                 for result in run_all(group, start, at_once) if group else ():
@@ -187,7 +187,7 @@ def _carry_out(
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[Row], None]]:
+def _progress(messages: Console, total: int) -> Iterator[Callable[[Row], None]]:
     """A bar on a terminal, a plain line now and then otherwise."""
     counts = {"done": 0, "unexpected": 0}
 
@@ -195,13 +195,13 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Row], None]]:
         counts["done"] += 1
         counts["unexpected"] += not row.as_expected
 
-    if not console.is_terminal:
+    if not messages.is_terminal:
 
         def tell_plainly(row: Row) -> None:
             count(row)
             if counts["done"] % PLAIN_LINE_EVERY == 0 or counts["done"] == total:
                 done, unexpected = counts["done"], counts["unexpected"]
-                console.print(f"{done}/{total} cases, {unexpected} unexpected", highlight=False)
+                messages.print(f"{done}/{total} cases, {unexpected} unexpected", highlight=False)
 
         yield tell_plainly
         return
@@ -212,7 +212,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Row], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[current]}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=messages, transient=True) as progress:
         task = progress.add_task("cases", total=total, current="")
 
         def tell(row: Row) -> None:

@@ -25,7 +25,18 @@ STYLE = {
 }
 
 
-def print_matrix(console: Console, rows: Sequence[Row]) -> None:
+WIDTH_OF_FILES = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that does not fold its lines at 80 columns when nobody looks."""
+    found = Console(stderr=stderr)
+    if not found.is_terminal:
+        found.width = WIDTH_OF_FILES
+    return found
+
+
+def print_matrix(to: Console, rows: Sequence[Row]) -> None:
     """Attacks and commands against backends; `!` marks what was not expected."""
     shown = matrix(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -36,8 +47,8 @@ def print_matrix(console: Console, rows: Sequence[Row]) -> None:
     for line in shown.lines:
         cells = [_cell(line.cells.get(column), column) for column in shown.columns]
         table.add_row(line.name, " ".join(line.catalogue), *cells)
-    console.print(table)
-    _print_legend(console, rows)
+    to.print(table)
+    _print_legend(to, rows)
 
 
 def _cell(cell: Cell | None, column: str) -> Text:
@@ -51,6 +62,8 @@ def _cell(cell: Cell | None, column: str) -> Text:
             times = f" x{counts[kind]}" if len(cell.rows) > 1 else ""
             expected = column == LEAKY and kind is VerdictKind.BYPASSED
             style = "green" if expected and cell.as_expected else STYLE[kind]
+            if cell.as_expected and kind is VerdictKind.BYPASSED and not expected:
+                style = "yellow"
             text.append(f"{separator}{SHORT[kind]}{times}", style=style)
     if cell.wins:
         text.append(f" {cell.wins}/{cell.attempts}", style="dim")
@@ -63,31 +76,31 @@ def _cell(cell: Cell | None, column: str) -> Text:
     return text
 
 
-def _print_legend(console: Console, rows: Sequence[Row]) -> None:
+def _print_legend(to: Console, rows: Sequence[Row]) -> None:
     counts = Counter(VerdictKind(row.verdict) for row in rows)
-    console.print()
+    to.print()
     for kind in SEVERITY:
         if counts[kind]:
             line = Text(f"{counts[kind]:6}  ")
             line.append(f"{SHORT[kind]:12}", style=STYLE[kind])
             line.append(MEANING[kind])
-            console.print(line)
+            to.print(line)
     if any(row.bound is not None for row in rows):
-        console.print("        <x%          upper end of the 95 % interval of a race's win rate")
+        to.print("        <x%          upper end of the 95 % interval of a race's win rate")
     if any(row.wins for row in rows):
-        console.print("        w/a          wins in attempts")
+        to.print("        w/a          wins in attempts")
 
 
-def print_unexpected(console: Console, rows: Sequence[Row]) -> None:
+def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
     """One paragraph for each result that contradicts its scenario."""
     for row in rows:
         if not row.as_expected:
             wanted = f"bypassed ({row.weakness})" if row.weakness else row.expected
-            console.print(
+            to.print(
                 Text.assemble(
                     (row.verdict, STYLE[VerdictKind(row.verdict)]),
                     f" instead of {wanted}: ",
                     (row.case_id, "bold"),
                 )
             )
-            console.print(Text(f"    {row.reason}"), soft_wrap=True)
+            to.print(Text(f"    {row.reason}"), soft_wrap=True)

@@ -1,0 +1,108 @@
+"""`harness explain`: what a scenario attacks, how, and why its verdicts came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from enforcer.arch import native
+from enforcer.mechanisms.contract import Extent
+from enforcer.policy.problem import PolicyError
+from harness.attack import Attack
+from harness.backends import backend
+from harness.cases import Selection, expand
+from harness.cli.load import laboratory, our_backends
+from harness.model import Scenario, VerdictKind
+from harness.places.local import LocalPlace, kernel_release
+from harness.report.matrix import MEANING
+from harness.results import Row, Store, default_path
+from harness.scenario import parse_policies, substitute
+
+
+@click.command("explain")
+@click.argument("scenario")
+@click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
+def command(scenario: str, results: Path | None) -> None:
+    """What SCENARIO attacks, how each backend covers its policy, and the last verdicts."""
+    lab = laboratory()
+    found = lab.scenario(scenario)
+    attack = lab.attacks[found.attack] if found.attack else None
+    click.echo(f"{found.id}: {found.title}\n    {found.path}")
+    if attack is not None:
+        _explain_attack(attack)
+    else:
+        click.echo(f"\nCommand, compared with its bare run: {' '.join(found.command)}")
+    _explain_policy(found)
+    _explain_cover(found)
+    path = results or default_path()
+    if path.exists():
+        store = Store(path)
+        selection = Selection(ours=our_backends(), kernel=kernel_release())
+        rows = [store.last_of(case.id) for case in expand([found], lab.attacks, selection)]
+        _explain_results([row for row in rows if row is not None])
+
+
+def _explain_attack(attack: Attack) -> None:
+    click.echo(f"\nAttack {attack.id} ({', '.join(attack.catalogue)}): {attack.title}")
+    click.echo(f"    {attack.program}")
+    for line in _header_comment(attack.program):
+        click.echo(f"    | {line}".rstrip())
+    click.echo(f"    effect: {attack.effect}, seen on a {attack.sentinel}; {attack.kind}")
+    for source in attack.source:
+        click.echo(f"    source: {source}")
+
+
+def _header_comment(program: Path) -> list[str]:
+    text = program.read_text(encoding="utf-8")
+    start = text.find("/*\n")
+    end = text.find("*/", start)
+    if start < 0 or end < 0:
+        return []
+    lines = text[start + 3 : end].splitlines()
+    return [line.removeprefix(" *").removeprefix(" ").expandtabs(8) for line in lines]
+
+
+def _explain_policy(scenario: Scenario) -> None:
+    click.echo("\nPolicy:")
+    text = substitute(scenario.policy, LocalPlace().layout().placeholders())
+    for line in text.strip("\n").splitlines():
+        click.echo(f"    {line}")
+
+
+def _explain_cover(scenario: Scenario) -> None:
+    text = substitute(scenario.policy, LocalPlace().layout().placeholders())
+    try:
+        policies = parse_policies(text, scenario.dialect, str(scenario.path))
+    except PolicyError as error:
+        click.echo(str(error))
+        return
+    click.echo("\nHow far each backend enforces it:")
+    for name in scenario.backends or our_backends():
+        try:
+            covers = [
+                cover for policy in policies for cover in backend(name).cover(policy, native().abis)
+            ]
+        except ImportError as error:
+            click.echo(f"    {name}: not available: {error}")
+            continue
+        lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
+        click.echo(f"    {name}: {'in full' if not lacking else ''}")
+        for cover in lacking:
+            where = "the default" if cover.rule is None else f"rule {cover.rule + 1}"
+            errs = f" ({cover.errs})" if cover.errs else ""
+            click.echo(f"        {where}: {cover.extent}{errs}: {cover.reason}")
+
+
+def _explain_results(rows: list[Row]) -> None:
+    click.echo("\nLast verdicts:" if rows else "\nIt has not been run yet.")
+    for row in rows:
+        mark = "" if row.as_expected else f"   (expected: {row.expected})"
+        click.echo(f"    {row.case_id}: {row.verdict}{mark}")
+        click.echo(f"        {MEANING[VerdictKind(row.verdict)]}: {row.reason}")
+        for observation in row.observations:
+            numbers = f"{observation['wins']} wins in {observation['attempts']} attempts"
+            errno = f", errno {observation['errno']}" if observation["errno"] else ""
+            detail = f", {observation['detail']}" if observation["detail"] else ""
+            said = f"{observation['outcome']} ({numbers}{errno}{detail})"
+            click.echo(f"        {observation['kind']:8} {said}")

@@ -1,0 +1,89 @@
+"""`harness list`: scenarios, attacks, backends and cases."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.table import Table
+
+from harness.backends import backend
+from harness.cases import expand
+from harness.cli.load import Laboratory, laboratory, selection
+from harness.report.terminal import console
+
+WHAT = ("scenarios", "attacks", "backends", "cases")
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(WHAT), default="scenarios")
+@click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME")
+@click.option("--arch", "-a", "arches", multiple=True, metavar="ARCH")
+@click.option("--keyword", "-k", "keywords", multiple=True, metavar="TEXT")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(
+    what: str,
+    wanted: tuple[str, ...],
+    arches: tuple[str, ...],
+    keywords: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """What there is to run."""
+    lab = laboratory()
+    if what == "scenarios":
+        rows = _scenarios(lab, keywords)
+    elif what == "attacks":
+        rows = _attacks(lab, keywords)
+    elif what == "backends":
+        rows = _backends(lab)
+    else:
+        cases = expand(lab.scenarios, lab.attacks, selection(wanted, arches, keywords, "local"))
+        rows = [{"case": case.id, "expected": case.expected.value} for case in cases]
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    console().print(table)
+
+
+def _matches(text: str, keywords: tuple[str, ...]) -> bool:
+    return all(word.lower() in text.lower() for word in keywords)
+
+
+def _scenarios(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "scenario": scenario.id,
+            "attack or command": scenario.attack or " ".join(scenario.command),
+            "title": scenario.title,
+        }
+        for scenario in lab.scenarios
+        if _matches(f"{scenario.id} {scenario.attack} {scenario.title}", keywords)
+    ]
+
+
+def _attacks(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "attack": attack.id,
+            "catalogue": " ".join(attack.catalogue),
+            "effect": attack.effect.value,
+            "kind": attack.kind.value,
+            "abis": " ".join(attack.abis),
+            "title": attack.title,
+        }
+        for attack in lab.attacks.values()
+        if _matches(f"{attack.id} {attack.title} {attack.catalogue}", keywords)
+    ]
+
+
+def _backends(lab: Laboratory) -> list[dict[str, str]]:
+    return [
+        {"backend": name, "kind": "leaky" if found.leaky else "ours", "weakness": found.weakness}
+        for name, found in ((name, backend(name)) for name in lab.backends)
+    ]

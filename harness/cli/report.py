@@ -1,0 +1,97 @@
+"""`harness report`: stored results again, in any form, and two campaigns compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from harness.cli import Status, UserError
+from harness.cli.run import status_of
+from harness.report.html import html
+from harness.report.junit import junit
+from harness.report.lines import json_lines
+from harness.report.terminal import console, print_matrix, print_unexpected
+from harness.results import Campaign, ResultsError, Store, default_path
+
+FORMATS = ("terminal", "json", "junit", "html")
+
+
+@click.command("report")
+@click.argument("campaign", type=int, required=False)
+@click.option("--format", "-f", "form", type=click.Choice(FORMATS), default="terminal")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--compare", type=int, metavar="CAMPAIGN", help="Which verdicts differ from those.")
+@click.option("--list", "listing", is_flag=True, help="The campaigns there are.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
+def command(
+    campaign: int | None,
+    form: str,
+    output: Path | None,
+    compare: int | None,
+    listing: bool,
+    as_json: bool,
+    results: Path | None,
+) -> None:
+    """The results of CAMPAIGN (default: the latest)."""
+    try:
+        store = Store(results or default_path())
+    except ResultsError as error:
+        raise UserError(str(error)) from None
+    campaigns = store.campaigns()
+    if not campaigns:
+        raise UserError("there are no results yet; `harness run` makes some")
+    if listing:
+        _list(campaigns, as_json)
+        return
+    number = campaigns[0].id if campaign is None else campaign
+    for wanted in (number, compare):
+        if wanted is not None and wanted not in [each.id for each in campaigns]:
+            raise UserError(f"there is no campaign {wanted}; `harness report --list` shows them")
+    if compare is not None:
+        _compare(store, compare, number, as_json)
+        return
+    rows = store.rows(number)
+    if form == "terminal" and not as_json and output is None:
+        output_console = console()
+        print_matrix(output_console, rows)
+        print_unexpected(output_console, rows)
+        sys.exit(status_of(rows))
+    if form == "html":
+        text = html(rows, f"Campaign {number}")
+    else:
+        text = junit(rows) if form == "junit" else json_lines(rows)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _list(campaigns: tuple[Campaign, ...], as_json: bool) -> None:
+    for each in campaigns:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.started))
+        state = "interrupted" if each.finished is None else f"{each.finished - each.started:.0f} s"
+        if as_json:
+            record = {"campaign": each.id, "started": started, "cases": each.cases, "state": state}
+            click.echo(json.dumps(record))
+        else:
+            arguments = " ".join(json.loads(each.arguments))
+            click.echo(f"{each.id:4}  {started}  {each.cases:5} cases  {state:12}  {arguments}")
+
+
+def _compare(store: Store, before: int, after: int, as_json: bool) -> None:
+    changes = store.compare(before, after)
+    for change in changes:
+        if as_json:
+            record = {"case": change.case_id, "before": change.before, "after": change.after}
+            click.echo(json.dumps(record))
+        else:
+            old, new = change.before or "not run", change.after or "not run"
+            click.echo(f"{change.case_id}: {old} -> {new}")
+    if not changes and not as_json:
+        click.echo("no verdict differs")
+    sys.exit(Status.UNEXPECTED if changes else Status.EXPECTED)

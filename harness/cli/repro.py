@@ -1,0 +1,144 @@
+"""`harness repro`: commands that run one case by hand."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from enforcer.mechanisms.contract import MechanismName
+from enforcer.policy.problem import suggestion
+from harness.attack import Attack, SentinelKind
+from harness.build import BuildError, build
+from harness.cases import Selection, attempts_of, expand
+from harness.cli import UserError
+from harness.cli.load import laboratory, our_backends
+from harness.model import Case, Effect
+from harness.places.layout import Layout
+from harness.places.local import kernel_release
+from harness.scenario import substitute
+
+LISTENER = (
+    "import socket, sys\n"
+    "server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "while True:\n"
+    "    server.accept()[0].close(); print(sys.argv[2], 'connection', flush=True)\n"
+)
+
+
+@click.command("repro")
+@click.argument("case")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path("/tmp/interposition-repro"),
+    show_default=True,
+    help="Where the commands put their files.",
+)
+def command(case: str, directory: Path) -> None:
+    """Print shell commands that run CASE: control, benign twin, direct attempt, attack.
+
+    CASE is an id as reports and `harness list cases` print it, or a part of one that fits one case
+    only. Try: sh -c "$(harness repro CASE)"
+    """
+    lab = laboratory()
+    chosen = Selection(
+        ours=our_backends(), backends=("all", *lab.backends), kernel=kernel_release()
+    )
+    cases = {each.id: each for each in expand(lab.scenarios, lab.attacks, chosen)}
+    found = _find(case, cases)
+    attack = lab.attacks[found.scenario.attack] if found.scenario.attack else None
+    click.echo(script(found, attack, Layout(root=directory)), nl=False)
+
+
+def _find(wanted: str, cases: dict[str, Case]) -> Case:
+    if wanted in cases:
+        return cases[wanted]
+    fitting = [name for name in cases if wanted in name]
+    if len(fitting) == 1:
+        return cases[fitting[0]]
+    if fitting:
+        raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  " + "\n  ".join(fitting[:20]))
+    mend = suggestion(wanted, cases) or "`harness list cases` shows them"
+    raise UserError(f"there is no case {wanted!r}; {mend}")
+
+
+def script(case: Case, attack: Attack | None, layout: Layout) -> str:
+    """The commands, for sh. Raises UserError when the attack cannot be built."""
+    root = shlex.quote(str(layout.root))
+    suffix = "systrace" if case.scenario.dialect == "systrace" else "yaml"
+    policy = layout.root / f"policy.{suffix}"
+    text = substitute(case.scenario.policy, layout.placeholders()).strip("\n")
+    lines = [
+        f"# {case.id}: {case.scenario.title}",
+        f"rm -rf {root}; mkdir -p {root}/open {root}/shut {root}/bin",
+        f"echo the-permitted-content > {root}/open/object",
+        f"echo the-denied-content > {root}/shut/object",
+        _here_document(policy, text),
+    ]
+    for name, content in case.scenario.files.items():
+        path = layout.directory / name
+        lines.append(f"mkdir -p {shlex.quote(str(path.parent))}")
+        lines.append(_here_document(path, substitute(content, layout.placeholders())))
+    lines.append(f"cd {root}/open")
+    confined = _launcher(case.backend, policy, layout.root / "log")
+    if attack is None:
+        words = [substitute(word, layout.placeholders()) for word in case.scenario.command]
+        lines += _step("the bare run", shlex.join(words))
+        lines += _step(f"under {case.backend}", f"{confined} {shlex.join(words)}")
+    else:
+        lines += _attack_steps(case, attack, layout, confined)
+    lines.append(f"echo '=== the log: {layout.root}/log'")
+    return "\n".join(lines) + "\n"
+
+
+def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> list[str]:
+    try:
+        program = build(attack, case.abi)
+    except BuildError as error:
+        raise UserError(str(error)) from None
+    tries = attempts_of(case, attack, asked=None, quick=True)
+    words = [f"dir={layout.directory}", "nonce=feed", f"variant={case.variant}"]
+    words += [f"attempts={tries}"]
+    lines = [f"cp {shlex.quote(str(program))} {layout.program}"]
+    if attack.sentinel is SentinelKind.PORT:
+        words += [f"port={layout.port}", f"allowed_port={layout.allowed_port}"]
+        for port, what in ((layout.port, "DENIED"), (layout.allowed_port, "permitted")):
+            listen = shlex.join([sys.executable, "-c", LISTENER, str(port), what])
+            lines.append(f"{listen} & trap 'kill $(jobs -p)' EXIT")
+    elif attack.sentinel is SentinelKind.TTY:
+        words += ["tty=$(tty)", "inject=injected", "print=printed"]
+    else:
+        words += [f"denied={layout.denied}", f"allowed={layout.allowed}"]
+    arguments = " ".join(words)
+    for title, mode, prefix in (
+        ("control: the attack without an enforcer must have its effect", "attack", ""),
+        ("benign twin: the same work on permitted objects must succeed", "benign", confined),
+        ("direct attempt: must be denied", "direct", confined),
+        ("the attack", "attack", confined),
+    ):
+        lines += _step(title, f"{prefix} {layout.program} {mode} {arguments}".strip())
+        if attack.effect is Effect.WRITE:
+            lines.append(f"cat {layout.denied}")
+            lines.append(f"echo the-denied-content > {layout.denied}")
+        lines.append(f"find {layout.directory} -mindepth 1 ! -name object -delete")
+    return lines
+
+
+def _step(title: str, line: str) -> list[str]:
+    return [f"echo {shlex.quote('=== ' + title)}", f'{line}; echo "exit status $?"']
+
+
+def _launcher(name: str, policy: Path, log: Path) -> str:
+    python = shlex.quote(sys.executable)
+    if name == "none":
+        return ""
+    if name in list(MechanismName):
+        return f"{python} -m enforcer run --backend {name} --policy {policy} --log {log} --"
+    return f"{python} -m harness launch --backend {name} --policy {policy} --log {log} --"
+
+
+def _here_document(path: Path, content: str) -> str:
+    return f"cat > {shlex.quote(str(path))} <<'END_OF_FILE'\n{content.rstrip()}\nEND_OF_FILE"
