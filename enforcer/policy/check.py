@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 
@@ -264,8 +265,13 @@ class _Check:
             self._warn(rule.position, "earlier plain rules answer these calls already")
 
     def equivalents(self, rule: Rule) -> None:
-        """A refused call whose work another, permitted call does."""
+        """A refused call whose work another, permitted call does.
+
+        Where the call is said not to exist (ENOSYS), programs are meant to use the others.
+        """
         if rule.action is Action.PERMIT or self.policy.default is not Action.PERMIT:
+            return
+        if rule.errno == errno.ENOSYS:
             return
         named = {name for each in self.policy.rules for name in each.calls}
         compared = {

@@ -244,14 +244,9 @@ def _alias_to_systrace(
             continue
         if _names_two_files(member) and rule.when is not None:
             notes.add(f"{member} names two files; its rule looks at the first only")
-        rules += [
-            replace(rule, calls=(member,), when=narrowed)
-            for belongs in _belongs(member, alias)
-            if (
-                narrowed := _folded(AndExpression(belongs, _in_systrace(rule, seen, member, notes)))
-            )
-            != NEVER
-        ]
+        inner = _in_systrace(rule, seen, member, notes)
+        narrowed = [_folded(AndExpression(each, inner)) for each in _belongs(member, alias)]
+        rules += [replace(rule, calls=(member,), when=each) for each in narrowed if each != NEVER]
     if wide:
         return rules
     own = rule.when if rule.when is None else _folded(_in_systrace(rule, rule.when, None, notes))

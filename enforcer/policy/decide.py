@@ -65,7 +65,7 @@ def decide(policy: Policy, call: Call) -> Decision:
     if refuses_carrier(policy, model):
         return _exception(errno.ENOSYS, f"{call.name} performs other calls unseen")
     rules = judged_rules(policy, model, call.abi)
-    answers = [_judge(policy, rules, call, access) for access in range(_accesses(call, rules))]
+    answers = [judge(policy, rules, call, access) for access in range(accesses(call, rules))]
     return strictest(answers)
 
 
@@ -103,16 +103,10 @@ def _exception(number: int, reason: str) -> Decision:
     return Decision(action=Action.DENY, errno=number, reason=reason)
 
 
-def _judge(policy: Policy, rules: Sequence[Judged], call: Call, access: int) -> Decision:
+def judge(policy: Policy, rules: Sequence[Judged], call: Call, access: int) -> Decision:
+    """The answer to one access of a call by the rules that concern it, in judging order."""
     for judged in rules:
-        texts = _texts(policy.dialect, judged, call, access)
-        held = _both(
-            _predicate_holds(judged.rule.predicate, call),
-            _both(
-                _belongs(judged, call, texts),
-                _truth(judged.when, call, policy.dialect, texts),
-            ),
-        )
+        held = trial(policy, judged, call, access)
         if held is None:
             return unreadable_decision(judged.index)
         if held:
@@ -120,7 +114,16 @@ def _judge(policy: Policy, rules: Sequence[Judged], call: Call, access: int) -> 
     return default_decision(policy)
 
 
-def _accesses(call: Call, rules: Sequence[Judged]) -> int:
+def trial(policy: Policy, judged: Judged, call: Call, access: int = 0) -> bool | None:
+    """Whether a rule holds for one access of a call; None: it hangs on what cannot be read."""
+    texts = texts_of(policy.dialect, judged, call, access)
+    return _both(
+        judged.rule.predicate is None or predicate_holds(judged.rule.predicate, call.uid, call.gid),
+        _both(belongs(judged, call, texts), truth(judged.when, call, policy.dialect, texts)),
+    )
+
+
+def accesses(call: Call, rules: Sequence[Judged]) -> int:
     """How many accesses the call stands for, at least one."""
     counts = [1]
     every = sources(call.name, call.abi)
@@ -132,7 +135,7 @@ def _accesses(call: Call, rules: Sequence[Judged]) -> int:
     return max(counts)
 
 
-def _texts(dialect: Dialect, judged: Judged, call: Call, access: int) -> Texts:
+def texts_of(dialect: Dialect, judged: Judged, call: Call, access: int) -> Texts:
     """The texts of a call as one rule sees them in one access."""
 
     def text(translator: str, index: int) -> str | None:
@@ -165,30 +168,30 @@ def _path_of_address(call: Call, translator: str) -> str | None:
     return None
 
 
-def _belongs(judged: Judged, call: Call, texts: Texts) -> bool | None:
+def belongs(judged: Judged, call: Call, texts: Texts) -> bool | None:
     """Whether the call belongs to an alias of the rule."""
     if not judged.by_alias:
         return True
-    belongs: bool | None = False
+    found: bool | None = False
     for membership in judged.memberships:
         if membership.when is None:
-            belongs = _either(belongs, belongs_by_memory(call.name, membership.alias, texts))
+            found = _either(found, belongs_by_memory(call.name, membership.alias, texts))
         else:
-            belongs = _either(belongs, holds(membership.when, call.args))
-    return belongs
+            found = _either(found, holds(membership.when, call.args))
+    return found
 
 
-def _truth(expression: Expression, call: Call, dialect: Dialect, texts: Texts) -> bool | None:
+def truth(expression: Expression, call: Call, dialect: Dialect, texts: Texts) -> bool | None:
     match expression:
         case TrueSymbol():
             return True
         case NotExpression(operand):
-            inner = _truth(operand, call, dialect, texts)
+            inner = truth(operand, call, dialect, texts)
             return None if inner is None else not inner
         case AndExpression(left, right):
-            return _both(_truth(left, call, dialect, texts), _truth(right, call, dialect, texts))
+            return _both(truth(left, call, dialect, texts), truth(right, call, dialect, texts))
         case OrExpression(left, right):
-            return _either(_truth(left, call, dialect, texts), _truth(right, call, dialect, texts))
+            return _either(truth(left, call, dialect, texts), truth(right, call, dialect, texts))
         case RegisterSymbol():
             return holds(register_condition(expression), call.args)
         case TextSymbol(translator=translator, index=index, operator=operator, operand=operand):
@@ -199,10 +202,6 @@ def _truth(expression: Expression, call: Call, dialect: Dialect, texts: Texts) -
 def register_condition(symbol: RegisterSymbol) -> Compare:
     """The comparison that a register symbol stands for."""
     return Compare(symbol.argument, symbol.operator, symbol.value, symbol.mask)
-
-
-def _predicate_holds(predicate: Predicate | None, call: Call) -> bool:
-    return predicate is None or predicate_holds(predicate, call.uid, call.gid)
 
 
 def predicate_holds(predicate: Predicate, uid: int, gid: int) -> bool:

@@ -1,0 +1,220 @@
+"""`enforcer explain`: which rule decides a call, and why."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from enforcer.arch import ABIS, native
+from enforcer.call import Action, Call, Decision, Value
+from enforcer.policy.ast import Policy, Principal
+from enforcer.policy.explain import Explanation
+from enforcer.policy.explain import explain as explain_call
+from enforcer.policy.load import load_policies
+from enforcer.policy.membership import is_path_of_address
+from enforcer.policy.names import errno_name, parse_principal
+from enforcer.policy.problem import PolicyError, suggestion
+from enforcer.policy.translators import Origin, Source, known_syscall, sources
+from enforcer.syscalls import names
+from enforcer.syscalls.model import LAYOUT_TRANSLATORS, REGISTER_KINDS, Argument, Kind, Syscall
+from enforcer.syscalls.translate import CONSTANTS
+
+_NAMED = re.compile(r"([a-z_][a-z0-9_]*)(?:\[(\d)\])?=(.*)\Z", re.DOTALL)
+_UNREADABLE = "-"
+
+
+class Refused(click.ClickException):
+    """A policy that cannot be loaded, or a call that cannot be read."""
+
+    exit_code = 2
+
+
+@click.command("explain")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("call")
+@click.argument("args", nargs=-1)
+@click.option("--abi", type=click.Choice(sorted(ABIS)), help="The calling convention.")
+@click.option("--binary", help="Which policy, where the file has several.")
+@click.option("--user", default="0", show_default=True, help="The caller's effective user.")
+@click.option("--group", default="0", show_default=True, help="The caller's effective group.")
+def explain(
+    file: Path,
+    call: str,
+    args: tuple[str, ...],
+    abi: str | None,
+    binary: str | None,
+    user: str,
+    group: str,
+) -> None:
+    """Say what the policy of FILE answers to CALL with ARGS, which rule decides, and why.
+
+    ARGS are the call's arguments in order: a file name or address as text, a number, or constants
+    joined by `|`. `name=value` sets one by its name or translator (filename[1]=/tmp/x, arg[1]=5);
+    a value of `-` cannot be read.
+
+    \b
+      enforcer explain ls.systrace openat AT_FDCWD /etc O_RDONLY
+      enforcer explain web.yaml bind sockaddr='inet-[0.0.0.0]:80' --user www-data
+    """
+    try:
+        policy = _policy(load_policies(file), binary, file)
+    except PolicyError as error:
+        raise Refused(str(error)) from error
+    abi = abi or native().abis[0].name
+    model = known_syscall(call, abi)
+    if model is None:
+        raise Refused(f"unknown call {call}\n{suggestion(call, names())}".rstrip())
+    judged = _call(
+        model,
+        abi,
+        args,
+        _principal(Principal.USER, user),
+        _principal(Principal.GROUP, group),
+    )
+    click.echo(_text(policy, judged, explain_call(policy, judged)))
+
+
+command = explain
+
+
+def _policy(policies: tuple[Policy, ...], binary: str | None, file: Path) -> Policy:
+    wanted = [policy for policy in policies if binary is None or policy.binary == binary]
+    if len(wanted) == 1:
+        return wanted[0]
+    has = ", ".join(policy.binary or "any" for policy in policies)
+    raise Refused(f"{file} has policies for: {has or 'nothing'}; choose one with --binary")
+
+
+def _principal(principal: Principal, text: str) -> int:
+    number = parse_principal(principal, text)
+    if number is None:
+        raise Refused(f"no {principal} {text} on this machine; give the number")
+    return number
+
+
+def _call(model: Syscall, abi: str, args: tuple[str, ...], uid: int, gid: int) -> Call:
+    """The call that the words describe; what is not said is zero, or the empty text."""
+    registers = [0] * 6
+    every = sources(model.name, abi)
+    texts: dict[tuple[str, int], str | None] = {}
+    left = list(model.arguments)
+    for word in args:
+        found = _NAMED.match(word)
+        if found is None:
+            if not left:
+                raise Refused(
+                    f"{model.name} has {len(model.arguments)} arguments; {word!r} is more"
+                )
+            _set(model, left.pop(0), word, registers, texts)
+            continue
+        name, index, value = found.group(1), int(found.group(2) or 0), found.group(3)
+        if name == "arg":
+            registers[min(index, 5)] = _number(value)
+            continue
+        argument = _named(model, every, name, index)
+        if argument is None:
+            known = [each.translator for each in every] + [each.name for each in model.arguments]
+            raise Refused(f"{model.name} has no {name}\n{suggestion(name, known)}".rstrip())
+        if argument.kind in REGISTER_KINDS:
+            registers[argument.index] = _number(value)
+        else:
+            translator = name if (name, index) in _memory(every) else _translator(argument)
+            texts[translator, index] = None if value == _UNREADABLE else value
+    of_address = {("filename", 0)} if is_path_of_address(model.name, "filename") else set()
+    values = tuple(
+        Value(translator=translator, text=texts.get((translator, index), ""))
+        for translator, index in _memory(every)
+        if (translator, index) not in of_address - texts.keys()
+    )
+    a, b, c, d, e, f = registers
+    return Call(name=model.name, abi=abi, args=(a, b, c, d, e, f), values=values, uid=uid, gid=gid)
+
+
+def _set(
+    model: Syscall,
+    argument: Argument,
+    word: str,
+    registers: list[int],
+    texts: dict[tuple[str, int], str | None],
+) -> None:
+    if argument.kind in REGISTER_KINDS or argument.kind is Kind.POINTER:
+        registers[argument.index] = _number(word)
+        return
+    translator = _translator(argument)
+    same = [each for each in model.arguments if _translator(each) == translator]
+    texts[translator, same.index(argument)] = None if word == _UNREADABLE else word
+
+
+def _translator(argument: Argument) -> str:
+    inside = LAYOUT_TRANSLATORS.get(argument.layout, ("",))
+    return {
+        Kind.PATH: "filename",
+        Kind.STRING: "string",
+        Kind.SOCKADDR: "sockaddr",
+        Kind.ARGV: "argv",
+    }.get(argument.kind, inside[0])
+
+
+def _named(model: Syscall, every: tuple[Source, ...], name: str, index: int) -> Argument | None:
+    """The argument that goes by this name, or is the index-th of this translator."""
+    same = [each for each in every if each.translator == name]
+    if index < len(same):
+        return same[index].argument
+    return next((each for each in model.arguments if each.name == name), None)
+
+
+def _memory(every: tuple[Source, ...]) -> list[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    found: list[tuple[str, int]] = []
+    for each in every:
+        if each.origin is Origin.MEMORY:
+            index = counts[each.translator] = counts.get(each.translator, -1) + 1
+            found.append((each.translator, index))
+    return found
+
+
+def _number(text: str) -> int:
+    """A number, or constants and numbers joined by `|`, as an unsigned 64-bit register."""
+    total = 0
+    for word in text.split("|"):
+        value = CONSTANTS.get(word)
+        if value is None:
+            try:
+                value = int(word, 0)
+            except ValueError:
+                near = suggestion(word, CONSTANTS)
+                raise Refused(f"{word!r} is no number and no constant\n{near}".rstrip()) from None
+        total |= value
+    return total & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _text(policy: Policy, call: Call, explanation: Explanation) -> str:
+    lines = [f"{call.name}: {_answer(explanation.decision)}"]
+    if explanation.accesses > 1:
+        lines.append(
+            f"judged {explanation.accesses} times, once for each name; "
+            f"number {explanation.access + 1} decides"
+        )
+    for step in explanation.steps:
+        mark = {True: "decides", False: "passes", None: "unreadable"}[step.held]
+        lines.append(f"  rule {step.index} {mark}: {step.rule}   ({step.place})")
+        lines += [f"      {why}" for why in step.why]
+    if explanation.decision.rule is None:
+        lines.append(f"  decided by: {explanation.decision.reason}")
+    kernel = {
+        True: "every call of this name is answered in the kernel, from registers",
+        None: "some calls of this name are answered in the kernel, the others by the supervisor",
+        False: "the supervisor answers: the registers do not say enough",
+    }[explanation.in_kernel]
+    return "\n".join([*lines, f"  {kernel}"])
+
+
+def _answer(decision: Decision) -> str:
+    text = str(decision.action)
+    if decision.action is Action.DENY:
+        text += f"[{errno_name(decision.errno)}]"
+    if decision.elevation is not None:
+        text += " with other ids"
+    return text + (", logged" if decision.log else "")
