@@ -64,6 +64,21 @@ CASES: dict[str, Case] = {
     "leaky-notify-procfd": Case(
         attack="indirect/procfd-reopen", policy=WRITING_IN_ONE_DIRECTORY, variant="self"
     ),
+    "leaky-ptrace-bare": Case(
+        attack="race/path-race", policy=READING_IN_ONE_DIRECTORY, attempts=20_000
+    ),
+    "leaky-ptrace-clone-untraced": Case(
+        attack="machinery/clone-untraced", policy=READING_IN_ONE_DIRECTORY
+    ),
+    "leaky-ptrace-listener": Case(
+        attack="machinery/notif-over-trace", policy=READING_IN_ONE_DIRECTORY
+    ),
+    "leaky-ptrace-no-exitkill": Case(
+        attack="machinery/supervisor-kill", policy=READING_IN_ONE_DIRECTORY, variant="kill"
+    ),
+    "leaky-ptrace-stack-copy": Case(
+        attack="race/rewrite-race", policy=READING_IN_ONE_DIRECTORY, attempts=20_000
+    ),
     "leaky-seccomp-no-arch": Case(attack="abi/int80-compat", policy=NO_TRUNCATION),
     "leaky-seccomp-deny-list": Case(attack="subset/io-uring-open", policy=NO_TRUNCATION),
     "leaky-seccomp-wide-compare": Case(attack="abi/upper-bits", policy=NO_INJECTION),
