@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import perform
@@ -115,7 +116,11 @@ def _look_by_descriptor(name: str) -> Handler:
             return
         worker.call = meant
         number = worker.decide({})
-        worker.answer(-number or perform(worker.view, worker.abi, name, args, _permit, {1: path}))
+        if number:
+            worker.answer(-number)
+            return
+        look = partial(perform, worker.view, worker.abi, name, args, _permit, {1: path})
+        worker.answer(worker.act(look))
 
     return handle
 

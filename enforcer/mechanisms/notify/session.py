@@ -64,6 +64,7 @@ class Session:
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
         self.handlers = Handlers(self, abis)
         self.protected = Protected(())
+        self.interrupting = threading.Lock()
         self._admitted = threading.Semaphore(0)
         self._begin = threading.Event()
         self._make_worker = worker
@@ -154,23 +155,26 @@ class Session:
         seen: dict[Worker, tuple[int, bool]] = {}
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
             for worker in self._workers:
-                cookie = worker.cookie
+                cookie = worker.acting
                 before = seen.get(worker)
                 if not cookie or before is None or before[0] != cookie:
                     seen[worker] = (cookie, False)
                     continue
                 if not notification.is_held(self.listener, cookie):
-                    self._interrupt(worker)
+                    self._interrupt(worker, cookie, is_signalled=False)
                     continue
                 is_signalled = _has_signal(worker.tid)
                 seen[worker] = (cookie, is_signalled)
-                if is_signalled and before[1] and worker.cookie == cookie:
-                    worker.is_signalled = True
-                    self._interrupt(worker)
+                if is_signalled and before[1]:
+                    self._interrupt(worker, cookie, is_signalled=True)
 
-    def _interrupt(self, worker: Worker) -> None:
-        if worker.ident is not None:
-            signal.pthread_kill(worker.ident, _WAKE_SIGNAL)
+    def _interrupt(self, worker: Worker, cookie: int, *, is_signalled: bool) -> None:
+        """Make what `worker` does for `cookie` return EINTR, if it still does (see end_act)."""
+        with self.interrupting:
+            worker.is_interrupted = True
+            if worker.acting == cookie and worker.ident is not None:
+                worker.is_signalled = is_signalled
+                signal.pthread_kill(worker.ident, _WAKE_SIGNAL)
 
     def _die(self, failure: threading.ExceptHookArgs) -> NoReturn:
         """A worker met what it cannot deal with: every later held call gets ENOSYS."""

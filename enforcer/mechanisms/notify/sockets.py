@@ -89,7 +89,7 @@ def _connect(worker: Worker, args: Arguments) -> None:
         return
     with _Duplicate(worker, args[0]) as socket:
         call = raw.connect if worker.call == "connect" else raw.bind
-        worker.answer(call(socket, address, len(address)))
+        worker.answer(worker.act(lambda: call(socket, address, len(address))))
 
 
 def _at_path(worker: Worker, args: Arguments, path: bytes) -> None:
@@ -111,7 +111,7 @@ def _at_path(worker: Worker, args: Arguments, path: bytes) -> None:
                 place = b"/proc/thread-self/fd/%d\0" % pinned.fd
             address = _AF_UNIX.to_bytes(2, "little") + place
             call = raw.bind if binds else raw.connect
-            worker.answer(call(socket, address, len(address)))
+            worker.answer(worker.act(lambda: call(socket, address, len(address))))
 
 
 def _sendto(worker: Worker, args: Arguments) -> None:
@@ -259,8 +259,10 @@ def _send(worker: Worker, socket: int, message: _Message, flags: int) -> int:
     descriptors: list[int] = []
     try:
         control = b"".join(_own_control(worker, each, descriptors) for each in message.control)
-        result = raw.send_message(
-            socket, message.address, message.data, control, flags | _MSG_NOSIGNAL
+        result = worker.act(
+            lambda: raw.send_message(
+                socket, message.address, message.data, control, flags | _MSG_NOSIGNAL
+            )
         )
     finally:
         for descriptor in descriptors:

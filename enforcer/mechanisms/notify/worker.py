@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from enforcer.call import Action, Decision
@@ -52,8 +52,8 @@ class HeldView(View):
 class Worker(threading.Thread):
     """What one thread knows of the call that it holds.
 
-    `cookie` is the held call's id (0: none). Methods below that read, resolve or decide are what a
-    deliberately weak supervisor overrides.
+    `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
+    Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
 
     def __init__(self, session: Session) -> None:
@@ -61,6 +61,8 @@ class Worker(threading.Thread):
         self.session = session
         self.listener = -1
         self.cookie = 0
+        self.acting = 0
+        self.is_interrupted = False
         self.tid = 0
         self.abi = ""
         self.call = ""
@@ -99,14 +101,14 @@ class Worker(threading.Thread):
             try:
                 handlers[fields[4]][fields[3]](self, self.args)
             except TargetGone:
-                pass
+                self.end_act()
             except UnreadableMemory as error:
+                self.end_act()
                 self.answer(-error.errno)
             if self.decision is not None:
                 self.decisions += 1
                 if self.decision.log or self.decision.action is not Action.PERMIT:
                     self.report(self.decision)
-            self.cookie = 0
 
     def validate(self) -> None:
         """Raise TargetGone unless the call is still held: then its task's number means itself."""
@@ -202,18 +204,45 @@ class Worker(threading.Thread):
         fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
         return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
 
+    def end_act(self) -> None:
+        """From here on the session must not interrupt this thread, and what it began is over.
+
+        The session sets `is_interrupted` before it looks at `acting`, this thread looks at it after
+        it has cleared `acting`: one of the two sees the other. A signal on its way when the lock is
+        free is delivered at the latest on the way out of the next system call. It must not hit the
+        answer: the kernel would take a half-placed descriptor for success.
+        """
+        self.acting = 0
+        if self.is_interrupted:
+            with self.session.interrupting:
+                self.is_interrupted = False
+            os.sched_yield()
+
+    def act(self, function: Callable[[], int]) -> int:
+        """What `function` gives; while it blocks it can be interrupted."""
+        self.acting = self.cookie
+        result = function()
+        self.end_act()
+        return result
+
     def open(self, dirfd: int, name: bytes, flags: int, mode: int, resolve: int | None) -> int:
         """Open for the task: a descriptor of ours or -errno."""
-        return open_pinned(
+        self.acting = self.cookie
+        result = open_pinned(
             self.view, self.directory(dirfd), name, flags, mode, self.judge, resolve=resolve
         )
+        self.end_act()
+        return result
 
     def perform(self, args: Arguments, given: Mapping[int, bytes] = _READ) -> int:
         """Carry a call that takes names out for the task: a result or -errno.
 
         `given` holds names that were read already, by register.
         """
-        return perform(self.view, self.abi, self.call, args, self.judge, given)
+        self.acting = self.cookie
+        result = perform(self.view, self.abi, self.call, args, self.judge, given)
+        self.end_act()
+        return result
 
     def duplicate(self, descriptor: int) -> int:
         """A duplicate of the task's descriptor, or -errno (-EBADF: it has none)."""
