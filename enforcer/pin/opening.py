@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EAGAIN, EEXIST, EINTR, ELOOP, ENOENT, ENXIO
+from errno import EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.openat2 import (
@@ -42,6 +42,7 @@ from enforcer.pin.view import (
 Judge = Callable[[tuple[str, ...], int], int]
 
 _MOST_TRIES = 16
+PATH_MAX = 4096
 _SLASH = ord("/")
 _ALL_MODES = 0o7777
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
@@ -101,7 +102,15 @@ def open_judged(
         take_umask(view)
     if how & _SCOPES:
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
+    if len(name) >= PATH_MAX:
+        return _wrong(flags, mode, how) or -ENAMETOOLONG
     clean = lexical(name)
+    if clean is None and how:
+        wrong = _wrong(flags, mode, how)
+        if wrong:
+            return wrong
+        if how & RESOLVE_NO_SYMLINKS:
+            return _open_scoped(view, dirfd, name, flags, mode, judge, how)
     if clean is None or view.same_objects is not None:
         return _open_pinned(view, dirfd, name, flags, mode, judge, how)
     if clean[0] == _SLASH:
@@ -181,17 +190,23 @@ def _open_pinned(
     if how & RESOLVE_CACHED:
         return -EAGAIN
     follow = not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW
+    entry = bool(flags & os.O_CREAT) and name.endswith(b"/")  # refused whatever the end is
+    magic = not how & RESOLVE_NO_MAGICLINKS
     for _ in range(_MOST_TRIES):
-        with resolve_name(view, dirfd, name, follow=follow) as pinned:
+        with resolve_name(view, dirfd, name, follow=follow, entry=entry, magic=magic) as pinned:
             if not pinned.name:
-                return -pinned.errno
+                return _wrong(flags, mode, how) or -pinned.errno
             errno = judge((pinned.name,), pinned.missing)
             if not errno and view.same_objects is not None and pinned.exists:
                 errno = judge_same(view.same_objects.of(pinned.fd), judge)
             if errno:
                 return -errno
-            if how & RESOLVE_NO_SYMLINKS or (how & RESOLVE_NO_MAGICLINKS and pinned.magic):
+            if how & RESOLVE_NO_SYMLINKS:
                 return -ELOOP
+            if pinned.errno:
+                wrong = _wrong(flags, mode, how)
+                if wrong:
+                    return wrong
             fd = _open_object(view, pinned, flags, mode)
         if fd == -ELOOP and follow:
             continue
@@ -199,6 +214,11 @@ def _open_pinned(
             continue
         return fd
     return -ELOOP
+
+
+def _wrong(flags: int, mode: int, how: int) -> int:
+    """-EINVAL where the kernel refuses the flags before it looks at the name, else 0."""
+    return -EINVAL if openat2(AT_FDCWD, b"", flags, mode, how) == -EINVAL else 0
 
 
 def judge_same(names: tuple[str, ...], judge: Judge) -> int:
@@ -225,7 +245,11 @@ def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
 
 
 def _reopen(view: View, fd: int, flags: int, mode: int) -> int:
-    flags &= ~os.O_NOFOLLOW
+    if flags & os.O_NOFOLLOW:
+        opened = openat2(fd, b".", flags, mode, RESOLVE_NO_SYMLINKS)
+        if opened >= 0:
+            return opened
+        flags &= ~os.O_NOFOLLOW
     opened = openat2(AT_FDCWD, through(fd), flags, mode, 0)
     return _open_terminal(view, os.dup(fd), flags) if opened == -ENXIO else opened
 
@@ -247,7 +271,7 @@ def _open_scoped(
         return base
     try:
         if not name:
-            return -ENOENT
+            return _wrong(flags, mode, how) or -ENOENT
         how |= RESOLVE_NO_MAGICLINKS
         walked = name
         if absolute and not inside and base != AT_FDCWD:

@@ -108,12 +108,14 @@ def resolve(
     follow: bool = True,
     entry: bool = False,
     empty: bool = False,
+    magic: bool = True,
 ) -> Pinned:
     """Resolve `name` as task `view` would. Never raises for a name that fails: see Pinned.errno.
 
     `follow`: a symbolic link at the end is followed. `entry`: the call acts on the directory
     entry (unlink, rename, mkdir...): the end is not looked at, trailing slashes stay on the leaf.
-    `empty`: an empty name means the descriptor itself (AT_EMPTY_PATH). Raises TargetGone.
+    `empty`: an empty name means the descriptor itself (AT_EMPTY_PATH). `magic`: magic links are
+    followed. Raises TargetGone.
     """
     if not name:
         return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
@@ -129,7 +131,7 @@ def resolve(
         if pinned is not None:
             release(base)
             return pinned
-    walk = _Walk(view)
+    walk = _Walk(view, magic)
     try:
         return walk.to_end(base, name, follow, entry)
     except _Stopped as stop:
@@ -191,10 +193,11 @@ def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:
 class _Walk:
     """One name being walked: the symbolic links followed, the entry still to be looked at."""
 
-    __slots__ = ("leaf", "links", "view")
+    __slots__ = ("leaf", "links", "magic", "view")
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, magic: bool) -> None:
         self.view = view
+        self.magic = magic
         self.links = 0
         self.leaf = b""
 
@@ -385,7 +388,7 @@ class _Walk:
             probe = openat2(at, leaf, O_PATH, 0, RESOLVE_NO_MAGICLINKS)
             release(probe)
             if probe == -ELOOP:
-                fd = openat2(at, leaf, O_PATH, 0, 0)
+                fd = openat2(at, leaf, O_PATH, 0, 0) if self.magic else probe
                 if fd < 0:
                     raise _Stopped(-fd, at, (leaf, *rest))
                 return None, fd

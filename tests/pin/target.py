@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import re
 import shutil
 import signal
 import stat
@@ -13,7 +14,6 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from enforcer.pin import View
 from enforcer.syscalls import number
@@ -35,21 +35,12 @@ def real_call(nr: int, args: Sequence[int]) -> int:
     return result if result >= 0 else -ctypes.get_errno()
 
 
-class Opened(NamedTuple):
-    """What a descriptor is: for comparing two opens."""
-
-    name: str
-    flags: int
-    mode: int
-
-
-def describe(fd: int) -> Opened:
-    """What `fd` of the calling process refers to."""
-    return Opened(
-        Path(f"/proc/self/fd/{fd}").readlink().as_posix(),
-        fcntl.fcntl(fd, fcntl.F_GETFL),
-        os.fstat(fd).st_mode,
-    )
+def describe(fd: int) -> str:
+    """What `fd` of the calling process refers to: for comparing two opens."""
+    name = re.sub(r"#\d+", "#", str(Path(f"/proc/self/fd/{fd}").readlink()))
+    flags, facts = fcntl.fcntl(fd, fcntl.F_GETFL), os.fstat(fd)
+    size = facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return f"{name} flags {flags:o} mode {facts.st_mode:o} size {size}"
 
 
 class Target:
@@ -83,7 +74,7 @@ class Target:
             result = real_call(nr, args)
             os.write(answers, _REPORT.pack(result))
             if nr in _OPENS and result >= 0:
-                found = repr(describe(result)).encode()
+                found = describe(result).encode()
                 os.write(answers, _REPORT.pack(len(found)) + found)
                 os.close(result)
 
@@ -133,7 +124,7 @@ class Target:
         nr = number("x86_64", name)
         assert nr is not None
         padded = [*args, *[0] * (6 - len(args))]
-        signed = [value - (1 << 64) if value >> 63 else value for value in padded]
+        signed = [value - (1 << 64) if value >= 1 << 63 else value for value in padded]
         os.write(self.requests, _REQUEST.pack(nr, *signed))
         result: int = _REPORT.unpack(os.read(self.answers, _REPORT.size))[0]
         return result
@@ -215,6 +206,13 @@ def snapshot(root: Path) -> dict[str, tuple[object, ...]]:
     return seen
 
 
+def is_outside(name: bytes) -> bool:
+    """Whether `name` may lead out of the tree."""
+    bare = name.strip(b"/.")
+    reaches = not bare or any(part in name for part in (b"/dev", b"/proc", b"to_stdin"))
+    return reaches or name.rstrip(b"/").endswith(b"..")
+
+
 def words(text: str) -> list[str]:
     """The words of a table."""
     return text.split()
@@ -235,7 +233,8 @@ def names(root: Path) -> tuple[bytes, ...]:
     absolute = [f"{root}/{name}" for name in relative] + [f"/{root}//dir/.//file"]
     special = words(
         "/ // /. /.. /dev/null /dev/stdin /dev/fd/0 /dev/fd /proc/self /proc/self/ "
-        "/proc/thread-self /proc/self/exe /proc/self/cwd /proc/self/cwd/ /proc/self/cwd/file /proc/self/cwd/missing "
+        "/proc/thread-self /proc/self/exe "
+        "/proc/self/cwd /proc/self/cwd/ /proc/self/cwd/file /proc/self/cwd/missing "
         "/proc/self/cwd/to_dir/file /proc/self/fd/0 /proc/self/fd/0/ /proc/self/fd/99 "
         "/proc/thread-self/cwd/dir/file /proc/self/../version /proc/self/cwd/.. "
         f"/proc/self/root{root}/file /proc/self/comm /proc/mounts /proc/self/fd/0/x"
