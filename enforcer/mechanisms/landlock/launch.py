@@ -1,0 +1,170 @@
+"""Put the calling process under Landlock domains, prove that they hold, and execute the command.
+
+The proof has two halves, each tried before and after. A process that stays outside: its memory can
+be read before and not after, under whatever domain. And, where the domains deny opening or
+connecting somewhere that is known to exist, that very act.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from enforcer.events import EventKind, EventLog
+from enforcer.kernel.landlock import FileRight, NetRight, restrict_self, version
+from enforcer.kernel.process_memory import read_memory
+from enforcer.kernel.seccomp import no_new_privs
+from enforcer.mechanisms.contract import LaunchError
+from enforcer.mechanisms.landlock.layer import Layer, build_ruleset, denied_ports
+
+_DIRECTORIES = ("/", "/etc", "/usr", "/proc", "/dev", "/tmp")
+_MARK_BYTES = 8
+_SINKS = ("/dev/null", "/dev/full", "/dev/zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """A harmless act that the domains deny: `attempt` gives 0 or the errno."""
+
+    title: str
+    attempt: Callable[[], int]
+
+
+def launch_restricted(
+    layers: Sequence[Layer],
+    *,
+    needed: int,
+    inexpressible: object,
+    command: Sequence[str],
+    log: EventLog,
+) -> NoReturn:
+    """Restrict and execute; see Mechanism.launch."""
+    path = shutil.which(command[0]) or command[0]
+    try:
+        present = version()
+    except OSError as error:
+        raise LaunchError(f"Landlock is not there: {error}") from error
+    if present < needed:
+        raise LaunchError(f"the plan needs Landlock ABI {needed}, the kernel has {present}")
+    log.emit(
+        EventKind.START,
+        mechanism="landlock",
+        command=list(command),
+        abi=present,
+        needed=needed,
+        inexpressible=inexpressible,
+    )
+    if layers:
+        os.stat(path)
+        _restrict(layers, path, log)
+    os.execv(path, list(command))
+
+
+def _restrict(layers: Sequence[Layer], path: str, log: EventLog) -> None:
+    with _outsider() as outsider:
+        acts = [act for act in _acts(layers, outsider) if act.attempt() in (0, errno.ECONNREFUSED)]
+        if not acts or acts[0].title != _OUTSIDER:
+            raise LaunchError("no witness: a process of one's own cannot be read even before")
+        left_out: list[str] = []
+        try:
+            rulesets = []
+            for layer in layers:
+                ruleset, omitted = build_ruleset(layer, path)
+                rulesets.append(ruleset)
+                left_out += omitted
+            no_new_privs()
+            for ruleset in rulesets:
+                restrict_self(ruleset)
+                os.close(ruleset)
+        except OSError as error:
+            raise LaunchError(f"the kernel refuses the domain: {error}") from error
+        answers = {act.title: act.attempt() for act in acts}
+    evidence = {
+        "mechanism": "landlock",
+        "target": os.getpid(),
+        "layers": len(layers),
+        "denied": {title: errno.errorcode.get(answer, "0") for title, answer in answers.items()},
+        "left_out": left_out,
+    }
+    if any(answer not in (errno.EACCES, errno.EPERM) for answer in answers.values()):
+        log.emit(EventKind.DETECTION, reason="the domain is not at work", **evidence)
+        raise LaunchError(f"the domain is not at work: {evidence['denied']}")
+    log.emit(EventKind.ENFORCING, **evidence)
+
+
+_OUTSIDER = "read the memory of a process outside"
+
+
+def _acts(layers: Sequence[Layer], outsider: int) -> Iterator[Act]:
+    yield _reading_memory(outsider)
+    for directory in _DIRECTORIES:
+        if _denied(layers, directory, FileRight.READ_DIR):
+            yield _opening(directory, os.O_RDONLY | os.O_DIRECTORY)
+            break
+    for sink in _SINKS:
+        if _denied(layers, sink, FileRight.WRITE_FILE):
+            yield _opening(sink, os.O_WRONLY)
+            break
+    for port in denied_ports(layers, NetRight.CONNECT_TCP):
+        yield _connecting(port)
+        break
+
+
+def _denied(layers: Sequence[Layer], path: str, right: FileRight) -> bool:
+    return any(layer.files & right and not layer.permits(path, right) for layer in layers)
+
+
+def _opening(path: str, flags: int) -> Act:
+    def attempt() -> int:
+        try:
+            os.close(os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY))
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
+
+    mode = "writing" if flags & os.O_WRONLY else "reading"
+    return Act(title=f"open {path} for {mode}", attempt=attempt)
+
+
+def _connecting(port: int) -> Act:
+    def attempt() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as end:
+            return end.connect_ex(("127.0.0.1", port))
+
+    return Act(title=f"connect to port {port}", attempt=attempt)
+
+
+def _reading_memory(pid: int) -> Act:
+    """Of a child of the same image, in which every address means the same."""
+    mark = ctypes.create_string_buffer(_MARK_BYTES)
+    buffer = ctypes.create_string_buffer(_MARK_BYTES)
+
+    def attempt() -> int:
+        place, into = ctypes.addressof(mark), ctypes.addressof(buffer)
+        return -min(0, read_memory(pid, place, into, _MARK_BYTES))
+
+    return Act(title=_OUTSIDER, attempt=attempt)
+
+
+@contextlib.contextmanager
+def _outsider() -> Iterator[int]:
+    """The pid of a child that does nothing; it stays outside of what its parent enters later."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    os.close(reading)
+    try:
+        yield child
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
