@@ -232,6 +232,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             nonce=nonce if request.program else None,
             sentinel=sentinel,
             scratch=None if request.program else request.layout.directory,
+            planted=request.layout.allowed,
         )
 
 
@@ -344,13 +345,22 @@ def _descendants() -> list[int]:
 
 
 def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoReturn:
-    """Answer requests until there are no more; a request that cannot be read is answered so."""
+    """Answer requests until there are no more; a request that cannot be read is answered so.
+
+    `{"warm": [mechanisms]}` only imports what their launches need (before a machine is saved).
+    """
     isolation = walls.available()
     gc.freeze()
     gc.disable()
     while line := requests():
+        raw = json.loads(line)
+        if "warm" in raw:
+            for name in raw["warm"]:
+                warm(str(name))
+            answer('{"warm": true}\n')
+            continue
         try:
-            observations = run_case(parse_request(json.loads(line)), isolation)
+            observations = run_case(parse_request(raw), isolation)
             reply: dict[str, object] = {
                 "isolation": isolation.value,
                 "observations": [asdict(observation) for observation in observations],

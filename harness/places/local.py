@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.model import Observation
 from harness.places.agent import MARGIN_S, observation_from_json
@@ -53,6 +53,16 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
+def answer_of(reply: Mapping[str, Any]) -> Answer:
+    """The agent's JSON answer. Raises PlaceError when it refused the case."""
+    if "error" in reply:
+        raise PlaceError(f"the agent refused the case: {reply['error']}")
+    return Answer(
+        observations=tuple(map(observation_from_json, reply["observations"])),
+        isolation=reply["isolation"],
+    )
+
+
 class LocalPlace:
     """This machine. The agent is started at the first case and again whenever it was lost."""
 
@@ -81,12 +91,7 @@ class LocalPlace:
         except (EOFError, ProcessTimeout) as error:
             self._agent = None
             raise PlaceError(f"the agent of this machine was lost: {error}") from error
-        if "error" in reply:
-            raise PlaceError(f"the agent refused the case: {reply['error']}")
-        return Answer(
-            observations=tuple(map(observation_from_json, reply["observations"])),
-            isolation=reply["isolation"],
-        )
+        return answer_of(reply)
 
     def close(self) -> None:
         """End the agent and everything it runs."""

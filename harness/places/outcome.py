@@ -26,10 +26,12 @@ def observe(
     nonce: str | None,
     sentinel: Sentinel | None,
     scratch: Path | None,
+    planted: Path,
 ) -> Observation:
     """Judge nothing, only say what happened. `wait_status` None: the target had to be killed.
 
-    `nonce` is the token's (None: the target is a command, which prints no token).
+    `nonce` is the token's (None: the target is a command, which prints no token). `planted` is our
+    own object in the scratch directory, no part of what the command left there.
     """
     output = seen.stdout.content()
     stdout = output.decode("utf-8", "backslashreplace")
@@ -66,7 +68,7 @@ def observe(
         events=events,
         seconds=round(seen.seconds, 6),
         detail=detail,
-        tree=tree_digest(scratch) if scratch else "",
+        tree=tree_digest(scratch, without=planted) if scratch else "",
     )
 
 
@@ -93,13 +95,15 @@ def _outcome(
     return Outcome.CRASHED, f"exit status {code} without its token"
 
 
-def tree_digest(top: Path) -> str:
+def tree_digest(top: Path, *, without: Path) -> str:
     """A digest of names, kinds, modes and contents under `top`; times and inodes do not count."""
     digest = hashlib.sha256()
     for directory, names, files in os.walk(top):
         names.sort()
         for name in sorted([*names, *files]):
             path = Path(directory, name)
+            if path == without:
+                continue
             found = path.lstat()
             digest.update(os.fsencode(path.relative_to(top)) + b"\0%o\0" % found.st_mode)
             if path.is_symlink():
