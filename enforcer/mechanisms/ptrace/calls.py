@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 from enforcer.call import Action, Decision
 from enforcer.kernel.openat2 import AT_FDCWD
+from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.authority import errno_of
 from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Judge, perform, resolve
 from enforcer.supervision.memory import UnreadableMemory
-from enforcer.syscalls import syscall
+from enforcer.syscalls import number, syscall
 from enforcer.syscalls.model import Argument, Follow, Kind
 
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.dispatch import Entry
     from enforcer.mechanisms.ptrace.tracer import Tracer
+
+
+_STATUS_FLAGS = {"newfstatat": 3, "fstatat64": 3, "statx": 2}
+_DIRECT = {"newfstatat": "fstat", "fstatat64": "fstat64"}
 
 
 class Calls:
@@ -46,6 +51,8 @@ class Calls:
         if not tracer.pins:
             self.unheld(task, info, entry)
             return
+        if name in _STATUS_FLAGS and self.status_of_descriptor(task, info, entry):
+            return
         decision = Decision(action=Action.PERMIT)
         texts: dict[str, tuple[str, ...]] = {}
 
@@ -63,11 +70,33 @@ class Calls:
         """The act itself. Raises TargetGone."""
         return perform(task.view, entry.abi, entry.name, args, judge)
 
+    def status_of_descriptor(self, task: Task, info: SyscallInfo, entry: Entry) -> bool:
+        """newfstatat and statx of an empty name: the C library's fstat, and judged as that.
+
+        False: the call names a file after all.
+        """
+        tracer = self.tracer
+        if not info[5 + _STATUS_FLAGS[entry.name]] & AT_EMPTY_PATH or signed(info[5]) < 0:
+            return False
+        try:
+            if info[6] and tracer.read_bytes(task, info[6], 1) != b"\0":
+                return False
+        except UnreadableMemory:
+            return False
+        decision = tracer.decide(task, "fstat", info[5:11], {}, entry.abi)
+        if tracer.settle(task, info, entry.name, decision, {}):
+            if entry.name == "statx":
+                tracer.pass_copied(task, info, {1: b""} if info[6] else {})
+            else:
+                direct = number(entry.abi, _DIRECT[entry.name]) or entry.number
+                tracer.redirect(task, info, direct, (info[5], info[7]), tracer.restore_after)
+        return True
+
     def unheld(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """A call on names that the tracer cannot do for its caller, or is told not to pin.
 
         With `pin` on it is permitted only where the rules for it look at no name: its walk
-        cannot be held to what was judged. Without, the copied text (`copy`) or nothing at all is held.
+        cannot be held to what was judged. Without, the copied text (`copy`) or nothing is held.
         """
         tracer = self.tracer
         if not task.process.authority.needs(entry.name):

@@ -1,0 +1,57 @@
+"""Programs run under a mechanism through the command line, as a user does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import process
+from harness.build import build_source
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How it ended: exit status (or minus the signal), output and the enforcer's events."""
+
+    status: int
+    stdout: str
+    stderr: str
+    events: tuple[Mapping[str, object], ...]
+
+    def decisions(self) -> list[tuple[object, object]]:
+        """Action and call of every decision that was logged."""
+        return [(e["action"], e["call"]) for e in self.events if e["event"] == "decision"]
+
+    def decided(self) -> int:
+        """How many calls the supervisor judged."""
+        return sum(int(str(e["decisions"])) for e in self.events if e["event"] == "end")
+
+
+def program(name: str, abi: str = "x86_64") -> Path:
+    """The C program `name` of programs/, built for `abi`."""
+    return build_source(PROGRAMS / f"{name}.c", abi, include=PROGRAMS)
+
+
+def run(
+    backend: str,
+    policy: str,
+    command: Sequence[str | Path],
+    directory: Path,
+    *,
+    defences: str = "all",
+    timeout_s: float = 60.0,
+) -> Ran:
+    """Run `command` in `directory` (which also gets policy and log) under `backend`."""
+    file, log = directory / "policy.yaml", directory / "events.jsonl"
+    file.write_text(policy)
+    log.unlink(missing_ok=True)
+    words = [sys.executable, "-m", "enforcer", "run", "--partial", "--backend", backend]
+    words += ["--policy", str(file), "--log", str(log), "--defences", defences, "--"]
+    done = process.run([*words, *command], timeout_s=timeout_s, cwd=directory)
+    events = tuple(json.loads(line) for line in log.read_text().splitlines())
+    return Ran(done.status, done.stdout, done.stderr, events)
