@@ -1,0 +1,146 @@
+"""`harness doctor`: what this machine can test, and what would enable the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from enforcer.mechanisms.contract import MechanismName
+from harness.backends import backend
+from harness.build import cache_directory, compilers
+from harness.cases import local_abis
+from harness.cli import Status
+from harness.places import isolation
+from harness.places.isolation import Isolation
+from harness.places.layout import coverable_root
+from harness.places.local import kernel_release
+
+OK, LACKING, NOTE = "ok", "lacking", "note"
+ISOLATION_MENDS = {
+    Isolation.NAMESPACES: "",
+    Isolation.USER: "",
+    Isolation.PLAIN: "run as root, or permit user namespaces (sysctl user.max_user_namespaces, "
+    "kernel.unprivileged_userns_clone=1); runs are bounded, but less walled in",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line: what was looked at, how it stands, and the mend."""
+
+    what: str
+    state: str
+    detail: str
+    mend: str = ""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> None:
+    """Probe this machine: mechanisms, compilers, ABIs, isolation. Nothing is changed."""
+    findings = list(examine())
+    for finding in findings:
+        if as_json:
+            click.echo(json.dumps(vars(finding)))
+        else:
+            click.echo(f"{finding.state:8} {finding.what}: {finding.detail}")
+            if finding.mend:
+                click.echo(f"         -> {finding.mend}")
+    lacking = {finding.what for finding in findings if finding.state == LACKING}
+    sys.exit(Status.BROKEN if "isolation" in lacking else Status.EXPECTED)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, by trying."""
+    yield Finding(what="kernel", state=NOTE, detail=kernel_release())
+    yield Finding(what="processors", state=NOTE, detail=str(os.cpu_count()))
+    yield from _isolation()
+    yield from _mechanisms()
+    yield from _compilers()
+    yield from _tools()
+    yield Finding(
+        what="no_new_privs",
+        state=NOTE,
+        detail="confined programs run with it: set-user-id programs (sudo, ping, mount) do not "
+        "gain ids there",
+    )
+
+
+def _isolation() -> Iterator[Finding]:
+    found = isolation.available()
+    state = LACKING if found is Isolation.PLAIN else OK
+    yield Finding(what="isolation", state=state, detail=found, mend=ISOLATION_MENDS[found])
+    root = coverable_root()
+    yield Finding(
+        what="private directory",
+        state=OK if root else LACKING,
+        detail=f"runs see their own {root}" if root else "none of the usual ones is free",
+        mend="" if root else "make an empty directory /srv",
+    )
+
+
+def _mechanisms() -> Iterator[Finding]:
+    for name in MechanismName:
+        try:
+            missing = backend(name).probe()
+        except ImportError as error:
+            yield Finding(what=name, state=LACKING, detail=str(error))
+            continue
+        if not missing:
+            yield Finding(what=name, state=OK, detail="usable")
+        for each in missing:
+            yield Finding(what=name, state=LACKING, detail=each.feature, mend=each.mend)
+
+
+def _compilers() -> Iterator[Finding]:
+    for abi in local_abis():
+        found = compilers(abi)
+        yield Finding(
+            what=f"attacks for {abi}",
+            state=OK if found else LACKING,
+            detail=f"built by `{' '.join(found[0].command)}`" if found else "no compiler works",
+            mend=""
+            if found
+            else "install gcc and libc6-dev (for i386 gcc-multilib), or: pip install ziglang",
+        )
+    zig = importlib.util.find_spec("ziglang") is not None
+    yield Finding(
+        what="attacks for other architectures",
+        state=OK if zig else LACKING,
+        detail="ziglang" if zig else "ziglang is not installed",
+        mend="" if zig else "pip install interposition-lab[cross]",
+    )
+    cache = cache_directory()
+    place = cache if cache.exists() else next(each for each in cache.parents if each.exists())
+    writable = os.access(place, os.W_OK)
+    yield Finding(
+        what="cache",
+        state=OK if writable else LACKING,
+        detail=str(cache),
+        mend="" if writable else "set XDG_CACHE_HOME to a directory that you can write to",
+    )
+
+
+def _tools() -> Iterator[Finding]:
+    strace = shutil.which("strace")
+    yield Finding(
+        what="strace",
+        state=OK if strace else NOTE,
+        detail=strace or "not installed: `harness bench` leaves it out",
+    )
+    gate = Path("/proc/sys/kernel/io_uring_disabled")
+    if gate.exists() and gate.read_text().strip() != "0":
+        yield Finding(
+            what="io_uring",
+            state=LACKING,
+            detail="switched off: its attacks are inapplicable",
+            mend="sysctl kernel.io_uring_disabled=0",
+        )

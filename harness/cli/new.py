@@ -1,0 +1,86 @@
+"""`harness new`: the files to start from; they build and run as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from harness import tree
+from harness.attack import AttackClass, AttackKind
+from harness.cli import UserError
+from harness.cli.load import laboratory
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@click.group("new")
+def command() -> None:
+    """Write the files of a new attack, scenario or leaky backend."""
+
+
+@command.command("attack")
+@click.argument("name")
+@click.option(
+    "--class",
+    "directory",
+    type=click.Choice([each.value for each in AttackClass]),
+    default=AttackClass.RACE.value,
+    show_default=True,
+)
+@click.option("--race/--deterministic", default=False, help="Many random tries, or one.")
+def attack(name: str, directory: str, race: bool) -> None:
+    """An attack program and its manifest."""
+    _check_name(name)
+    root = tree.root()
+    where = root / "attacks" / directory
+    kind = AttackKind.RACE if race else AttackKind.DETERMINISTIC
+    program, manifest = where / f"{name}.c", where / f"{name}.yaml"
+    _write(program, "attack.c", {})
+    _write(manifest, "attack.yaml", {"NAME": name, "KIND": kind.value})
+    click.echo(f"Now edit both, then: harness new scenario {name} --attack {directory}/{name}")
+
+
+@command.command("scenario")
+@click.argument("name")
+@click.option("--attack", "attack_id", required=True, metavar="CLASS/NAME")
+def scenario(name: str, attack_id: str) -> None:
+    """A scenario that runs an attack under every backend."""
+    _check_name(name)
+    attacks = laboratory().attacks
+    if attack_id not in attacks:
+        raise UserError(f"there is no attack {attack_id!r}; `harness list attacks` shows them")
+    found = attacks[attack_id]
+    path = tree.root() / "scenarios" / found.attack_class / f"{name}.yaml"
+    _write(path, "scenario.yaml", {"TITLE": found.title, "ATTACK": attack_id})
+    click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
+
+
+@command.command("backend")
+@click.argument("name")
+def new_backend(name: str) -> None:
+    """A leaky enforcer: one of ours with one weakness planted in it."""
+    _check_name(name)
+    path = tree.OWN / "harness" / "backends" / "leaky" / f"{name.replace('-', '_')}.py"
+    _write(path, "backend.txt", {"NAME": name})
+    click.echo(f"Now name it in the scenarios that must defeat it: leaky: [leaky-{name}]")
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} is no name: write lower case words joined by '-'")
+
+
+def _write(path: Path, template: str, values: dict[str, str]) -> None:
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise UserError(f"{path} exists already; take another name") from None
+    click.echo(f"wrote {path}")
