@@ -15,6 +15,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from enforcer.events import EventKind, EventLog
@@ -62,7 +63,7 @@ def launch_restricted(
         inexpressible=inexpressible,
     )
     if layers:
-        os.stat(path)
+        Path(path).stat()
         _restrict(layers, path, log)
     os.execv(path, list(command))
 
