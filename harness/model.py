@@ -109,7 +109,8 @@ class Scenario:
     "default" to the expected verdict; `known` maps a backend to the catalogue id of a known
     weakness (a strict xfail). `logged` names the backends whose log must show the attempt.
     A command scenario compares a command with its bare run; `direct` is then the act to be denied.
-    `attempts` None leaves the number to the attack's manifest.
+    `attempts` None leaves the number to the attack's manifest. `partial` names the backends that
+    run although they cannot enforce every rule in full; their verdicts say so.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Scenario:
     needs: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     logged: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

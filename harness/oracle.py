@@ -7,7 +7,7 @@ go through, is the plain act denied and enforcement witnessed, and only then the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enforcer.call import Action
 from enforcer.events import EventKind
@@ -27,7 +27,7 @@ class Evidence:
     `command` is True when a command is compared with its bare run, False for an attack.
     `attempts` is how many the attack was asked to make; `race` says that they are random trials.
     `log_required` asks that the enforcer's log shows the attempt. `inexpressible` and `broken`
-    say why there are no runs.
+    say why there are no runs. `partial` says which rules are not enforced in full.
     """
 
     observations: Mapping[RunKind, Observation]
@@ -37,6 +37,7 @@ class Evidence:
     log_required: bool = False
     inexpressible: str = ""
     broken: str = ""
+    partial: str = ""
 
 
 def win_rate_bound(attempts: int) -> float:
@@ -54,6 +55,13 @@ def win_rate_bound(attempts: int) -> float:
 
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on one case."""
+    verdict = _judge(evidence)
+    if evidence.partial and verdict.kind in (VerdictKind.HELD, VerdictKind.BYPASSED):
+        return replace(verdict, reason=f"{verdict.reason}; enforced in part: {evidence.partial}")
+    return verdict
+
+
+def _judge(evidence: Evidence) -> Verdict:
     if evidence.broken:
         return _verdict(VerdictKind.BROKEN, evidence.broken)
     if evidence.inexpressible:

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 
 from enforcer.arch import native
 from enforcer.call import Action
-from enforcer.mechanisms.contract import Inexpressible, Plan
+from enforcer.mechanisms.contract import Extent, Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
-from harness.backends import Backend, backend
+from harness.backends import Backend, backend, mechanism
 from harness.build import BuildError, build
 from harness.model import Case, Observation, Result, RunKind, Verdict, VerdictKind
 from harness.oracle import Evidence, judge
@@ -49,9 +49,9 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     started = time.monotonic()
     where = place or _local_place()
     observations: tuple[Observation, ...] = ()
-    isolation = broken = inexpressible = ""
+    isolation = broken = inexpressible = partial = ""
     try:
-        request = prepare(job, where.layout())
+        request, partial = prepare(job, where.layout())
         timeout_s = job.case.scenario.limits.timeout_s * (len(RunKind) + 1)
         answer = where.run(request, timeout_s)
         observations, isolation = answer.observations, answer.isolation
@@ -68,6 +68,7 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
             log_required=job.case.backend in job.case.scenario.logged,
             inexpressible=inexpressible,
             broken=broken,
+            partial=partial,
         )
     )
     return Result(
@@ -79,8 +80,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     )
 
 
-def prepare(job: Job, layout: Layout) -> dict[str, object]:
-    """The request for the agent: plans compiled, the program built.
+def prepare(job: Job, layout: Layout) -> tuple[dict[str, object], str]:
+    """The request for the agent, plans compiled and the program built; and what is not in full.
 
     Raises Inexpressible, BuildError, PolicyError.
     """
@@ -89,14 +90,14 @@ def prepare(job: Job, layout: Layout) -> dict[str, object]:
     text = substitute(case.scenario.policy, values)
     policies = parse_policies(text, case.scenario.dialect, str(case.scenario.path))
     confining = backend(case.backend)
-    plan = confining.compile(policies, native().abis)
+    plan, partial = _compile(case, policies)
     control = backend(CONTROL)
     control_plan = control.compile([_PERMISSIVE], native().abis)
     program = build(job.attack, case.abi) if job.attack else None
     command = [substitute(word, values) for word in case.scenario.command]
     direct = [substitute(word, values) for word in case.scenario.direct]
     observed = job.attack is not None or bool(direct)
-    return {
+    request: dict[str, object] = {
         "layout": layout.to_json(),
         "limits": asdict(case.scenario.limits),
         "program": str(program) if program else None,
@@ -121,6 +122,18 @@ def prepare(job: Job, layout: Layout) -> dict[str, object]:
             ),
         ],
     }
+    return request, partial
+
+
+def _compile(case: Case, policies: Sequence[Policy]) -> tuple[Plan, str]:
+    abis = native().abis
+    if case.backend not in case.scenario.partial:
+        return backend(case.backend).compile(policies, abis), ""
+    found = mechanism(case.backend)
+    covers = [cover for policy in policies for cover in found.cover(policy, abis)]
+    lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
+    plan = found.compile(policies, abis, Options(partial=True))
+    return plan, str(Inexpressible(lacking)) if lacking else ""
 
 
 _PERMISSIVE = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Action.PERMIT)

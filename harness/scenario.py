@@ -39,6 +39,7 @@ KEYS = (
     "needs",
     "limits",
     "logged",
+    "partial",
 )
 SAMPLE = Layout(root=Path("/srv"))
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -148,6 +149,7 @@ class _Reader:
             needs=self._mapping("needs"),
             limits=self._limits(),
             logged=self._texts("logged", self._check_backend(leaky=False)),
+            partial=self._texts("partial", self._check_backend(leaky=False)),
         )
         if self.problems.found:
             raise ScenarioError(self.problems.found)
