@@ -130,12 +130,15 @@ class Compiler:
         )
 
     def clauses(self, table: AbiTable, clauses: tuple[SpecClause, ...]) -> Node:
-        """The node that answers by the first clause that holds."""
+        """The node that answers by the first clause that holds; a repeated condition never does."""
         key = (id(clauses), table.abi.bits, table.unknown)
         node = self._made.get(key)
         if node is None:
             node = self.graph.ret(table.unknown)
+            first_of = {clause.when: clause for clause in reversed(clauses)}
             for clause in reversed(clauses):
+                if first_of[clause.when] is not clause:
+                    continue
                 node = self.branch(clause.when, table.abi, self.graph.ret(clause.answer), node)
             self._made[key] = node
         return node

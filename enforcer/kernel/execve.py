@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import shutil
 import struct
 from collections.abc import Sequence
+from errno import ENOENT
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, PAGESIZE, PROT_READ, PROT_WRITE
 
 from enforcer.kernel.raw import ADDRESS, raw_call
@@ -34,6 +36,17 @@ _libc.mmap.argtypes = (
     ctypes.c_long,
 )
 _libc.mmap.restype = ctypes.c_void_p
+
+
+def find_command(name: str) -> str:
+    """The path that execvp would execute: `name` itself with a slash in it, else found in PATH.
+
+    Raises FileNotFoundError, never taking a file of the working directory for a command.
+    """
+    found = name if "/" in name else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
+    return found
 
 
 class PreparedExecve:

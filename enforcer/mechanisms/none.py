@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,6 +16,7 @@ from enforcer.mechanisms.contract import (
     Plan,
 )
 from enforcer.policy.ast import Policy
+from enforcer.supervision.launch import execute
 
 _REASON = "the control enforces nothing"
 
@@ -49,7 +49,7 @@ class Control:
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Execute the command. Raises OSError."""
         log.emit(EventKind.START, mechanism=self.name, command=list(command))
-        os.execvp(command[0], list(command))
+        execute(command)
 
 
 MECHANISM = Control()

@@ -216,7 +216,7 @@ policies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(policies, st.data())
 def test_answers_of_the_filter_are_those_of_decide(made: Policy, data: st.DataObject) -> None:
     """Where the filter does not defer, it answers as decide does, on every ABI of two machines."""

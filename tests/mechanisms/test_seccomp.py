@@ -175,6 +175,17 @@ def test_cover(made: Policy, expected: list[Extent]) -> None:
     assert extents(made) == expected
 
 
+def test_alias_that_memory_decides_is_covered_in_part() -> None:
+    """openat2 tells in memory whether it reads: the rule stands for every other call."""
+    covers = MECHANISM.cover(policy(deny("fsread")), ABIS_HERE)
+    assert covers[0].extent is Extent.PARTIAL
+    assert covers[0].reason == "memory tells what belongs to the alias: openat2"
+    plan = MECHANISM.compile([policy(deny("fsread"))], ABIS_HERE, PARTIAL)
+    assert answer(plan, "openat2") == ERRNO(errno.EPERM)
+    assert answer(plan, "readlinkat") == ERRNO(errno.EACCES)
+    assert MECHANISM.describe(plan).startswith("rule 1: partial, denies too much: memory tells")
+
+
 def test_cover_says_why_and_how_it_errs() -> None:
     """The reasons name what is read; everything errs by denying."""
     covers = MECHANISM.cover(policy(deny("openat", when=filename("/x"))), ABIS_HERE)
@@ -337,9 +348,16 @@ def test_launch_when_every_call_kills(tmp_path: Path) -> None:
     assert done.status == -signal.SIGSYS
 
 
+def test_signals_are_the_commands_own(tmp_path: Path) -> None:
+    """Python ignores SIGPIPE; the command must not inherit that."""
+    done = run(policy(), ["sh", "-c", "grep SigIgn /proc/self/status"], tmp_path)
+    assert int(done.output.split()[1], 16) & 1 << (signal.SIGPIPE - 1) == 0
+
+
 def test_missing_command_is_an_oserror(tmp_path: Path) -> None:
     """ENOENT comes back to who launched."""
-    assert run(policy(), ["/nonexistent/command"], tmp_path).status == 64 + errno.ENOENT
+    for command in ("/nonexistent/command", "no-such-command-in-path"):
+        assert run(policy(), [command], tmp_path).status == 64 + errno.ENOENT
 
 
 def test_refused_filter_is_a_launch_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -69,8 +69,7 @@ class Seccomp:
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         if lacking and not options.partial:
             raise Inexpressible(lacking)
-        spec = with_probe(self.spec(policies, abis))
-        program, passes = with_pass(spec)
+        program, passes = with_pass(with_probe(self.spec(policies, abis)), self.program)
         big_endian = abis[0].big_endian
         return Plan(
             mechanism=self.name,
@@ -92,9 +91,21 @@ class Seccomp:
         """What the filter must answer."""
         return spec_from_policies(policies, abis, defer=UNDECIDED, answer=final_answer)
 
+    def program(self, spec: FilterSpec) -> Program:
+        """The filter that answers so."""
+        return compile_filter(spec)
+
     def describe(self, plan: Plan) -> str:
-        """A listing of the filter."""
-        return listing(_program(plan.data), big_endian=bool(plan.data["big_endian"]))
+        """A listing of the filter, after what it lacks."""
+        lacking = plan.data["inexpressible"]
+        assert isinstance(lacking, Sequence)
+        heads = [
+            f"{'default' if each['rule'] is None else 'rule ' + str(each['rule'] + 1)}: "
+            f"{each['extent']}, {each['errs']}: {each['reason']}\n"
+            for each in lacking
+        ]
+        filter_text = listing(_program(plan.data), big_endian=bool(plan.data["big_endian"]))
+        return "".join(heads) + filter_text
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Load and execute; the log's events are written by a witness outside the filter."""
@@ -140,7 +151,9 @@ def with_probe(spec: FilterSpec) -> FilterSpec:
     )
 
 
-def with_pass(spec: FilterSpec) -> tuple[Program, tuple[int, ...]]:
+def with_pass(
+    spec: FilterSpec, compile: Callable[[FilterSpec], Program] = compile_filter
+) -> tuple[Program, tuple[int, ...]]:
     """The program that lets one execve through, told by its pointers, and the marks for them.
 
     A mark stands in the program for each half of the three pointers; the launcher replaces it by
@@ -149,7 +162,7 @@ def with_pass(spec: FilterSpec) -> tuple[Program, tuple[int, ...]]:
     native = spec.tables[0]
     execve = number(native.abi.name, "execve")
     clauses = () if execve is None else native.calls[execve]
-    plain = compile_filter(spec)
+    plain = compile(spec)
     if execve is None or all(clause.answer == ALLOW for clause in clauses):
         return plain, ()
     taken = {instruction.k for instruction in plain}
@@ -163,7 +176,7 @@ def with_pass(spec: FilterSpec) -> tuple[Program, tuple[int, ...]]:
     )
     calls = {**native.calls, execve: (SpecClause(is_ours, ALLOW, "launch"), *clauses)}
     opened = FilterSpec((replace(native, calls=calls), *spec.tables[1:]), spec.foreign)
-    return compile_filter(opened), tuple(mark for pair in low_high for mark in pair)
+    return compile(opened), tuple(mark for pair in low_high for mark in pair)
 
 
 _FIRST_MARK = 0xFACE_0001

@@ -32,6 +32,7 @@ def cover_by_registers(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]
     """
     rules: list[list[str]] = [[] for _ in policy.rules]
     reading: list[set[str]] = [set() for _ in policy.rules]
+    straying: list[set[str]] = [set() for _ in policy.rules]
     undecided: list[str] = []
     for name, abi in calls_of(abis):
         model = known_syscall(name, abi)
@@ -42,9 +43,10 @@ def cover_by_registers(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]
             rules[judged.index].append(name)
             reading[judged.index] |= _memory_texts(judged.when, name, abi)
             if any(each.when is None for each in judged.memberships):
-                reading[judged.index].add("what the call belongs to")
+                straying[judged.index].add(name)
     covers = [
-        _cover(index, rule, rules[index], reading[index]) for index, rule in enumerate(policy.rules)
+        _cover(index, rule, rules[index], reading[index], straying[index])
+        for index, rule in enumerate(policy.rules)
     ]
     return (*covers, _default(policy, undecided))
 
@@ -78,26 +80,29 @@ def _is_decided(clauses: Sequence[Clause]) -> bool:
     return all(clause.decision is not None for clause in clauses)
 
 
-def _cover(index: int, rule: Rule, undecided: Sequence[str], reading: set[str]) -> Cover:
-    none = _impossible(rule)
-    if none:
-        return Cover(rule=index, extent=Extent.NONE, reason=none, errs=TOO_MUCH_DENIED)
-    if not undecided:
-        return Cover(rule=index, extent=Extent.FULL, reason=_NOTES.get(rule.action, ""))
-    if reading or rule.predicate is not None:
-        asked = ", ".join(sorted(reading)) or "ids"
-        return Cover(
-            rule=index,
-            extent=Extent.NONE,
-            reason=f"reads memory: {asked}" if reading else "depends on who calls",
-            errs=TOO_MUCH_DENIED,
-        )
-    return Cover(
-        rule=index,
-        extent=Extent.PARTIAL,
-        reason=f"another rule reads memory for {_listed(undecided)}",
-        errs=TOO_MUCH_DENIED,
-    )
+def _cover(
+    index: int, rule: Rule, undecided: Sequence[str], reading: set[str], straying: set[str]
+) -> Cover:
+    """`reading` are the translators in memory, `straying` calls whose memory alone tells whether
+    they belong to the rule's alias.
+    """
+    reason = _impossible(rule)
+    extent = Extent.NONE
+    if not reason:
+        if not undecided:
+            return Cover(rule=index, extent=Extent.FULL, reason=_NOTES.get(rule.action, ""))
+        if reading:
+            reason = f"reads memory: {', '.join(sorted(reading))}"
+        elif rule.predicate is not None:
+            reason = "depends on who calls"
+        else:
+            extent = Extent.PARTIAL
+            reason = (
+                f"memory tells what belongs to the alias: {_listed(sorted(straying))}"
+                if straying
+                else f"another rule reads memory for {_listed(undecided)}"
+            )
+    return Cover(rule=index, extent=extent, reason=reason, errs=TOO_MUCH_DENIED)
 
 
 _NOTES: Mapping[Action, str] = {Action.ASK: "nobody is asked: denied"}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
 import struct
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from typing import NoReturn
 from enforcer.cbpf.instruction import Code, Instruction, Program, assemble
 from enforcer.condition import LOW_HALF
 from enforcer.events import EventKind, EventLog
-from enforcer.kernel.execve import PreparedExecve
+from enforcer.kernel.execve import PreparedExecve, find_command
 from enforcer.kernel.seccomp import (
     SeccompStatus,
     errno_of_call,
@@ -34,7 +33,12 @@ from enforcer.kernel.seccomp import (
     status,
 )
 from enforcer.mechanisms.contract import LaunchError
-from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
+from enforcer.supervision.launch import (
+    Handshake,
+    log_descriptors,
+    restore_signals,
+    start_supervisor,
+)
 
 _PATIENCE_S = 10.0
 _SPINS = 200_000_000
@@ -100,10 +104,8 @@ def launch_filtered(
 
     `passes` are the values in the program that stand for the halves of the launcher's own execve.
     """
-    path = shutil.which(command[0]) or command[0]
-    prepared = PreparedExecve(
-        path, command, [f"{key}={value}" for key, value in os.environ.items()]
-    )
+    environment = [f"{key}={value}" for key, value in os.environ.items()]
+    prepared = PreparedExecve(find_command(command[0]), command, environment)
     code = assemble(opened(program, passes, prepared.registers), big_endian=big_endian)
     page = _Page()
 
@@ -117,6 +119,7 @@ def launch_filtered(
     witness.wait_ready()
     witness.go()
     witness.close()
+    restore_signals()
     try:
         no_new_privs()
         load_filter(code, flags)
