@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENXIO
+from errno import EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.openat2 import (
@@ -25,6 +25,7 @@ from enforcer.kernel.openat2 import (
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.caller import take_umask
+from enforcer.pin.identity import act_as, is_acting
 from enforcer.pin.lexical import lexical
 from enforcer.pin.resolution import Pinned
 from enforcer.pin.resolution import resolve as resolve_name
@@ -35,6 +36,7 @@ from enforcer.pin.view import (
     View,
     name_in,
     name_of,
+    own_identity,
     release,
     through,
 )
@@ -68,6 +70,7 @@ _OPEN_FLAGS = (
 )
 _NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 _SCOPES = RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
+_NOTHING_THERE = frozenset({-ENOENT, -ENOTDIR})
 _TERMINAL = (5, 0)  # /dev/tty
 
 
@@ -86,9 +89,19 @@ def open_judged(
     `flags` and `mode` are the task's: of open, openat or creat when `resolve` is None (unknown bits
     are dropped as the kernel does), else those of openat2 with how.resolve. `dirfd` is the task's
     descriptor number, or AT_FDCWD (-100). The descriptor is O_CLOEXEC; the caller hands it on and
-    closes it. A terminal opened does not become the supervisor's. May block where open does (a FIFO
-    without a peer). Raises TargetGone.
+    closes it. A terminal opened does not become the supervisor's. Credentials of the task that
+    differ from the supervisor's are taken on in a thread of its own, which also calls `judge`;
+    -EPERM where they cannot be. May block where open does (a FIFO without a peer). Raises
+    TargetGone.
     """
+    if not view.fixed_credentials and not is_acting():
+        identity = view.identity()
+        if identity is not None:
+            return act_as(
+                identity,
+                own_identity(),
+                lambda: open_judged(view, dirfd, name, flags, mode, judge, resolve=resolve),
+            )
     if resolve is None:
         how = 0
         flags &= _OPEN_FLAGS
@@ -168,16 +181,18 @@ def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge
 def _open_plain(
     view: View, base: int, rest: bytes, name: str, flags: int, mode: int, judge: Judge, how: int
 ) -> int:
-    """Judge `name`, then open `rest` from `base`; -ELOOP when `name` may not be canonical."""
+    """Judge `name`, then open `rest` from `base`; -ELOOP when it needs the step-by-step way."""
     errno = judge((name,), 0)
     if errno:
         probe_flags = O_PATH_NOFOLLOW if flags & os.O_NOFOLLOW else O_PATH
         probe = openat2(base, rest, probe_flags, 0, RESOLVE_NO_SYMLINKS)
-        if probe == -ELOOP:
-            return probe
+        if probe == -ELOOP or (probe in _NOTHING_THERE and view.tells_missing):
+            return -ELOOP
         release(probe)
         return -errno
     fd = openat2(base, rest, flags, mode, RESOLVE_NO_SYMLINKS | how)
+    if fd in _NOTHING_THERE and view.tells_missing:
+        return -ELOOP
     if fd == -ENXIO:
         return _open_terminal(view, openat2(base, rest, O_PATH, 0, RESOLVE_NO_SYMLINKS), flags)
     return fd

@@ -8,11 +8,13 @@ from functools import cache
 from types import MappingProxyType
 
 from enforcer.kernel.openat2 import AT_FDCWD
+from enforcer.kernel.paths import AT_EACCESS
 from enforcer.pin.acts import attributes, entries, extended, looking, watches
+from enforcer.pin.identity import act_as, is_acting
 from enforcer.pin.opening import Judge, judge_same
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import Pinned, resolve
-from enforcer.pin.view import View
+from enforcer.pin.view import View, own_identity
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Argument, Follow, Kind
@@ -30,6 +32,7 @@ _CHECKS: Mapping[str, Act] = {
     **extended.CHECKS,
     **looking.CHECKS,
 }
+_ASK_REAL_IDS = frozenset({"access", "faccessat", "faccessat2"})
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 
@@ -55,10 +58,21 @@ def perform(
 
     `args` are the six registers of `abi` (a multiplexed call is split before). Memory is read once
     unless `given` (register -> bytes) has it. `judge` is not asked about a call that cannot come to
-    name anything (unreadable or empty name, bad descriptor). May block where the call does. Raises
-    TargetGone, and KeyError for a call that it does not do (see `performs`).
+    name anything (unreadable or empty name, bad descriptor). Credentials as in open_judged. May
+    block where the call does. Raises TargetGone, and KeyError for a call that it does not do.
     """
     act = _ACTS[call]
+    if not view.fixed_credentials and not is_acting():
+        identity = view.identity()
+        if identity is not None:
+            asks_real = call in _ASK_REAL_IDS and not (
+                call == "faccessat2" and args[3] & AT_EACCESS
+            )
+            return act_as(
+                identity.real() if asks_real else identity,
+                own_identity(),
+                lambda: perform(view, abi, call, args, judge, given),
+            )
     request = Request(view, abi, call, args, given)
     try:
         for argument in _paths(call, abi):

@@ -11,6 +11,7 @@ from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
+from enforcer.pin.identity import Identity, is_acting, own_rights, parse_identity
 from enforcer.supervision import memory
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
@@ -23,7 +24,7 @@ class TargetGone(Exception):
 
 
 class SameObjects(Protocol):
-    """Names that rules deny by equality, to find other names of the same object (see Aliases)."""
+    """What finds other names of an object: enforcer.pin.same_objects, or nothing."""
 
     def of(self, fd: int) -> tuple[str, ...]:
         """Those of the names that are the object behind `fd` just now."""
@@ -38,10 +39,20 @@ class View:
     they are the supervisor's. `fixed_credentials`: nothing can change its ids, capabilities or
     user namespace. `validate` is called after /proc/TID was looked at and before anything is
     decided on it; it raises TargetGone when the number may mean another task by now.
-    `same_objects` finds hard links of denied files.
+    `same_objects` finds hard links of denied files. `tells_missing`: judges want to know of a name
+    whether even its directory is missing (the systrace dialect prints such names in its own way);
+    without it they are told only where the walk found out by the way.
     """
 
-    __slots__ = ("fixed_credentials", "fixed_root", "same_objects", "tgid", "tid", "validate")
+    __slots__ = (
+        "fixed_credentials",
+        "fixed_root",
+        "same_objects",
+        "tells_missing",
+        "tgid",
+        "tid",
+        "validate",
+    )
 
     def __init__(
         self,
@@ -52,6 +63,7 @@ class View:
         fixed_credentials: bool = False,
         validate: Callable[[], None] | None = None,
         same_objects: SameObjects | None = None,
+        tells_missing: bool = False,
     ) -> None:
         self.tid = tid
         self.tgid = tgid
@@ -59,6 +71,7 @@ class View:
         self.fixed_credentials = fixed_credentials
         self.validate = validate
         self.same_objects = same_objects
+        self.tells_missing = tells_missing
 
     def root(self) -> int:
         """A descriptor of the task's root (AT_FDCWD: the supervisor's own, with absolute names)."""
@@ -75,7 +88,11 @@ class View:
         return self._pin(b"/proc/%d/fd/%d" % (self.tid, dirfd), dirfd)
 
     def _pin(self, link: bytes, dirfd: int) -> int:
-        fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
+        if is_acting():
+            with own_rights():
+                fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
+        else:
+            fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
         if self.validate is not None:
             try:
                 self.validate()
@@ -92,20 +109,27 @@ class View:
 
     def read_string(self, address: int) -> bytes:
         """A name in the task's memory. Raises UnreadableMemory."""
-        return memory.read_string(self.tid, address)
+        with own_rights():
+            return memory.read_string(self.tid, address)
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory. Raises UnreadableMemory."""
-        return memory.read_bytes(self.tid, address, size)
+        with own_rights():
+            return memory.read_bytes(self.tid, address, size)
 
     def write_bytes(self, address: int, data: bytes) -> None:
         """Write a result to the task's memory. Raises UnreadableMemory, TargetGone."""
         if self.validate is not None:
             self.validate()
-        memory.write_bytes(self.tid, address, data)
+        with own_rights():
+            memory.write_bytes(self.tid, address, data)
 
     def duplicate(self, descriptor: int) -> int:
         """A close-on-exec duplicate of the task's descriptor, or -errno."""
+        with own_rights():
+            return self._duplicate(descriptor)
+
+    def _duplicate(self, descriptor: int) -> int:
         pidfd = pidfd_open(self.tid, PIDFD_THREAD)
         if pidfd == -EINVAL:
             if self.tid != self.tgid:
@@ -158,7 +182,24 @@ class View:
         """All of /proc/TID/status. Raises TargetGone."""
         return self._text(b"status")
 
+    def identity(self) -> Identity | None:
+        """Who the task is, where that differs from the supervisor; None where it does not."""
+        if self.fixed_credentials:
+            return None
+        identity = parse_identity(self.status_text(), self._user_namespace(self.tid))
+        return None if identity == own_identity() else identity
+
+    def _user_namespace(self, tid: int) -> str:
+        try:
+            return os.readlink(f"/proc/{tid}/ns/user")  # noqa: PTH115 (a name, not a path)
+        except OSError:
+            return ""
+
     def _text(self, name: bytes) -> bytes:
+        with own_rights():
+            return self._read_text(name)
+
+    def _read_text(self, name: bytes) -> bytes:
         link = b"/proc/%d/%s" % (self.tid, name)
         fd = openat2(AT_FDCWD, link, os.O_RDONLY | os.O_CLOEXEC, 0, 0)
         if fd < 0:
@@ -172,6 +213,20 @@ class View:
         if self.validate is not None:
             self.validate()
         return text
+
+
+def own_identity() -> Identity:
+    """Who the supervisor is; asked once a process."""
+    pid = os.getpid()
+    if _own and _own[-1][0] == pid:
+        return _own[-1][1]
+    view = View(pid, pid)
+    own = parse_identity(view.status_text(), view._user_namespace(pid))
+    _own[:] = [(pid, own)]
+    return own
+
+
+_own: list[tuple[int, Identity]] = []
 
 
 def field(status_text: bytes, key: bytes) -> bytes:

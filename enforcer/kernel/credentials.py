@@ -1,0 +1,42 @@
+"""Credentials of the calling thread alone, raw: the C library's wrappers change the whole process.
+
+capset(2), setfsuid(2), setfsgid(2), setgroups(2).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
+
+_CAPABILITY_VERSION_3 = 0x2008_0522
+_LOW = 0xFFFF_FFFF
+
+_capset = raw_call("capset", arguments=(BYTES, BYTES))
+_setfsuid = raw_call("setfsuid32", "setfsuid", arguments=(UNSIGNED,))
+_setfsgid = raw_call("setfsgid32", "setfsgid", arguments=(UNSIGNED,))
+_setgroups = raw_call("setgroups32", "setgroups", arguments=(INT, BYTES))
+
+
+def set_effective_capabilities(effective: int, permitted: int) -> int:
+    """Set the thread's sets (bit masks; the inheritable one is emptied): 0 or -errno."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    data = struct.pack(
+        "=6I",
+        *(effective & _LOW, permitted & _LOW, 0),
+        *(effective >> 32, permitted >> 32, 0),
+    )
+    return _capset(header, data)
+
+
+def set_file_ids(uid: int, gid: int, groups: Sequence[int]) -> int:
+    """Set the thread's file-system ids and supplementary groups: 0 or -errno (-EPERM)."""
+    result = _setgroups(len(groups), struct.pack(f"={len(groups)}I", *groups))
+    if result < 0:
+        return result
+    _setfsgid(gid)
+    _setfsuid(uid)
+    # Both answer the id before the call, so only asking again tells whether they worked.
+    is_set = _setfsgid(_LOW) == gid and _setfsuid(_LOW) == uid
+    return 0 if is_set else -1
