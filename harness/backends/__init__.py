@@ -16,6 +16,8 @@ from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.mechanisms.contract import (
     Cover,
+    Extent,
+    Inexpressible,
     Mechanism,
     MechanismName,
     Missing,
@@ -74,7 +76,16 @@ class Ours:
         return mechanism(self.name).cover(policy, abis)
 
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
-        return mechanism(self.name).compile(policies, abis, Options())
+        """Raises Inexpressible for a rule of which nothing is enforced.
+
+        A rule that is enforced in part is run: what the part is worth, the oracle sees.
+        """
+        try:
+            return mechanism(self.name).compile(policies, abis, Options())
+        except Inexpressible as error:
+            if any(cover.extent is Extent.NONE for cover in error.covers):
+                raise
+            return mechanism(self.name).compile(policies, abis, Options(partial=True))
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         mechanism(self.name).launch(plan, command, log)
