@@ -5,6 +5,7 @@ Every child dies with its parent, has a time limit, and is reaped on every way o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shlex
@@ -192,3 +193,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         kill_group(process.pid)
     process.wait()
+
+
+def pause(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait until what `start` started has ended, but no longer than this."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)

@@ -1,0 +1,1 @@
+"""One module per kernel interface; the only place for ctypes."""

@@ -1,0 +1,1 @@
+"""Where a case runs, and what runs there."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import re
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -138,8 +136,7 @@ class Qemu:
                 connection.close()
                 if not self.alive() or time.monotonic() > deadline:
                     raise self.lost(f"QEMU does not listen at its {name} socket") from None
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(0.005)
+                process.pause(self._process, 0.005)
                 continue
             connection.settimeout(timeout_s)
             return connection
@@ -190,8 +187,7 @@ class Qemu:
                 return
             if status in {"failed", "cancelled"} or time.monotonic() > deadline:
                 raise self.lost(f"the snapshot's state: {answer}")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.002)
+            process.pause(self._process, 0.002)
 
     def close(self) -> None:
         """Kill QEMU and reap it."""
