@@ -9,9 +9,10 @@ from __future__ import annotations
 from enforcer.arch.record import Abi, Arch, NumberRegset, RegisterLayout
 
 NT_ARM_SYSTEM_CALL = 0x404
+PTRACE_SET_SYSCALL = 23
 
 _NUMBER = NumberRegset(note=NT_ARM_SYSTEM_CALL, size=4)
-"""On arm itself the older PTRACE_SET_SYSCALL (23) does the same; arm64 has only the regset."""
+"""A regset of arm64 kernels, for both kinds of task."""
 
 _ARM_LAYOUT = RegisterLayout(
     size=72,
@@ -22,6 +23,7 @@ _ARM_LAYOUT = RegisterLayout(
     instruction_pointer=60,
     stack_pointer=52,
     number_write=_NUMBER,
+    number_request=PTRACE_SET_SYSCALL,
     saved_argument=68,
 )
 

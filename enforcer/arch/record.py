@@ -40,9 +40,11 @@ class RegisterLayout:
 
     `number` is where the number is read at a syscall-entry or seccomp stop; `number_write` says by
     which way a new number takes effect where that is not the same place: a NumberRegset, or an
-    offset. (Linux 6.16 has PTRACE_SET_SYSCALL_INFO for all of it.) `frozen_arguments` cannot be
-    changed through the regset at all before that. `saved_argument` is the place from which the
-    kernel restores argument 0 when the call is restarted.
+    offset. `number_request` is a ptrace request of the architecture's own kernel that does the
+    same where that kernel lacks the regset (arm's PTRACE_SET_SYSCALL; the number is its data).
+    (Linux 6.16 has PTRACE_SET_SYSCALL_INFO for all of it.) `frozen_arguments` cannot be changed
+    through the regset at all before that. `saved_argument` is the place from which the kernel
+    restores argument 0 when the call is restarted.
     """
 
     size: int
@@ -53,6 +55,7 @@ class RegisterLayout:
     instruction_pointer: int
     stack_pointer: int
     number_write: NumberRegset | int | None = None
+    number_request: int | None = None
     frozen_arguments: frozenset[int] = frozenset()
     saved_argument: int | None = None
     error_flag: ErrorFlag | None = None

@@ -99,6 +99,7 @@ def test_where_a_number_cannot_be_written_in_place() -> None:
     special = {abi.name for abi in ABIS.values() if abi.layouts[0].number_write is not None}
     assert special == {"arm", "arm64"}
     assert ABIS["arm64"].layouts[0].number_write == NumberRegset(note=0x404, size=4)
+    assert ABIS["arm"].layouts[0].number_request == 23
     assert {n for n, abi in ABIS.items() if abi.layouts[0].frozen_arguments} == {"riscv64"}
 
 
