@@ -51,7 +51,7 @@ def answer(spec: FilterSpec, *registers: int, nr: int = 7, abi: str = "x86_64") 
     return simulate(program, data)[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_compiled_filter_equals_specification(data: st.DataObject) -> None:
     """Whatever the specification, machine and call: the compiled program answers as evaluate."""

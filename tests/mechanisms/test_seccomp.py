@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ from enforcer.policy.ast import (
 from enforcer.syscalls import number, table
 from tests.mechanisms.int80 import Int80
 
+ROOT = Path(__file__).parents[2]
 ABIS_HERE = native().abis
 IS_X86_64 = native().name == "x86_64" and sys.maxsize > LOW_HALF
 STRICT = Options()
@@ -377,6 +379,26 @@ def test_filter_that_does_not_answer_the_probe_is_a_launch_error(tmp_path: Path)
     done = Run(weak, ["echo", "never"], tmp_path)
     assert (done.status, done.output) == (98, "")
     assert done.events[-1]["event"] == "detection"
+
+
+def test_filter_that_kills_its_launcher_starts_nothing(tmp_path: Path) -> None:
+    """Death at the probe is noticed by the witness, which then claims nothing."""
+    kill = compile_filter(FilterSpec((), KILL_PROCESS))
+    plan = MECHANISM.compile([policy()], ABIS_HERE, Options())
+    data = {**plan.data, "program": assemble(kill).hex()}
+    done = Run(Plan(mechanism="seccomp", machine="", data=data), ["echo", "never"], tmp_path)
+    assert (done.status, done.output) == (-signal.SIGSYS, "")
+    assert [event["event"] for event in done.events] == ["start"]
+
+
+def test_launch_needs_the_standard_library_only() -> None:
+    """Guests have nothing else: no site-packages, not even their directory."""
+    source = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import enforcer.mechanisms.seccomp, enforcer.mechanisms.none\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", source], check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_leaky_variants_override_one_method(tmp_path: Path) -> None:

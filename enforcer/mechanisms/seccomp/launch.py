@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -40,7 +40,6 @@ from enforcer.supervision.launch import (
     start_supervisor,
 )
 
-_PATIENCE_S = 10.0
 _SPINS = 200_000_000
 """About ten seconds without looking at a clock, which would be a call."""
 
@@ -149,8 +148,9 @@ def opened(program: Program, passes: Sequence[int], registers: Sequence[int]) ->
 
 def _testify(target: int, before: SeccompStatus, page: _Page, probe: Probe, log: EventLog) -> int:
     """Wait for the launcher, log what the kernel says of it, and judge it."""
-    end = time.monotonic() + _PATIENCE_S
-    while page.launcher == 0 and time.monotonic() < end:
+    death = select.poll()
+    death.register(os.pidfd_open(target), select.POLLIN)
+    while page.launcher == 0 and not death.poll(0):
         os.sched_yield()
     if page.launcher != _LOADED:
         return _REFUSED
