@@ -18,6 +18,8 @@ class _IgnoresDirfd(Worker):
         """Opens from the directory that the call names, judges from another."""
 
         def judge(names: tuple[str, ...], missing: int) -> int:
+            if dirfd == AT_FDCWD or name.startswith(b"/"):
+                return self.judge(names, missing)
             with resolve(self.view, AT_FDCWD, name, follow=not flags & os.O_NOFOLLOW) as pinned:
                 return self.judge((pinned.name,), pinned.missing)
 

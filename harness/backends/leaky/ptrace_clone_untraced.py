@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enforcer.mechanisms.contract import Options
 from harness.backends.plain import PlainPtrace, PlainTracer
 from harness.backends.weak import Leaky
 
@@ -19,4 +20,5 @@ BACKEND = Leaky(
     weakness="lets CLONE_UNTRACED through",
     enforcer=_Ptrace(),
     repaired=PlainPtrace(),
+    options=Options(defences=frozenset()),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enforcer.kernel import ptrace
+from enforcer.mechanisms.contract import Options
 from harness.backends.plain import PlainPtrace, PlainTracer
 from harness.backends.weak import Leaky
 
@@ -20,4 +21,5 @@ BACKEND = Leaky(
     weakness="does not set PTRACE_O_EXITKILL",
     enforcer=_Ptrace(),
     repaired=PlainPtrace(),
+    options=Options(defences=frozenset()),
 )
