@@ -37,7 +37,8 @@ def real_call(nr: int, args: Sequence[int]) -> int:
 
 def describe(fd: int) -> str:
     """What `fd` of the calling process refers to: for comparing two opens."""
-    name = re.sub(r"#\d+", "#", str(Path(f"/proc/self/fd/{fd}").readlink()))
+    link = Path(f"/proc/self/fd/{fd}")  # which a task in another root cannot see
+    name = re.sub(r"#\d+", "#", str(link.readlink())) if link.is_symlink() else "?"
     flags, facts = fcntl.fcntl(fd, fcntl.F_GETFL), os.fstat(fd)
     size = facts.st_size if stat.S_ISREG(facts.st_mode) else 0
     return f"{name} flags {flags:o} mode {facts.st_mode:o} size {size}"
