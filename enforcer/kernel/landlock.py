@@ -10,11 +10,13 @@ import ctypes
 import os
 from enum import IntFlag
 
+from enforcer.kernel.process_memory import read_memory
 from enforcer.kernel.raw import ADDRESS, INT, SIZE, UNSIGNED, raw_call
 
 _VERSION_FLAG = 1
 _RULE_PATH_BENEATH = 1
 _RULE_NET_PORT = 2
+_MARK_BYTES = 8
 
 
 class FileRight(IntFlag):
@@ -146,3 +148,15 @@ def restrict_self(ruleset: int) -> None:
     Raises OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beyond 16 layers.
     """
     _checked(_restrict(ruleset, 0))
+
+
+def errno_of_reading(child: int) -> int:
+    """0 if the caller can read the memory of a child that was forked from it, else the errno.
+
+    A domain keeps its members from every process outside of it (landlock(7), ptrace restrictions),
+    whatever it handles; so a child forked before tells whether the caller is in one.
+    """
+    mark = ctypes.create_string_buffer(_MARK_BYTES)
+    into = ctypes.create_string_buffer(_MARK_BYTES)
+    moved = read_memory(child, ctypes.addressof(mark), ctypes.addressof(into), _MARK_BYTES)
+    return -min(0, moved)
