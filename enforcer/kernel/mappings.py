@@ -11,7 +11,6 @@ from pathlib import Path
 
 _QUERY = struct.Struct("=QQQQQQQQQIIIIQQ")
 _PROCMAP_QUERY = 3 << 30 | _QUERY.size << 16 | ord("f") << 8 | 17
-_READ = 1
 _WRITE = 2
 _EXECUTE = 4
 _SHARED = 8
@@ -27,6 +26,7 @@ class Mapping:
     device: int
     inode: int
     writable: bool
+    executable: bool
     shared: bool
 
 
@@ -55,6 +55,7 @@ def mapping_at(pid: int, address: int) -> Mapping | None:
         device=os.makedev(major, minor),
         inode=inode,
         writable=bool(flags & _WRITE),
+        executable=bool(flags & _EXECUTE),
         shared=bool(flags & _SHARED),
     )
 
@@ -76,6 +77,7 @@ def _from_text(pid: int, address: int) -> Mapping | None:
                 device=os.makedev(major, minor),
                 inode=int(inode),
                 writable=b"w" in rights,
+                executable=b"x" in rights,
                 shared=b"s" in rights,
             )
     return None

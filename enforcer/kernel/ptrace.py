@@ -49,6 +49,7 @@ _SYSCALL = binding.PTRACE_SYSCALL
 _CONT = binding.PTRACE_CONT
 _GETREGSET = binding.PTRACE_GETREGSET
 _SETREGSET = binding.PTRACE_SETREGSET
+_POKEUSER = binding.PTRACE_POKEUSER
 _GETEVENTMSG = binding.PTRACE_GETEVENTMSG
 _GETSIGMASK = 0x420A
 _SETSIGMASK = 0x420B
@@ -192,6 +193,14 @@ def set_syscall_info(
     _pack_info(_info, 0, op, 0, 0, 0, number, *arguments, 0)
     try:
         _ptrace(_SET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS)
+    except PtraceError as error:
+        raise _failed(error) from None
+
+
+def poke_register(tid: int, offset: int, value: int) -> None:
+    """Change one register, by its offset in the native register set. Raises TaskGone, OSError."""
+    try:
+        _ptrace(_POKEUSER, tid, offset, value)
     except PtraceError as error:
         raise _failed(error) from None
 

@@ -19,7 +19,7 @@ from enforcer.cbpf.spec import (
 )
 from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies
-from enforcer.mechanisms.ptrace.private import DELIVER, HELLO
+from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.processes import (
     CLONE_NEW_WORLD,
     CLONE_UNTRACED,
@@ -32,7 +32,7 @@ from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
 
 REWRITTEN = frozenset(
-    {"openat2", "mmap", "mmap2", "mseal", "close", "execve", "execveat", "sendmsg"}
+    {"close", "execve", "execveat", "mmap", "mmap2", "mprotect", "mseal", "openat2", "sendmsg"}
 )
 """Calls that stopped calls are turned into, or that the launcher needs: never refused unseen."""
 
@@ -82,6 +82,7 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
         for number, clauses in table.calls.items()
     }
     calls[HELLO] = always(TRACE(), "the launcher's greeting")
+    calls[AGAIN] = always(TRACE(), "on the way back from a rewritten call")
     calls[DELIVER] = always(USER_NOTIF, "a descriptor for a held call")
     return replace(table, calls=calls)
 

@@ -154,7 +154,9 @@ class Ptrace:
             handshake.close()
             tracer.serve()
 
-        launcher = start_supervisor(serve, keep=log_descriptors(log))
+        launcher = start_supervisor(
+            serve, keep=log_descriptors(log), name="tracer", own_session=False
+        )
         supervisor = int(launcher.wait_ready())
         protection = compile_filter(protection_spec(abis, [supervisor]))
         environment = [f"{name}={value}" for name, value in os.environ.items()]

@@ -20,6 +20,7 @@ from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.authority import errno_of
 from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.returns import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
 from enforcer.pin import lexical, open_judged, resolve
@@ -71,6 +72,8 @@ class Opens:
         self.numbers = {
             arch: number(abi.name, "openat2") or 0 for arch, abi in tracer.config.abis.items()
         }
+        self.abis = tracer.config.abis
+        self.ways = {arch: WAYS[abi.name] for arch, abi in self.abis.items() if abi.name in WAYS}
         self.has_links: set[bytes] = set()
         self.opened_absolute = partial(self.opened, again=frozenset({-ELOOP}), then=_BY_STEPS)
         self.opened_relative = partial(self.opened, again=_UNREACHED | {-ELOOP}, then=_BY_STEPS)
@@ -137,9 +140,10 @@ class Opens:
                 values = self.values(entry, os.fsdecode(absolute), flags, mode)
                 decision = tracer.decide(task, entry.name, info[5:11], values, entry.abi)
                 if decision.action is Action.PERMIT and not decision.log:
-                    at_exit = self.opened_absolute if name[0] == _SLASH else self.opened_relative
-                    self.rewrite(task, info, absolute, flags, mode, at_exit)
+                    self.rewrite_quickly(task, info, absolute, flags, mode, name[0] != _SLASH)
                     return
+        elif task.retry == _BY_STEPS and task.small is not None:
+            self.remember_link(self.arena.name_at(task.small))
         self.step_by_step(task, info, entry, dirfd, name, flags, mode, links, place)
 
     @staticmethod
@@ -164,6 +168,40 @@ class Opens:
                 return None
             clean = base + b"/" + clean if base != b"/" else base + clean
         return clean if len(clean) < NAME_SIZE else None
+
+    def rewrite_quickly(
+        self, task: Task, info: SyscallInfo, name: bytes, flags: int, mode: int, relative: bool
+    ) -> None:
+        """As `rewrite`; where the ABI has a way back, without a stop at the call's exit."""
+        tracer = self.tracer
+        space = task.process.space
+        way = self.ways.get(info[1])
+        slot = task.small
+        if way is not None and space.has_way and space.verified and len(name) < NAME_ROOM:
+            if slot is None:
+                slot = task.small = self.arena.take_small()
+        else:
+            slot = None
+        if way is None or slot is None:
+            at_exit = self.opened_relative if relative else self.opened_absolute
+            self.rewrite(task, info, name, flags, mode, at_exit)
+            return
+        memory = self.arena.memory
+        end = slot + len(name)
+        memory[slot:end] = name
+        memory[end] = 0
+        _, arch, pointer, _, _, a, b, c, d, e, f, _ = info
+        FRAME.pack_into(
+            memory, slot + HOW_OFFSET, flags, mode, RESOLVE_NO_SYMLINKS, a, c, d, pointer, b
+        )
+        task.away = info
+        place = space.base + slot
+        arguments = (_CWD, place, place + HOW_OFFSET, _HOW_SIZE, e, f)
+        after = space.base + (way.relative if relative else way.absolute)
+        tracer.registers.send(
+            task.tid, info[0], self.abis[arch], self.numbers[arch], arguments, after
+        )
+        tracer.resume(task)
 
     def rewrite(
         self,
@@ -192,25 +230,22 @@ class Opens:
         info = ptrace.syscall_info(task.tid)
         result = ptrace.exit_result()
         if result in again and task.retry < _BY_DELIVERY:
-            if result == -ELOOP and task.retry == 0:
-                self.remember_link(task)
+            if task.retry == 0 and task.slot is not None:
+                self.remember_link(self.arena.name_at(task.slot))
             task.retry = max(then, task.retry + 1)
             tracer.repeat(task, info)
             return
         task.retry = 0
         tracer.restore(task, info)
 
-    def remember_link(self, task: Task) -> None:
-        """The name in the task's slot led over a link: begin with the step-by-step way next time.
+    def remember_link(self, name: bytes) -> None:
+        """`name` led over a link: begin with the step-by-step way next time.
 
         Only a hint that saves time: the step-by-step way is right for every name.
         """
-        if task.slot is None:
-            return
         if len(self.has_links) >= _KNOWN_LINKS:
             self.has_links.clear()
-        text = bytes(self.arena.memory[task.slot : task.slot + NAME_SIZE])
-        self.has_links.add(text[: text.index(0)])
+        self.has_links.add(name)
 
     def step_by_step(
         self,
@@ -257,8 +292,7 @@ class Opens:
         if not by_name:
             self.deliver(task, info, entry, dirfd, name, flags, mode, links)
             return
-        if canonical == name:
-            self.has_links.discard(name)
+        self.has_links.discard(canonical)
         again = _UNREACHED if exists else frozenset[int]()
         if follow:
             again |= {-ELOOP}

@@ -7,3 +7,6 @@ HELLO = 0x0EF0_0001
 
 DELIVER = 0x0EF0_0002
 """A stopped call is renumbered to this one to be held for its descriptor (USER_NOTIF)."""
+
+AGAIN = 0x0EF0_0003
+"""A task on its way back from a rewritten call asks for its call to be judged another way."""

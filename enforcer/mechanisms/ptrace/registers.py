@@ -11,6 +11,8 @@ from typing import Literal
 from enforcer.arch import by_audit_arch
 from enforcer.arch.record import Abi, NumberRegset, RegisterLayout
 from enforcer.kernel import ptrace
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.returns import Way
 
 _WORDS = {4: Struct("=I"), 8: Struct("=Q")}
 _CANCELLED = (1 << 64) - 1
@@ -53,6 +55,58 @@ class CallRegisters:
         put(content, layout.number, number & mask)
         ptrace.set_registers(tid, content)
         self._write_number(tid, layout, number)
+
+    def send(
+        self,
+        tid: int,
+        op: int,
+        abi: Abi,
+        number: int,
+        arguments: tuple[int, int, int, int, int, int],
+        pointer: int,
+    ) -> None:
+        """At a seccomp stop of the usual layout: another call, which returns to `pointer`."""
+        self.rewrite(tid, op, abi, number, arguments)
+        ptrace.poke_register(tid, abi.layouts[0].instruction_pointer, pointer)
+
+    def bring_back(self, tid: int, abi: Abi, info: SyscallInfo, way: Way, base: int) -> bool:
+        """Give a task all its own registers if it is on its way back, as if there were no such way.
+
+        `base` is where the way's code lies, `info` the call that the task had made. Where the
+        result is useless its call is made again. True if the task was on its way.
+        """
+        content = bytearray(ptrace.registers(tid))
+        layout = abi.layouts[0]
+        word = _WORDS[layout.word]
+        at = word.unpack_from(content, layout.instruction_pointer)[0] - base
+        if len(content) != layout.size or not 0 <= at < len(way.code):
+            return False
+        before = (way.absolute - way.instruction_length, way.relative - way.instruction_length)
+        useless = way.again <= at < way.restore or at in before
+        pointer = info[2]
+        for offset, value in zip(layout.arguments, info[5:11], strict=True):
+            word.pack_into(content, offset, value)
+        shown = word.unpack_from(content, layout.number)[0]
+        if useless:
+            pointer -= way.instruction_length
+            word.pack_into(content, layout.result, info[4])
+        elif not shown >> (8 * layout.word - 1):
+            word.pack_into(content, layout.number, info[4])
+        word.pack_into(content, layout.instruction_pointer, pointer)
+        ptrace.set_registers(tid, content)
+        return True
+
+    def call_as_before(self, tid: int, abi: Abi, info: SyscallInfo) -> None:
+        """At a seccomp stop on the way back: as if the task made the call of `info` just now."""
+        content = bytearray(ptrace.registers(tid))
+        layout = abi.layouts[0]
+        word = _WORDS[layout.word]
+        for offset, value in zip(layout.arguments, info[5:11], strict=True):
+            word.pack_into(content, offset, value)
+        word.pack_into(content, layout.number, info[4])
+        word.pack_into(content, layout.instruction_pointer, info[2])
+        self._put_result(content, layout, -errno.ENOSYS)
+        ptrace.set_registers(tid, content)
 
     def cancel(self, tid: int, abi: Abi, result: int) -> None:
         """At a seccomp stop: the call is not carried out and gives `result` (or -errno).

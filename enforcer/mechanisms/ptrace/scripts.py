@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from enforcer.arch.record import Abi
 from enforcer.kernel import ptrace
-from enforcer.kernel.mappings import mapping_at
+from enforcer.kernel.mappings import Mapping, mapping_at
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.returns import WAYS
+from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Script, Task
 from enforcer.syscalls import number
 
@@ -97,6 +99,9 @@ def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
     if address != LOW_BASE:
         anywhere = mmap.MAP_SHARED | (_MAP_32BIT if abi.audit_arch in _HAS_32BIT else 0)
         address = yield map_number, (0, arena.size, protection, anywhere, fd, 0)
+    protect = number(abi.name, "mprotect")
+    if abi.name in WAYS and protect is not None and not -4096 < address < 0:
+        yield protect, (address, CODE_SIZE, protection | mmap.PROT_EXEC)
     seal = number(abi.name, "mseal")
     is_sealed = False
     if not -4096 < address < 0 and seal is not None:
@@ -123,16 +128,23 @@ _HAS_32BIT = frozenset({0xC000_003E, 0x4000_0003})
 def verify_slots(tracer: Tracer, task: Task, address: int) -> bool:
     """Whether the whole sealed file is mapped at `address`, read-only and shared."""
     arena = tracer.arena
-    found = mapping_at(task.tid, address)
-    return (
-        found is not None
-        and (found.device, found.inode) == arena.file.identity
-        and found.start <= address
-        and found.end >= address + arena.size
-        and found.offset == address - found.start
-        and found.shared
-        and not found.writable
-    )
+    parts: list[Mapping] = []
+    at, end = address, address + arena.size
+    while at < end and len(parts) < 2:
+        found = mapping_at(task.tid, at)
+        if (
+            found is None
+            or (found.device, found.inode) != arena.file.identity
+            or found.start != at
+            or found.offset != at - address
+            or not found.shared
+            or found.writable
+        ):
+            return False
+        parts.append(found)
+        at = found.end
+    task.process.space.has_way = parts[0].executable and parts[0].end == address + CODE_SIZE
+    return at == end
 
 
 def has_slots(tracer: Tracer, task: Task) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from enforcer.pin import View
 
 if TYPE_CHECKING:
+    from enforcer.kernel.ptrace import SyscallInfo
     from enforcer.mechanisms.ptrace.authority import Authority
     from enforcer.mechanisms.ptrace.execs import Execution
 
@@ -21,15 +22,16 @@ Continuation = Callable[["Task"], None]
 class Space:
     """An address space: where it maps the slots (0: nowhere known), and its memory file.
 
-    `mapper` is the task that is just mapping them, `waiters` those that wait for it.
+    `has_way`: the code beside the slots can be executed. `mapper` is the task that is just mapping them, `waiters` those that wait for it.
     """
 
-    __slots__ = ("base", "mapper", "memory", "verified", "waiters")
+    __slots__ = ("base", "has_way", "mapper", "memory", "verified", "waiters")
 
     def __init__(self, base: int = 0) -> None:
         self.base = base
         self.verified = False
         self.memory = -1
+        self.has_way = False
         self.mapper = 0
         self.waiters: list[int] = []
 
@@ -68,12 +70,14 @@ class Task:
     the call at hand came through socketcall or ipc. `script` is what the task is being made to do,
     `signals` the signal mask to put back after it. `newborn` are the registers with which a new
     task is to start. `retry` counts how often the call at hand found its name changed.
-    `executing` is a judged execve under way.
+    `executing` is a judged execve under way. `small` is the small slot that the task keeps, `away`
+    the call from which it may still be on its short way back.
     """
 
     __slots__ = (
         "_view",
         "at_exit",
+        "away",
         "executing",
         "multiplexed",
         "newborn",
@@ -83,6 +87,7 @@ class Task:
         "script",
         "signals",
         "slot",
+        "small",
         "tid",
     )
 
@@ -97,6 +102,8 @@ class Task:
         self.signals: bytes | None = None
         self.retry = 0
         self.multiplexed = False
+        self.small: int | None = None
+        self.away: SyscallInfo | None = None
         self.newborn: bytes | None = None
         self.executing: Execution | None = None
         self._view: View | None = None

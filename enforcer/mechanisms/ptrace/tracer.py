@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from enforcer.mechanisms.ptrace import execs, scripts
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
-from enforcer.mechanisms.ptrace.private import HELLO
+from enforcer.mechanisms.ptrace.private import AGAIN, HELLO
 from enforcer.mechanisms.ptrace.registers import CallRegisters
-from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, Arena
+from enforcer.mechanisms.ptrace.returns import WAYS
+from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
 from enforcer.pin import TargetGone
 from enforcer.supervision.memory import PATH_MAX, UnreadableMemory
@@ -33,6 +35,7 @@ _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _BIRTHS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
 _FIRST_READ = 256
+_CODE = b"".join(way.code for way in WAYS.values())
 _DELETED = b" (deleted)"
 
 Texts = Mapping[str, Sequence[str | None]]
@@ -74,7 +77,7 @@ class Tracer:
         self.log = log
         self.tasks: dict[int, Task] = {}
         self.early: set[int] = set()
-        self.arena = Arena()
+        self.arena = Arena(_CODE)
         self.registers = CallRegisters()
         self.listener: Listener | None = None
         self.world_changed = False
@@ -106,7 +109,7 @@ class Tracer:
             self.kill_all()
             self.detect("the tracer failed", error=f"{type(error).__name__}: {error}")
             raise
-        self.log.emit(EventKind.END, decisions=self.decisions)
+        self.log.emit(EventKind.END, decisions=self.decisions, cpu_s=round(time.process_time(), 6))
 
     def wait(self) -> tuple[int, int]:
         """The next stop or end of any task."""
@@ -147,12 +150,31 @@ class Tracer:
         if task.process.launching:
             self.at_launch(task, info)
             return
+        if task.away is not None:
+            info = self.own_call(task, info, task.away)
         table = self.dispatch.get(info[1])
         entry = None if table is None else table.get(info[4])
         if entry is None:
             self.refuse(task, info, errno.ENOSYS)
         else:
             entry.handler(task, info, entry)
+
+    def own_call(self, task: Task, info: SyscallInfo, away: SyscallInfo) -> SyscallInfo:
+        """The call that a task means which may be on its way back from `away`."""
+        task.away = None
+        if not 0 <= info[2] - task.process.space.base < CODE_SIZE:
+            return info
+        self.registers.call_as_before(task.tid, self.config.abis[away[1]], away)
+        if info[4] == AGAIN:
+            task.retry += 1
+        return away
+
+    def bring_back(self, task: Task, away: SyscallInfo) -> None:
+        """A signal is about to show the task's registers: it must have its own."""
+        task.away = None
+        abi = self.config.abis[away[1]]
+        base = task.process.space.base
+        self.registers.bring_back(task.tid, abi, away, WAYS[abi.name], base)
 
     def at_launch(self, task: Task, info: SyscallInfo) -> None:
         """The launcher may do what it needs; its first word brings the listener."""
@@ -205,6 +227,8 @@ class Tracer:
     def at_event(self, task: Task, event: int, number: int) -> None:
         """Any other stop of a known task: `number` is the signal it stopped with."""
         if event == 0:
+            if task.away is not None:
+                self.bring_back(task, task.away)
             self.resume(task, number)
         elif event in _BIRTHS:
             self.born(task)
@@ -240,6 +264,9 @@ class Tracer:
         process = task.process
         process.tasks.discard(task.tid)
         self.release_slot(task)
+        if task.small is not None:
+            self.arena.give_small(task.small)
+            task.small = task.away = None
         if task.script is not None:
             task.script.close()
             task.script = None

@@ -46,16 +46,16 @@ static void reap(pid_t pid, const char *what)
 static char *find_slots(size_t *size)
 {
 	char line[512];
-	unsigned long start = 0, end = 0;
+	unsigned long start = 0, from, end = 0;
 	FILE *maps = fopen("/proc/self/maps", "re");
 
 	if (!maps)
 		fail("maps");
 	while (fgets(line, sizeof(line), maps))
 		if (strstr(line, "call-arguments")) {
-			if (sscanf(line, "%lx-%lx", &start, &end) != 2 || !strstr(line, "r--s"))
+			if (sscanf(line, "%lx-%lx", &from, &end) != 2 || strchr(line, 'w'))
 				fail(line);
-			break;
+			start = start ? start : from;
 		}
 	fclose(maps);
 	*size = end - start;
@@ -92,9 +92,9 @@ int main(int argc, char **argv)
 		fail("no slots");
 	refused += mprotect(slots, 4096, PROT_READ | PROT_WRITE) == -1;
 	refused += munmap(slots, size) == -1;
-	refused += mmap(slots, 4096, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
+	refused += mmap(slots + 8192, 4096, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
 			-1, 0) == MAP_FAILED;
-	refused += mremap(slots, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, slots + (64 << 20)) ==
+	refused += mremap(slots + 8192, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, slots + (64 << 20)) ==
 		   MAP_FAILED;
 	fd = open("/proc/self/mem", O_RDWR);
 	refused += fd < 0 || pwrite(fd, "x", 1, (off_t)(unsigned long)slots) == -1;
