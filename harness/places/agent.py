@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from enforcer.events import FileLog
-from enforcer.mechanisms.contract import Plan
+from enforcer.mechanisms.contract import LaunchError, Plan
 from harness.backends import backend
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
@@ -292,8 +292,10 @@ def _start(
             os.chdir(request.layout.directory)
             _reset(request.layout)
             backend(run.backend).launch(run.plan, command, FileLog(log))
-        except BaseException:
-            os.write(failure, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        except (LaunchError, OSError) as error:
+            _say(failure, f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            _say(failure, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         return LAUNCH_FAILED
 
     pid = fork(target)
@@ -301,6 +303,10 @@ def _start(
         os.close(write_end)
     (stdout, _), (stderr, _), (log, _), (failure, _) = ends
     return pid, Pipes(stdout=stdout, stderr=stderr, log=log, failure=failure)
+
+
+def _say(descriptor: int, text: str) -> None:
+    os.write(descriptor, text.encode("utf-8", "backslashreplace"))
 
 
 def _reset(layout: Layout) -> None:

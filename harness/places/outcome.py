@@ -77,7 +77,7 @@ def _outcome(
 ) -> tuple[Outcome, str]:
     if seen.failure:
         said = seen.failure.decode("utf-8", "backslashreplace").strip()
-        return Outcome.BROKEN, f"launching: {said[-2000:]}"
+        return Outcome.BROKEN, f"launching: {said[:2000]}"
     if effect:
         return Outcome.EFFECT, ""
     if seen.flooded:

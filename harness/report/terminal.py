@@ -103,4 +103,7 @@ def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
                     (row.case_id, "bold"),
                 )
             )
-            to.print(Text(f"    {row.reason}"), soft_wrap=True)
+            first, *more = row.reason.splitlines() or [""]
+            to.print(Text(f"    {first}"), soft_wrap=True)
+            if more:
+                to.print(f"    ({len(more)} more lines: harness explain {row.scenario})")

@@ -1,0 +1,1 @@
+"""What interposition costs: a small loop in C under every backend."""
