@@ -110,7 +110,7 @@ def judge(policy: Policy, abis: Sequence[Abi]) -> Judgement:
     """What `policy` asks of Landlock, and how far Landlock can give it."""
     notes = Notes()
     by_use = {
-        use: _region(policy, use, notes)
+        use: region_of_use(policy, use, notes)
         for use in dict.fromkeys(use for uses in USES.values() for use in uses)
     }
     rights: dict[FileRight, Region] = {}
@@ -149,7 +149,7 @@ def _concerning(policy: Policy, use: Use) -> list[tuple[Judged, Expression]]:
     return found
 
 
-def _region(policy: Policy, use: Use, notes: Notes) -> Region:
+def region_of_use(policy: Policy, use: Use, notes: Notes) -> Region:
     """Where an access is permitted. What cannot be expressed is noted and left out."""
     permitted, limit = NOWHERE, EVERYWHERE
     denied: list[tuple[int, Region]] = []

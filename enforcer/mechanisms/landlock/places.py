@@ -139,6 +139,8 @@ def _place(symbol: TextSymbol, dialect: Dialect) -> Place | None:
                 return Place("/", Shape.TREE)
             if not _is_canonical(above):
                 return None
+            if above == "/":
+                return Place("/", Shape.EXACT)  # what lies beneath has no second `/`
             return Place(above, Shape.BENEATH if star else Shape.TREE)
         case _:
             return None
