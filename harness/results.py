@@ -128,7 +128,9 @@ def row_of(result: Result) -> Row:
         bound=verdict.bound,
         seconds=result.seconds,
         isolation=result.isolation,
-        observations=tuple(asdict(observation) for observation in result.observations),
+        observations=tuple(
+            json.loads(json.dumps(asdict(observation))) for observation in result.observations
+        ),
     )
 
 
