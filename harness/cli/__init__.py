@@ -16,6 +16,7 @@ VERBS = {
     "report": "harness.cli.report",
     "doctor": "harness.cli.doctor",
     "new": "harness.cli.new",
+    "vm": "harness.cli.vm",
     "bench": "harness.cli.bench",
     "completion": "harness.cli.completion",
 }

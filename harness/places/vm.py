@@ -29,6 +29,11 @@ from harness.vm.snapshot import Base, restored, save
 
 LIBRARY = PurePosixPath("/opt/lab")
 PROGRAM = PurePosixPath("/run/program")
+UNPACK = (
+    "import sys, tarfile\n"
+    "with tarfile.open(fileobj=sys.stdin.buffer, mode='r|') as content:\n"
+    "    content.extractall(sys.argv[1], filter='data')\n"
+)
 AGENT = ("python3", "-m", "harness.places.agent")
 AGENT_NUMBER = 2
 WARM_UP_S = 120.0
@@ -118,8 +123,8 @@ def vm_place(
 
 def _prepare(guest: Guest, library: bytes) -> None:
     """Put the modules into the guest, start the agent and have it import everything."""
-    unpack = f"import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall('{LIBRARY}')"
-    done = guest.run(["python3", "-c", unpack], stdin=library, timeout_s=WARM_UP_S)
+    unpack = ["python3", "-c", UNPACK, str(LIBRARY)]
+    done = guest.run(unpack, stdin=library, timeout_s=WARM_UP_S)
     if done.status:
         raise Refused(f"unpacking the library: {bytes(done.stderr)!r}")
     agent = guest.start(

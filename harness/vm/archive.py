@@ -94,7 +94,15 @@ class Archive:
     def closure(self, packages: Sequence[str], pattern: str) -> tuple[str, ...]:
         """`packages` and what they depend on, as name=version, where the name matches `pattern`."""
         plan = run_tool(
-            ["apt-get", "-q", *self._options(), "-s", "install", "--no-install-recommends", *packages]
+            [
+                "apt-get",
+                "-q",
+                *self._options(),
+                "-s",
+                "install",
+                "--no-install-recommends",
+                *packages,
+            ]
         )
         found = re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE)
         return tuple(f"{name}={version}" for name, version in found if re.fullmatch(pattern, name))

@@ -22,9 +22,7 @@ def directory(name: str) -> Entry:
 
 
 def file(name: str, content: bytes, *, executable: bool = False) -> Entry:
-    return Entry(
-        name=name, mode=stat.S_IFREG | (0o755 if executable else 0o644), content=content
-    )
+    return Entry(name=name, mode=stat.S_IFREG | (0o755 if executable else 0o644), content=content)
 
 
 def archive(entries: Iterable[Entry]) -> bytes:

@@ -146,6 +146,29 @@ class Guest:
         self.wait(running, timeout_s)
         return running
 
+    def relay(self, running: Running, stdin: int, stdout: int, stderr: int) -> int:
+        """Connect a program to three of our descriptors until it ends; its wait status."""
+        open_input = True
+        while running.status is None:
+            port = self._socket.fileno()
+            watched = [port, *([stdin] if open_input else [])]
+            readable, _, _ = select.select(watched, [], [], 1.0)
+            if stdin in readable:
+                data = os.read(stdin, CHUNK)
+                open_input = bool(data)
+                if data:
+                    self.input(running, data)
+                else:
+                    self.end_input(running)
+            if port in readable:
+                self._receive(0.0)
+            for buffer, descriptor in ((running.stdout, stdout), (running.stderr, stderr)):
+                os.write(descriptor, buffer)
+                buffer.clear()
+            if not self.qemu.alive():
+                raise self.qemu.lost("the machine ended")
+        return running.status
+
     def _number(self) -> int:
         self._next += 1
         return self._next

@@ -14,11 +14,14 @@ class MachineError(Exception):
 class Machine:
     """How QEMU plays one architecture, and what Debian has for it.
 
+    `machines` are uname's names of hosts whose processors can run it without emulation.
     `kernel_package` is Debian's name of the newest kernel of a suite, `kernels` maps a version as
-    `--kernel` names it to that suite. `bus` is the suffix of virtio device names. `uncompressed` says that a kernel taken out of its bzImage boots faster.
+    `--kernel` names it to that suite. `bus` is the suffix of virtio device names. `uncompressed`
+    says that a kernel taken out of its bzImage boots faster.
     """
 
     arch: str
+    machines: frozenset[str]
     debian: str
     qemu: str
     qemu_package: str
@@ -34,10 +37,6 @@ class Machine:
     append: str = ""
 
 
-MODULES = ("virtio_pci", "virtio_mmio", "virtio_ccw", "virtio_console", "virtio_blk", "virtio_rng",
-           "erofs", "overlay")
-
-
 _ALL = {"6.1": "bookworm", "6.12": "trixie", "7.2": "sid"}
 
 MACHINES: Mapping[str, Machine] = {
@@ -45,6 +44,7 @@ MACHINES: Mapping[str, Machine] = {
     for machine in (
         Machine(
             arch="x86_64",
+            machines=frozenset({"x86_64"}),
             debian="amd64",
             qemu="qemu-system-x86_64",
             qemu_package="qemu-system-x86",
@@ -60,6 +60,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="i386",
+            machines=frozenset({"i686", "x86_64"}),
             debian="i386",
             qemu="qemu-system-i386",
             qemu_package="qemu-system-x86",
@@ -73,6 +74,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="arm",
+            machines=frozenset({"armv7l"}),
             debian="armhf",
             qemu="qemu-system-arm",
             qemu_package="qemu-system-arm",
@@ -86,6 +88,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="arm64",
+            machines=frozenset({"aarch64"}),
             debian="arm64",
             qemu="qemu-system-aarch64",
             qemu_package="qemu-system-arm",
@@ -99,6 +102,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="riscv64",
+            machines=frozenset({"riscv64"}),
             debian="riscv64",
             qemu="qemu-system-riscv64",
             qemu_package="qemu-system-misc",
@@ -112,6 +116,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="s390x",
+            machines=frozenset({"s390x"}),
             debian="s390x",
             qemu="qemu-system-s390x",
             qemu_package="qemu-system-misc",
@@ -126,6 +131,7 @@ MACHINES: Mapping[str, Machine] = {
         ),
         Machine(
             arch="ppc64le",
+            machines=frozenset({"ppc64le"}),
             debian="ppc64el",
             qemu="qemu-system-ppc64",
             qemu_package="qemu-system-ppc",

@@ -69,6 +69,26 @@ def save(base: Base, prepare: Prepare) -> Path:
     return made_once(cache_root() / "snapshots" / base.key, make)
 
 
+def boots(base: Base, timeout_s: float) -> None:
+    """Boot the machine, hear its agent, and end it. Raises LostVM."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lab-vm-") as directory,
+        booted(base, Path(directory) / "memory", timeout_s),
+    ):
+        return
+
+
+@contextmanager
+def booted(base: Base, memory: Path, timeout_s: float = BOOT_S) -> Iterator[Guest]:
+    """A machine booted from nothing. Raises LostVM."""
+    with (
+        _machine(base, memory, restore=False) as qemu,
+        contextlib.closing(Guest(qemu, timeout_s)) as guest,
+    ):
+        guest.wait_ready(timeout_s)
+        yield guest
+
+
 def _boot_and_save(base: Base, prepare: Prepare, into: Path) -> None:
     memory = into / "memory"
     memory.unlink(missing_ok=True)
