@@ -42,6 +42,12 @@ from enforcer.pin.view import (
 )
 
 Judge = Callable[[tuple[str, ...], int], int]
+"""judge(names, missing) -> 0 to permit, or the positive errno to answer with.
+
+`names` are canonical, in argument order (bytes that are not UTF-8 as surrogate escapes). Bit i of
+`missing` says that not even the directory of name i exists. It may be asked several times for one
+call, first on a name as it stands: the last answer counts, so whoever logs does it afterwards.
+"""
 
 _MOST_TRIES = 16
 PATH_MAX = 4096

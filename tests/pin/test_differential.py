@@ -99,6 +99,12 @@ TWO_NAMES: dict[str, tuple[str, tuple[object, ...]]] = {
     "link": ("link", (NAME, OTHER)),
     "linkat-follow": ("linkat", (AT_FDCWD, NAME, AT_FDCWD, OTHER, 0x400)),
 }
+SOURCES = (
+    b"file", b"hard", b"dir", b"dir/file", b"empty", b"missing", b"missing/x", b"file/x", b"fifo",
+    b"to_file", b"to_dir", b"to_dir/file", b"to_abs_file", b"dangling", b"loop", b"chain", b"up",
+    b"dir/", b"file/", b"to_dir/", b"dir/.", b"dir/..", b".", b"..", b"./file", b"dir//sub/deep",
+    b"dir/../file", b"to_dir/../file", b"", b"x" * 256,
+)  # fmt: skip
 OTHERS = (
     "new", "dir/new", "file", "empty", "dir", "dangling", "to_dir/new", "missing/new", "new/", ".",
     "dir/../new", "file/new",
@@ -143,11 +149,25 @@ def scrub(call: str, result: int, output: bytes) -> bytes:
 
 def is_dangerous(call: str, name: bytes) -> bool:
     """Whether the case would change something outside the tree."""
-    changes = call not in {
-        "stat", "lstat", "newfstatat", "statx", "access", "faccessat2", "readlink", "readlinkat",
-        "statfs", "getxattr", "lgetxattr", "listxattr",
-    }  # fmt: skip
-    return changes and is_outside(name)
+    return call not in LOOKS and is_outside(name)
+
+
+LOOKS = frozenset(
+    {
+        "stat",
+        "lstat",
+        "newfstatat",
+        "statx",
+        "access",
+        "faccessat2",
+        "readlink",
+        "readlinkat",
+        "statfs",
+        "getxattr",
+        "lgetxattr",
+        "listxattr",
+    }
+)
 
 
 Outcome = tuple[int, bytes, dict[str, tuple[object, ...]]]
@@ -165,7 +185,7 @@ class Comparison:
     def outcome(self, call: str, shape: Shape, name: bytes, other: bytes, do: Do) -> Outcome:
         self.target.clear()
         result = do(call, arguments(self.target, shape, name, other))
-        seen = snapshot(self.tree)
+        seen = self.pristine if call in LOOKS else snapshot(self.tree)
         if seen != self.pristine:
             build_tree(self.tree)
         return result, scrub(call, result, self.target.written()), seen
@@ -212,7 +232,8 @@ def target(tree: Path) -> Iterator[Target]:
 def test_a_call_with_one_name(case: str, target: Target, tree: Path, fixed_root: bool) -> None:
     """Result, output and effect are the kernel's for every name and situation."""
     call, shape = ONE_NAME[case]
-    cases = [(name, b"") for name in names(tree) if not is_dangerous(call, name)]
+    tried = names(tree) if fixed_root else names(tree)[::3]
+    cases = [(name, b"") for name in tried if not is_dangerous(call, name)]
     assert Comparison(target, tree).differences(call, shape, cases, fixed_root) == []
 
 
@@ -220,10 +241,5 @@ def test_a_call_with_one_name(case: str, target: Target, tree: Path, fixed_root:
 def test_a_call_with_two_names(case: str, target: Target, tree: Path, fixed_root: bool) -> None:
     """Result and effect are the kernel's for every pair of names."""
     call, shape = TWO_NAMES[case]
-    pairs = [
-        (name, os.fsencode(other))
-        for name in names(tree)
-        if not is_dangerous(call, name) and not name.startswith(b"/")
-        for other in OTHERS
-    ]
+    pairs = [(name, os.fsencode(other)) for name in SOURCES for other in OTHERS]
     assert Comparison(target, tree).differences(call, shape, pairs, fixed_root) == []

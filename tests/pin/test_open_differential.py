@@ -85,7 +85,7 @@ def differences(
     build_tree(tree)
     pristine = snapshot(tree)
     found = []
-    for name in names(tree):
+    for name in names(tree) if fixed_root else names(tree)[::3]:
         if is_outside(name) and flags & _CHANGES and not flags & os.O_PATH:
             continue
         outcomes = []
@@ -103,7 +103,7 @@ def differences(
                 how = target.put(struct.pack("=QQQ", flags, mode, resolve))
                 fd = target.call("openat2", (AT_FDCWD, target.text(name), how, 24))
                 outcome = target.opened() if fd >= 0 else os.strerror(-fd)
-            seen = snapshot(tree)
+            seen = snapshot(tree) if flags & _CHANGES else pristine
             if seen != pristine:
                 build_tree(tree)
             outcomes.append((outcome, seen))
