@@ -100,9 +100,7 @@ class _Check:
     def answer(self, rule: Rule) -> None:
         """Elevation and transition belong to permits, the latter to those of programs."""
         if rule.action is not Action.PERMIT and rule.elevation is not None:
-            self.problems.add(
-                rule.position, f"a call that is not permitted ({rule.action}) has `as`"
-            )
+            self.problems.add(rule.position, f"`as` belongs to permit, not to {rule.action}")
         if rule.transition is Transition.SWITCH:
             return
         if rule.action is not Action.PERMIT:

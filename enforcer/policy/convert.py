@@ -91,7 +91,15 @@ def _named_to_strict(rule: Rule, notes: _Notes) -> list[Rule]:
         return [rule]
     name = rule.calls[0]
     when = _folded(specialise(rule.when, name, None, Dialect.SYSTRACE))
-    return [] if when == NEVER else [replace(rule, when=_with_case(when, name, notes))]
+    return _unless_never(rule, _with_case(when, name, notes))
+
+
+def _unless_never(rule: Rule, when: Expression) -> list[Rule]:
+    """Nothing for a rule that never holds, unless naming a carrier (io_uring) is what it is for."""
+    model = known_syscall(rule.calls[0])
+    if when == NEVER and not (model is not None and model.carrier):
+        return []
+    return [replace(rule, when=when)]
 
 
 def _alias_to_strict(rule: Rule, notes: _Notes) -> list[Rule]:
@@ -222,8 +230,7 @@ def _named_to_systrace(rule: Rule, is_late: bool, notes: _Notes) -> list[Rule]:
     name = rule.calls[0]
     if rule.when is None:
         return [replace(rule, when=TrueSymbol(), now=False) if is_late else rule]
-    when = _folded(_in_systrace(rule, rule.when, name, notes))
-    return [] if when == NEVER else [replace(rule, when=when)]
+    return _unless_never(rule, _folded(_in_systrace(rule, rule.when, name, notes)))
 
 
 def _alias_to_systrace(

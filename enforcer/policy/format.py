@@ -193,7 +193,7 @@ def _symbol(expression: Expression) -> str:
 
 def _register(symbol: RegisterSymbol) -> str:
     text = f"arg[{symbol.argument}]"
-    if symbol.mask == LOW_HALF:
+    if symbol.mask == LOW_HALF and symbol.value <= LOW_HALF:
         text += ":32"
     elif symbol.mask != WORD:
         text += f" & {symbol.mask:#x}"

@@ -45,7 +45,10 @@ def translate_fnmatch(pattern: str) -> str:
         elif character == "\\" and place < len(pattern):
             parts.append(re.escape(pattern[place]))
             place += 1
-        elif character == "[" and (end := _bracket_end(pattern, place, "!^")) is not None:
+        elif (
+            character == "["
+            and (end := _bracket_end(pattern, place, "!^", escapes=True)) is not None
+        ):
             if "/" in pattern[place:end]:
                 parts.append(r"\[")
             else:
@@ -80,7 +83,7 @@ def translate_ere(pattern: str) -> str:
         place += 1
         match character:
             case "[":
-                end = _bracket_end(pattern, place, "^")
+                end = _bracket_end(pattern, place, "^", escapes=False)
                 if end is None:
                     raise PatternError("`[` without its `]`")
                 parts.append(_bracket(pattern[place:end], "^", escapes=False))
@@ -146,7 +149,7 @@ def _check_repeat(least: str, most: str | None) -> None:
         raise PatternError("`{n,m}` with m less than n")
 
 
-def _bracket_end(pattern: str, start: int, negations: str) -> int | None:
+def _bracket_end(pattern: str, start: int, negations: str, *, escapes: bool) -> int | None:
     """Where the `]` is that closes the bracket whose inside begins at `start`."""
     place = start
     if pattern[place : place + 1] and pattern[place] in negations:
@@ -156,7 +159,9 @@ def _bracket_end(pattern: str, start: int, negations: str) -> int | None:
     while place < len(pattern):
         if pattern[place] == "]":
             return place
-        if pattern[place] == "[" and pattern[place + 1 : place + 2] in (":", ".", "="):
+        if escapes and pattern[place] == "\\":
+            place += 1
+        elif pattern[place] == "[" and pattern[place + 1 : place + 2] in (":", ".", "="):
             end = pattern.find(pattern[place + 1] + "]", place + 2)
             if end >= 0:
                 place = end + 1

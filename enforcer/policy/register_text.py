@@ -344,6 +344,7 @@ def _numbers_in(text: str) -> list[int]:
     return found
 
 
+@cache
 def _user_name(text: str) -> str:
     """The name of a user given by decimal id; the id itself where there is none."""
     try:

@@ -100,7 +100,8 @@ def tokenize(fragment: Fragment) -> list[Token]:
                 Token(TokenKind(str(kind)), found.group(), fragment.position(start, found.end()))
             )
         start = found.end()
-    tokens.append(Token(TokenKind.END, "", fragment.position(start, start)))
+    end = len(text.rstrip())
+    tokens.append(Token(TokenKind.END, "", fragment.position(end, end)))
     return tokens
 
 

@@ -1,0 +1,138 @@
+"""`enforcer check`, `explain` and `convert` on files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from enforcer.cli.check import check
+from enforcer.cli.convert import convert
+from enforcer.cli.explain import explain
+from enforcer.policy.parser import parse_systrace, parse_yaml
+
+LS = Path(__file__).parents[2] / "scenarios" / "policies" / "bin_ls.systrace"
+POLICIES = sorted(path for path in LS.parent.iterdir() if path.suffix in (".systrace", ".yaml"))
+
+
+def ran(result: Result, status: int = 0) -> str:
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_shipped_policies_are_in_order(path: Path) -> None:
+    """Every policy that is shipped loads."""
+    assert f"{path}: in order" in ran(CliRunner().invoke(check, [str(path)]))
+
+
+def test_check(tmp_path: Path) -> None:
+    """Problems of all files, the canonical form, and JSON; 2 where one cannot be loaded."""
+    bad, odd = tmp_path / "bad.yaml", tmp_path / "odd.yaml"
+    bad.write_text("rules:\n  - permit: raed\n")
+    odd.write_text("default: permit\nrules:\n  - deny:   connect\n")
+    output = ran(CliRunner().invoke(check, [str(bad), str(LS), str(odd)]), 2)
+    assert f"{bad}:2:13: unknown call `raed`" in output
+    assert "did you mean read?" in output
+    assert f"{bad}: 1 error" in output
+    assert f"{LS}: in order, 1 policy, 11 rules" in output
+    assert f"{odd}: in order, 1 policy, 1 rule, 1 warning" in output
+    canonical = ran(CliRunner().invoke(check, ["--format", str(LS)]))
+    assert parse_systrace(canonical, "x") == parse_systrace(LS.read_text(), "x")
+    (line,) = ran(CliRunner().invoke(check, ["--json", str(bad)]), 2).splitlines()
+    assert json.loads(line)["line"] == 2
+
+
+def test_convert(tmp_path: Path) -> None:
+    """There and back again; what is lost is said; what cannot be written is refused."""
+    result = CliRunner().invoke(convert, [str(LS)])
+    assert "policy: /bin/ls" in ran(result)
+    assert "eq and neq compare with case now" in result.stderr
+    path = tmp_path / "a.yaml"
+    path.write_text("rules:\n  - kill: mount\n  - permit: [read, write]\n")
+    result = CliRunner().invoke(convert, [str(path)])
+    assert "systrace cannot kill" in result.stderr
+    assert "native-mount: deny\n" in ran(result)
+    same = ran(CliRunner().invoke(convert, [str(path), "--to", "strict"]))
+    assert parse_yaml(same, "x") == parse_yaml(path.read_text(), "x")
+    path.write_text("dialect: systrace\nrules:\n  - kill: mount\n")
+    ran(CliRunner().invoke(convert, [str(path), "--to", "systrace"]), 2)
+    path.write_text("rules: 1")
+    ran(CliRunner().invoke(convert, [str(path)]), 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("openat AT_FDCWD /etc O_RDONLY", "openat: deny[enotdir]"),
+        ("openat AT_FDCWD /etc O_RDONLY", "rule 4 decides"),
+        ("openat AT_FDCWD /etc O_RDONLY", "filename eq \"/tmp\": no ('/etc')"),
+        ("openat AT_FDCWD /etc O_RDONLY", "openat belongs to fsread: yes"),
+        ("openat AT_FDCWD /etc O_RDONLY", "some calls of this name are answered in the kernel"),
+        ("open filename=/var flags=O_CREAT|2", "open: ask"),
+        ("openat2 filename=/usr/x oflags=ro", "openat2: permit"),
+        ("openat2 filename=- oflags=ro", "rule 2 unreadable"),
+        ("newfstatat filename=/var", "every call of this name is answered in the kernel"),
+        ("io_uring_setup", "performs other calls unseen"),
+        ("fcntl fd=3 arg[1]=F_GETFL", "fcntl: permit"),
+        ("ioctl 1 TIOCSTI", "decided by: default"),
+        ("link /usr/a /usr/b", "link: ask"),
+    ],
+)
+def test_explain(args: str, expected: str) -> None:
+    """The answer, the rule that gave it, and what was compared on the way."""
+    assert expected in ran(CliRunner().invoke(explain, [str(LS), *args.split()]))
+
+
+def test_explain_yaml(tmp_path: Path) -> None:
+    """Elevation, users, several names and several policies."""
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        """default: deny
+rules:
+  - permit: fswrite
+    when: filename match "/tmp/*"
+    log: true
+  - permit: bind
+    when: sockaddr eq "inet-[0.0.0.0]:80" and arg[2] >= 1
+    as: root
+    if: user = 33
+"""
+    )
+    output = ran(CliRunner().invoke(explain, [str(path), "rename", "/tmp/a", "/etc/b"]))
+    assert "judged 2 times" in output
+    assert "number 2 decides" in output
+    output = ran(
+        CliRunner().invoke(
+            explain,
+            [str(path), "bind", "3", "inet-[0.0.0.0]:80", "16", "--user", "33", "--abi", "i386"],
+        )
+    )
+    assert "bind: permit with other ids" in output
+    assert "arg[2] >= 1: yes (0x10)" in output
+    assert "permit, logged" in ran(CliRunner().invoke(explain, [str(path), "unlink", "/tmp/a"]))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["opne"], "did you mean open?"),
+        (["close", "1", "2"], "is more"),
+        (["close", "fb=1"], "close has no fb"),
+        (["ioctl", "1", "TIOCSTII"], "did you mean TIOCSTI?"),
+        (["close", "--user", "no-such-user"], "no user"),
+        (["close", "--binary", "/bin/cp"], "choose one with --binary"),
+    ],
+)
+def test_explain_refuses(args: list[str], message: str) -> None:
+    """A call that cannot be read is a usage error with the mend."""
+    assert message in ran(CliRunner().invoke(explain, [str(LS), *args]), 2)
+
+
+def test_explain_needs_a_policy(tmp_path: Path) -> None:
+    """A policy that cannot be loaded is shown with its problems."""
+    path = tmp_path / "a.yaml"
+    path.write_text("rules: 1")
+    assert "rules are a list" in ran(CliRunner().invoke(explain, [str(path), "read"]), 2)
