@@ -386,13 +386,31 @@ def _registers(condition: Condition) -> _Holds:
             inner = _registers(member)
             return lambda args: not inner(args)
         case All(members):
-            every = tuple(map(_registers, members))
-            return lambda args: all(each(args) for each in every)
+            return _every(tuple(map(_registers, members)))
         case Any(members):
-            some = tuple(map(_registers, members))
-            return lambda args: any(each(args) for each in some)
+            return _some(tuple(map(_registers, members)))
         case Compare():
             return _comparison(condition)
+
+
+def _every(members: tuple[_Holds, ...]) -> _Holds:
+    def holds(args: Sequence[int]) -> bool:
+        for each in members:  # noqa: SIM110 - a generator costs more than the members
+            if not each(args):
+                return False
+        return True
+
+    return holds
+
+
+def _some(members: tuple[_Holds, ...]) -> _Holds:
+    def holds(args: Sequence[int]) -> bool:
+        for each in members:  # noqa: SIM110 - a generator costs more than the members
+            if each(args):
+                return True
+        return False
+
+    return holds
 
 
 def _comparison(compare: Compare) -> _Holds:

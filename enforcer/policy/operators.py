@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from enforcer.policy.ast import Dialect, TextOperator
-from enforcer.policy.patterns import PatternError, translate_ere, translate_fnmatch
+from enforcer.policy.patterns import PatternError, literal_of, translate_ere, translate_fnmatch
 
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -50,6 +50,9 @@ def text_test(operator: TextOperator, operand: str, dialect: Dialect) -> Callabl
 
 
 def _matches(operand: str) -> Callable[[str], bool]:
+    if operand.endswith("*") and literal_of(operand[:-1]) is not None:
+        start = operand[:-1]
+        return lambda text: text.startswith(start)
     try:
         fullmatch = re.compile(translate_fnmatch(operand)).fullmatch
     except PatternError as error:
