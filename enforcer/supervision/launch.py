@@ -18,6 +18,7 @@ from enforcer.mechanisms.contract import LaunchError
 
 _ERROR = "error"
 _STARTED = "started"
+_SERVE = "serve"
 _READY = "ready"
 _GO = "go"
 _MESSAGE_BYTES = 65536
@@ -147,7 +148,13 @@ def start_supervisor(
         raise LaunchError(f"the supervisor could not be started (wait status {status})")
     pid = int(_expect(_Channel(ours), _STARTED))
     permit_tracer(pid)
-    return Launcher(ours, pid)
+    launcher = Launcher(ours, pid)
+    # Not before: a launcher that is being traced stops for its middle child's SIGCHLD.
+    try:
+        launcher.send(_SERVE)
+    except ConnectionError as error:
+        raise LaunchError("the supervisor ended before it was ready") from error
+    return launcher
 
 
 def restore_signals() -> None:
@@ -198,6 +205,7 @@ def _become_supervisor(
         forbid_dumping()
         handshake = Handshake(end, target)
         handshake.send(_STARTED, str(os.getpid()))
+        _expect(handshake, _SERVE)
         try:
             serve(handshake)
         except Exception as error:
