@@ -7,10 +7,10 @@
  *	SIGKILL or SIGSTOP ----> dead or stopped
  *	openat(DENIED)		(nobody answers)
  *
- * Found by /proc only inside a pid namespace made for this run: then it is a
- * leader of a session, of our uid, that is not our ancestor and started when we
- * did. Nothing is ever signalled that was there before. Winning prints DATA and
- * the content of the denied file.
+ * Found by /proc only inside a pid namespace made for this run: then it is in
+ * another process group, not our ancestor, and started when we did. Nothing is
+ * ever signalled that was there before. Winning prints DATA and the content of
+ * the denied file.
  */
 #include "attack.h"
 
@@ -21,7 +21,7 @@
 #define TRIES 500
 
 struct process {
-	int pid, parent, session;
+	int pid, parent, group;
 	unsigned long long start;
 };
 
@@ -40,9 +40,9 @@ static bool look_up(int pid, struct process *process)
 	text[size < 0 ? 0 : size] = '\0';
 	after = strrchr(text, ')');
 	process->pid = pid;
-	return after && sscanf(after + 2, "%*c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+	return after && sscanf(after + 2, "%*c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
 					  "%*d %*d %*d %*d %*d %llu",
-			       &process->parent, &process->session, &process->start) == 3;
+			       &process->parent, &process->group, &process->start) == 3;
 }
 
 static int tracer(void)
@@ -58,7 +58,7 @@ static int tracer(void)
 }
 
 /* Only in a small pid namespace of which /proc speaks, and whose init is young. */
-static int session_leader_beside_us(void)
+static int other_group_beside_us(void)
 {
 	struct process self, parent, init, other;
 
@@ -67,7 +67,7 @@ static int session_leader_beside_us(void)
 		return 0;
 	for (int pid = 2; pid <= NAMESPACE_PIDS; pid++)
 		if (look_up(pid, &other) && pid != self.pid && pid != self.parent &&
-		    other.session == pid && other.session != self.session &&
+		    other.parent != self.pid && other.group != self.group &&
 		    other.start >= parent.start)
 			return pid;
 	return 0;
@@ -80,7 +80,7 @@ static int find_supervisor(const struct run *run)
 	if (!pid)
 		pid = tracer();
 	if (!pid)
-		pid = session_leader_beside_us();
+		pid = other_group_beside_us();
 	return pid > 1 && pid != getpid() ? pid : 0;
 }
 
