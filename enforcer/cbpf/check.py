@@ -10,6 +10,7 @@ from enforcer.cbpf.instruction import (
     BRANCHES,
     DATA_SIZE,
     LIMIT,
+    LONGEST_BRANCH,
     SCRATCH_WORDS,
     Code,
     Instruction,
@@ -60,6 +61,8 @@ def _fault(instruction: Instruction, *, left: int) -> str:
         return f"scratch word {k} of {SCRATCH_WORDS}"
     if code == Code.JA and k >= left:
         return f"jump by {k} past the end"
+    if max(instruction.jt, instruction.jf) > LONGEST_BRANCH:
+        return f"branch by {max(instruction.jt, instruction.jf)}, which eight bits do not hold"
     if code in BRANCHES and max(instruction.jt, instruction.jf) >= left:
         return f"branch by {max(instruction.jt, instruction.jf)} past the end"
     return ""

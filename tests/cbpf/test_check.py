@@ -28,6 +28,7 @@ END = Instruction(Code.RET, 0)
         ((Instruction(Code.JA, 0xFFFF_FFFF), END), 0, "past the end"),
         ((Instruction(Code.JEQ, 0, 1, 0), END), 0, "past the end"),
         ((Instruction(Code.JEQ, 0, 0, 1), END), 0, "past the end"),
+        ((Instruction(Code.JEQ, 0, 256, 0), *(END,) * 300), 0, "eight bits"),
         ((Instruction(Code.LD_IMM, 0),), 0, "does not end"),
         ((Instruction(Code.LD_MEM, 3), END), 0, "before it is written"),
         (

@@ -31,7 +31,7 @@ from enforcer.cbpf.fast import fast_simulator
 from enforcer.cbpf.instruction import LIMIT
 from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Condition, Not, Operator
 from enforcer.syscalls import table
-from tests.cbpf.strategies import calls_for, specs
+from tests.cbpf.strategies import MACHINES, calls_for, specs
 
 X86_64, I386, X32 = ABIS["x86_64"], ABIS["i386"], ABIS["x32"]
 ENOSYS = ERRNO(38)
@@ -218,6 +218,25 @@ def test_equal_tails_are_shared() -> None:
         KILL_PROCESS,
     )
     assert len(compile_filter(many)) < len(compile_filter(one)) + 160
+
+
+@pytest.mark.parametrize("machine", sorted(MACHINES))
+def test_shared_clauses_mean_what_each_table_makes_of_them(machine: str) -> None:
+    """One clauses object in tables that differ in width, byte order and unknown answer."""
+    clauses = (
+        SpecClause(Compare(0, Operator.GE, 1 << 32 | 5), ERRNO(1)),
+        SpecClause(Compare(1, Operator.EQ, 7 << 32, LOW_HALF << 32), ERRNO(2)),
+        SpecClause(Compare(2, Operator.LT, 9, 0xFF00_0000_00FF), ALLOW),
+    )
+    tables = tuple(
+        AbiTable(abi, {abi.nr_bit | 3: clauses, abi.nr_bit | 9: clauses}, ERRNO(100 + index))
+        for index, abi in enumerate(MACHINES[machine])
+    )
+    spec = FilterSpec(tables, KILL_PROCESS)
+    program = compile_filter(spec)
+    check(program)
+    for call in corpus(spec):
+        assert simulate(program, call)[0] == evaluate(spec, call)
 
 
 def test_repeated_condition_leaves_nothing_behind() -> None:
