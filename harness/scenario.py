@@ -15,6 +15,7 @@ import yaml
 
 from enforcer.arch import ABIS
 from enforcer.policy.ast import Policy, Position
+from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem, Problems, suggestion
 from harness.attack import Attack
@@ -68,10 +69,13 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 
 
 def parse_policies(text: str, dialect: str, source: str) -> tuple[Policy, ...]:
-    """The policies of a scenario, placeholders already replaced. Raises PolicyError."""
+    """The policies of a scenario, placeholders already replaced, ready to be enforced.
+
+    Raises PolicyError.
+    """
     if dialect == "systrace":
-        return parse_systrace(text, source)
-    return (parse_yaml(text, source),)
+        return prepared(parse_systrace(text, source))
+    return prepared((parse_yaml(text, source),))
 
 
 def load_scenarios(directory: Path, known: Known) -> tuple[Scenario, ...]:
