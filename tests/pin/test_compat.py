@@ -90,14 +90,23 @@ def test_an_i386_result(memory: LowMemory, tmp_path: Path, call: str, name: str)
             args = (text, 84, out)
         case "readlink":
             args = (text, out, 100)
-    memory.clear(call)
-    real = memory.call(call, args), memory.results()
-    memory.clear(call)
     # The upper halves of the registers mean nothing to a 32-bit call.
     registers = [value & 0xFFFF_FFFF | 0xDEAD << 32 for value in (*args, *[0] * (6 - len(args)))]
     view = View(os.getpid(), os.getpid(), fixed_root=True, fixed_credentials=True)
-    result = perform(view, "i386", call, registers, _permit)
-    assert (result, memory.results()) == real
+
+    def real() -> tuple[int, bytes]:
+        memory.clear(call)
+        return memory.call(call, args), memory.results()
+
+    before = real()
+    while True:
+        memory.clear(call)
+        performed = perform(view, "i386", call, registers, _permit), memory.results()
+        after = real()
+        if before == after:  # else others used the file system's room meanwhile
+            break
+        before = after
+    assert performed == before
 
 
 @pytest.mark.parametrize(

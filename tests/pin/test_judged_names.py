@@ -68,6 +68,24 @@ def test_no_name_opens_what_is_denied(target: Target, tree: Path, fixed_root: bo
 
 
 @FIXED
+def test_no_descriptor_is_left_behind(target: Target, tree: Path, fixed_root: bool) -> None:
+    """Opening, refusing and failing all close what they held."""
+    view = target.view(fixed_root=fixed_root)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for judge in (Refuser(tree / "dir"), Refuser(tree / "missing")):
+        for name in names(tree):
+            for resolve in (None, 0x2, 0x4, 0x8, 0x10):
+                fd = open_judged(view, AT_FDCWD, name, os.O_NONBLOCK, 0, judge, resolve=resolve)
+                if fd >= 0:
+                    os.close(fd)
+            target.clear()
+            for call in ("lstat", "rmdir") if not is_outside(name) else ("lstat",):
+                args = (target.text(name), target.output, 0, 0, 0, 0)
+                perform(view, "x86_64", call, args, Refuser(tree) if call == "rmdir" else judge)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+@FIXED
 @pytest.mark.parametrize("flags", [os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_TRUNC])
 def test_no_name_changes_what_is_denied(
     target: Target, tree: Path, fixed_root: bool, flags: int
