@@ -229,7 +229,7 @@ def test_shared_clauses_mean_what_each_table_makes_of_them(machine: str) -> None
         SpecClause(Compare(2, Operator.LT, 9, 0xFF00_0000_00FF), ALLOW),
     )
     tables = tuple(
-        AbiTable(abi, {abi.nr_bit | 3: clauses, abi.nr_bit | 9: clauses}, ERRNO(100 + index))
+        AbiTable(abi, {abi.nr_bit | 3: clauses, abi.nr_bit | 9: clauses}, ERRNO(100 + index // 2))
         for index, abi in enumerate(MACHINES[machine])
     )
     spec = FilterSpec(tables, KILL_PROCESS)

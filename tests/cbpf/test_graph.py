@@ -44,9 +44,10 @@ def calls_up_to(count: int) -> list[SeccompData]:
     ]
 
 
-@pytest.mark.parametrize("between", range(6))
-@pytest.mark.parametrize("filler", range(240, 262))
-def test_both_ways_far(filler: int, between: int) -> None:
+@pytest.mark.parametrize("is_yes_farther", [True, False])
+@pytest.mark.parametrize("between", range(4))
+@pytest.mark.parametrize("filler", range(244, 260))
+def test_both_ways_far(filler: int, between: int, is_yes_farther: bool) -> None:
     """A test whose two ways lie about 255 instructions off, the one beyond the other."""
     graph = Graph()
     far = graph.test(ARG1, FULL, Code.JEQ, 1, graph.ret(1), graph.ret(2))
@@ -56,7 +57,8 @@ def test_both_ways_far(filler: int, between: int) -> None:
     chain = near
     for step in range(filler):
         chain = graph.test(ARG0, FULL, Code.JEQ, step, graph.ret(100 + step % 7), chain)
-    both = graph.test(ARG2, FULL, Code.JEQ, 1, far, near)
+    ways = (far, near) if is_yes_farther else (near, far)
+    both = graph.test(ARG2, FULL, Code.JEQ, 1, *ways)
     root = graph.test(ARG2, FULL, Code.JGE, 2, chain, both)
     agrees(graph, root, calls_up_to(filler))
 
