@@ -6,12 +6,15 @@ Every child dies with its parent, has a time limit, and is reaped on every way o
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import multiprocessing.connection
 import os
 import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +116,21 @@ def fork(body: Callable[[], int]) -> int:
 def wait(pid: int) -> int:
     """Reap a child; its wait status."""
     return os.waitpid(pid, 0)[1]
+
+
+def end_with_parent() -> None:
+    """In a worker of multiprocessing: end at once when the process that started the pool ends.
+
+    A death signal would be that of the fork server between them, which outlives the other.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(BODY_FAILED)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 class Server:

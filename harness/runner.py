@@ -23,9 +23,9 @@ from harness.backends import Backend, backend, mechanism
 from harness.build import BuildError, build
 from harness.model import Case, Observation, Result, RunKind, Verdict, VerdictKind
 from harness.oracle import Evidence, judge
-from harness.places.isolation import die_with_parent
 from harness.places.layout import Layout
 from harness.places.local import LocalPlace, Place, PlaceError
+from harness.process import end_with_parent
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
@@ -167,7 +167,7 @@ def _local_place() -> LocalPlace:
 
 def begin_worker() -> None:
     """What each worker process does first: die with its parent, leave Ctrl-C to it."""
-    die_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

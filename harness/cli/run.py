@@ -115,8 +115,9 @@ def command(
     if junit_file is not None:
         junit_file.write_text(junit(rows), encoding="utf-8")
     output = console()
-    print_matrix(output, rows)
-    print_unexpected(output, rows)
+    if rows:
+        print_matrix(output, rows)
+        print_unexpected(output, rows)
     if interrupted or len(rows) < len(todo):
         messages.print(f"{len(todo) - len(rows)} cases did not run; `harness run --resume` goes on")
         sys.exit(Status.BROKEN)

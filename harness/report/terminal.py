@@ -65,14 +65,14 @@ def _cell(cell: Cell | None, column: str) -> Text:
             if cell.as_expected and kind is VerdictKind.BYPASSED and not expected:
                 style = "yellow"
             text.append(f"{separator}{SHORT[kind]}{times}", style=style)
-    if cell.wins:
+    if cell.as_expected and column != LEAKY and VerdictKind.BYPASSED in counts:
+        text.append(" known" if cell.known else " as expected", style="dim")
+    if cell.wins and cell.attempts > len(cell.rows):
         text.append(f" {cell.wins}/{cell.attempts}", style="dim")
     elif cell.bound is not None:
         text.append(f" <{cell.bound:.2%}", style="dim")
     if not cell.as_expected:
         text.append(" !", style="bold red")
-    elif cell.known:
-        text.append(" known", style="dim")
     return text
 
 
