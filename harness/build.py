@@ -25,7 +25,7 @@ from harness.attack import Attack
 FLAGS = ("-std=gnu11", "-O2", "-static", "-pthread", "-D_FILE_OFFSET_BITS=64")
 WARNINGS = ("-Wall", "-Wextra")
 
-_ZIG_TARGETS = {
+ZIG_TARGETS = {
     "x86_64": "x86_64-linux-musl",
     "x32": "x86_64-linux-muslx32",
     "i386": "x86-linux-musl",
@@ -101,7 +101,7 @@ def _candidates(abi: str) -> Iterator[Compiler]:
         elif ABIS[abi].bits == 32 and not ABIS[abi].nr_bit:
             yield Compiler(command=(cc, "-m32"))
     if importlib.util.find_spec("ziglang") is not None:
-        target = _ZIG_TARGETS[abi]
+        target = ZIG_TARGETS[abi]
         yield Compiler(command=(sys.executable, "-m", "ziglang", "cc", "-target", target))
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.arch import native
+from enforcer.arch import ABIS, native
 from harness import build as building
 from harness.attack import Attack, load_attacks
 from harness.build import WARNINGS, BuildError, Compiler, build, build_source, compilers
 from tests.attacks.laboratory import ROOT
 
-CASES = [(attack, abi) for attack in load_attacks(ROOT).values() for abi in attack.abis]
-NATIVE = native().abis[0].name
+OWN = [abi.name for abi in native().abis]
+NATIVE = OWN[0]
+ATTACKS = load_attacks(ROOT).values()
+CASES = [(attack, abi) for attack in ATTACKS for abi in attack.abis if abi in OWN]
 EMPTY = "int main(void) { return 0; }\n"
 
 
@@ -29,12 +31,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("attack", "abi"), CASES, ids=[f"{a.name}-{abi}" for a, abi in CASES])
 def test_an_attack_builds(attack: Attack, abi: str) -> None:
-    """A static executable of the ABI's word size."""
+    """A static executable of the ABI's pointer size."""
     program = build(attack, abi)
     assert program.stat().st_mode & stat.S_IXUSR
     with program.open("rb") as file:
         header = file.read(5)
-    assert header == b"\x7fELF" + (b"\x01" if abi == "i386" else b"\x02")
+    assert header == b"\x7fELF" + bytes([ABIS[abi].pointer_size // 4])
     assert b"ld-linux" not in program.read_bytes()[:4096]
 
 
@@ -48,6 +50,12 @@ def test_an_attack_warns_of_nothing(attack: Attack, abi: str, tmp_path: Path) ->
     )
     assert completed.status == 0, completed.describe()
     assert completed.stderr == ""
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_is_for_abis_that_can_be_built(attack: Attack) -> None:
+    """Every ABI of a manifest is the machine's own or has a target of the cross compiler."""
+    assert set(attack.abis) <= set(building.ZIG_TARGETS)
 
 
 def test_the_same_content_is_built_once(own_cache: Path, tmp_path: Path) -> None:

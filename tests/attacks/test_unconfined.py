@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.arch import native
 from harness.attack import Attack, AttackKind, load_attacks
 from tests.attacks.laboratory import ROOT, run_unconfined
 
+OWN = [abi.name for abi in native().abis]
 CASES = [
     pytest.param(attack, abi, variant, id=f"{attack.name}-{abi}-{variant}")
     for attack in load_attacks(ROOT).values()
     for abi in attack.abis
+    if abi in OWN
     for variant in attack.variants
 ]
 ABSENT = {errno.ENOSYS, errno.EPERM, errno.EIO}
