@@ -81,6 +81,8 @@ class Listener(threading.Thread):
             descriptor = opener()
         except TargetGone:
             descriptor = -errno.ESRCH
+        except OSError as error:
+            descriptor = -(error.errno or errno.EACCES)
         if descriptor < 0 or close_on_exec is None:
             notification.answer(self.descriptor, cookie, descriptor)
             return

@@ -12,22 +12,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from errno import EFAULT, EINVAL, ENOSYS
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action
+from enforcer.kernel import ptrace
 from enforcer.kernel import sockets as raw_sockets
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
 from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace.authority import errno_of
+from enforcer.kernel.unix_diag import bound_file
 from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.scripts import begin
 from enforcer.mechanisms.ptrace.tasks import Script, Task
-from enforcer.pin import resolve
-from enforcer.pin.caller import take_umask
+from enforcer.pin import Pinned, resolve
 from enforcer.supervision.memory import UnreadableMemory, write_bytes
 from enforcer.syscalls import SubCall, number, split
 from enforcer.syscalls.constants import CONSTANTS
@@ -105,7 +106,7 @@ class Sockets:
             return
         path = unix_path(raw)
         if path is not None and tracer.pins and entry.name != "sendto":
-            self.by_path(task, info, entry, path)
+            self.by_path(task, info, entry, raw, path)
             return
         texts = {"sockaddr": (self.text(task, raw),)}
         decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi)
@@ -132,47 +133,94 @@ class Sockets:
         with resolve(task.view, AT_FDCWD, path) as pinned:
             return pinned.name or None
 
-    def by_path(self, task: Task, info: SyscallInfo, entry: Entry, path: bytes) -> None:
-        """connect or bind of a path socket, done by the tracer while the task is held."""
+    def by_path(self, task: Task, info: SyscallInfo, entry: Entry, raw: bytes, path: bytes) -> None:
+        """connect or bind of a path socket, to what was judged."""
         tracer = self.tracer
-        listener = tracer.listener
-        if listener is None:
-            tracer.refuse(task, info, ENOSYS)
-            return
         binds = entry.name == "bind"
         pinned = resolve(task.view, AT_FDCWD, path, follow=not binds, entry=binds)
         if not pinned.name:
             tracer.refuse(task, info, pinned.errno)
             return
         texts = {"sockaddr": (pinned.name,), "filename": (pinned.name,)}
-        decision = tracer.decide(
-            task, entry.name, info[5:11], texts, entry.abi, int(pinned.missing)
-        )
-        number_ = errno_of(decision) or pinned.errno
-        if decision.action is not Action.PERMIT or number_:
+        missing = int(pinned.missing)
+        decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi, missing)
+        if decision.action is not Action.PERMIT or pinned.errno:
             pinned.close()
             if tracer.settle(task, info, entry.name, decision, texts):
-                tracer.refuse(task, info, number_)
+                tracer.refuse(task, info, pinned.errno)
             return
         tracer.note(task, entry.name, decision, texts)
+        if binds:
+            self.bind_there(task, info, raw, pinned)
+        else:
+            self.connect_there(task, info, pinned)
+
+    def connect_there(self, task: Task, info: SyscallInfo, pinned: Pinned) -> None:
+        """The tracer connects a duplicate, because no name leads to a pinned object.
+
+        The peer sees the tracer's credentials.
+        """
+        tracer = self.tracer
+        listener = tracer.listener
+        if listener is None:
+            pinned.close()
+            tracer.refuse(task, info, ENOSYS)
+            return
 
         def act() -> int:
             with pinned:
                 socket = duplicate(task.tid, signed(info[5]))
                 if socket < 0:
                     return socket
+                place = b"/proc/thread-self/fd/%d\0" % pinned.fd
                 try:
-                    if binds:
-                        take_umask(task.view)
-                        place = b"/proc/thread-self/fd/%d/%s\0" % (pinned.parent, pinned.leaf)
-                        return raw_sockets.bind(socket, _unix(place), len(place) + 2)
-                    place = b"/proc/thread-self/fd/%d\0" % pinned.fd
                     return raw_sockets.connect(socket, _unix(place), len(place) + 2)
                 finally:
                     os.close(socket)
 
         listener.arrange_result(task.tid, act)
         tracer.redirect(task, info, DELIVER, (), tracer.restore_after)
+
+    def bind_there(self, task: Task, info: SyscallInfo, raw: bytes, pinned: Pinned) -> None:
+        """The task binds itself, because the name that it gives is the socket's for ever.
+
+        Afterwards the new file must be where it was judged to be, else the sandbox ends.
+        """
+        tracer = self.tracer
+        if not tracer.copies:
+            pinned.close()
+            tracer.proceed(task, info)
+            return
+        slot = tracer.take_slot(task, info)
+        if slot is None:
+            pinned.close()
+            return
+        tracer.arena.write(slot, raw)
+        task.held = pinned
+        arguments = (info[5], task.process.space.base + slot, *info[7:11])
+        tracer.redirect(task, info, info[4], arguments, partial(self.bound, call=info))
+
+    def bound(self, task: Task, *, call: SyscallInfo) -> None:
+        """The exit of a bind."""
+        tracer = self.tracer
+        info = ptrace.syscall_info(task.tid)
+        pinned, task.held = task.held, None
+        assert pinned is not None
+        with pinned:
+            if ptrace.exit_result() == 0 and tracer.verifies:
+                try:
+                    status = os.stat(pinned.leaf, dir_fd=pinned.parent, follow_symlinks=False)
+                    judged = status.st_dev, status.st_ino
+                    socket = os.stat(b"/proc/%d/fd/%d" % (task.tid, signed(call[5])))
+                except OSError:
+                    is_there = False
+                else:
+                    is_there = bound_file(socket.st_ino) in (judged, None)
+                if not is_there:
+                    tracer.detect("another socket than judged", tid=task.tid, name=pinned.name)
+                    tracer.kill_all()
+                    return
+        tracer.restore(task, info)
 
     def sendmsg(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """sendmsg(fd, header, flags): the header is copied, and the address in it."""

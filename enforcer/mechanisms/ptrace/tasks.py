@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from enforcer.pin import View
+from enforcer.pin import Pinned, View
 
 if TYPE_CHECKING:
     from enforcer.kernel.ptrace import SyscallInfo
@@ -71,7 +71,8 @@ class Task:
     `signals` the signal mask to put back after it. `newborn` are the registers with which a new
     task is to start. `retry` counts how often the call at hand found its name changed.
     `executing` is a judged execve under way. `small` is the small slot that the task keeps, `away`
-    the call from which it may still be on its short way back.
+    the call from which it may still be on its short way back. `held` is what its call is compared
+    with at its exit.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class Task:
         "at_exit",
         "away",
         "executing",
+        "held",
         "multiplexed",
         "newborn",
         "process",
@@ -103,6 +105,7 @@ class Task:
         self.retry = 0
         self.multiplexed = False
         self.small: int | None = None
+        self.held: Pinned | None = None
         self.away: SyscallInfo | None = None
         self.newborn: bytes | None = None
         self.executing: Execution | None = None

@@ -267,6 +267,9 @@ class Tracer:
         if task.small is not None:
             self.arena.give_small(task.small)
             task.small = task.away = None
+        if task.held is not None:
+            task.held.close()
+            task.held = None
         if task.script is not None:
             task.script.close()
             task.script = None
