@@ -16,7 +16,10 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What to run. Empty tuples mean everything; `ours` are the backends taken by default."""
+    """What to run. Empty tuples mean everything; `ours` are the backends taken by default.
+
+    `here` are the ABIs whose programs the place runs, empty for this machine.
+    """
 
     ours: tuple[str, ...]
     backends: tuple[str, ...] = ()
@@ -24,6 +27,7 @@ class Selection:
     keywords: tuple[str, ...] = ()
     kernel: str = ""
     place: str = "local"
+    here: tuple[str, ...] = ()
 
 
 def expand(
@@ -72,7 +76,7 @@ def _backends(scenario: Scenario, selection: Selection) -> tuple[str, ...]:
 
 
 def _abis(scenario: Scenario, attack: Attack | None, selection: Selection) -> Sequence[str]:
-    here = local_abis()
+    here = selection.here or local_abis()
     if attack is None:
         wanted: Sequence[str] = scenario.abis or here[:1]
     else:

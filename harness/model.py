@@ -151,7 +151,8 @@ class Case:
     @property
     def id(self) -> str:
         """Unique within a campaign, and stable between campaigns."""
-        return f"{self.scenario.id}[{self.variant}-{self.backend}-{self.abi}-{self.kernel}]"
+        where = "" if self.place == "local" else f"-{self.place}"
+        return f"{self.scenario.id}[{self.variant}-{self.backend}-{self.abi}-{self.kernel}{where}]"
 
     @property
     def expected(self) -> VerdictKind:

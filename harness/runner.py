@@ -11,9 +11,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from enforcer.arch import native
+from enforcer.arch.record import Abi
 from enforcer.call import Action
 from enforcer.mechanisms.contract import Extent, Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
@@ -23,7 +23,6 @@ from harness.backends import Backend, backend, mechanism
 from harness.build import BuildError, build
 from harness.model import Case, Observation, Result, RunKind, Verdict, VerdictKind
 from harness.oracle import Evidence, judge
-from harness.places.layout import Layout
 from harness.places.local import LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
 from harness.scenario import parse_policies, substitute
@@ -33,11 +32,12 @@ CONTROL = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One case, ready to be sent to a worker."""
+    """One case, ready to be sent to a worker; without a place it runs on this machine."""
 
     case: Case
     attack: Attack | None
     attempts: int
+    place: Place | None = None
 
     @property
     def race(self) -> bool:
@@ -47,12 +47,12 @@ class Job:
 def carry_out(job: Job, place: Place | None = None) -> Result:
     """Everything for one case, in the worker. Raises nothing that a case can cause."""
     started = time.monotonic()
-    where = place or _local_place()
+    where = place or job.place or _local_place()
     observations: tuple[Observation, ...] = ()
     isolation = broken = inexpressible = partial = ""
     try:
-        request, partial = prepare(job, where.layout())
-        timeout_s = job.case.scenario.limits.timeout_s * (len(RunKind) + 1)
+        request, partial = prepare(job, where)
+        timeout_s = job.case.scenario.limits.timeout_s * where.patience * (len(RunKind) + 1)
         answer = where.run(request, timeout_s)
         observations, isolation = answer.observations, answer.isolation
     except Inexpressible as error:
@@ -80,26 +80,29 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     )
 
 
-def prepare(job: Job, layout: Layout) -> tuple[dict[str, object], str]:
+def prepare(job: Job, place: Place) -> tuple[dict[str, object], str]:
     """The request for the agent, plans compiled and the program built; and what is not in full.
 
     Raises Inexpressible, BuildError, PolicyError.
     """
     case = job.case
+    layout = place.layout()
     values = layout.placeholders()
     text = substitute(case.scenario.policy, values)
     policies = parse_policies(text, case.scenario.dialect, str(case.scenario.path))
     confining = backend(case.backend)
-    plan, partial = _compile(case, policies)
+    plan, partial = _compile(case, policies, place.abis)
     control = backend(CONTROL)
-    control_plan = control.compile([_PERMISSIVE], native().abis)
+    control_plan = control.compile([_PERMISSIVE], place.abis)
     program = build(job.attack, case.abi) if job.attack else None
     command = [substitute(word, values) for word in case.scenario.command]
     direct = [substitute(word, values) for word in case.scenario.direct]
     observed = job.attack is not None or bool(direct)
+    limits = case.scenario.limits
+    limits = replace(limits, timeout_s=limits.timeout_s * place.patience)
     request: dict[str, object] = {
         "layout": layout.to_json(),
-        "limits": asdict(case.scenario.limits),
+        "limits": asdict(limits),
         "program": str(program) if program else None,
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
@@ -125,8 +128,7 @@ def prepare(job: Job, layout: Layout) -> tuple[dict[str, object], str]:
     return request, partial
 
 
-def _compile(case: Case, policies: Sequence[Policy]) -> tuple[Plan, str]:
-    abis = native().abis
+def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> tuple[Plan, str]:
     if case.backend not in case.scenario.partial:
         return backend(case.backend).compile(policies, abis), ""
     found = mechanism(case.backend)

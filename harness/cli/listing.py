@@ -9,7 +9,8 @@ from rich.table import Table
 
 from harness.backends import backend
 from harness.cases import expand
-from harness.cli.load import Laboratory, laboratory, selection
+from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.places.choice import Wish
 from harness.report.terminal import console
 
 WHAT = ("scenarios", "attacks", "backends", "cases")
@@ -37,8 +38,11 @@ def command(
     elif what == "backends":
         rows = _backends(lab)
     else:
-        cases = expand(lab.scenarios, lab.attacks, selection(wanted, arches, keywords, "local"))
-        rows = [{"case": case.id, "expected": case.expected.value} for case in cases]
+        rows = [
+            {"case": case.id, "expected": case.expected.value}
+            for target in chosen_targets(Wish(arches=arches))
+            for case in expand(lab.scenarios, lab.attacks, selection(wanted, keywords, target))
+        ]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))

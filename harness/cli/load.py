@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.arch import arch
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import suggestion
 from harness import backends, tree
 from harness.attack import Attack, ManifestError, load_attacks
-from harness.cases import ALL, EVERY_LEAKY, Selection, local_abis
+from harness.cases import ALL, EVERY_LEAKY, Selection
 from harness.cli import UserError
 from harness.model import Scenario
-from harness.places.local import kernel_release
+from harness.places.choice import Target, Wish, targets
+from harness.places.local import PlaceError
 from harness.scenario import Known, ScenarioError, load_scenarios
 
 
@@ -57,10 +57,16 @@ def our_backends() -> tuple[str, ...]:
     return tuple(name.value for name in MechanismName if name in names and name != "none")
 
 
-def selection(
-    wanted: Sequence[str], arches: Sequence[str], keywords: Sequence[str], place: str
-) -> Selection:
-    """What the options of `run` and `list` select. Raises UserError."""
+def chosen_targets(wish: Wish) -> tuple[Target, ...]:
+    """The places for a wish. Raises UserError."""
+    try:
+        return targets(wish)
+    except PlaceError as error:
+        raise UserError(str(error)) from None
+
+
+def selection(wanted: Sequence[str], keywords: Sequence[str], target: Target) -> Selection:
+    """What the options of `run` and `list` select in one place. Raises UserError."""
     known = (*backends.names(), ALL, EVERY_LEAKY)
     for name in wanted:
         if name not in known:
@@ -69,19 +75,9 @@ def selection(
     return Selection(
         ours=our_backends(),
         backends=tuple(wanted),
-        abis=tuple(dict.fromkeys(map(_abi, arches))),
+        abis=target.abis,
         keywords=tuple(keywords),
-        kernel=kernel_release(),
-        place=place,
+        kernel=target.kernel_name,
+        place=target.name,
+        here=target.here,
     )
-
-
-def _abi(name: str) -> str:
-    here = local_abis()
-    try:
-        wanted = arch(name).name
-    except KeyError:
-        raise UserError(f"there is no architecture {name!r}; here: {', '.join(here)}") from None
-    if wanted not in here:
-        raise UserError(f"{wanted} programs do not run on this machine; here: {', '.join(here)}")
-    return wanted

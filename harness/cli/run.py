@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,13 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.cases import Selection, attempts_of, expand
 from harness.cli import Status, UserError
-from harness.cli.load import Laboratory, laboratory, selection
-from harness.model import VerdictKind
+from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.model import Result, VerdictKind
+from harness.places.choice import Driver, Target, Wish, boot_options, ready
+from harness.places.local import Place, PlaceError
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.terminal import console, print_matrix, print_unexpected
 from harness.results import ResultsError, Row, Store, default_path, row_of
-from harness.runner import Job, begin_worker, run_all
+from harness.runner import Job, begin_worker, broken_result, run_all
 
 PLAIN_LINE_EVERY = 25
 
@@ -38,7 +41,39 @@ PLAIN_LINE_EVERY = 25
     help="ptrace, seccomp, notify, landlock, none, a leaky one, `leaky` for all of "
     "those, or `all`; may be repeated. Default: what the scenarios name.",
 )
-@click.option("--arch", "-a", "arches", multiple=True, metavar="ARCH", help="x86_64, i386, ...")
+@click.option(
+    "--arch",
+    "-a",
+    "arches",
+    multiple=True,
+    metavar="ARCH",
+    help="x86_64, i386, arm, arm64, riscv64, s390x, ppc64le; may be repeated. What this machine "
+    "does not run is run in virtual machines.",
+)
+@click.option(
+    "--kernel",
+    "kernels",
+    multiple=True,
+    metavar="KERNEL",
+    help="6.1, 6.12 or 7.2 (Debian's), `host`, or the path of a kernel or its build tree.",
+)
+@click.option(
+    "--vm",
+    "driver",
+    type=click.Choice([driver.value for driver in Driver]),
+    help="Restored snapshots, virtme-ng, or none. Default: snapshots where a VM is needed.",
+)
+@click.option(
+    "--abi",
+    "abis",
+    multiple=True,
+    metavar="ABI",
+    help="Programs of this calling convention: i386 or x32 on x86_64, arm on arm64.",
+)
+@click.option(
+    "--cpus", type=click.IntRange(1, 8), default=2, show_default=True, help="CPUs of a guest."
+)
+@click.option("--root", metavar="DIR", help="With --vm vng: the guest's root file system.")
 @click.option(
     "--keyword",
     "-k",
@@ -68,10 +103,14 @@ PLAIN_LINE_EVERY = 25
     help="The SQLite file that keeps results.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the campaign that was interrupted.")
-@click.option("--place", type=click.Choice(["local"]), default="local", show_default=True)
 def command(
     wanted: tuple[str, ...],
     arches: tuple[str, ...],
+    kernels: tuple[str, ...],
+    driver: str | None,
+    abis: tuple[str, ...],
+    cpus: int,
+    root: str | None,
     keywords: tuple[str, ...],
     attempts: int | None,
     quick: bool,
@@ -80,14 +119,26 @@ def command(
     junit_file: Path | None,
     results: Path | None,
     resume: bool,
-    place: str,
 ) -> NoReturn:
     """Run scenarios and print the matrix of verdicts.
 
     Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken.
     """
     lab = laboratory()
-    todo = _jobs(lab, selection(wanted, arches, keywords, place), attempts, quick)
+    wish = Wish(
+        arches=arches,
+        kernels=kernels,
+        driver=Driver(driver) if driver else None,
+        abis=abis,
+        cpus=cpus,
+        root=root,
+    )
+    chosen = {target.key: target for target in chosen_targets(wish)}
+    todo = [
+        job
+        for target in chosen.values()
+        for job in _jobs(lab, selection(wanted, keywords, target), attempts, quick, target)
+    ]
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")
     try:
@@ -109,7 +160,10 @@ def command(
             write(row)
 
         try:
-            _carry_out(left, jobs or os.cpu_count() or 1, messages, take)
+            placed, lost = _placed(left, chosen, messages)
+            for result in lost:
+                take(row_of(result))
+            _carry_out(placed, jobs or os.cpu_count() or 1, messages, take)
         except KeyboardInterrupt:
             interrupted = True
     if junit_file is not None:
@@ -133,13 +187,45 @@ def status_of(rows: Sequence[Row]) -> Status:
     return Status.EXPECTED if all(row.as_expected for row in rows) else Status.UNEXPECTED
 
 
-def _jobs(lab: Laboratory, chosen: Selection, attempts: int | None, quick: bool) -> list[Job]:
+def _jobs(
+    lab: Laboratory, chosen: Selection, attempts: int | None, quick: bool, target: Target
+) -> list[Job]:
     jobs = []
+    quick = quick or target.arch is not None
     for case in expand(lab.scenarios, lab.attacks, chosen):
         attack = lab.attacks[case.scenario.attack] if case.scenario.attack else None
         tries = attempts_of(case, attack, asked=attempts, quick=quick)
         jobs.append(Job(case=case, attack=attack, attempts=tries))
     return jobs
+
+
+def _placed(
+    jobs: Sequence[Job], chosen: Mapping[tuple[str, str], Target], messages: Console
+) -> tuple[list[Job], list[Result]]:
+    """The jobs with their places made ready, and broken results where a place cannot be."""
+    placed: list[Job] = []
+    lost: list[Result] = []
+    made: dict[tuple[str, str, str], Place | PlaceError | None] = {}
+
+    def say(text: str) -> None:
+        messages.print(text, highlight=False, markup=False)
+
+    for job in jobs:
+        target = chosen[job.case.place, job.case.kernel]
+        append = boot_options(job.case.scenario.needs) if target.arch else ""
+        key = (*target.key, append)
+        if key not in made:
+            try:
+                made[key] = ready(target, append, say)
+            except PlaceError as error:
+                made[key] = error
+                say(f"{target.name} with kernel {target.kernel_name} is not to be had: {error}")
+        place = made[key]
+        if isinstance(place, PlaceError):
+            lost.append(broken_result(job, str(place).partition("\n")[0]))
+        else:
+            placed.append(replace(job, place=place))
+    return placed, lost
 
 
 def _campaign(store: Store, resume: bool, cases: int) -> tuple[int, dict[str, Row]]:

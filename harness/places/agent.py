@@ -15,6 +15,7 @@ import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import sys
 import time
@@ -39,6 +40,7 @@ from harness.process import fork, kill, wait
 
 MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
 LAUNCH_FAILED = 71
+NOT_FOUND = 127  # as shells report a command that is not installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,9 +290,12 @@ def _start(
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             walls.limit(request.limits)
+            Path("/proc/self/oom_score_adj").write_text("1000")
             walls.become(isolation, who)
             os.chdir(request.layout.directory)
             _reset(request.layout)
+            if request.program is None and shutil.which(command[0]) is None:
+                return NOT_FOUND
             backend(run.backend).launch(run.plan, command, FileLog(log))
         except (LaunchError, OSError) as error:
             _say(failure, f"{type(error).__name__}: {error}")
@@ -362,7 +367,9 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
         raw = json.loads(line)
         if "warm" in raw:
             for name in raw["warm"]:
-                warm(str(name))
+                # A mechanism that cannot be imported is broken in its own cases.
+                with contextlib.suppress(ImportError):
+                    warm(str(name))
             answer('{"warm": true}\n')
             continue
         try:

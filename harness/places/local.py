@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from enforcer.arch import native
+from enforcer.arch.record import Abi
 from harness.model import Observation
 from harness.places.agent import MARGIN_S, observation_from_json
 from harness.places.layout import Layout, coverable_root
@@ -42,6 +44,16 @@ class Place(Protocol):
     @property
     def kernel(self) -> str: ...
 
+    @property
+    def abis(self) -> tuple[Abi, ...]:
+        """The ABIs that its kernel serves: plans are compiled for all of them."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """How many times longer than on real hardware a run may take."""
+        ...
+
     def layout(self) -> Layout:
         """Where the objects of the next case will be."""
         ...
@@ -67,9 +79,11 @@ class LocalPlace:
     """This machine. The agent is started at the first case and again whenever it was lost."""
 
     name = "local"
+    patience = 1.0
 
     def __init__(self) -> None:
         self.kernel = kernel_release()
+        self.abis = native().abis
         self._agent: Server | None = None
         self._root = coverable_root()
         self._own: tempfile.TemporaryDirectory[str] | None = None

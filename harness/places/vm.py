@@ -9,23 +9,26 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import ptrace
 
 import enforcer
 import harness
+from enforcer.arch import arch
+from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of
+from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import digest
 from harness.vm.guest import Guest, Refused
-from harness.vm.images import fetch_kernel, fetch_root
+from harness.vm.images import fetch_root, find_kernel
 from harness.vm.machines import MachineError, machine
 from harness.vm.qemu import Hardware, LostVM, NoQemu, known_bad
-from harness.vm.snapshot import Base, restored, save
+from harness.vm.snapshot import Base, is_saved, restored, save
 
 LIBRARY = PurePosixPath("/opt/lab")
 PROGRAM = PurePosixPath("/run/program")
@@ -38,6 +41,7 @@ AGENT = ("python3", "-m", "harness.places.agent")
 AGENT_NUMBER = 2
 WARM_UP_S = 120.0
 TRIES = 2
+EMULATION_FACTOR = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +58,14 @@ class VmPlace:
         return f"vm:{self.base.machine.arch}"
 
     @property
-    def abis(self) -> tuple[str, ...]:
+    def abis(self) -> tuple[Abi, ...]:
         """The ABIs whose programs this machine's kernel serves, the native one first."""
-        return self.base.machine.abis
+        return arch(self.base.machine.arch).abis
+
+    @property
+    def patience(self) -> float:
+        """Emulation is slow; hardware is not."""
+        return EMULATION_FACTOR if self.base.hardware.accelerator == "tcg" else 1.0
 
     def layout(self) -> Layout:
         return Layout(root=Path("/srv"))
@@ -86,7 +95,7 @@ class VmPlace:
 
 
 def vm_place(
-    arch: str,
+    name: str,
     kernel_version: str | None = None,
     *,
     hardware: Hardware | None = None,
@@ -98,23 +107,26 @@ def vm_place(
     Raises PlaceError with the mend.
     """
     try:
-        kind = machine(arch)
+        kind = machine(name)
         version = kernel_version or kind.default_kernel
         bad = known_bad(kind, version)
         if bad is not None:
-            raise PlaceError(f"{arch} with kernel {version}: {bad}")
-        kernel = fetch_kernel(kind, version, say)
+            raise PlaceError(f"{name} with kernel {version}: {bad}")
+        kernel = find_kernel(kind, version, say)
         root = fetch_root(kind, say)
         library = _library()
+        hardware = hardware or Hardware()
+        hardware = replace(hardware, accelerator=accelerator(kind, kernel, root))
         base = Base(
             machine=kind,
             kernel=kernel,
             root=root,
-            hardware=hardware or Hardware(),
+            hardware=hardware,
             append=append,
             content=digest(library),
         )
-        say(f"readying {kernel.name}")
+        if not is_saved(base):
+            say(f"booting and saving {kernel.name} ({hardware.accelerator})")
         snapshot = save(base, lambda guest: _prepare(guest, library))
     except (ArchiveError, MachineError, NoQemu, LostVM, Refused) as error:
         raise PlaceError(str(error)) from error
@@ -147,7 +159,8 @@ def _library() -> bytes:
             for file in sorted(top.rglob("*")):
                 if file.suffix not in {".py", ".tsv", ".txt"} or "__pycache__" in file.parts:
                     continue
-                if top.name == "harness" and file.relative_to(top).parts[0] in _HOST_ONLY:
+                parts = file.relative_to(top).parts
+                if parts[0] not in _NEEDED.get(top.name, parts) or parts in _HOST_ONLY:
                     continue
                 entry = tarfile.TarInfo(str(file.relative_to(top.parent)))
                 data = file.read_bytes()
@@ -156,4 +169,23 @@ def _library() -> bytes:
     return stream.getvalue()
 
 
-_HOST_ONLY = frozenset({"cli", "report", "vm", "fuzz"})
+_HOST_ONLY = {("places", name) for name in ("choice.py", "local.py", "vm.py", "vng.py")}
+_NEEDED = {
+    "harness": frozenset({"__init__.py", "model.py", "process.py", "places", "backends"}),
+    "enforcer": frozenset(
+        {
+            "__init__.py",
+            "arch",
+            "call.py",
+            "cbpf",
+            "condition.py",
+            "events.py",
+            "kernel",
+            "mechanisms",
+            "pin",
+            "policy",
+            "supervision",
+            "syscalls",
+        }
+    ),
+}

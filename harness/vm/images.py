@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import platform
 import shutil
 import struct
 from collections.abc import Callable
@@ -30,6 +31,14 @@ MODULES = (
     "af_packet",
 )
 IMAGES = ("boot/vmlinu[xz]-*", "usr/lib/modules/*/vmlinu[xz]", "lib/modules/*/vmlinu[xz]")
+BUILT = (
+    "arch/x86/boot/bzImage",
+    "arch/arm64/boot/Image",
+    "arch/arm/boot/zImage",
+    "arch/riscv/boot/Image",
+    "arch/s390/boot/bzImage",
+    "vmlinux",
+)
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 MOUNT_POINTS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp")
@@ -100,6 +109,33 @@ def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
         release=release,
         image=path / "image",
         modules=path / "modules",
+    )
+
+
+def find_kernel(machine: Machine, name: str, say: Say) -> Kernel:
+    """Debian's kernel of a version, this machine's (`host`), an image or a kernel's build tree.
+
+    Raises MachineError, ArchiveError.
+    """
+    if name == "host":
+        name = f"/boot/vmlinuz-{platform.release()}"
+    if "/" not in name:
+        return fetch_kernel(machine, name, say)
+    path = Path(name).expanduser().resolve()
+    if path.is_dir():
+        found = [path / place for place in BUILT if (path / place).is_file()]
+        if not found:
+            raise MachineError(f"no kernel in {path}: build it (`make`), or name its image")
+        path = found[0]
+    if not path.is_file():
+        raise MachineError(f"{path} is not there; a kernel is a version, an image or a build tree")
+    release = path.name.removeprefix("vmlinuz-")
+    modules = Path("/lib/modules") / release
+    return Kernel(
+        name=f"{machine.arch}-{release}-{digest(path.read_bytes())}",
+        release=release,
+        image=path,
+        modules=modules if (modules / "modules.dep").exists() else None,
     )
 
 

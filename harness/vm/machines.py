@@ -17,7 +17,8 @@ class Machine:
     `machines` are uname's names of hosts whose processors can run it without emulation.
     `kernel_package` is Debian's name of the newest kernel of a suite, `kernels` maps a version as
     `--kernel` names it to that suite. `bus` is the suffix of virtio device names. `uncompressed`
-    says that a kernel taken out of its bzImage boots faster.
+    says that a kernel taken out of its bzImage boots faster. `parks_cpus`: only the first CPU is
+    online while a machine is saved, because QEMU loses the timers of the others.
     """
 
     arch: str
@@ -35,6 +36,7 @@ class Machine:
     uncompressed: bool = False
     abis: tuple[str, ...] = ()
     append: str = ""
+    parks_cpus: bool = False
 
 
 _ALL = {"6.1": "bookworm", "6.12": "trixie", "7.2": "sid"}
@@ -113,6 +115,7 @@ MACHINES: Mapping[str, Machine] = {
             kernels={"6.12": "trixie", "7.2": "sid"},
             default_kernel="6.12",
             abis=("riscv64",),
+            parks_cpus=True,
         ),
         Machine(
             arch="s390x",

@@ -20,6 +20,8 @@ BOOT_S = 120.0
 RESTORE_S = 20.0
 BOOT_TRIES = 2
 
+PARK = "for cpu in /sys/devices/system/cpu/cpu*/online; do echo 0 > $cpu || :; done"
+
 Prepare = Callable[[Guest], None]
 
 
@@ -51,6 +53,15 @@ class Base:
         return f"{self.kernel.name}-{digest(*parts)}"
 
 
+def _directory(base: Base) -> Path:
+    return cache_root() / "snapshots" / base.key
+
+
+def is_saved(base: Base) -> bool:
+    """Whether the cache has the snapshot."""
+    return _directory(base).exists()
+
+
 def save(base: Base, prepare: Prepare) -> Path:
     """The snapshot's directory; booted, prepared and saved if the cache has none.
 
@@ -66,7 +77,7 @@ def save(base: Base, prepare: Prepare) -> Path:
                 if attempt == BOOT_TRIES:
                     raise
 
-    return made_once(cache_root() / "snapshots" / base.key, make)
+    return made_once(_directory(base), make)
 
 
 def boots(base: Base, timeout_s: float) -> None:
@@ -96,6 +107,8 @@ def _boot_and_save(base: Base, prepare: Prepare, into: Path) -> None:
         with contextlib.closing(Guest(qemu, BOOT_S)) as guest:
             guest.wait_ready(BOOT_S)
             prepare(guest)
+            if base.machine.parks_cpus:
+                guest.run(["/bin/sh", "-c", PARK])
         qemu.qmp("stop")
         _ignore_shared(qemu)
         qemu.qmp("migrate", uri=f"exec:cat > '{into / 'state'}'")

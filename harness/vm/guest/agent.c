@@ -246,6 +246,24 @@ static void put_data(uint32_t id, const uint8_t *data, size_t size)
 	}
 }
 
+/* CPUs that were parked while the machine was saved come back. */
+static void unpark(void)
+{
+	char path[64];
+
+	for (int cpu = 1;; cpu++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			return;
+		if (write(fd, "1", 1) != 1)
+			say("%s: %s", path, strerror(errno));
+		close(fd);
+	}
+}
+
 /* Payload: seconds (64 bits), nanoseconds (32 bits), 32 bytes of randomness. */
 static void synchronise(uint32_t id, const uint8_t *data, size_t size)
 {
@@ -258,6 +276,7 @@ static void synchronise(uint32_t id, const uint8_t *data, size_t size)
 		refuse(id, "sync");
 		return;
 	}
+	unpark();
 	now.tv_sec = get32(data) | (uint64_t)get32(data + 4) << 32;
 	now.tv_nsec = get32(data + 8);
 	memcpy(entropy.seed, data + 12, 32);
