@@ -31,7 +31,7 @@ from enforcer.cbpf.fast import fast_simulator
 from enforcer.cbpf.instruction import LIMIT
 from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Condition, Not, Operator
 from enforcer.syscalls import table
-from tests.cbpf.strategies import MACHINES, calls_for, specs
+from harness.fuzz.strategies.filters import MACHINES, calls_for, specs
 
 X86_64, I386, X32 = ABIS["x86_64"], ABIS["i386"], ABIS["x32"]
 ENOSYS = ERRNO(38)

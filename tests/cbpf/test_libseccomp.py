@@ -33,7 +33,7 @@ from enforcer.condition import (
     Operator,
     holds,
 )
-from tests.cbpf.strategies import conditions
+from harness.fuzz.strategies.filters import conditions
 
 libseccomp = pytest.importorskip("enforcer.cbpf.libseccomp", reason="needs libseccomp")
 

@@ -27,8 +27,8 @@ from enforcer.cbpf.names import constant_name
 from enforcer.cbpf.reach import Numbers, Subject, follow
 from enforcer.condition import LOW_HALF, TRUE, Compare, Operator
 from enforcer.syscalls import number, syscall, table
+from harness.fuzz.strategies.filters import specs
 from tests.cbpf.programs import valid_programs
-from tests.cbpf.strategies import specs
 
 ENOSYS = ERRNO(38)
 

@@ -28,7 +28,7 @@ from enforcer.policy.translators import Origin, Source, sources
 from enforcer.policy.wire import policy_from_json, policy_to_json
 from enforcer.policy.yaml_form import read_yaml
 from enforcer.syscalls.translate import CONSTANTS
-from tests.policy.strategies import (
+from harness.fuzz.strategies.policies import (
     CALLS,
     EXPRESSIONS,
     MEMORY_TEXTS,

@@ -1,0 +1,224 @@
+"""The cases of the properties: frozen values that can be shrunk, written down and read again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from enforcer.call import Action, Call
+from enforcer.condition import LOW_HALF, WORD, Operator
+from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
+from harness.fuzz.strategies.boundaries import registers_near, texts_near
+from harness.fuzz.strategies.filters import MACHINES
+from harness.fuzz.strategies.policies import calls, memory, policies, registers
+
+
+@dataclass(frozen=True)
+class FilterCase:
+    """A policy compiled for the ABIs of one machine; `seed` chooses among the calls that follow."""
+
+    policy: Policy
+    machine: str
+    abis: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class CallCase:
+    """A policy and one call."""
+
+    policy: Policy
+    call: Call
+
+
+@dataclass(frozen=True)
+class ReorderCase:
+    """A policy, a call, and two neighbouring rules to be exchanged."""
+
+    policy: Policy
+    call: Call
+    place: int
+
+
+@dataclass(frozen=True)
+class PolicyCase:
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class BytesCase:
+    data: bytes
+
+
+@dataclass(frozen=True)
+class MemoryCase:
+    """A read at `offset` in three mapped pages that end in a hole; `text` lies there.
+
+    `base` is 0 for those pages, else an address of its own (null, the end of the address space).
+    """
+
+    text: bytes
+    offset: int
+    limit: int
+    base: int = 0
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> Policy:
+    """Many rules on one argument of one call, so that branches become long; shrinks by count."""
+    count = draw(st.integers(1, 150))
+    first = draw(registers)
+    step = draw(st.sampled_from((1, 2, 1 << 16, (1 << 32) + 1)))
+    operator = draw(st.sampled_from((Operator.EQ, Operator.EQ, Operator.GT, Operator.NE)))
+    mask = draw(st.sampled_from((WORD, WORD, LOW_HALF)))
+    argument = draw(st.integers(0, 2))
+    rules = tuple(
+        Rule(
+            calls=("ioctl",),
+            when=RegisterSymbol(
+                argument=argument,
+                operator=operator,
+                value=(first + place * step) & WORD,
+                mask=mask,
+            ),
+            action=Action.DENY,
+            errno=1 + place % 90,
+        )
+        for place in range(count)
+    )
+    return Policy(binary=None, dialect=Dialect.STRICT, rules=rules, default=Action.PERMIT)
+
+
+@st.composite
+def boundary_rules(draw: st.DrawFn) -> Policy:
+    """Rules on registers alone, with values that are equal to or next to each other's."""
+    value = draw(registers)
+    near = st.sampled_from(
+        tuple(
+            each & WORD
+            for each in (value, value - 1, value + 1, value << 32 | value, value >> 32, value + 2)
+        )
+    )
+    symbol = st.builds(
+        RegisterSymbol,
+        argument=st.integers(0, 2),
+        operator=st.sampled_from(Operator),
+        value=st.one_of(near, near, registers),
+        mask=st.one_of(st.just(WORD), st.just(WORD), st.sampled_from((LOW_HALF, 3, 0x243))),
+    )
+    found = draw(
+        st.lists(
+            st.builds(
+                Rule,
+                calls=st.sampled_from((("ioctl",), ("mmap",), ("ioctl", "read"), ("socket",))),
+                when=symbol,
+                action=st.sampled_from((Action.PERMIT, Action.DENY, Action.DENY)),
+                errno=st.sampled_from((1, 13, 38)),
+            ).map(_without_errno),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    default = draw(st.sampled_from((Action.PERMIT, Action.KILL, Action.ASK)))
+    return Policy(binary=None, dialect=Dialect.STRICT, rules=tuple(found), default=default)
+
+
+def _without_errno(rule: Rule) -> Rule:
+    if rule.action is Action.DENY:
+        return rule
+    return Rule(calls=rule.calls, when=rule.when, action=rule.action)
+
+
+@st.composite
+def filter_cases(draw: st.DrawFn) -> FilterCase:
+    """Policies of every sort for one machine and some of its ABIs, in the machine's order."""
+    policy = draw(st.one_of(boundary_rules(), policies(), policies(Dialect.STRICT), crowded()))
+    machine = draw(st.sampled_from(tuple(MACHINES)))
+    chosen = draw(st.integers(1, (1 << len(MACHINES[machine])) - 1))
+    names = tuple(
+        abi.name for place, abi in enumerate(MACHINES[machine]) if chosen >> place & 1
+    )
+    return FilterCase(policy, machine, names, draw(st.integers(0, 0xFFFF)))
+
+
+@st.composite
+def call_cases(draw: st.DrawFn) -> CallCase:
+    """A policy and a call on or next to its boundaries, in registers and in texts."""
+    policy = draw(st.one_of(policies(), path_rules()))
+    return CallCase(policy, draw(calls_near(policy)))
+
+
+@st.composite
+def calls_near(draw: st.DrawFn, policy: Policy) -> Call:
+    """A call; about half of its registers and texts are next to what the policy mentions."""
+    call = draw(calls(policy))
+    near, texts = registers_near(policy), texts_near(policy)
+    args = list(call.args)
+    if near:
+        for place in range(6):
+            if draw(st.booleans()):
+                args[place] = draw(st.sampled_from(near))
+    values = list(call.values or draw(memory(call.name)))
+    if texts:
+        for place, value in enumerate(values):
+            if draw(st.booleans()):
+                text = draw(st.sampled_from(texts))
+                values[place] = type(value)(
+                    translator=value.translator, text=text, exists=value.exists
+                )
+    a, b, c, d, e, f = args
+    return Call(
+        name=call.name,
+        abi=call.abi,
+        args=(a, b, c, d, e, f),
+        values=tuple(values),
+        uid=call.uid,
+        gid=call.gid,
+    )
+
+
+@st.composite
+def path_rules(draw: st.DrawFn) -> Policy:
+    """Rules on file names alone, of calls with one name and with two, and through aliases."""
+    dialect = draw(st.sampled_from(Dialect))
+    operator_and_operand = st.one_of(
+        st.tuples(
+            st.just(TextOperator.MATCH),
+            st.sampled_from(("/*/a", "/tmp/*", "/tmp/?/a", "/tmp/[ab]", "/tmp/a*/b")),
+        ),
+        st.tuples(
+            st.sampled_from(
+                (TextOperator.EQ, TextOperator.NEQ, TextOperator.INPATH, TextOperator.SUB)
+            ),
+            st.sampled_from(("/tmp/a", "/tmp/a/b", "/tmp", "/")),
+        ),
+    )
+    subject = st.sampled_from(("filename", "filename", "filename", "oflags", "sockaddr"))
+    found = []
+    for _ in range(draw(st.integers(1, 4))):
+        operator, operand = draw(operator_and_operand)
+        name = draw(
+            st.sampled_from(("fsread", "fswrite", "openat", "openat2", "rename", "stat", "chmod"))
+        )
+        action = draw(st.sampled_from((Action.PERMIT, Action.DENY)))
+        found.append(
+            Rule(
+                calls=(name,),
+                when=TextSymbol(translator=draw(subject), operator=operator, operand=operand),
+                action=action,
+                errno=13 if action is Action.DENY else 0,
+            )
+        )
+    default = Action.ASK
+    if dialect is Dialect.STRICT:
+        default = draw(st.sampled_from((Action.PERMIT, Action.ASK)))
+    return Policy(binary=None, dialect=dialect, rules=tuple(found), default=default)
+
+
+def chooser(case: FilterCase) -> random.Random:
+    """The chance of one case, the same at every replay."""
+    return random.Random(case.seed)
+
+

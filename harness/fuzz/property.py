@@ -1,0 +1,91 @@
+"""What a property is: cases, a check that counts what it compared, and a mismatch that it raises.
+
+A check is a plain function, so that tests, campaigns, replays and HypoFuzz run the same one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from hypothesis import strategies as st
+
+Case = TypeVar("Case")
+
+
+class Mismatch(AssertionError):
+    """A breach of a property: two answers to one question that should be the same.
+
+    `signature` groups breaches that have one cause as far as can be told; `third_party` names the
+    library whose fault it is, if it is none of ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: str = "",
+        call: str = "",
+        expected: str = "",
+        got: str = "",
+        signature: str = "",
+        third_party: str = "",
+    ) -> None:
+        self.policy = policy
+        self.call = call
+        self.expected = expected
+        self.got = got
+        self.signature = signature
+        self.third_party = third_party
+        super().__init__(self.text())
+
+    def text(self) -> str:
+        """Policy, call and both answers, for people."""
+        parts = [self.policy.rstrip()] if self.policy else []
+        parts += [
+            f"{title:9}{value}"
+            for title, value in (
+                ("call:", self.call),
+                ("expected:", " " + self.expected),
+                ("got:", self.got),
+            )
+            if value.strip()
+        ]
+        return "\n".join(parts)
+
+
+@dataclass
+class Tally:
+    """What checks did: `decisions` compared, and further counts by name.
+
+    Breaches whose signature is in `known` were reported already and are passed over.
+    """
+
+    decisions: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    known: set[str] = field(default_factory=set)
+    backend: str = ""
+    machine: str = ""
+
+    def report(self, mismatch: Mismatch) -> None:
+        """Raise a breach that is not known yet."""
+        if mismatch.signature in self.known:
+            self.counts["known breaches"] += 1
+            return
+        raise mismatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Property(Generic[Case]):
+    """One claim. `check` raises Mismatch where a case breaks it, and whatever a crash raises.
+
+    `available` says why this machine cannot check it (empty: it can).
+    """
+
+    name: str
+    claim: str
+    group: str
+    cases: st.SearchStrategy[Case]
+    check: Callable[[Case, Tally], None]
+    available: Callable[[], str] = lambda: ""

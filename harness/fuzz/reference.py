@@ -1,0 +1,110 @@
+"""What `decide` says that a filter must answer to one call, by its number and registers."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Sequence
+
+from enforcer.arch.record import Abi
+from enforcer.call import Call, Value
+from enforcer.cbpf.spec import (
+    CANCELLED,
+    ERRNO,
+    KILL_PROCESS,
+    SeccompData,
+    register_mask,
+)
+from enforcer.mechanisms.filter_spec import kernel_answer
+from enforcer.policy.ast import Policy
+from enforcer.policy.decide import decide
+from enforcer.policy.translators import Origin, sources
+from enforcer.syscalls import name
+from enforcer.syscalls.multiplex import split
+from harness.fuzz.strategies.policies import MEMORY_TEXTS
+
+ENOSYS = ERRNO(errno.ENOSYS)
+UNDECIDED = -1
+"""The answer hangs on more than the filter sees: it must defer."""
+
+
+class Reference:
+    """Expected answers for one policy on some ABIs of one machine.
+
+    Memory and ids, which a filter does not see, are drawn from `chance`: whatever they are, an
+    answer that a filter gives must be right.
+    """
+
+    def __init__(self, policy: Policy, abis: Sequence[Abi], chance: random.Random) -> None:
+        self.policy = policy
+        self.abis = tuple(abis)
+        self.chance = chance
+        self._memory: dict[tuple[str, str], tuple[Value, ...]] = {}
+
+    def abi_of(self, data: SeccompData) -> Abi | None:
+        """The ABI that a call is of, among those given; x32 by its bit."""
+        plain = None
+        for abi in self.abis:
+            if abi.audit_arch != data.arch:
+                continue
+            if abi.nr_bit and data.nr & abi.nr_bit and data.nr != CANCELLED:
+                return abi
+            if not abi.nr_bit:
+                plain = abi
+        return plain if not _is_x32(data) else None
+
+    def answer(self, data: SeccompData) -> int | None:
+        """The answer; UNDECIDED where a filter must defer; None where it may."""
+        abi = self.abi_of(data)
+        if abi is None:
+            return KILL_PROCESS
+        called = name(abi.name, data.nr)
+        if called is None:
+            return ENOSYS
+        mask = register_mask(abi)
+        a, b, c, d, e, f = (value & mask for value in data.args)
+        args = (a, b, c, d, e, f)
+        if called in abi.multiplexers:
+            meant = split(abi.name, data.nr, args)
+            if meant is None:
+                return ENOSYS
+            if meant.args is None:
+                return None
+            called, args = meant.name, meant.args
+        return self.decided(called, abi, args)
+
+    def decided(self, called: str, abi: Abi, args: tuple[int, int, int, int, int, int]) -> int:
+        """`decide` on one call, as an answer of a filter."""
+        call = Call(
+            name=called,
+            abi=abi.name,
+            args=args,
+            values=self._values(called, abi.name),
+            uid=self.chance.choice((0, 1, 1000)),
+            gid=self.chance.choice((0, 1, 1000)),
+        )
+        answer = kernel_answer(decide(self.policy, call))
+        return UNDECIDED if answer is None else answer
+
+    def _values(self, called: str, abi: str) -> tuple[Value, ...]:
+        """Some content of the call's memory."""
+        found = self._memory.get((called, abi))
+        if found is None:
+            found = self._memory[called, abi] = tuple(
+                Value(
+                    translator=each.translator,
+                    text=self.chance.choice((*MEMORY_TEXTS, None)),
+                    exists=self.chance.random() < 0.5,
+                )
+                for each in sources(called, abi)
+                if each.origin is Origin.MEMORY
+            )
+        return found
+
+
+def _is_x32(data: SeccompData) -> bool:
+    """Whether the number is one of x32, which shares its AUDIT_ARCH with x86_64."""
+    return data.arch == _X86_64 and bool(data.nr & 0x4000_0000) and data.nr != CANCELLED
+
+
+_X86_64 = 0xC000_003E

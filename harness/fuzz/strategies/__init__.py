@@ -1,0 +1,1 @@
+"""Hypothesis strategies, gathered where decisions are likely to differ."""

@@ -1,0 +1,1 @@
+"""The fuzzer finds what it must find, and its properties hold."""
