@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -72,6 +73,10 @@ def _alive(marker: str) -> list[int]:
     return found
 
 
+def _nobody(marker: str) -> bool:
+    return not _alive(marker)
+
+
 def _tracer(log: Path) -> int | None:
     if not log.exists():
         return None
@@ -111,7 +116,7 @@ def test_nothing_survives_the_tracer(number: signal.Signals, tmp_path: Path) -> 
                 (tmp_path / "beat").unlink(missing_ok=True)
                 assert not _within(0.3, (tmp_path / "beat").exists)
                 os.kill(tracer, signal.SIGKILL)
-            assert _within(1, lambda: not _alive(marker)), _alive(marker)
+            assert _within(1, functools.partial(_nobody, marker)), _alive(marker)
             assert not (tmp_path / "reached").exists()
         finally:
             process.stop(target)

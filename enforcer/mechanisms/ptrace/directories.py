@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enforcer.kernel import ptrace
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.dispatch import Entry, Handler
     from enforcer.mechanisms.ptrace.tracer import Tracer
 
-_LINKS = {"chdir": b"cwd", "chroot": b"root"}
+_LINKS = {"chdir": "cwd", "chroot": "root"}
 
 
 class Directories:
@@ -71,17 +72,17 @@ class Directories:
             partial(self.changed, link=_LINKS[entry.name], judged=judged),
         )
 
-    def changed(self, task: Task, *, link: bytes, judged: tuple[int, int] | None) -> None:
+    def changed(self, task: Task, *, link: str, judged: tuple[int, int] | None) -> None:
         """The exit: where the task is now must be what was judged, else its process ends."""
         tracer = self.tracer
         info = ptrace.syscall_info(task.tid)
         if judged is not None and ptrace.exit_result() == 0:
             try:
-                status = os.stat(b"/proc/%d/%s" % (task.tid, link))
+                status = Path(f"/proc/{task.tid}/{link}").stat()
             except OSError:
                 status = None
             if status is None or (status.st_dev, status.st_ino) != judged:
-                tracer.detect("another directory than judged", tid=task.tid, call=os.fsdecode(link))
+                tracer.detect("another directory than judged", tid=task.tid, call=link)
                 tracer.kill_all()
                 return
         tracer.restore(task, info)

@@ -10,8 +10,10 @@ from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.calls import Calls
 from enforcer.mechanisms.ptrace.directories import Directories
 from enforcer.mechanisms.ptrace.execs import Execs
+from enforcer.mechanisms.ptrace.filters import Filters
 from enforcer.mechanisms.ptrace.opens import Opens
 from enforcer.mechanisms.ptrace.processes import Processes
+from enforcer.mechanisms.ptrace.protection import Protection
 from enforcer.mechanisms.ptrace.sockets import Sockets
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import performs
@@ -55,6 +57,8 @@ def special_handlers(tracer: Tracer, calls: Calls) -> Mapping[str, Handler]:
     sockets = Sockets(tracer, calls)
     directories = Directories(tracer)
     processes = Processes(tracer, calls)
+    protection = Protection(tracer, calls)
+    filters = Filters(tracer, calls)
     return {
         "open": opens.open,
         "creat": opens.creat,
@@ -65,6 +69,8 @@ def special_handlers(tracer: Tracer, calls: Calls) -> Mapping[str, Handler]:
         **sockets.handlers(),
         **directories.handlers(),
         **processes.handlers(),
+        **protection.handlers(),
+        **filters.handlers(),
     }
 
 

@@ -249,7 +249,7 @@ def executed(tracer: Tracer, leader: Task) -> None:
 def _is_as_judged(tracer: Tracer, leader: Task, execution: Execution) -> bool:
     if execution.image is not None:
         try:
-            status = os.stat(b"/proc/%d/exe" % leader.tid)
+            status = Path(f"/proc/{leader.tid}/exe").stat()
         except OSError:
             return False
         if (status.st_dev, status.st_ino) != execution.image:

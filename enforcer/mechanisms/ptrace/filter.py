@@ -60,6 +60,8 @@ WATCHED: Mapping[str, Condition] = {
     **{name: _reaches_low(name, places) for name, places in MEMORY_CALLS.items()},
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
     "clone3": TRUE,
+    "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
+    "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),
 }
 """Calls that the policy permits by registers alone and that the tracer must see all the same.
 

@@ -23,7 +23,7 @@ HOW_OFFSET = 848
 REGISTERS_OFFSET = 880
 
 FRAME = Struct("=QQQ8xQQQQQ")
-"""struct open_how, then at REGISTERS_OFFSET the registers: argument 0, 2, 3, the return address, argument 1."""
+"""struct open_how; at REGISTERS_OFFSET the arguments 0, 2, 3, the return address, argument 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

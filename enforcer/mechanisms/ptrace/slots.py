@@ -13,8 +13,13 @@ CODE_SIZE = 4096
 NAME_SIZE = 4096
 SLOT_SIZE = 2 * NAME_SIZE
 """A slot: a name of at most PATH_MAX bytes with its NUL, then structs."""
+AREA_SIZE = 36 << 10
+"""An area: a whole seccomp program with its header."""
 SMALL_SLOT_SIZE = 1024
 """What most names need; a task keeps one from its first quick open to its end."""
+
+
+_AREAS = 4
 
 
 class Arena:
@@ -22,12 +27,14 @@ class Arena:
 
     def __init__(self, code: bytes, slots: int = 128, small_slots: int = 1024) -> None:
         large = CODE_SIZE + small_slots * SMALL_SLOT_SIZE
-        self.file = SealedFile("call-arguments", large + slots * SLOT_SIZE)
+        areas = large + slots * SLOT_SIZE
+        self.file = SealedFile("call-arguments", areas + _AREAS * AREA_SIZE)
         self.memory = self.file.memory
         self.size = self.file.size
         self.write(0, code)
         self.free_small = list(range(CODE_SIZE, large, SMALL_SLOT_SIZE))[::-1]
-        self.free = list(range(large, self.size, SLOT_SIZE))[::-1]
+        self.free = list(range(large, areas, SLOT_SIZE))[::-1]
+        self.free_areas = list(range(areas, self.size, AREA_SIZE))
 
     def take(self) -> int | None:
         """A free slot's offset, None when all are held by calls in flight."""
@@ -42,6 +49,13 @@ class Arena:
 
     def give_small(self, offset: int) -> None:
         self.free_small.append(offset)
+
+    def take_area(self) -> int | None:
+        """A free area's offset, None when there is none."""
+        return self.free_areas.pop() if self.free_areas else None
+
+    def give_area(self, offset: int) -> None:
+        self.free_areas.append(offset)
 
     def write_name(self, offset: int, name: bytes) -> None:
         """`name` (under PATH_MAX bytes) and its NUL at the slot's start."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from errno import EFAULT, EINVAL, ENOSYS
 from functools import partial
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -211,7 +212,7 @@ class Sockets:
                 try:
                     status = os.stat(pinned.leaf, dir_fd=pinned.parent, follow_symlinks=False)
                     judged = status.st_dev, status.st_ino
-                    socket = os.stat(b"/proc/%d/fd/%d" % (task.tid, signed(call[5])))
+                    socket = Path(f"/proc/{task.tid}/fd/{signed(call[5])}").stat()
                 except OSError:
                     is_there = False
                 else:

@@ -20,9 +20,11 @@ Continuation = Callable[["Task"], None]
 
 
 class Space:
-    """An address space: where it maps the slots (0: nowhere known), and its memory file.
+    """An address space.
 
-    `has_way`: the code beside the slots can be executed. `mapper` is the task that is just mapping them, `waiters` those that wait for it.
+    `base` is where it maps the slots (0: nowhere known), `verified` that they are there for sure,
+    `has_way` that the code beside them can be executed. `mapper` is the task that is just mapping
+    them, `waiters` those that wait for it. `memory` is its open memory file.
     """
 
     __slots__ = ("base", "has_way", "mapper", "memory", "verified", "waiters")
@@ -65,18 +67,21 @@ class Process:
 class Task:
     """One traced task.
 
-    `at_exit` continues a call that was let into the kernel in changed form; it is called at its
-    exit stop. `saved` are the registers of its entry, `slot` the slot that it holds. `multiplexed`:
-    the call at hand came through socketcall or ipc. `script` is what the task is being made to do,
-    `signals` the signal mask to put back after it. `newborn` are the registers with which a new
-    task is to start. `retry` counts how often the call at hand found its name changed.
-    `executing` is a judged execve under way. `small` is the small slot that the task keeps, `away`
-    the call from which it may still be on its short way back. `held` is what its call is compared
-    with at its exit.
+    at_exit: continues a call that was let into the kernel in changed form, at its exit stop.
+    saved: the registers of that call's entry.
+    slot, area, small: what it holds of the arena; the small slot is kept.
+    away: the call from which it may still be on its short way back.
+    held: what the call is compared with at its exit.
+    multiplexed: the call at hand came through socketcall or ipc.
+    script, signals: what it is being made to do, and the signal mask to put back after it.
+    newborn: the registers with which it is to start.
+    retry: how often the call at hand found its name changed.
+    executing: a judged execve under way.
     """
 
     __slots__ = (
         "_view",
+        "area",
         "at_exit",
         "away",
         "executing",
@@ -100,6 +105,7 @@ class Task:
         self.at_exit: Continuation | None = None
         self.saved = b""
         self.slot: int | None = None
+        self.area: int | None = None
         self.script: Script | None = None
         self.signals: bytes | None = None
         self.retry = 0

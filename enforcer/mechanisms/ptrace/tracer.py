@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action, Decision
@@ -353,9 +354,9 @@ class Tracer:
         """The absolute name of the directory that `dirfd` means now; None: it has none for sure."""
         try:
             if dirfd == AT_FDCWD:
-                name = os.readlink(b"/proc/%d/cwd" % task.tid)
+                name = _link(b"/proc/%d/cwd" % task.tid)
             else:
-                name = os.readlink(b"/proc/%d/fd/%d" % (task.tid, dirfd))
+                name = _link(b"/proc/%d/fd/%d" % (task.tid, dirfd))
         except OSError:
             return None
         return name if name[:1] == b"/" and not name.endswith(_DELETED) else None
@@ -463,6 +464,9 @@ class Tracer:
         if task.slot is not None:
             self.arena.give(task.slot)
             task.slot = None
+        if task.area is not None:
+            self.arena.give_area(task.area)
+            task.area = None
 
     def wake_waiters(self, space: Space) -> None:
         """Those who waited for the slots look again."""
@@ -550,8 +554,8 @@ def _kill(tid: int) -> None:
 
 
 def _is_thread_of(tid: int, tgid: int) -> bool:
-    try:
-        os.stat(b"/proc/%d/task/%d" % (tgid, tid))
-    except OSError:
-        return False
-    return True
+    return Path(f"/proc/{tgid}/task/{tid}").exists()
+
+
+def _link(path: bytes) -> bytes:
+    return os.readlink(path)
