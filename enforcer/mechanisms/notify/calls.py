@@ -12,7 +12,7 @@ from enforcer.mechanisms.notify import classic, files, processes, sockets
 from enforcer.mechanisms.notify.filter import (
     CREDENTIAL_CHANGES,
     EXECUTIONS,
-    ROOT_CHANGES,
+    root_changes,
 )
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import performs
@@ -54,7 +54,9 @@ class AbiHandlers(dict[int, Handler]):
         """The handler of a call, whose registers may come from a multiplexer."""
         handler = self._by_name.get(name)
         if handler is None:
-            handler = self._by_name[name] = _named(name, self._abi, _choose(self._session, name))
+            handler = self._by_name[name] = _named(
+                name, self._abi, _choose(self._session, name, self._abi)
+            )
         return handler
 
     def _on_registers_of_abi(self, name: str, nr: int) -> Handler:
@@ -103,15 +105,15 @@ def _named(name: str, abi: str, handler: Handler) -> Handler:
     return handle
 
 
-def _choose(session: Session, name: str) -> Handler:
+def _choose(session: Session, name: str, abi: str) -> Handler:
     """How a call is answered, the first of these that fits."""
     needs = session.decider.needs(name)
     if name in EXECUTIONS:
         return processes.execution(session, name)
     if name in BY_DESCRIPTOR_OR_MEMORY:
         return processes.named_by_descriptor(session, name, _plain(session, name, needs))
-    if name in ROOT_CHANGES or name in CREDENTIAL_CHANGES:
-        return processes.change(session, name, _plain(session, name, needs))
+    if name in CREDENTIAL_CHANGES or name in root_changes(abi):
+        return processes.change(session, name, abi, _plain(session, name, needs))
     return _plain(session, name, needs)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 from collections.abc import Callable
 from functools import partial
 
+from enforcer.kernel.openat2 import openat2
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import perform
 from enforcer.syscalls.model import Argument, Kind
@@ -83,12 +85,44 @@ def _deliver(
     worker: Worker, dirfd: int, address: int, flags: int, mode: int, resolve: int | None
 ) -> None:
     name = worker.read_string(address)
+    quick = worker.session.quick if resolve is None else None
+    if quick is not None:
+        worker.full_name = b""
+        worker.acting = worker.cookie
+        descriptor = quick.open(worker, dirfd, name, flags)
+        worker.end_act()
+        if descriptor >= 0:
+            worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+            return
     worker.validate()
     descriptor = worker.open(dirfd, name, flags, mode, resolve)
     if descriptor < 0:
         worker.answer(descriptor)
         return
-    worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+    if quick is not None:
+        quick.remember(worker, flags)
+    if flags & os.O_PATH:
+        descriptor = _transferable(worker, descriptor)
+    if descriptor >= 0:
+        worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+
+
+def _transferable(worker: Worker, found: int) -> int:
+    """A descriptor for reading in place of the O_PATH one (consumed), or -1 and a refusal.
+
+    The kernel places no O_PATH descriptors in other tasks. A decision on O_PATH is one on reading.
+    """
+    try:
+        kind = os.fstat(found).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            worker.refuse(errno.EPERM, "an O_PATH descriptor of this cannot be handed over")
+            return -1
+        descriptor = openat2(_AT_FDCWD, b"/proc/self/fd/%d" % found, os.O_CLOEXEC, 0, 0)
+    finally:
+        os.close(found)
+    if descriptor < 0:
+        worker.answer(descriptor)
+    return descriptor
 
 
 def performed(name: str) -> Handler:

@@ -24,6 +24,8 @@ from enforcer.mechanisms.filter_spec import spec_from_policies
 from enforcer.policy.ast import Policy
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
+from enforcer.syscalls import syscall
+from enforcer.syscalls.model import Kind
 
 HELLO = 0x0EF0_0001
 """A number of no kernel: the launcher's first call under the filter, answered by the supervisor."""
@@ -47,20 +49,20 @@ def _has_bits(register: int, bits: int) -> Condition:
     )
 
 
-_NEW_VIEW = _has_bits(0, _CLONE_NEWNS | _CLONE_NEWUSER)
+_NEW_VIEW = _CLONE_NEWNS | _CLONE_NEWUSER
 
-ROOT_CHANGES: Mapping[str, Condition] = {
-    "chroot": TRUE,
-    "pivot_root": TRUE,
-    "setns": TRUE,
-    "unshare": _NEW_VIEW,
-    "clone": Any((_NEW_VIEW, _has_bits(1, _CLONE_NEWNS | _CLONE_NEWUSER))),
-}
-"""Calls by which a target gets another root, mount or user namespace than its supervisor.
 
-The flags of clone are in register 1 on s390x, where others have an address: a stack at an address
-with these bits is held once too often, never too seldom.
-"""
+def root_changes(abi: str) -> Mapping[str, Condition]:
+    """Calls by which a target gets another root, mount or user namespace than its supervisor."""
+    flags = next(each for each in syscall("clone", abi).arguments if each.kind is Kind.FLAGS)
+    return {
+        "chroot": TRUE,
+        "pivot_root": TRUE,
+        "setns": TRUE,
+        "unshare": _has_bits(0, _NEW_VIEW),
+        "clone": _has_bits(flags.index, _NEW_VIEW),
+    }
+
 
 _IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "groups")
 CREDENTIAL_CHANGES: Mapping[str, Condition] = {
@@ -75,12 +77,6 @@ CREDENTIAL_CHANGES: Mapping[str, Condition] = {
 }
 """Calls by which a target gets other credentials than its supervisor."""
 
-HELD: Mapping[str, Condition] = {
-    **BY_DESCRIPTOR_OR_MEMORY,
-    **ROOT_CHANGES,
-    **CREDENTIAL_CHANGES,
-}
-
 
 def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     """The filter under which targets of `policies` run; the first ABI is the launcher's own.
@@ -89,7 +85,12 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     ENOSYS, upon which the C library makes do with clone.
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF)
-    spec = mediate(spec, HELD, USER_NOTIF)
+    spec = mediate(spec, {**BY_DESCRIPTOR_OR_MEMORY, **CREDENTIAL_CHANGES}, USER_NOTIF)
+    tables = [
+        mediate(FilterSpec((table,), spec.foreign), root_changes(table.abi.name), USER_NOTIF).tables
+        for table in spec.tables
+    ]
+    spec = replace(spec, tables=tuple(table for (table,) in tables))
     spec = _rewritten(spec, "clone3", _absent)
     for name in EXECUTIONS:
         spec = _rewritten(spec, name, lambda _: always(USER_NOTIF, "held by the supervisor"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from enforcer.condition import holds
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
-from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, ROOT_CHANGES
+from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, root_changes
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, REFUSED
 
@@ -48,18 +48,18 @@ def execution(session: Session, name: str) -> Handler:
     return handle
 
 
-def change(session: Session, name: str, plain: Handler) -> Handler:
+def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
     """A call after which the caller may see names, or be permitted things, unlike its supervisor.
 
     Judged like any other; before it is let through the supervisor stops taking those as given.
     """
-    root = name in ROOT_CHANGES
-    credentials = name in CREDENTIAL_CHANGES or root
-    when = ROOT_CHANGES.get(name) or CREDENTIAL_CHANGES[name]
+    roots = root_changes(abi)
+    root = name in roots
+    when = roots.get(name) or CREDENTIAL_CHANGES[name]
 
     def handle(worker: Worker, args: Arguments) -> None:
         if holds(when, args):
-            session.unfix(root=root, credentials=credentials)
+            session.unfix(root=root, credentials=True)
         plain(worker, args)
 
     return handle

@@ -19,9 +19,12 @@ from enforcer.kernel import notification, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.mechanisms.contract import Defence, Options
 from enforcer.mechanisms.notify.calls import Handlers
+from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.worker import Worker
-from enforcer.policy.ast import Policy
+from enforcer.pin.same_objects import SameObjects, has_binds
+from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.decider import Decider
+from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.protect import Protected
 
@@ -62,6 +65,10 @@ class Session:
         self.generation = 0
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
+        names = names_denied_by_equality(policy)
+        self.same_objects = SameObjects(names, by_bind=has_binds()) if names else None
+        self.tells_missing = policy.dialect is Dialect.SYSTRACE
+        self.quick = None if self.is_classic or names else QuickOpens(policy)
         self.handlers = Handlers(self, abis)
         self.protected = Protected(())
         self.interrupting = threading.Lock()
@@ -83,6 +90,9 @@ class Session:
 
     def unfix(self, *, root: bool = False, credentials: bool = False) -> None:
         """From now on ask for every task anew what could be taken as given before."""
+        self.quick = None
+        if root and self.same_objects is not None:
+            self.same_objects = SameObjects(self.same_objects.names, by_bind=True)
         self.is_root_fixed = self.is_root_fixed and not root
         self.are_credentials_fixed = self.are_credentials_fixed and not credentials
         self.generation += 1

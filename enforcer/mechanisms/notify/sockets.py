@@ -18,7 +18,9 @@ from enforcer.kernel import sockets as raw
 from enforcer.mechanisms.notify.arguments import signed
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import resolve
-from enforcer.pin.caller import take_umask
+from enforcer.pin.identity import act_as
+from enforcer.pin.view import own_identity
+from enforcer.supervision.named_bind import bind_path
 from enforcer.syscalls.translate import CONSTANTS, format_sockaddr
 
 Handler = Callable[[Worker, Arguments], None]
@@ -66,11 +68,19 @@ def addressed(name: str) -> Handler:
         "sendmmsg": _sendmmsg,
     }[name]
 
-    def handle(worker: Worker, args: Arguments) -> None:
+    def act(worker: Worker, args: Arguments) -> int:
         try:
             handler(worker, args)
         except _Refused as refused:
             worker.answer(-refused.number)
+        return 0
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        identity = worker.view.identity()
+        if identity is None:
+            act(worker, args)
+        elif act_as(identity, own_identity(), lambda: act(worker, args)) < 0:
+            worker.refuse(errno.EPERM, "the credentials of the task cannot be assumed")
 
     return handle
 
@@ -81,7 +91,7 @@ def _connect(worker: Worker, args: Arguments) -> None:
         raise _Refused(errno.EFAULT)
     path = _path(address)
     if path is not None:
-        _at_path(worker, args, path)
+        _at_path(worker, args, address, path)
         return
     number = worker.decide({"sockaddr": (format_sockaddr(address),)})
     if number:
@@ -92,7 +102,7 @@ def _connect(worker: Worker, args: Arguments) -> None:
         worker.answer(worker.act(lambda: call(socket, address, len(address))))
 
 
-def _at_path(worker: Worker, args: Arguments, path: bytes) -> None:
+def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> None:
     """connect or bind by path: to the socket, or in the directory, that was judged."""
     binds = worker.call == "bind"
     with resolve(worker.view, _AT_FDCWD, path, follow=not binds, entry=binds) as pinned:
@@ -105,13 +115,10 @@ def _at_path(worker: Worker, args: Arguments, path: bytes) -> None:
             return
         with _Duplicate(worker, args[0]) as socket:
             if binds:
-                take_umask(worker.view)
-                place = b"/proc/thread-self/fd/%d/%s\0" % (pinned.parent, pinned.leaf)
-            else:
-                place = b"/proc/thread-self/fd/%d\0" % pinned.fd
-            address = _AF_UNIX.to_bytes(2, "little") + place
-            call = raw.bind if binds else raw.connect
-            worker.answer(worker.act(lambda: call(socket, address, len(address))))
+                worker.answer(worker.act(lambda: bind_path(worker.view, socket, pinned, address)))
+                return
+            place = _AF_UNIX.to_bytes(2, "little") + b"/proc/thread-self/fd/%d\0" % pinned.fd
+            worker.answer(worker.act(lambda: raw.connect(socket, place, len(place))))
 
 
 def _sendto(worker: Worker, args: Arguments) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind
 from enforcer.kernel import notification
-from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
+from enforcer.pin.identity import own_rights
 from enforcer.supervision import memory
 from enforcer.supervision.memory import UnreadableMemory
 
@@ -38,7 +38,24 @@ _READ: Mapping[int, bytes] = {}
 class HeldView(View):
     """A view of whoever makes the held call; its process is asked for when it matters."""
 
-    __slots__ = ()
+    __slots__ = ("_worker",)
+
+    def __init__(self, worker: Worker) -> None:
+        session = worker.session
+        super().__init__(
+            worker.tid,
+            0,
+            fixed_root=session.is_root_fixed,
+            fixed_credentials=session.are_credentials_fixed,
+            validate=worker.validate,
+            same_objects=session.same_objects,
+            tells_missing=session.tells_missing,
+        )
+        self._worker = worker
+
+    def read_string(self, address: int) -> bytes:
+        """As the worker reads names. Raises UnreadableMemory."""
+        return self._worker.read_string(address)
 
     @property
     def tgid(self) -> int:
@@ -66,6 +83,7 @@ class Worker(threading.Thread):
         self.tid = 0
         self.abi = ""
         self.call = ""
+        self.full_name = b""
         self.args: Arguments = (0, 0, 0, 0, 0, 0)
         self.known: Values = {}
         self.values: Values = {}
@@ -146,16 +164,19 @@ class Worker(threading.Thread):
 
     def read_string(self, address: int) -> bytes:
         """A name in the task's memory, read once. Raises UnreadableMemory."""
-        return memory.read_string(self.tid, address)
+        if self.session.are_credentials_fixed:
+            return memory.read_string(self.tid, address)
+        with own_rights():
+            return memory.read_string(self.tid, address)
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory, read once. Raises UnreadableMemory."""
-        return memory.read_bytes(self.tid, address, size)
+        with own_rights():
+            return memory.read_bytes(self.tid, address, size)
 
     def write_bytes(self, address: int, data: bytes) -> None:
         """Write to the task's memory. Raises UnreadableMemory."""
-        self.validate()
-        memory.write_bytes(self.tid, address, data)
+        self.view.write_bytes(address, data)
 
     def directory(self, descriptor: int) -> int:
         """The task's directory descriptor that a name is relative to."""
@@ -170,13 +191,7 @@ class Worker(threading.Thread):
             self._generation = session.generation
         view = self._views.get(self.tid)
         if view is None:
-            view = self._views[self.tid] = HeldView(
-                self.tid,
-                0,
-                fixed_root=session.is_root_fixed,
-                fixed_credentials=session.are_credentials_fixed,
-                validate=self.validate,
-            )
+            view = self._views[self.tid] = HeldView(self)
         return view
 
     def judge(self, names: tuple[str, ...], missing: int) -> int:
@@ -246,16 +261,7 @@ class Worker(threading.Thread):
 
     def duplicate(self, descriptor: int) -> int:
         """A duplicate of the task's descriptor, or -errno (-EBADF: it has none)."""
-        pidfd = pidfd_open(self.tid, PIDFD_THREAD)
-        if pidfd == -errno.EINVAL:
-            pidfd = pidfd_open(self.tid)
-        if pidfd < 0:
-            return -errno.EPERM
-        try:
-            self.validate()
-            return pidfd_getfd(pidfd, descriptor)
-        finally:
-            os.close(pidfd)
+        return self.view.duplicate(descriptor)
 
     def report(self, decision: Decision) -> None:
         """Log a denial, or what a rule wants logged; a task that is to be killed is."""

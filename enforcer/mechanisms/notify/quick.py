@@ -1,0 +1,157 @@
+"""Opening for reading what was judged and permitted before: the kernel proves the name once more.
+
+A decision depends on nothing but call, flags and canonical name, so it may be remembered. Where a
+name leads may not: openat2 with RESOLVE_NO_SYMLINKS shows at each use that the name is canonical,
+and a remembered link only says which name to ask about.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from enforcer.call import Action, Decision
+from enforcer.kernel.openat2 import (
+    AT_FDCWD,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
+from enforcer.policy.ast import (
+    AndExpression,
+    Expression,
+    NotExpression,
+    OrExpression,
+    Policy,
+    RegisterSymbol,
+    TextSymbol,
+    TrueSymbol,
+)
+from enforcer.policy.order import judged_rules
+from enforcer.syscalls import syscall
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.notify.worker import Worker
+
+_PLAIN_FLAGS = (
+    os.O_RDONLY
+    | os.O_CLOEXEC
+    | os.O_DIRECTORY
+    | os.O_LARGEFILE
+    | os.O_NOCTTY
+    | os.O_NOFOLLOW
+    | os.O_NONBLOCK
+)
+"""Flags with which opening changes nothing."""
+
+_ALWAYS = os.O_CLOEXEC | os.O_NOCTTY
+_PATH_FLAGS = os.O_PATH | os.O_CLOEXEC
+_MOST = 8192
+_JUDGED_TEXTS = frozenset({"filename", "oflags", "call"})
+
+
+class QuickOpens:
+    """What one supervisor remembers.
+
+    `permitted`: call, canonical name and flags to the decision. `links`: names to the canonical
+    ones that they led to when last looked at.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.permitted: dict[tuple[str, bytes, int], Decision] = {}
+        self.links: dict[bytes, bytes] = {}
+        self._fitting: dict[str, bool] = {}
+
+    def open(self, worker: Worker, dirfd: int, name: bytes, flags: int) -> int:
+        """A descriptor, or -1 where the thorough way must be gone. Raises TargetGone."""
+        if flags & ~_PLAIN_FLAGS or not name:
+            return -1
+        if name[0] == 0x2F:
+            worker.full_name = name
+            return self._open_at(worker, AT_FDCWD, name, name, flags)
+        if dirfd != AT_FDCWD:
+            return -1
+        try:
+            base = os.open(b"/proc/%d/cwd" % worker.tid, _PATH_FLAGS)
+        except OSError:
+            return -1
+        try:
+            worker.validate()
+            prefix = os.readlink(b"/proc/self/fd/%d" % base)  # noqa: PTH115 (hot, and bytes)
+            full = prefix + name if prefix == b"/" else prefix + b"/" + name
+            worker.full_name = full
+            return self._open_at(worker, base, name, full, flags)
+        except OSError:
+            return -1
+        finally:
+            os.close(base)
+
+    def _open_at(self, worker: Worker, base: int, name: bytes, full: bytes, flags: int) -> int:
+        known = self.permitted.get((worker.call, full, flags))
+        if known is not None:
+            descriptor = openat2(base, name, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
+        else:
+            canonical = self.links.get(full)
+            if canonical is None or flags & os.O_NOFOLLOW:
+                return -1
+            known = self.permitted.get((worker.call, canonical, flags))
+            if known is None or not _leads_to(base, name, canonical):
+                return -1
+            descriptor = openat2(AT_FDCWD, canonical, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
+        if descriptor >= 0:
+            worker.decision = known
+        return descriptor
+
+    def remember(self, worker: Worker, flags: int) -> None:
+        """What the thorough way has just found out by opening."""
+        decision = worker.decision
+        names = worker.values.get("filename")
+        if decision is None or not names or names[0] is None or flags & ~_PLAIN_FLAGS:
+            return
+        if decision.action is not Action.PERMIT or decision.log or decision.elevation is not None:
+            return
+        if not self._fits(worker.call):
+            return
+        if len(self.permitted) > _MOST or len(self.links) > _MOST:
+            self.permitted.clear()
+            self.links.clear()
+        canonical = os.fsencode(names[0])
+        self.permitted[worker.call, canonical, flags] = decision
+        if worker.full_name not in (b"", canonical):
+            self.links[worker.full_name] = canonical
+
+    def _fits(self, call: str) -> bool:
+        """Whether the rules for a call look at nothing but its name and flags."""
+        fits = self._fitting.get(call)
+        if fits is None:
+            fits = self._fitting[call] = all(
+                judged.rule.predicate is None and _looks_at_name_and_flags(judged.when)
+                for judged in judged_rules(self.policy, syscall(call))
+            )
+        return fits
+
+
+def _leads_to(base: int, name: bytes, canonical: bytes) -> bool:
+    """Whether the kernel comes to `canonical` by `name`, without magic links."""
+    found = openat2(base, name, _PATH_FLAGS, 0, RESOLVE_NO_MAGICLINKS)
+    if found < 0:
+        return False
+    try:
+        return os.readlink(b"/proc/self/fd/%d" % found) == canonical  # noqa: PTH115
+    finally:
+        os.close(found)
+
+
+def _looks_at_name_and_flags(expression: Expression) -> bool:
+    match expression:
+        case TextSymbol(translator=translator):
+            return translator in _JUDGED_TEXTS
+        case RegisterSymbol():
+            return False
+        case TrueSymbol():
+            return True
+        case NotExpression(operand):
+            return _looks_at_name_and_flags(operand)
+        case AndExpression(left, right) | OrExpression(left, right):
+            return _looks_at_name_and_flags(left) and _looks_at_name_and_flags(right)
