@@ -41,10 +41,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return ScenarioFile.from_parent(parent, path=file_path)
 
 
-class Broken(Exception):
-    """The laboratory failed: an error, neither passed nor failed nor skipped."""
-
-
 class Unexpected(Exception):
     """The verdict contradicts the scenario."""
 
@@ -93,7 +89,7 @@ class CaseItem(pytest.Item):
         """Carry the case out here, so that what is broken counts as an error."""
         self._result = carry_out(self.job)
         if self._result.verdict.kind is VerdictKind.BROKEN:
-            raise Broken(self._result.verdict.reason)
+            pytest.fail(f"broken: {self._result.verdict.reason}\n{self._by_hand()}", pytrace=False)
 
     def runtest(self) -> None:
         assert self._result is not None
@@ -109,9 +105,12 @@ class CaseItem(pytest.Item):
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
     ) -> str:
-        if isinstance(excinfo.value, Unexpected | Broken):
-            return f"{excinfo.value}\nBy hand: harness repro '{self.job.case.id}'"
+        if isinstance(excinfo.value, Unexpected):
+            return f"{excinfo.value}\n{self._by_hand()}"
         return str(super().repr_failure(excinfo))
+
+    def _by_hand(self) -> str:
+        return f"By hand: harness repro '{self.job.case.id}'"
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, f"{self.job.case.scenario.id}::{self.name}"

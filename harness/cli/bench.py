@@ -68,7 +68,7 @@ def _print(measured: list[Measurement], chosen: tuple[str, ...]) -> None:
     to.print(table)
     reasons = {each.backend: each.reason.splitlines()[0] for each in measured if each.reason}
     for name, reason in reasons.items():
-        to.print(f"- {name}: {reason[:REASON_LENGTH]}", style="dim")
+        to.print(f"- {name}: {reason[:REASON_LENGTH]}", style="dim", markup=False)
 
 
 def _cell(taken: float | None, bare: float | None, strace: float | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from enforcer.mechanisms.contract import MechanismName
-from harness.backends import backend
+from harness import process
 from harness.build import cache_directory, compilers
 from harness.cases import local_abis
 from harness.cli import Status
@@ -23,6 +23,11 @@ from harness.places.isolation import Isolation
 from harness.places.layout import coverable_root
 from harness.places.local import kernel_release
 
+PROBE = (
+    "import json, sys; from harness.backends import backend; "
+    "print(json.dumps([vars(each) for each in backend(sys.argv[1]).probe()]))"
+)
+PROBE_TIMEOUT_S = 20.0
 OK, LACKING, NOTE = "ok", "lacking", "note"
 ISOLATION_MENDS = {
     Isolation.NAMESPACES: "",
@@ -90,14 +95,17 @@ def _isolation() -> Iterator[Finding]:
 def _mechanisms() -> Iterator[Finding]:
     for name in MechanismName:
         try:
-            missing = backend(name).probe()
-        except ImportError as error:
-            yield Finding(what=name, state=LACKING, detail=str(error))
-            continue
+            # In a process of its own: a probe tries things, and one that hangs is a finding.
+            done = process.run([sys.executable, "-c", PROBE, name], timeout_s=PROBE_TIMEOUT_S)
+            missing = json.loads(done.stdout)
+        except process.ProcessTimeout as error:
+            missing = [{"feature": f"an answer of its probe: {error}", "mend": "report this"}]
+        except ValueError:
+            missing = [{"feature": f"a working probe: {done.describe()}", "mend": "report this"}]
         if not missing:
             yield Finding(what=name, state=OK, detail="usable")
         for each in missing:
-            yield Finding(what=name, state=LACKING, detail=each.feature, mend=each.mend)
+            yield Finding(what=name, state=LACKING, detail=each["feature"], mend=each["mend"])
 
 
 def _compilers() -> Iterator[Finding]:

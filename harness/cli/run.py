@@ -297,7 +297,7 @@ def _progress(messages: Console, total: int) -> Iterator[Callable[[Row], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[current]}"),
+        TextColumn("{task.fields[current]}", markup=False),
     )
     with Progress(*columns, console=messages, transient=True) as progress:
         task = progress.add_task("cases", total=total, current="")

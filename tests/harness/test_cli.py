@@ -1,0 +1,227 @@
+"""The command line: it explains itself, tells mistakes with their mend, and its statuses hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import tree
+
+SEEN = "abi/upper_bits[default-seccomp-x86_64"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with our attacks and one scenario, to work in."""
+    root = tmp_path_factory.mktemp("tree")
+    shutil.copytree(tree.OWN / "attacks", root / "attacks")
+    (root / "scenarios" / "abi").mkdir(parents=True)
+    for name in ("upper_bits.yaml", "upper_bits_64.yaml"):
+        shutil.copy(tree.OWN / "scenarios" / "abi" / name, root / "scenarios" / "abi")
+    return root
+
+
+def harness(
+    where: Path, *arguments: str, module: str = "harness"
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_STATE_HOME": str(where / "state"), "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=where,
+        env={**environment, "PYTHONPATH": str(tree.OWN)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_explains_itself(copy: Path) -> None:
+    """Without arguments both programs say what they are for and how to start."""
+    for module, word in (("harness", "harness doctor"), ("enforcer", "enforcer run")):
+        said = harness(copy, module=module)
+        assert said.returncode == 0
+        assert word in said.stdout
+
+
+def test_run_report_explain_repro(copy: Path) -> None:
+    """One case from the matrix to its explanation and to the commands that repeat it by hand."""
+    lines = copy / "results.jsonl"
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "bits[", "--json", str(lines))
+    assert ran.returncode == 0, ran.stderr
+    assert "abi/upper-bits" in ran.stdout
+    assert "held" in ran.stdout
+    assert json.loads(lines.read_text())["verdict"] == "held"
+    assert harness(copy, "report").stdout.split("\n\n")[0] in ran.stdout
+    assert harness(copy, "report", "--json").stdout == lines.read_text()
+    explained = harness(copy, "explain", "abi/upper_bits").stdout
+    assert "Claim:" in explained
+    assert "seccomp: in full" in explained
+    assert ": held" in explained
+    assert harness(copy, "repro", SEEN).returncode == 0
+    assert SEEN in harness(copy, "list", "cases").stdout
+
+
+def test_repro_commands_work(tmp_path: Path) -> None:
+    """The printed commands show the control's effect, the denial and the attack's failure."""
+    case = "replication/page_end_string[default-ptrace-x86_64"
+    where = tmp_path / "by-hand"
+    commands = harness(tree.OWN, "repro", case, "--directory", str(where))
+    assert commands.returncode == 0, commands.stderr
+    shell = subprocess.run(
+        ["sh"], input=commands.stdout, capture_output=True, text=True, timeout=60, check=False
+    )
+    control, benign, direct, attack = shell.stdout.split("=== ")[1:5]
+    assert "DATA the-denied-content" in control
+    assert "DATA the-permitted-content" in benign
+    assert "errno=13" in direct
+    assert "DATA" not in attack
+    assert "errno=13" in attack
+
+
+def test_an_unexpected_verdict(copy: Path) -> None:
+    """A bypass that no scenario expects is status 1 and is told with both verdicts."""
+    path = copy / "scenarios" / "abi" / "upper_bits_64.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("default: bypassed", "default: held"))
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "bits_64")
+    path.write_text(before)
+    assert ran.returncode == 1
+    assert "bypassed instead of held: abi/upper_bits_64" in ran.stdout
+
+
+def test_broken(copy: Path) -> None:
+    """An attack that does not compile is broken, status 3, and the other case is unharmed."""
+    manifest = (copy / "attacks" / "abi" / "upper-bits.yaml").read_text()
+    bad = copy / "attacks" / "abi" / "bad"
+    bad.with_suffix(".yaml").write_text(manifest.replace("name: upper-bits", "name: bad"))
+    bad.with_suffix(".c").write_text("int main(void) { return nothing; }\n")
+    good = (copy / "scenarios" / "abi" / "upper_bits.yaml").read_text()
+    scenario = copy / "scenarios" / "abi" / "bad.yaml"
+    scenario.write_text(good.split("leaky:")[0].replace("abi/upper-bits", "abi/bad"))
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "[default")
+    for path in (bad.with_suffix(".yaml"), bad.with_suffix(".c"), scenario):
+        path.unlink()
+    assert ran.returncode == 3
+    assert "BROKEN" in ran.stdout
+    assert "held" in ran.stdout
+    assert "bad.c: not built for x86_64" in ran.stdout
+
+
+MISTAKES = [
+    (("run", "-b", "ptrase"), "did you mean ptrace?"),
+    (("run", "-a", "vax"), "unknown architecture 'vax'"),
+    (("run", "-k", "no such case"), "no case is selected"),
+    (("run", "--resume"), "leave --resume out"),
+    (("run", "--attempts", "0"), "--attempts"),
+    (("rum",), "did you mean run?"),
+    (("explain", "abi/uper_bits"), "did you mean abi/upper_bits?"),
+    (("repro", "nothing"), "there is no case 'nothing'"),
+    (("new", "attack", "Bad Name"), "is no name"),
+    (("new", "scenario", "x", "--attack", "abi/no"), "there is no attack 'abi/no'"),
+    (("report", "--results", "/dev/null/x"), "/dev/null/x"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda each: str(each)[:40])
+def test_mistakes(copy: Path, arguments: tuple[str, ...], message: str) -> None:
+    """A mistake is status 2, one message, no traceback."""
+    said = harness(copy, *arguments)
+    assert said.returncode == 2, said.stderr
+    assert message in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_broken_scenario_is_one_error(copy: Path) -> None:
+    """A mistake in a file is told with its place, and nothing is run."""
+    path = copy / "scenarios" / "abi" / "wrong.yaml"
+    path.write_text("titel: x\n")
+    said = harness(copy, "run")
+    path.unlink()
+    assert said.returncode == 2
+    assert "wrong.yaml:1:1: unknown key 'titel'" in said.stderr
+    assert "did you mean title?" in said.stderr
+
+
+def test_a_researchers_path(copy: Path) -> None:
+    """What `new` writes builds and runs as it is."""
+    assert harness(copy, "new", "attack", "my-race", "--race").returncode == 0
+    assert harness(copy, "new", "attack", "my-race").returncode == 2
+    made = harness(copy, "new", "scenario", "my-race", "--attack", "race/my-race")
+    assert made.returncode == 0, made.stderr
+    ran = harness(copy, "run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64", "--attempts", "5")
+    for path in copy.rglob("my-race.*"):
+        path.unlink()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "held" in ran.stdout
+
+
+def test_an_interrupted_campaign_resumes(copy: Path) -> None:
+    """After kill -9 the results so far are kept, and --resume runs the rest only."""
+    state = copy / "interrupted.sqlite"
+    arguments = ["run", "-b", "seccomp", "-b", "leaky", "--jobs", "1", "--results", str(state)]
+    lines = copy / "first.jsonl"
+    os.mkfifo(lines)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments, "--json", str(lines)],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(tree.OWN)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with lines.open() as stream:
+        stream.readline()  # one result is stored before its line is written
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    resumed = harness(copy, *arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    listed = harness(copy, "report", "--list", "--json", "--results", str(state)).stdout
+    assert len(listed.splitlines()) == 1
+    assert "interrupted" not in listed
+
+
+def test_doctor(copy: Path) -> None:
+    """Every mechanism is spoken of, and every finding that lacks something has a mend."""
+    said = harness(copy, "doctor", "--json")
+    found = [json.loads(line) for line in said.stdout.splitlines()]
+    assert {"isolation", "ptrace", "seccomp", "notify", "landlock"} <= {
+        one["what"] for one in found
+    }
+    assert all(one["mend"] for one in found if one["state"] == "lacking")
+
+
+def test_completion(copy: Path) -> None:
+    """Every shell gets a script for either program."""
+    for shell in ("bash", "zsh", "fish"):
+        assert "_HARNESS_COMPLETE" in harness(copy, "completion", shell).stdout
+
+
+def test_the_enforcer_runs_commands(tmp_path: Path) -> None:
+    """The exit status is the command's own; mistakes are one line with the mend."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("default: permit\nrules:\n  - deny[eperm]: mkdir\n")
+    log = tmp_path / "log"
+    run = ("run", "--backend", "seccomp", "--policy", str(policy), "--log", str(log), "--")
+    assert harness(tmp_path, *run, "sh", "-c", "exit 7", module="enforcer").returncode == 7
+    denied = harness(tmp_path, *run, "mkdir", "made", module="enforcer")
+    assert denied.returncode == 1
+    assert not (tmp_path / "made").exists()
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events.count("enforcing") == 2
+    assert harness(tmp_path, *run, "no-such-command", module="enforcer").returncode == 127
+    assert harness(tmp_path, *run, str(policy), module="enforcer").returncode == 126
+    policy.write_text("default: permitt\n")
+    said = harness(tmp_path, *run, "true", module="enforcer")
+    assert said.returncode == 2
+    assert f"{policy}:1:10:" in said.stderr
+    policy.write_text('default: permit\nrules:\n  - deny: openat\n    when: filename eq "/x"\n')
+    said = harness(tmp_path, *run, "true", module="enforcer")
+    assert said.returncode == 2
+    assert "--partial" in said.stderr
