@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -58,6 +60,7 @@ def identity(isolation: Isolation) -> Identity:
     return Identity(uid=os.getuid(), gid=os.getgid())
 
 
+@functools.cache
 def available() -> Isolation:
     """The best isolation that works here, found by building it once in a child."""
     candidates = [Isolation.NAMESPACES] if os.geteuid() == 0 else []
@@ -113,6 +116,8 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
     """
     if isolation is Isolation.PLAIN:
         namespaces.adopt_orphans()
+        for leaving in layout.directories():
+            shutil.rmtree(leaving, ignore_errors=True)
         return
     scratch = f"size={limits.scratch_bytes},mode=755"
     namespaces.make_tree_private_and_read_only()

@@ -44,6 +44,10 @@ class Layout:
         """Where the attack program is put."""
         return self.root / "bin" / "program"
 
+    def directories(self) -> tuple[Path, ...]:
+        """Everything that a run makes below the root."""
+        return (self.directory, self.denied_directory, self.program.parent)
+
     def placeholders(self) -> dict[str, str]:
         """What a scenario may write as `${name}`."""
         return {

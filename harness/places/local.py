@@ -17,6 +17,7 @@ from enforcer.arch import native
 from enforcer.arch.record import Abi
 from harness.model import Observation
 from harness.places.agent import MARGIN_S, observation_from_json
+from harness.places.isolation import Isolation, available
 from harness.places.layout import Layout, coverable_root
 from harness.process import ProcessTimeout, Server
 
@@ -90,7 +91,7 @@ class LocalPlace:
         atexit.register(self.close)
 
     def layout(self) -> Layout:
-        if self._root is not None:
+        if self._root is not None and available() is not Isolation.PLAIN:
             return Layout(root=self._root)
         if self._own is None:
             self._own = tempfile.TemporaryDirectory(prefix="interposition-lab-")
