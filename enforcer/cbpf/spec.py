@@ -73,11 +73,16 @@ class SeccompData:
 
     def words(self) -> tuple[int, ...]:
         """The sixteen 32-bit words as the machine's byte order lays them out."""
-        words = [self.nr, self.arch]
-        for value in (self.instruction_pointer, *self.args):
-            low, high = value & LOW_HALF, value >> 32
-            words += (high, low) if self.big_endian else (low, high)
-        return tuple(words)
+        low, high = LOW_HALF, 32
+        i = self.instruction_pointer
+        a, b, c, d, e, f = self.args
+        if self.big_endian:
+            upper = (i >> high, i & low, a >> high, a & low, b >> high, b & low, c >> high)
+            rest = (c & low, d >> high, d & low, e >> high, e & low, f >> high, f & low)
+        else:
+            upper = (i & low, i >> high, a & low, a >> high, b & low, b >> high, c & low)
+            rest = (c >> high, d & low, d >> high, e & low, e >> high, f & low, f >> high)
+        return (self.nr, self.arch, *upper, *rest)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from enforcer.call import Action, Call
+from enforcer.call import Action, Call, Value
 from enforcer.condition import LOW_HALF, WORD, Operator
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
+from enforcer.policy.translators import Origin, sources
 from harness.fuzz.strategies.boundaries import registers_near, texts_near
 from harness.fuzz.strategies.filters import MACHINES
-from harness.fuzz.strategies.policies import calls, memory, policies, registers
+from harness.fuzz.strategies.policies import (
+    BOUNDARIES,
+    CALLS,
+    MEMORY_TEXTS,
+    policies,
+    registers,
+)
 
 
 @dataclass(frozen=True)
@@ -26,25 +34,20 @@ class FilterCase:
 
 
 @dataclass(frozen=True)
-class CallCase:
-    """A policy and one call."""
+class CallsCase:
+    """A policy; `seed` chooses the calls."""
 
     policy: Policy
-    call: Call
+    seed: int
 
 
 @dataclass(frozen=True)
-class ReorderCase:
-    """A policy, a call, and two neighbouring rules to be exchanged."""
+class SwapCase:
+    """A policy, one of its places, and a seed for calls: a rule is put or moved there."""
 
     policy: Policy
-    call: Call
     place: int
-
-
-@dataclass(frozen=True)
-class PolicyCase:
-    policy: Policy
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -134,49 +137,52 @@ def _without_errno(rule: Rule) -> Rule:
 @st.composite
 def filter_cases(draw: st.DrawFn) -> FilterCase:
     """Policies of every sort for one machine and some of its ABIs, in the machine's order."""
-    policy = draw(st.one_of(boundary_rules(), policies(), policies(Dialect.STRICT), crowded()))
+    sorts = (boundary_rules(), boundary_rules(), policies(), policies(Dialect.STRICT))
+    policy = draw(st.one_of(*sorts, *sorts, crowded()))
     machine = draw(st.sampled_from(tuple(MACHINES)))
     chosen = draw(st.integers(1, (1 << len(MACHINES[machine])) - 1))
-    names = tuple(
-        abi.name for place, abi in enumerate(MACHINES[machine]) if chosen >> place & 1
-    )
+    names = tuple(abi.name for place, abi in enumerate(MACHINES[machine]) if chosen >> place & 1)
     return FilterCase(policy, machine, names, draw(st.integers(0, 0xFFFF)))
 
 
-@st.composite
-def call_cases(draw: st.DrawFn) -> CallCase:
-    """A policy and a call on or next to its boundaries, in registers and in texts."""
-    policy = draw(st.one_of(policies(), path_rules()))
-    return CallCase(policy, draw(calls_near(policy)))
+def call_cases() -> st.SearchStrategy[CallsCase]:
+    """A policy of any sort and a seed for calls on it."""
+    return st.builds(CallsCase, st.one_of(policies(), path_rules()), st.integers(0, 0xFFFF))
 
 
-@st.composite
-def calls_near(draw: st.DrawFn, policy: Policy) -> Call:
-    """A call; about half of its registers and texts are next to what the policy mentions."""
-    call = draw(calls(policy))
-    near, texts = registers_near(policy), texts_near(policy)
-    args = list(call.args)
-    if near:
-        for place in range(6):
-            if draw(st.booleans()):
-                args[place] = draw(st.sampled_from(near))
-    values = list(call.values or draw(memory(call.name)))
-    if texts:
-        for place, value in enumerate(values):
-            if draw(st.booleans()):
-                text = draw(st.sampled_from(texts))
-                values[place] = type(value)(
-                    translator=value.translator, text=text, exists=value.exists
-                )
-    a, b, c, d, e, f = args
-    return Call(
-        name=call.name,
-        abi=call.abi,
-        args=(a, b, c, d, e, f),
-        values=tuple(values),
-        uid=call.uid,
-        gid=call.gid,
-    )
+def calls_near(case: CallsCase | SwapCase, count: int = 60) -> Iterator[Call]:
+    """Calls on or next to the boundaries of the case's policy, the same at every replay.
+
+    Most are calls that rules speak of; about half of their registers and texts are next to what
+    the policy mentions.
+    """
+    chance = random.Random(case.seed)
+    policy = case.policy
+    mentioned = [name for rule in policy.rules for name in rule.calls if name in CALLS]
+    names = (*mentioned, *mentioned, *CALLS)
+    near = (*registers_near(policy), *BOUNDARIES)
+    texts = (*texts_near(policy), *MEMORY_TEXTS)
+    for _ in range(count):
+        name = chance.choice(names)
+        a, b, c, d, e, f = (_register(chance, near) for _ in range(6))
+        values = tuple(
+            Value(
+                translator=each.translator,
+                text=None if chance.random() < 0.1 else chance.choice(texts),
+                exists=chance.random() < 0.7,
+            )
+            for each in sources(name)
+            if each.origin is Origin.MEMORY and chance.random() < 0.9
+            for _ in range(chance.randint(1, 3) if name == "sendmmsg" else 1)
+        )
+        ids = chance.choice((0, 1, 1000)), chance.choice((0, 1, 1000))
+        yield Call(
+            name=name, abi="x86_64", args=(a, b, c, d, e, f), values=values, uid=ids[0], gid=ids[1]
+        )
+
+
+def _register(chance: random.Random, near: Sequence[int]) -> int:
+    return chance.choice(near) if chance.random() < 0.7 else chance.getrandbits(64)
 
 
 @st.composite
@@ -220,5 +226,3 @@ def path_rules(draw: st.DrawFn) -> Policy:
 def chooser(case: FilterCase) -> random.Random:
     """The chance of one case, the same at every replay."""
     return random.Random(case.seed)
-
-

@@ -1,4 +1,4 @@
-"""Values next to what a policy mentions: registers around its numbers, texts around its patterns."""
+"""Values next to what a policy mentions: around its numbers and around its patterns."""
 
 from __future__ import annotations
 

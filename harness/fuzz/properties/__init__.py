@@ -1,0 +1,1 @@
+"""The properties, by group; `harness.fuzz.registry` names them all."""

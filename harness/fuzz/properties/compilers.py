@@ -1,0 +1,272 @@
+"""Compilers: what a filter answers is what its specification says, and what `decide` says."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from enforcer.arch import ABIS
+from enforcer.arch.record import Abi
+from enforcer.cbpf import compiler
+from enforcer.cbpf.check import InvalidProgram, check
+from enforcer.cbpf.corpus import corpus
+from enforcer.cbpf.fast import fast_simulator
+from enforcer.cbpf.instruction import Program, assemble, disassemble
+from enforcer.cbpf.simulate import simulate
+from enforcer.cbpf.spec import (
+    ERRNO,
+    LOG,
+    TRACE,
+    FilterSpec,
+    SeccompData,
+    evaluate,
+)
+from enforcer.mechanisms.filter_spec import kernel_answer, spec_from_policies
+from enforcer.policy import decider
+from enforcer.policy.decide import decide
+from enforcer.syscalls import name
+from harness.fuzz.cases import (
+    CallsCase,
+    FilterCase,
+    call_cases,
+    calls_near,
+    chooser,
+    filter_cases,
+)
+from harness.fuzz.property import Mismatch, Property, Tally
+from harness.fuzz.reference import UNDECIDED, Reference
+from harness.fuzz.show import answer_text, call_text, data_text, decision_text, policy_text
+
+DEFER = TRACE(0xD)
+"""The answer that hands a call on; no policy gives it."""
+
+MOST_CALLS = 6000
+FEW_RULES = 12
+
+
+def abis_of(case: FilterCase) -> tuple[Abi, ...]:
+    """The ABIs of a case."""
+    return tuple(ABIS[name] for name in case.abis)
+
+
+def specification(case: FilterCase) -> FilterSpec:
+    """What a filter with a supervisor behind it must answer."""
+    return spec_from_policies([case.policy], abis_of(case), defer=DEFER, answer=kernel_answer)
+
+
+def calls_of(case: FilterCase, spec: FilterSpec) -> Sequence[SeccompData]:
+    """Calls on every boundary of the filter; a sample where the policy has very many rules."""
+    found = list(itertools.islice(corpus(spec, draws=6, seed=case.seed), MOST_CALLS))
+    rules = len(case.policy.rules)
+    if rules <= FEW_RULES:
+        return found
+    most = MOST_CALLS * FEW_RULES // (8 * rules)
+    return chooser(case).sample(found, most) if len(found) > most else found
+
+
+def check_compiler(case: FilterCase, tally: Tally) -> None:
+    """The program in the fast simulator == evaluate(spec) == decide, over the whole corpus."""
+    spec = specification(case)
+    try:
+        program = compiler.compile_filter(spec)
+        check(program)
+    except compiler.FilterTooLarge:
+        tally.counts["too large"] += 1
+        return
+    except InvalidProgram as error:
+        raise Mismatch(
+            policy=policy_text(case.policy),
+            call=f"the filter for {', '.join(case.abis)}",
+            expected="a program that the kernel loads",
+            got=str(error),
+            signature="invalid program",
+        ) from None
+    _compare(case, spec, program, tally)
+
+
+def _compare(case: FilterCase, spec: FilterSpec, program: Program, tally: Tally) -> None:
+    simulator = fast_simulator(program)
+    reference = Reference(case.policy, abis_of(case), chooser(case))
+    for data in calls_of(case, spec):
+        got, specified = simulator(data), evaluate(spec, data)
+        if got != specified:
+            tally.report(_mismatch(case, reference, data, specified, got, "program", "evaluate"))
+        expected = reference.answer(data)
+        tally.decisions += 1
+        if specified == DEFER:
+            tally.counts["deferred"] += 1
+        elif expected == UNDECIDED:
+            tally.report(_mismatch(case, reference, data, DEFER, got, "filter", "decide"))
+        elif expected is not None and expected != specified:
+            tally.report(_mismatch(case, reference, data, expected, got, "filter", "decide"))
+
+
+def _mismatch(
+    case: FilterCase,
+    reference: Reference,
+    data: SeccompData,
+    expected: int,
+    got: int,
+    what: str,
+    against: str,
+) -> Mismatch:
+    return Mismatch(
+        policy=policy_text(case.policy),
+        call=data_text(data, reference.abi_of(data)),
+        expected=f"{answer_text(expected)} ({against})",
+        got=f"{answer_text(got)} ({what} for {', '.join(case.abis)})",
+        signature=f"{what} against {against}",
+    )
+
+
+def check_simulators(case: FilterCase, tally: Tally) -> None:
+    """The fast simulator answers as the plain one, and a program survives its binary form."""
+    spec = specification(case)
+    try:
+        program = compiler.compile_filter(spec)
+    except compiler.FilterTooLarge:
+        return
+    big_endian = spec.tables[0].abi.big_endian
+    again = disassemble(assemble(program, big_endian=big_endian), big_endian=big_endian)
+    if again != program:
+        raise Mismatch(policy=policy_text(case.policy), expected=str(program), got=str(again))
+    fast = fast_simulator(program)
+    for data in itertools.islice(calls_of(case, spec), 0, None, 7):
+        expected, got = simulate(program, data)[0], fast(data)
+        tally.decisions += 1
+        if expected != got:
+            raise Mismatch(
+                policy=policy_text(case.policy),
+                call=data_text(data, None),
+                expected=f"{answer_text(expected)} (simulate)",
+                got=f"{answer_text(got)} (fast simulator)",
+            )
+
+
+def check_decider(case: CallsCase, tally: Tally) -> None:
+    """The hot path answers as `decide`, and reads nothing that it does not say it needs."""
+    hot = decider.Decider(case.policy)
+    for call in calls_near(case):
+        texts: dict[str, list[str | None]] = {}
+        for value in call.values:
+            texts.setdefault(value.translator, []).append(value.text)
+        names = [value for value in call.values if value.translator == "filename"]
+        missing = sum(1 << place for place, value in enumerate(names) if not value.exists)
+        needed = hot.needs(call.name)
+        given = {key: found for key, found in texts.items() if key in needed}
+        got = hot.decide(call.name, call.args, given, call.uid, call.gid, missing)
+        expected = decide(case.policy, call)
+        tally.decisions += 1
+        if got != expected:
+            tally.report(
+                Mismatch(
+                    policy=policy_text(case.policy),
+                    call=call_text(call),
+                    expected=f"{decision_text(expected)} (decide)",
+                    got=f"{decision_text(got)} (Decider)",
+                    signature="decider",
+                )
+            )
+
+
+def check_libseccomp(case: FilterCase, tally: Tally) -> None:
+    """libseccomp's program, at each of its optimisation levels, == evaluate(spec).
+
+    It is given only the calls that rules speak of; the rest is its default action. What it cannot
+    express is counted. A difference is a finding about libseccomp.
+    """
+    from enforcer.cbpf.libseccomp import LibseccompUnsupported, compile_libseccomp
+
+    spec = _narrowed(specification(case))
+    if spec is None:
+        tally.counts["nothing to compile"] += 1
+        return
+    for level in (1, 2):
+        try:
+            program = compile_libseccomp(spec, optimize=level)
+        except (LibseccompUnsupported, OSError):
+            tally.counts["inexpressible"] += 1
+            continue
+        simulator = fast_simulator(program)
+        listed = {number for table in spec.tables for number in table.calls}
+        reference = Reference(case.policy, abis_of(case), chooser(case))
+        for data in calls_of(case, spec):
+            if data.nr not in listed and data.nr >= _X32_BIT:
+                continue  # counted as a foreign ABI's by libseccomp, by design
+            got, expected = simulator(data), evaluate(spec, data)
+            tally.decisions += 1
+            if got == expected:
+                continue
+            abi = reference.abi_of(data)
+            tally.report(
+                Mismatch(
+                    policy=policy_text(case.policy),
+                    call=data_text(data, abi),
+                    expected=f"{answer_text(expected)} (specification)",
+                    got=f"{answer_text(got)} (libseccomp, optimisation level {level})",
+                    signature=f"libseccomp, {abi.name if abi else 'no ABI'}, level {level}",
+                    third_party="libseccomp",
+                )
+            )
+
+
+_X32_BIT = 0x4000_0000
+
+
+def _narrowed(spec: FilterSpec) -> FilterSpec | None:
+    """The calls that are not answered alike whatever their registers, without multiplexers.
+
+    An unlisted number gets an answer of its own, which no rule gives.
+    """
+    tables = []
+    for table in spec.tables:
+        calls = {
+            number: tuple(
+                replace(clause, answer=LOG if clause.answer == DEFER else clause.answer)
+                for clause in clauses
+            )
+            for number, clauses in table.calls.items()
+            if len(clauses) > 1 and name(table.abi.name, number) not in table.abi.multiplexers
+        }
+        if calls:
+            tables.append(replace(table, calls=calls, unknown=ERRNO(4000)))
+    return FilterSpec(tuple(tables), spec.foreign) if tables else None
+
+
+def _libseccomp_missing() -> str:
+    if importlib.util.find_spec("pyseccomp") is None:
+        return "pyseccomp is not installed (the extra `seccomp`)"
+    return ""
+
+
+COMPILER = Property(
+    name="compiler",
+    claim="our compiler's program, its specification and decide give one answer, on every ABI",
+    group="compilers",
+    cases=filter_cases(),
+    check=check_compiler,
+)
+SIMULATORS = Property(
+    name="simulators",
+    claim="both simulators give one answer, and programs survive their binary form",
+    group="compilers",
+    cases=filter_cases(),
+    check=check_simulators,
+)
+DECIDER = Property(
+    name="decider",
+    claim="the mechanisms' hot path decides as decide",
+    group="compilers",
+    cases=call_cases(),
+    check=check_decider,
+)
+LIBSECCOMP = Property(
+    name="libseccomp",
+    claim="libseccomp's program answers as the specification; a difference is its finding",
+    group="compilers",
+    cases=filter_cases(),
+    check=check_libseccomp,
+    available=_libseccomp_missing,
+)

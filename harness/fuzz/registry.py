@@ -1,0 +1,30 @@
+"""Every property by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.fuzz.properties import compilers, input, language, metamorphic
+from harness.fuzz.property import Property
+
+PROPERTIES: dict[str, Property[Any]] = {
+    each.name: each
+    for each in (
+        language.ROUND_TRIP,
+        language.CONVERSION,
+        language.CHECKER,
+        compilers.COMPILER,
+        compilers.SIMULATORS,
+        compilers.DECIDER,
+        compilers.LIBSECCOMP,
+        metamorphic.PERMIT,
+        metamorphic.DISJOINT,
+        input.LOADERS,
+        input.MEMORY,
+    )
+}
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    group: tuple(name for name, each in PROPERTIES.items() if each.group == group)
+    for group in dict.fromkeys(each.group for each in PROPERTIES.values())
+}
