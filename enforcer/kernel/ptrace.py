@@ -10,8 +10,8 @@ import errno
 import os
 import struct
 
-from ptrace import PtraceError
 from ptrace.binding import func as binding
+from ptrace.ctypes_libc import libc
 
 from enforcer.arch.record import NT_PRSTATUS
 
@@ -20,7 +20,6 @@ TRACEFORK = binding.PTRACE_O_TRACEFORK
 TRACEVFORK = binding.PTRACE_O_TRACEVFORK
 TRACECLONE = binding.PTRACE_O_TRACECLONE
 TRACEEXEC = binding.PTRACE_O_TRACEEXEC
-TRACEEXIT = binding.PTRACE_O_TRACEEXIT
 TRACESECCOMP = 1 << 7
 EXITKILL = 1 << 20
 
@@ -35,13 +34,11 @@ EVENT_STOP = 128
 
 WALL = binding.THREAD_TRACE_FLAGS
 
-OP_NONE = 0
 OP_ENTRY = 1
 OP_EXIT = 2
 OP_SECCOMP = 3
 
 _SEIZE = 0x4206
-_INTERRUPT = 0x4207
 _LISTEN = 0x4208
 _GET_SYSCALL_INFO = 0x420E
 _SET_SYSCALL_INFO = 0x4212
@@ -53,9 +50,10 @@ _POKEUSER = binding.PTRACE_POKEUSER
 _GETEVENTMSG = binding.PTRACE_GETEVENTMSG
 _GETSIGMASK = 0x420A
 _SETSIGMASK = 0x420B
-_GETSIGINFO = binding.PTRACE_GETSIGINFO
 
-_ptrace = binding.ptrace
+_ptrace = libc.ptrace
+"""As the binding declares it: without its wrapper, which costs as much as the request itself."""
+_FAILED = (1 << 8 * ctypes.sizeof(ctypes.c_ulong)) - 1
 
 _INFO = struct.Struct("=BxxxIQQQ6QI4x")
 _INFO_EXIT = struct.Struct("=24xqB")
@@ -66,7 +64,7 @@ _pack_info = _INFO.pack_into
 
 _REGISTERS_SIZE = 1024
 _registers = ctypes.create_string_buffer(_REGISTERS_SIZE)
-_registers_view = memoryview(_registers).cast("B")
+register_window = memoryview(_registers).cast("B")
 
 
 class _IoVec(ctypes.Structure):
@@ -89,28 +87,21 @@ class TaskGone(Exception):
     """The task died (ESRCH), which it may do at any moment while it is stopped."""
 
 
-def _failed(error: PtraceError) -> Exception:
-    if error.errno == errno.ESRCH:
-        return TaskGone()
-    return OSError(error.errno, os.strerror(error.errno))
+def _failed() -> Exception:
+    number = ctypes.get_errno()
+    return TaskGone() if number == errno.ESRCH else OSError(number, os.strerror(number))
 
 
 def _request(request: int, tid: int, first: int = 0, second: int = 0) -> int:
-    try:
-        result: int = _ptrace(request, tid, first, second)
-    except PtraceError as error:
-        raise _failed(error) from None
+    result: int = _ptrace(request, tid, first, second)
+    if result == _FAILED:
+        raise _failed()
     return result
 
 
 def seize(tid: int, options: int) -> None:
     """Trace `tid` without stopping it. Raises OSError (EPERM: not allowed), TaskGone."""
     _request(_SEIZE, tid, 0, options)
-
-
-def interrupt(tid: int) -> None:
-    """Make `tid` report an EVENT_STOP soon. Raises TaskGone."""
-    _request(_INTERRUPT, tid)
 
 
 def listen(tid: int) -> None:
@@ -120,23 +111,14 @@ def listen(tid: int) -> None:
 
 def resume(tid: int, signal: int = 0) -> None:
     """Let `tid` run to its next event, delivering `signal`. Raises TaskGone."""
-    try:
-        _ptrace(_CONT, tid, 0, signal)
-    except PtraceError as error:
-        raise _failed(error) from None
+    if _ptrace(_CONT, tid, 0, signal) == _FAILED:
+        raise _failed()
 
 
 def resume_to_syscall(tid: int, signal: int = 0) -> None:
     """As `resume`, but stop at the next entry to or exit from a call too. Raises TaskGone."""
-    try:
-        _ptrace(_SYSCALL, tid, 0, signal)
-    except PtraceError as error:
-        raise _failed(error) from None
-
-
-def detach(tid: int, signal: int = 0) -> None:
-    """Stop tracing `tid`, which must be stopped. Raises TaskGone."""
-    _request(binding.PTRACE_DETACH, tid, 0, signal)
+    if _ptrace(_SYSCALL, tid, 0, signal) == _FAILED:
+        raise _failed()
 
 
 def event_message(tid: int) -> int:
@@ -157,23 +139,10 @@ def set_signal_mask(tid: int, mask: bytes) -> None:
     _request(_SETSIGMASK, tid, 8, _SIGINFO_ADDRESS)
 
 
-def is_group_stop(tid: int) -> bool:
-    """Whether a stop by a stopping signal is a group-stop (there is no siginfo then)."""
-    try:
-        _ptrace(_GETSIGINFO, tid, 0, _SIGINFO_ADDRESS)
-    except PtraceError as error:
-        if error.errno == errno.EINVAL:
-            return True
-        raise _failed(error) from None
-    return False
-
-
 def syscall_info(tid: int) -> SyscallInfo:
     """PTRACE_GET_SYSCALL_INFO at a syscall or seccomp stop. Raises TaskGone, OSError (< 5.3)."""
-    try:
-        _ptrace(_GET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS)
-    except PtraceError as error:
-        raise _failed(error) from None
+    if _ptrace(_GET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS) == _FAILED:
+        raise _failed()
     return _unpack_info(_info)
 
 
@@ -191,36 +160,50 @@ def set_syscall_info(
     Raises OSError with EIO where the kernel lacks it, and TaskGone.
     """
     _pack_info(_info, 0, op, 0, 0, 0, number, *arguments, 0)
-    try:
-        _ptrace(_SET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS)
-    except PtraceError as error:
-        raise _failed(error) from None
+    if _ptrace(_SET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS) == _FAILED:
+        raise _failed()
 
 
 def poke_register(tid: int, offset: int, value: int) -> None:
     """Change one register, by its offset in the native register set. Raises TaskGone, OSError."""
-    try:
-        _ptrace(_POKEUSER, tid, offset, value)
-    except PtraceError as error:
-        raise _failed(error) from None
+    if _ptrace(_POKEUSER, tid, offset, value) == _FAILED:
+        raise _failed()
+
+
+def set_call_number(request: int, tid: int, number: int) -> None:
+    """Change the number of the call by an architecture's own request. Raises TaskGone, OSError."""
+    if _ptrace(request, tid, 0, number) == _FAILED:
+        raise _failed()
+
+
+def load_registers(tid: int) -> int:
+    """Read the general registers into `register_window`; their size. Raises TaskGone."""
+    _iovec.length = _REGISTERS_SIZE
+    if _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+        raise _failed()
+    size: int = _iovec.length
+    return size
+
+
+def store_registers(tid: int, size: int) -> None:
+    """Write `register_window` back as the general registers. Raises TaskGone, OSError."""
+    _iovec.length = size
+    if _ptrace(_SETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+        raise _failed()
 
 
 def registers(tid: int) -> bytes:
     """The general registers (NT_PRSTATUS); their layout goes by the size. Raises TaskGone."""
     _iovec.length = _REGISTERS_SIZE
-    try:
-        _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS)
-    except PtraceError as error:
-        raise _failed(error) from None
-    return bytes(_registers_view[: _iovec.length])
+    if _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+        raise _failed()
+    return bytes(register_window[: _iovec.length])
 
 
 def set_registers(tid: int, content: bytes | bytearray, note: int = NT_PRSTATUS) -> None:
     """Write a register set back as `registers` gave it. Raises TaskGone, OSError."""
     size = len(content)
-    _registers_view[:size] = content
+    register_window[:size] = content
     _iovec.length = size
-    try:
-        _ptrace(_SETREGSET, tid, note, _IOVEC_ADDRESS)
-    except PtraceError as error:
-        raise _failed(error) from None
+    if _ptrace(_SETREGSET, tid, note, _IOVEC_ADDRESS) == _FAILED:
+        raise _failed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from harness import process
 from harness.build import build_source
 
+_LAST_WORD_S = 5.0
 PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -53,5 +55,14 @@ def run(
     words = [sys.executable, "-m", "enforcer", "run", "--partial", "--backend", backend]
     words += ["--policy", str(file), "--log", str(log), "--defences", defences, "--"]
     done = process.run([*words, *command], timeout_s=timeout_s, cwd=directory)
-    events = tuple(json.loads(line) for line in log.read_text().splitlines())
-    return Ran(done.status, done.stdout, done.stderr, events)
+    return Ran(done.status, done.stdout, done.stderr, _events(log))
+
+
+def _events(log: Path) -> tuple[Mapping[str, object], ...]:
+    """The log; a tracer writes its end a moment after the target's parent hears of it."""
+    end = time.monotonic() + _LAST_WORD_S
+    while True:
+        events = tuple(json.loads(line) for line in log.read_text().splitlines())
+        if time.monotonic() > end or any(event["event"] == "end" for event in events):
+            return events
+        time.sleep(0.002)

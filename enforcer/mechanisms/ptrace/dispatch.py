@@ -14,6 +14,7 @@ from enforcer.mechanisms.ptrace.filters import Filters
 from enforcer.mechanisms.ptrace.opens import Opens
 from enforcer.mechanisms.ptrace.processes import Processes
 from enforcer.mechanisms.ptrace.protection import Protection
+from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.sockets import Sockets
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import performs
@@ -53,6 +54,8 @@ def dispatch_table(tracer: Tracer) -> Mapping[int, Mapping[int, Entry]]:
 def special_handlers(tracer: Tracer, calls: Calls) -> Mapping[str, Handler]:
     """Calls that need more than their names pinned or their registers looked at."""
     opens = Opens(tracer, calls)
+    if tracer.config.has_quick and tracer.pins and tracer.copies:
+        tracer.quick = Quick(tracer, opens)
     execs = Execs(tracer)
     sockets = Sockets(tracer, calls)
     directories = Directories(tracer)

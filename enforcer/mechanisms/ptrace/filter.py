@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from errno import EBUSY
+from errno import EBUSY, EPERM
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import (
+    ACTION_MASK,
     ALLOW,
     ERRNO,
     TRACE,
@@ -30,6 +31,7 @@ from enforcer.mechanisms.ptrace.scripts import LOW_END
 from enforcer.policy.ast import Policy
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
+from enforcer.syscalls import number
 
 REWRITTEN = frozenset(
     {"close", "execve", "execveat", "mmap", "mmap2", "mprotect", "mseal", "openat2", "sendmsg"}
@@ -76,6 +78,17 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
 
 
+def is_unambiguous(spec: FilterSpec, call: str) -> bool:
+    """Whether only the first ABI stops for the tracer by the number that `call` has there."""
+    first, *others = spec.tables
+    nr = number(first.abi.name, call)
+    if nr is None:
+        return False
+    answers = [clause.answer for table in others for clause in table.calls.get(nr, ())]
+    answers += [table.unknown for table in others] + [spec.foreign]
+    return all(answer & ACTION_MASK != TRACE() for answer in answers)
+
+
 def _with_own_calls(table: AbiTable) -> AbiTable:
     if not table.calls:
         return table
@@ -95,6 +108,9 @@ def _own_clauses(name: str, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause
             clause if clause.answer == ALLOW else replace(clause, answer=TRACE())
             for clause in clauses
         )
+    if name == "remap_file_pages":
+        low = _reaches_low(name, (0,))
+        return (SpecClause(low, ERRNO(EPERM), "protection of the slots"), *clauses)
     if name == "seccomp":
         listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, _LISTENS)))
         return (SpecClause(listens, ERRNO(EBUSY), "the listener's place is taken"), *clauses)

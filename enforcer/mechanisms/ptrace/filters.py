@@ -95,6 +95,7 @@ class Filters:
         decision = tracer.decide(task, entry.name, info[5:11], {}, entry.abi)
         if not tracer.settle(task, info, entry.name, decision, {}):
             return
+        tracer.quick = None
         abi = tracer.config.abis[info[1]]
         shape = _PROGRAMS[abi.pointer_size]
         try:

@@ -40,9 +40,10 @@ from enforcer.mechanisms.contract import (
 )
 from enforcer.mechanisms.ptrace.authority import Authority, detached_authority
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
-from enforcer.mechanisms.ptrace.filter import build_filter
+from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
 from enforcer.mechanisms.ptrace.private import HELLO
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
+from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.tracer import Config, Tracer
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_from_json, policy_to_json
@@ -95,7 +96,8 @@ class Ptrace:
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         if lacking and not options.partial:
             raise Inexpressible(lacking)
-        program = compile_filter(self.spec(policies, abis))
+        spec = self.spec(policies, abis)
+        program = compile_filter(spec)
         return Plan(
             mechanism=self.name,
             machine=abis[0].name,
@@ -105,6 +107,7 @@ class Ptrace:
                 "policies": [policy_to_json(policy) for policy in policies],
                 "defences": sorted(options.defences),
                 "inherit": options.inherit,
+                "quick": abis[0].name in WAYS and is_unambiguous(spec, "openat"),
                 "inexpressible": [
                     {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
                     for c in lacking
@@ -146,6 +149,7 @@ class Ptrace:
                 detached=detached_authority(policies[0]),
                 defences=frozenset(map(Defence, data["defences"])),
                 inherit=data["inherit"],
+                has_quick=data["quick"],
             )
             tracer = self.make_tracer(config, log)
             tracer.attach(handshake.target, authorities[first])

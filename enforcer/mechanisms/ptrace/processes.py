@@ -53,7 +53,6 @@ MEMORY_CALLS: Mapping[str, tuple[int, ...]] = {
     "pkey_mprotect": (0,),
     "munmap": (0,),
     "mremap": (0, 4),
-    "remap_file_pages": (0,),
     "shmat": (1,),
     "madvise": (0,),
 }

@@ -184,7 +184,12 @@ class CallRegisters:
         way = layout.number_write
         if isinstance(way, NumberRegset):
             only = (number & ((1 << 8 * way.size) - 1)).to_bytes(way.size, _BYTE_ORDER)
-            ptrace.set_registers(tid, only, way.note)
+            try:
+                ptrace.set_registers(tid, only, way.note)
+            except OSError as error:
+                if error.errno != errno.EINVAL or layout.number_request is None:
+                    raise
+                ptrace.set_call_number(layout.number_request, tid, number)
         elif way is not None:
             content = bytearray(ptrace.registers(tid))
             word = _WORDS[layout.word]

@@ -21,6 +21,7 @@ NAME_ROOM = 840
 """Bytes for a name with its NUL in a small slot."""
 HOW_OFFSET = 848
 REGISTERS_OFFSET = 880
+HOW_SIZE = 24
 
 FRAME = Struct("=QQQ8xQQQQQ")
 """struct open_how; at REGISTERS_OFFSET the arguments 0, 2, 3, the return address, argument 1."""

@@ -24,6 +24,7 @@ from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
 from enforcer.mechanisms.ptrace.private import AGAIN, HELLO
+from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
@@ -52,6 +53,7 @@ class Config:
     detached: Authority
     defences: frozenset[Defence]
     inherit: bool = False
+    has_quick: bool = False
 
 
 class Tracer:
@@ -86,6 +88,7 @@ class Tracer:
         self.copies = Defence.COPY in config.defences
         self.pins = Defence.PIN in config.defences
         self.verifies = Defence.VERIFY in config.defences
+        self.quick: Quick | None = None
         self.dispatch = dispatch_table(self)
 
     # ----- life -----
@@ -143,6 +146,13 @@ class Tracer:
         """The filter asks about a call."""
         if task.script is not None:
             ptrace.resume_to_syscall(task.tid)
+            return
+        if (
+            self.quick is not None
+            and task.retry == 0
+            and not self.world_changed
+            and self.quick.serve(task)
+        ):
             return
         self.at_call(task, ptrace.syscall_info(task.tid))
 
@@ -354,9 +364,10 @@ class Tracer:
         """The absolute name of the directory that `dirfd` means now; None: it has none for sure."""
         try:
             if dirfd == AT_FDCWD:
-                name = _link(b"/proc/%d/cwd" % task.tid)
+                name = os.readlink(b"/proc/%d/cwd" % task.tid)  # noqa: PTH115 (hot, and bytes)
             else:
-                name = _link(b"/proc/%d/fd/%d" % (task.tid, dirfd))
+                path = b"/proc/%d/fd/%d" % (task.tid, dirfd)
+                name = os.readlink(path)  # noqa: PTH115 (hot, and bytes)
         except OSError:
             return None
         return name if name[:1] == b"/" and not name.endswith(_DELETED) else None
@@ -555,7 +566,3 @@ def _kill(tid: int) -> None:
 
 def _is_thread_of(tid: int, tgid: int) -> bool:
     return Path(f"/proc/{tgid}/task/{tid}").exists()
-
-
-def _link(path: bytes) -> bytes:
-    return os.readlink(path)
