@@ -36,7 +36,7 @@ class RunKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What one run did."""
+    """What one run did. UNAVAILABLE: the enforcer found that the kernel lacks what it needs."""
 
     EFFECT = "effect"
     BLOCKED = "blocked"
@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     HUNG = "hung"
     SILENT = "silent"
     UNSUPPORTED = "unsupported"
+    UNAVAILABLE = "unavailable"
     BROKEN = "broken"
 
 

@@ -72,6 +72,8 @@ def _judge(evidence: Evidence) -> Verdict:
             return _verdict(
                 VerdictKind.BROKEN, f"{kind} run: {observation.detail or 'mislabelled'}"
             )
+        if observation.outcome is Outcome.UNAVAILABLE:
+            return _verdict(VerdictKind.INAPPLICABLE, observation.detail)
     if evidence.command:
         return _judge_command(found)
     return (

@@ -99,6 +99,10 @@ class LaunchError(Exception):
     """Enforcement could not be switched on; the command was not started."""
 
 
+class Unavailable(LaunchError):
+    """This kernel lacks what the plan needs."""
+
+
 class Mechanism(Protocol):
     """One kernel facility behind the common policy.
 

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from enforcer.events import FileLog
-from enforcer.mechanisms.contract import LaunchError, Plan
+from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
 from harness.backends import backend
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
-from harness.places.outcome import observe
+from harness.places.outcome import UNAVAILABLE, observe
 from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
@@ -297,6 +297,8 @@ def _start(
             if request.program is None and shutil.which(command[0]) is None:
                 return NOT_FOUND
             backend(run.backend).launch(run.plan, command, FileLog(log))
+        except Unavailable as error:
+            _say(failure, f"{UNAVAILABLE}{error}")
         except (LaunchError, OSError) as error:
             _say(failure, f"{type(error).__name__}: {error}")
         except BaseException as error:

@@ -15,6 +15,7 @@ from harness.places.watch import Seen
 TOKEN = re.compile(r"^TOKEN (\S+) attempts=(\d+) wins=(\d+) errno=(\d+)$")
 EXIT_UNSUPPORTED = 77
 EXIT_BROKEN = 99
+UNAVAILABLE = "unavailable: "  # begins what launching reports of a kernel that lacks something
 HASHED_BYTES = 1 << 20
 
 
@@ -77,6 +78,8 @@ def _outcome(
 ) -> tuple[Outcome, str]:
     if seen.failure:
         said = seen.failure.decode("utf-8", "backslashreplace").strip()
+        if said.startswith(UNAVAILABLE):
+            return Outcome.UNAVAILABLE, said.removeprefix(UNAVAILABLE)
         return Outcome.BROKEN, f"launching: {said[:2000]}"
     if effect:
         return Outcome.EFFECT, ""

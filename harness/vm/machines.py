@@ -113,7 +113,7 @@ MACHINES: Mapping[str, Machine] = {
             console="ttyS0",
             kernel_package="linux-image-riscv64",
             kernels={"6.12": "trixie", "7.2": "sid"},
-            default_kernel="6.12",
+            default_kernel="7.2",
             abis=("riscv64",),
             parks_cpus=True,
         ),

@@ -17,7 +17,8 @@ from harness.vm.machines import Machine
 from harness.vm.qemu import Hardware, LostVM, Qemu, command_line, version
 
 BOOT_S = 120.0
-RESTORE_S = 20.0
+RESTORE_S = 10.0
+RESTORE_TRIES = 3
 BOOT_TRIES = 2
 
 PARK = "for cpu in /sys/devices/system/cpu/cpu*/online; do echo 0 > $cpu || :; done"
@@ -119,21 +120,31 @@ def _boot_and_save(base: Base, prepare: Prepare, into: Path) -> None:
 def restored(base: Base, snapshot: Path) -> Iterator[Guest]:
     """A private copy of the snapshot, with its own time and randomness; gone afterwards.
 
-    Raises LostVM; a snapshot that cannot be read is removed, so that the next run makes it anew.
+    A copy that does not come to life is tried again. Raises LostVM when none does; the snapshot is
+    removed then, so that the next run makes it anew.
     """
-    with _machine(base, snapshot / "memory", restore=True) as qemu:
-        try:
-            _ignore_shared(qemu)
-            qemu.qmp("migrate-incoming", uri=f"exec:cat '{snapshot / 'state'}'")
-            qemu.wait_migrated(RESTORE_S)
-            qemu.qmp("cont")
-            guest = Guest(qemu, RESTORE_S)
-            guest.synchronise(RESTORE_S)
-        except LostVM:
-            shutil.rmtree(snapshot, ignore_errors=True)
-            raise
-        with contextlib.closing(guest):
-            yield guest
+    with contextlib.ExitStack() as stack:
+        for attempt in range(1, RESTORE_TRIES + 1):
+            try:
+                guest = _restore(base, snapshot, stack)
+                break
+            except LostVM:
+                stack.close()
+                if attempt == RESTORE_TRIES:
+                    shutil.rmtree(snapshot, ignore_errors=True)
+                    raise
+        yield guest
+
+
+def _restore(base: Base, snapshot: Path, stack: contextlib.ExitStack) -> Guest:
+    qemu = stack.enter_context(_machine(base, snapshot / "memory", restore=True))
+    _ignore_shared(qemu)
+    qemu.qmp("migrate-incoming", uri=f"exec:cat '{snapshot / 'state'}'")
+    qemu.wait_migrated(RESTORE_S)
+    qemu.qmp("cont")
+    guest = stack.enter_context(contextlib.closing(Guest(qemu, RESTORE_S)))
+    guest.synchronise(RESTORE_S)
+    return guest
 
 
 def _ignore_shared(qemu: Qemu) -> None:

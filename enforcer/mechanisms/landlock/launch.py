@@ -20,7 +20,7 @@ from typing import NoReturn
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel.landlock import FileRight, NetRight, errno_of_reading, restrict_self, version
 from enforcer.kernel.seccomp import no_new_privs
-from enforcer.mechanisms.contract import LaunchError
+from enforcer.mechanisms.contract import LaunchError, Unavailable
 from enforcer.mechanisms.landlock.layer import Layer, build_ruleset, denied_ports
 
 _DIRECTORIES = ("/", "/etc", "/usr", "/proc", "/dev", "/tmp")
@@ -48,9 +48,9 @@ def launch_restricted(
     try:
         present = version()
     except OSError as error:
-        raise LaunchError(f"Landlock is not there: {error}") from error
+        raise Unavailable(f"Landlock is not there: {error}") from error
     if present < needed:
-        raise LaunchError(f"the plan needs Landlock ABI {needed}, the kernel has {present}")
+        raise Unavailable(f"the plan needs Landlock ABI {needed}, the kernel has {present}")
     log.emit(
         EventKind.START,
         mechanism="landlock",
