@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import platform
@@ -10,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,7 +88,8 @@ class LocalPlace:
         self._agent: Server | None = None
         self._root = coverable_root()
         self._own: tempfile.TemporaryDirectory[str] | None = None
-        atexit.register(self.close)
+        # Workers of a pool run finalizers, not what atexit knows.
+        Finalize(None, self.close, exitpriority=1)
 
     def layout(self) -> Layout:
         if self._root is not None and available() is not Isolation.PLAIN:
