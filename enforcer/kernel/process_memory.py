@@ -21,6 +21,16 @@ _PROTOTYPE = ctypes.CFUNCTYPE(LONG, LONG, INT, ADDRESS, SIZE, BYTES, SIZE, LONG,
 _ADDRESS_BITS = struct.calcsize("P") * 8
 
 
+def new_buffer(content: int | bytes) -> ctypes.Array[ctypes.c_char]:
+    """Memory of ours: so many zero bytes, or just these bytes without a NUL after them."""
+    if isinstance(content, int):
+        return ctypes.create_string_buffer(content)
+    return ctypes.create_string_buffer(content, len(content))
+
+
+address_of = ctypes.addressof
+
+
 def _ranges(address: int, size: int) -> tuple[bytes, int]:
     """The range as iovecs that end at page ends, so that a hole costs only what lies behind it."""
     end = address + size

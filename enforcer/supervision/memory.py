@@ -6,14 +6,19 @@ afford that uses BoundedReader.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Callable
 from errno import EFAULT, ENAMETOOLONG, EPERM, ESRCH
 from queue import SimpleQueue
 from typing import Protocol
 
-from enforcer.kernel.process_memory import PAGE, read_memory, write_memory
+from enforcer.kernel.process_memory import (
+    PAGE,
+    address_of,
+    new_buffer,
+    read_memory,
+    write_memory,
+)
 
 PATH_MAX = 4096
 _FIRST = 256
@@ -34,8 +39,8 @@ class UnreadableMemory(Exception):
 
 class _Buffers(threading.local):
     def __init__(self) -> None:
-        self.text = ctypes.create_string_buffer(PATH_MAX + 1)
-        self.address = ctypes.addressof(self.text)
+        self.text = new_buffer(PATH_MAX + 1)
+        self.address = address_of(self.text)
 
 
 _buffers = _Buffers()
@@ -81,8 +86,8 @@ def read_bytes(pid: int, address: int, size: int) -> bytes:
     """Exactly `size` bytes at `address`. Raises UnreadableMemory."""
     if size == 0:
         return b""
-    buffer = ctypes.create_string_buffer(size)
-    _transfer(read_memory, pid, address, ctypes.addressof(buffer), size, "not readable")
+    buffer = new_buffer(size)
+    _transfer(read_memory, pid, address, address_of(buffer), size, "not readable")
     return buffer.raw
 
 
@@ -90,8 +95,8 @@ def write_bytes(pid: int, address: int, data: bytes) -> None:
     """Write all of `data` at `address`. Raises UnreadableMemory; a part may have been written."""
     if not data:
         return
-    buffer = ctypes.create_string_buffer(data, len(data))
-    _transfer(write_memory, pid, address, ctypes.addressof(buffer), len(data), "not writable")
+    buffer = new_buffer(data)
+    _transfer(write_memory, pid, address, address_of(buffer), len(data), "not writable")
 
 
 def _transfer(

@@ -84,8 +84,14 @@ def test_no_broad_except_swallows_an_error(package: str) -> None:
     assert [place for place in found if not place.startswith(LAST_RESORT)] == []
 
 
-# Forked children whose failure travels to the parent as text and an exit status.
-LAST_RESORT = ("harness/process.py", "harness/places/agent.py", "enforcer/supervision/launch.py")
+# Forked children and threads whose failure travels to their parent, which raises it.
+LAST_RESORT = (
+    "harness/process.py",
+    "harness/places/agent.py",
+    "enforcer/pin/identity.py",
+    "enforcer/supervision/launch.py",
+    "enforcer/supervision/named_bind.py",
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
