@@ -32,6 +32,7 @@ class Authority:
         self._needs: dict[str, frozenset[str]] = {}
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.remembers = not looks_at_pointer(policy)
+        self.judges_names = "filename" in self.needs("openat")
         self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
 
     def needs(self, name: str) -> frozenset[str]:

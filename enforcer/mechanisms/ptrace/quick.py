@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 
 from enforcer.call import Action
 from enforcer.kernel import ptrace
-from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS
+from enforcer.kernel.file_status import on_procfs
+from enforcer.kernel.openat2 import (
+    AT_FDCWD,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
 from enforcer.mechanisms.ptrace.opens import Opens, open_how, signed
 from enforcer.mechanisms.ptrace.returns import FRAME, HOW_OFFSET, HOW_SIZE, NAME_ROOM, WAYS
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import lexical
+from enforcer.pin.view import name_of
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
 
@@ -27,6 +34,9 @@ if TYPE_CHECKING:
 
 _CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
 _MOST_PERMITTED = 4096
+_DELETED = b" (deleted)"
+_NEW = os.O_CREAT | os.O_EXCL
+_PLACE = os.O_PATH | os.O_CLOEXEC
 
 _FIRST = 56
 _WINDOW = Struct("=QQQQQQQQQQ")
@@ -45,7 +55,38 @@ class Quick:
         self.arch = abi.audit_arch
         self.size = abi.layouts[0].size
         self.openat = number(abi.name, "openat")
+        self.devices: set[int] = set()
+        self.uid = os.geteuid()
         self.openat2 = number(abi.name, "openat2") or 0
+
+    def canonical(self, task: Task, name: bytes, flags: int) -> bytes | None:
+        """Where a name with links leads now; None: take the step-by-step way.
+
+        The kernel walks it for the tracer, which must be of the target's user for that. In procfs
+        it would take the tracer for the target.
+        """
+        if flags & os.O_NOFOLLOW or flags & _NEW == _NEW:
+            return None
+        found = openat2(AT_FDCWD, name, _PLACE, 0, RESOLVE_NO_MAGICLINKS)
+        if found < 0:
+            return None
+        try:
+            device = os.fstat(found).st_dev
+            if device not in self.devices:
+                if on_procfs(found):
+                    return None
+                self.devices.add(device)
+            owner = os.stat(b"/proc/%d" % task.tid)  # noqa: PTH116 (hot, and bytes)
+            if owner.st_uid != self.uid:
+                return None
+            canonical = name_of(found)
+        except OSError:
+            return None
+        finally:
+            os.close(found)
+        if canonical[:1] != b"/" or canonical.endswith(_DELETED) or canonical[:6] == b"/proc/":
+            return None
+        return canonical
 
     def serve(self, task: Task) -> bool:
         """At a seccomp stop: let the task open what it names; False: nothing was done."""
@@ -61,7 +102,7 @@ class Quick:
             return False
         tracer = self.tracer
         authority = task.process.authority
-        if "filename" not in authority.needs("openat"):
+        if not authority.judges_names:
             return False
         try:
             name = tracer.read_string(task, rsi)
@@ -76,7 +117,13 @@ class Quick:
             if directory is None:
                 return False
             absolute = directory + b"/" + absolute if directory != b"/" else b"/" + absolute
-        if len(absolute) >= NAME_ROOM or absolute in self.opens.has_links:
+        if absolute in self.opens.has_links:
+            found = self.canonical(task, absolute, rdx)
+            if found is None:
+                return False
+            absolute = found
+            is_relative = True
+        if len(absolute) >= NAME_ROOM:
             return False
         question = (absolute, rdi, rdx, r10)
         permitted = authority.permitted

@@ -336,7 +336,9 @@ class Tracer:
         Raises UnreadableMemory.
         """
         try:
-            memory = task.process.space.open_memory(task.tid)
+            memory = task.process.space.memory
+            if memory < 0:
+                memory = task.process.space.open_memory(task.tid)
             text = os.pread(memory, _FIRST_READ, address)
             end = text.find(0)
             if end < 0:
