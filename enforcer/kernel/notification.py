@@ -12,11 +12,6 @@ from fcntl import ioctl
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, pid (a thread's), flags, nr, arch, instruction pointer, six args."""
 
-FLAG_NEW_LISTENER = 1 << 3
-FLAG_TSYNC = 1 << 0
-FLAG_TSYNC_ESRCH = 1 << 4
-FLAG_WAIT_KILLABLE_RECV = 1 << 5
-
 _RESPONSE = struct.Struct("=QqiI")
 _ADDFD = struct.Struct("=QIIII")
 _ID = struct.Struct("=Q")
@@ -92,6 +87,20 @@ def answer_with_descriptor(listener: int, cookie: int, descriptor: int, close_on
     except OSError as error:
         return -(error.errno or EINVAL)
     return 0
+
+
+def place_descriptor(listener: int, cookie: int, descriptor: int, close_on_exec: bool) -> int:
+    """Place a duplicate of `descriptor` in the target, whose call stays held.
+
+    Its number there, or -errno.
+    """
+    flags = _O_CLOEXEC if close_on_exec else 0
+    request = bytearray(_ADDFD.pack(cookie, 0, descriptor, 0, flags))
+    try:
+        number: int = ioctl(listener, _ADD, request)
+    except OSError as error:
+        return -(error.errno or EINVAL)
+    return number
 
 
 def replace_descriptor(listener: int, cookie: int, descriptor: int, number: int) -> None:

@@ -121,12 +121,14 @@ def _plain(session: Session, name: str, needs: frozenset[str]) -> Handler:
     if not needs:
         return on_registers
     if session.is_classic:
-        return classic.check_and_continue(session, name)
+        return files.or_by_descriptor(name, classic.check_and_continue(session, name))
     if not is_acted_on(name, needs):
         return classic.check_and_continue(session, name) if session.is_partial else _refuse
     if name in files.OPENS:
         return files.opening(name)
-    return sockets.addressed(name) if name in sockets.ADDRESSED else files.performed(name)
+    if name in sockets.ADDRESSED:
+        return sockets.addressed(name)
+    return files.or_by_descriptor(name, files.performed(name))
 
 
 def is_acted_on(name: str, needs: frozenset[str]) -> bool:

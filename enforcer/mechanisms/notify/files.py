@@ -92,7 +92,7 @@ def _deliver(
         descriptor = quick.open(worker, dirfd, name, flags)
         worker.end_act()
         if descriptor >= 0:
-            worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+            worker.hand_over_quickly(descriptor, bool(flags & os.O_CLOEXEC))
             return
     worker.validate()
     descriptor = worker.open(dirfd, name, flags, mode, resolve)
@@ -127,8 +127,6 @@ def _transferable(worker: Worker, found: int) -> int:
 
 def performed(name: str) -> Handler:
     """The handler of a call that returns no descriptor."""
-    if name in _BY_DESCRIPTOR:
-        return _look_by_descriptor(name)
     return _perform
 
 
@@ -136,24 +134,25 @@ def _perform(worker: Worker, args: Arguments) -> None:
     worker.answer(worker.perform(args))
 
 
-def _look_by_descriptor(name: str) -> Handler:
-    """fstat under its present-day name: with an empty name no name is looked at, nor judged."""
+def or_by_descriptor(name: str, by_name: Handler) -> Handler:
+    """fstat under its present-day name: with an empty name none is looked at, nor judged."""
+    if name not in _BY_DESCRIPTOR:
+        return by_name
     meant, register = _BY_DESCRIPTOR[name]
 
     def handle(worker: Worker, args: Arguments) -> None:
         if not args[register] & _AT_EMPTY_PATH or args[0] & _SIGN:
-            worker.answer(worker.perform(args))
+            by_name(worker, args)
             return
-        path = worker.read_string(args[1]) if args[1] else b""
-        if path:
-            worker.answer(worker.perform(args, {1: path}))
+        if args[1] and worker.read_string(args[1]):
+            by_name(worker, args)
             return
         worker.call = meant
         number = worker.decide({})
         if number:
             worker.answer(-number)
             return
-        look = partial(perform, worker.view, worker.abi, name, args, _permit, {1: path})
+        look = partial(perform, worker.view, worker.abi, name, args, _permit, {1: b""})
         worker.answer(worker.act(look))
 
     return handle

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 Handler = Callable[[Worker, Arguments], None]
 
 _LOW_HALF = 0xFFFF_FFFF
-_SIGINFO_BYTES = 128
-_OWNER_BYTES = {"fcntl": 8, "fcntl64": 8, "ioctl": 4}
+_STRUCT_BYTES = {
+    "pidfd_send_signal": 128,
+    "pidfd_getfd": 0,
+    "fcntl": 8,
+    "fcntl64": 8,
+    "ioctl": 4,
+}
+"""siginfo_t, struct f_owner_ex, and the int of FIOSETOWN: what register 2 points to."""
 
 
 def execution(session: Session, name: str) -> Handler:
@@ -90,51 +96,40 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
             worker.answer(descriptor)
             return
         try:
-            act(worker, args, descriptor)
+            size = _STRUCT_BYTES[name]
+            struct = worker.read_bytes(args[2], size) if size and args[2] else b""
+            if name.startswith("pidfd"):
+                aimed = session.protected.is_named_by_descriptor(descriptor)
+            else:
+                aimed = len(struct) == size and session.protected.is_named_by_owner(struct)
+            worker.validate()
+            result = -REFUSED if aimed else act(args, descriptor, struct)
         finally:
             os.close(descriptor)
+        if aimed:
+            worker.refuse(REFUSED, "aimed at the supervisor")
+        elif result >= 0 and name == "pidfd_getfd":
+            worker.hand_over(result, close_on_exec=True)
+        else:
+            worker.answer(result)
 
     return handle
 
 
-def _send_signal(worker: Worker, args: Arguments, pidfd: int) -> None:
-    if worker.session.protected.is_named_by_descriptor(pidfd):
-        worker.refuse(REFUSED, "aimed at the supervisor")
-        return
-    info = worker.read_bytes(args[2], _SIGINFO_BYTES) if args[2] else None
-    worker.validate()
-    number = args[1] & _LOW_HALF
-    worker.answer(pidfd_send_signal(pidfd, number, info, args[3] & _LOW_HALF))
+def _send_signal(args: Arguments, pidfd: int, info: bytes) -> int:
+    return pidfd_send_signal(pidfd, args[1] & _LOW_HALF, info or None, args[3] & _LOW_HALF)
 
 
-def _get_descriptor(worker: Worker, args: Arguments, pidfd: int) -> None:
-    if worker.session.protected.is_named_by_descriptor(pidfd):
-        worker.refuse(REFUSED, "aimed at the supervisor")
-        return
-    if args[2] & _LOW_HALF:
-        worker.answer(-errno.EINVAL)
-        return
-    worker.validate()
-    result = pidfd_getfd(pidfd, args[1] & _LOW_HALF)
-    if result < 0:
-        worker.answer(result)
-    else:
-        worker.hand_over(result, close_on_exec=True)
+def _get_descriptor(args: Arguments, pidfd: int, _: bytes) -> int:
+    return -errno.EINVAL if args[2] & _LOW_HALF else pidfd_getfd(pidfd, args[1] & _LOW_HALF)
 
 
-def _set_owner(worker: Worker, args: Arguments, descriptor: int) -> None:
-    owner = worker.read_bytes(args[2], _OWNER_BYTES[worker.call])
-    if worker.session.protected.is_named_by_owner(owner):
-        worker.refuse(REFUSED, "aimed at the supervisor")
-        return
-    worker.validate()
-    command = args[1] & _LOW_HALF
+def _set_owner(args: Arguments, descriptor: int, owner: bytes) -> int:
+    if not owner:
+        return -errno.EFAULT
+    act = fcntl.ioctl if len(owner) == _STRUCT_BYTES["ioctl"] else fcntl.fcntl
     try:
-        if worker.call == "ioctl":
-            fcntl.ioctl(descriptor, command, owner)
-        else:
-            fcntl.fcntl(descriptor, command, owner)
+        act(descriptor, args[1] & _LOW_HALF, owner)
     except OSError as error:
-        worker.answer(-(error.errno or errno.EINVAL))
-    else:
-        worker.answer(0)
+        return -(error.errno or errno.EINVAL)
+    return 0

@@ -148,6 +148,7 @@ class Session:
             EventKind.ENFORCING,
             mechanism="notify",
             pid=pid,
+            supervisor=os.getpid(),
             witness={
                 "held": pid == self.target,
                 "seccomp": status.mode,

@@ -24,6 +24,7 @@ from enforcer.supervision.named_bind import bind_path
 from enforcer.syscalls.translate import CONSTANTS, format_sockaddr
 
 Handler = Callable[[Worker, Arguments], None]
+_Act = Callable[[Worker, Arguments], int]
 
 ADDRESSED = frozenset({"connect", "bind", "sendto", "sendmsg", "sendmmsg"})
 
@@ -59,8 +60,8 @@ class _Refused(Exception):
 
 
 def addressed(name: str) -> Handler:
-    """The handler of one of ADDRESSED."""
-    handler = {
+    """The handler of one of ADDRESSED: what it opens is closed before the task can go on."""
+    doing: _Act = {
         "connect": _connect,
         "bind": _connect,
         "sendto": _sendto,
@@ -70,106 +71,92 @@ def addressed(name: str) -> Handler:
 
     def act(worker: Worker, args: Arguments) -> int:
         try:
-            handler(worker, args)
+            return doing(worker, args)
         except _Refused as refused:
-            worker.answer(-refused.number)
-        return 0
+            return -refused.number
 
     def handle(worker: Worker, args: Arguments) -> None:
         identity = worker.view.identity()
         if identity is None:
-            act(worker, args)
-        elif act_as(identity, own_identity(), lambda: act(worker, args)) < 0:
-            worker.refuse(errno.EPERM, "the credentials of the task cannot be assumed")
+            worker.answer(act(worker, args))
+        else:
+            worker.answer(act_as(identity, own_identity(), lambda: act(worker, args)))
 
     return handle
 
 
-def _connect(worker: Worker, args: Arguments) -> None:
+def _connect(worker: Worker, args: Arguments) -> int:
     address = _read_address(worker, args[1], args[2])
     if address is None:
-        raise _Refused(errno.EFAULT)
+        return -errno.EFAULT
     path = _path(address)
     if path is not None:
-        _at_path(worker, args, address, path)
-        return
+        return _at_path(worker, args, address, path)
     number = worker.decide({"sockaddr": (format_sockaddr(address),)})
     if number:
-        worker.answer(-number)
-        return
+        return -number
+    call = raw.connect if worker.call == "connect" else raw.bind
     with _Duplicate(worker, args[0]) as socket:
-        call = raw.connect if worker.call == "connect" else raw.bind
-        worker.answer(worker.act(lambda: call(socket, address, len(address))))
+        return worker.act(lambda: call(socket, address, len(address)))
 
 
-def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> None:
+def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> int:
     """connect or bind by path: to the socket, or in the directory, that was judged."""
     binds = worker.call == "bind"
     with resolve(worker.view, _AT_FDCWD, path, follow=not binds, entry=binds) as pinned:
         if not pinned.name:
-            raise _Refused(pinned.errno)
+            return -pinned.errno
         names = (pinned.name,)
         number = worker.decide({"sockaddr": names, "filename": names}, pinned.missing)
         if number or pinned.errno:
-            worker.answer(-(number or pinned.errno))
-            return
+            return -(number or pinned.errno)
         with _Duplicate(worker, args[0]) as socket:
             if binds:
-                worker.answer(worker.act(lambda: bind_path(worker.view, socket, pinned, address)))
-                return
+                return worker.act(lambda: bind_path(worker.view, socket, pinned, address))
             place = _AF_UNIX.to_bytes(2, "little") + b"/proc/thread-self/fd/%d\0" % pinned.fd
-            worker.answer(worker.act(lambda: raw.connect(socket, place, len(place))))
+            return worker.act(lambda: raw.connect(socket, place, len(place)))
 
 
-def _sendto(worker: Worker, args: Arguments) -> None:
-    flags = args[3] & _LOW_HALF
+def _sendto(worker: Worker, args: Arguments) -> int:
     address = _read_address(worker, args[4], args[5]) if args[4] else None
     data = worker.read_bytes(args[1], min(args[2], _MOST_BYTES))
+    return _judge_and_send(worker, args[0], _Message(address, data, ()), args[3] & _LOW_HALF)
+
+
+def _sendmsg(worker: Worker, args: Arguments) -> int:
+    return _judge_and_send(worker, args[0], _read_message(worker, args[1]), args[2] & _LOW_HALF)
+
+
+def _judge_and_send(worker: Worker, register: int, message: _Message, flags: int) -> int:
     with ExitStack() as pins:
-        message = _pinned(worker, _Message(address, data, ()), pins)
-        number = worker.decide({"sockaddr": (_text(address),)})
+        text, pinned = _pinned(worker, message, pins)
+        number = worker.decide({"sockaddr": (text,)})
         if number:
-            worker.answer(-number)
-            return
-        with _Duplicate(worker, args[0]) as socket:
-            worker.answer(_send(worker, socket, message, flags))
+            return -number
+        with _Duplicate(worker, register) as socket:
+            return _send(worker, socket, pinned, flags)
 
 
-def _sendmsg(worker: Worker, args: Arguments) -> None:
-    message = _read_message(worker, args[1])
-    with ExitStack() as pins:
-        pinned = _pinned(worker, message, pins)
-        number = worker.decide({"sockaddr": (_text(message.address),)})
-        if number:
-            worker.answer(-number)
-            return
-        with _Duplicate(worker, args[0]) as socket:
-            worker.answer(_send(worker, socket, pinned, args[2] & _LOW_HALF))
-
-
-def _sendmmsg(worker: Worker, args: Arguments) -> None:
-    size = _header(worker).size + ABIS[worker.abi].pointer_size
+def _sendmmsg(worker: Worker, args: Arguments) -> int:
+    header = _header(worker)
+    size = header.size + ABIS[worker.abi].pointer_size
     count = min(args[2] & _LOW_HALF, _MOST_MESSAGES)
     places = [args[1] + index * size for index in range(count)]
     messages = [_read_message(worker, place) for place in places]
     with ExitStack() as pins:
         pinned = [_pinned(worker, message, pins) for message in messages]
-        texts = tuple(_text(message.address) for message in messages)
-        number = worker.decide({"sockaddr": texts})
+        number = worker.decide({"sockaddr": tuple(text for text, _ in pinned)})
         if number:
-            worker.answer(-number)
-            return
+            return -number
         with _Duplicate(worker, args[0]) as socket:
             done = 0
-            for place, message in zip(places, pinned, strict=True):
+            for place, (_, message) in zip(places, pinned, strict=True):
                 sent = _send(worker, socket, message, args[3] & _LOW_HALF)
                 if sent < 0:
-                    worker.answer(done or sent)
-                    return
-                length = place + _header(worker).size
-                worker.write_bytes(length, sent.to_bytes(4, "little"))
+                    return done or sent
+                worker.write_bytes(place + header.size, sent.to_bytes(4, "little"))
                 done += 1
-            worker.answer(done)
+            return done
 
 
 class _Duplicate:
@@ -194,11 +181,6 @@ def _read_address(worker: Worker, address: int, register: int) -> bytes | None:
     return worker.read_bytes(address, length) if address else None
 
 
-def _text(address: bytes | None) -> str | None:
-    """What rules compare; empty for a message without a destination."""
-    return "" if not address else format_sockaddr(address)
-
-
 def _path(address: bytes) -> bytes | None:
     """The path in the address of a path socket."""
     if len(address) < 3 or int.from_bytes(address[:2], "little") != _AF_UNIX or not address[2]:
@@ -206,17 +188,22 @@ def _path(address: bytes) -> bytes | None:
     return address[2:].split(b"\0", 1)[0]
 
 
-def _pinned(worker: Worker, message: _Message, pins: ExitStack) -> _Message:
-    """The message to the very socket that its path leads to now, for the task."""
-    path = None if message.address is None else _path(message.address)
+def _pinned(worker: Worker, message: _Message, pins: ExitStack) -> tuple[str | None, _Message]:
+    """What rules compare, and the message to the very socket that its path leads to now.
+
+    The text is empty for a message without a destination.
+    """
+    if message.address is None:
+        return "", message
+    path = _path(message.address)
     if path is None:
-        return message
+        return format_sockaddr(message.address), message
     pinned = pins.enter_context(resolve(worker.view, _AT_FDCWD, path))
     if not pinned.exists:
         raise _Refused(pinned.errno or errno.ENOENT)
     name = b"/proc/thread-self/fd/%d\0" % pinned.fd
     address = _AF_UNIX.to_bytes(2, "little") + name
-    return _Message(address, message.data, message.control)
+    return pinned.name, _Message(address, message.data, message.control)
 
 
 def _header(worker: Worker) -> struct.Struct:

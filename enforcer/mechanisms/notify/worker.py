@@ -120,18 +120,27 @@ class Worker(threading.Thread):
                 handlers[fields[4]][fields[3]](self, self.args)
             except TargetGone:
                 self.end_act()
+                self.settle()
             except UnreadableMemory as error:
                 self.end_act()
                 self.answer(-error.errno)
-            if self.decision is not None:
-                self.decisions += 1
-                if self.decision.log or self.decision.action is not Action.PERMIT:
-                    self.report(self.decision)
 
     def validate(self) -> None:
         """Raise TargetGone unless the call is still held: then its task's number means itself."""
         if not notification.is_held(self.listener, self.cookie):
             raise TargetGone(f"call {self.cookie:#x}")
+
+    def settle(self) -> None:
+        """Count the decision and log it, before the task can go on and anyone look at the log."""
+        decision = self.decision
+        if decision is None:
+            return
+        self.decision = None
+        self.decisions += 1
+        if decision.log or decision.action is not Action.PERMIT:
+            self.report(decision)
+            if decision.action is Action.KILL:
+                self.session.kill(self.tid)
 
     def answer(self, result: int) -> None:
         """Give the call a result or -errno.
@@ -140,8 +149,7 @@ class Worker(threading.Thread):
         """
         if result == -errno.EINTR and self.is_signalled:
             result = -ERESTARTSYS
-        if self.decision is not None and self.decision.action is Action.KILL:
-            self.session.kill(self.tid)
+        self.settle()
         notification.answer(self.listener, self.cookie, result)
 
     def refuse(self, number: int, reason: str) -> None:
@@ -150,7 +158,19 @@ class Worker(threading.Thread):
         self.answer(-number)
 
     def hand_over(self, descriptor: int, close_on_exec: bool) -> None:
-        """Place `descriptor` (closed here) in the task as the call's result."""
+        """Place `descriptor` in the task as the call's result, closed here before it can go on.
+
+        Else a file just written could not be executed yet, nor a pipe's end be seen.
+        """
+        result = notification.place_descriptor(
+            self.listener, self.cookie, descriptor, close_on_exec
+        )
+        os.close(descriptor)
+        self.answer(result)
+
+    def hand_over_quickly(self, descriptor: int, close_on_exec: bool) -> None:
+        """The same in one step, where nothing hangs on when the last duplicate is closed."""
+        self.settle()
         result = notification.answer_with_descriptor(
             self.listener, self.cookie, descriptor, close_on_exec
         )
@@ -160,6 +180,7 @@ class Worker(threading.Thread):
 
     def let_continue(self) -> None:
         """The kernel carries the call out."""
+        self.settle()
         notification.let_continue(self.listener, self.cookie)
 
     def read_string(self, address: int) -> bytes:
