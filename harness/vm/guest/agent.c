@@ -496,6 +496,9 @@ static void mount_root(void)
 	mount_or_die("proc", "/root/proc", "proc", 0, "");
 	mount_or_die("sysfs", "/root/sys", "sysfs", 0, "");
 	mount_or_die("dev", "/root/dev", "devtmpfs", 0, "");
+	if (symlink("/proc/self/fd", "/root/dev/fd") || symlink("fd/0", "/root/dev/stdin") ||
+	    symlink("fd/1", "/root/dev/stdout") || symlink("fd/2", "/root/dev/stderr"))
+		say("/dev/fd: %s", strerror(errno));
 	mkdir("/root/dev/pts", 0755);
 	mount_or_die("devpts", "/root/dev/pts", "devpts", 0, "ptmxmode=666,mode=620");
 	mount_or_die("tmpfs", "/root/dev/shm", "tmpfs", 0, "mode=1777");
