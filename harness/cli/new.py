@@ -40,18 +40,25 @@ def attack(name: str, directory: str, race: bool) -> None:
     program, manifest = where / f"{name}.c", where / f"{name}.yaml"
     _write(program, "attack.c", {})
     _write(manifest, "attack.yaml", {"NAME": name, "KIND": kind.value})
-    click.echo(f"Now edit both, then: harness new scenario {name} --attack {directory}/{name}")
+    click.echo(f"Now edit both, then: harness new scenario {name}")
 
 
 @command.command("scenario")
 @click.argument("name")
-@click.option("--attack", "attack_id", required=True, metavar="CLASS/NAME")
-def scenario(name: str, attack_id: str) -> None:
+@click.option(
+    "--attack", "attack_id", metavar="CLASS/NAME", help="Default: the attack of the same name."
+)
+def scenario(name: str, attack_id: str | None) -> None:
     """A scenario that runs an attack under every backend."""
     _check_name(name)
     attacks = laboratory().attacks
+    if attack_id is None:
+        same = [known for known in attacks if known.split("/")[1] == name]
+        attack_id = same[0] if len(same) == 1 else name
     if attack_id not in attacks:
-        raise UserError(f"there is no attack {attack_id!r}; `harness list attacks` shows them")
+        raise UserError(
+            f"there is no attack {attack_id!r}; name one of `harness list attacks` by --attack"
+        )
     found = attacks[attack_id]
     path = tree.root() / "scenarios" / found.attack_class / f"{name}.yaml"
     _write(path, "scenario.yaml", {"TITLE": found.title, "ATTACK": attack_id})
