@@ -18,6 +18,7 @@ VERBS = {
     "new": "harness.cli.new",
     "vm": "harness.cli.vm",
     "bench": "harness.cli.bench",
+    "fuzz": "harness.cli.fuzz",
     "completion": "harness.cli.completion",
 }
 

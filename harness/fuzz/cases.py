@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from enforcer.call import Action, Call, Value
+from enforcer.cbpf.spec import SpecClause
 from enforcer.condition import LOW_HALF, WORD, Operator
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
 from enforcer.policy.translators import Origin, sources
 from harness.fuzz.strategies.boundaries import registers_near, texts_near
-from harness.fuzz.strategies.filters import MACHINES
+from harness.fuzz.strategies.filters import MACHINES, clauses
 from harness.fuzz.strategies.policies import (
     BOUNDARIES,
     CALLS,
@@ -23,13 +24,27 @@ from harness.fuzz.strategies.policies import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FilterCase:
     """A policy compiled for the ABIs of one machine; `seed` chooses among the calls that follow."""
 
     policy: Policy
     machine: str
     abis: tuple[str, ...]
+    seed: int
+
+    def __repr__(self) -> str:
+        """Short: a crowded policy has thousands of words."""
+        rules = len(self.policy.rules)
+        return f"FilterCase({rules} rules, {', '.join(self.abis)}, seed={self.seed})"
+
+
+@dataclass(frozen=True)
+class ClausesCase:
+    """Clauses of one call, compiled for some ABIs of one machine."""
+
+    abis: tuple[str, ...]
+    clauses: tuple[SpecClause, ...]
     seed: int
 
 
@@ -68,6 +83,21 @@ class MemoryCase:
     base: int = 0
 
 
+EDGES = (
+    *(1 << 31, (1 << 31) + 5, LOW_HALF, 1 << 32, (1 << 32) + 1, 5 << 32 | 5, 5 << 32 | 6),
+    *(6 << 32 | 5, (1 << 31) - 1, 1 << 63, (1 << 63) - 1, 1 << 63 | 1 << 31, LOW_HALF << 32),
+)
+
+
+@st.composite
+def clauses_cases(draw: st.DrawFn) -> ClausesCase:
+    """Clauses of any conditions for the ABIs of one machine."""
+    machine = draw(st.sampled_from(tuple(MACHINES)))
+    names = tuple(abi.name for abi in MACHINES[machine])
+    count = draw(st.integers(1, len(names)))
+    return ClausesCase(names[:count], draw(clauses), draw(st.integers(0, 0xFFFF)))
+
+
 @st.composite
 def crowded(draw: st.DrawFn) -> Policy:
     """Many rules on one argument of one call, so that branches become long; shrinks by count."""
@@ -97,7 +127,7 @@ def crowded(draw: st.DrawFn) -> Policy:
 @st.composite
 def boundary_rules(draw: st.DrawFn) -> Policy:
     """Rules on registers alone, with values that are equal to or next to each other's."""
-    value = draw(registers)
+    value = draw(st.one_of(st.sampled_from(EDGES), registers))
     near = st.sampled_from(
         tuple(
             each & WORD

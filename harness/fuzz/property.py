@@ -59,6 +59,7 @@ class Mismatch(AssertionError):
 class Tally:
     """What checks did: `decisions` compared, and further counts by name.
 
+    `wide` asks for every call of a table, not only those that rules speak of and some others.
     Breaches whose signature is in `known` were reported already and are passed over.
     """
 
@@ -67,6 +68,7 @@ class Tally:
     known: set[str] = field(default_factory=set)
     backend: str = ""
     machine: str = ""
+    wide: bool = False
 
     def report(self, mismatch: Mismatch) -> None:
         """Raise a breach that is not known yet."""

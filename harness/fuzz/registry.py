@@ -14,6 +14,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         language.CONVERSION,
         language.CHECKER,
         compilers.COMPILER,
+        compilers.FILTERS,
         compilers.SIMULATORS,
         compilers.DECIDER,
         compilers.LIBSECCOMP,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 from enforcer.arch import ABIS
@@ -16,34 +17,43 @@ from enforcer.cbpf.fast import fast_simulator
 from enforcer.cbpf.instruction import Program, assemble, disassemble
 from enforcer.cbpf.simulate import simulate
 from enforcer.cbpf.spec import (
+    ALLOW,
     ERRNO,
+    KILL_PROCESS,
     LOG,
     TRACE,
+    AbiTable,
     FilterSpec,
     SeccompData,
+    always,
     evaluate,
 )
 from enforcer.mechanisms.filter_spec import kernel_answer, spec_from_policies
 from enforcer.policy import decider
 from enforcer.policy.decide import decide
 from enforcer.syscalls import name
+from enforcer.syscalls import number as number_of
 from harness.fuzz.cases import (
     CallsCase,
+    ClausesCase,
     FilterCase,
     call_cases,
     calls_near,
     chooser,
+    clauses_cases,
     filter_cases,
 )
 from harness.fuzz.property import Mismatch, Property, Tally
 from harness.fuzz.reference import UNDECIDED, Reference
 from harness.fuzz.show import answer_text, call_text, data_text, decision_text, policy_text
+from harness.fuzz.strategies.filters import MACHINES
 
 DEFER = TRACE(0xD)
 """The answer that hands a call on; no policy gives it."""
 
 MOST_CALLS = 6000
 FEW_RULES = 12
+RANDOM_CALLS = 3
 
 
 def abis_of(case: FilterCase) -> tuple[Abi, ...]:
@@ -51,23 +61,59 @@ def abis_of(case: FilterCase) -> tuple[Abi, ...]:
     return tuple(ABIS[name] for name in case.abis)
 
 
+def for_machine(case: FilterCase, machine: str) -> FilterCase:
+    """The case as it is, or for all ABIs of the machine that a campaign is bound to."""
+    if not machine or case.machine == machine:
+        return case
+    return replace(case, machine=machine, abis=tuple(abi.name for abi in MACHINES[machine]))
+
+
 def specification(case: FilterCase) -> FilterSpec:
     """What a filter with a supervisor behind it must answer."""
     return spec_from_policies([case.policy], abis_of(case), defer=DEFER, answer=kernel_answer)
 
 
-def calls_of(case: FilterCase, spec: FilterSpec) -> Sequence[SeccompData]:
-    """Calls on every boundary of the filter; a sample where the policy has very many rules."""
-    found = list(itertools.islice(corpus(spec, draws=6, seed=case.seed), MOST_CALLS))
+def calls_of(case: FilterCase, spec: FilterSpec, *, wide: bool = False) -> Iterator[SeccompData]:
+    """Calls on every boundary of the filter; a sample where the policy has very many rules.
+
+    Those that rules speak of and some others come first. `wide` adds the neighbourhood of every
+    number, and each number with random registers.
+    """
+    chance = chooser(case)
+    found = list(itertools.islice(corpus(_with_some(spec, chance), draws=4), MOST_CALLS))
     rules = len(case.policy.rules)
-    if rules <= FEW_RULES:
-        return found
-    most = MOST_CALLS * FEW_RULES // (8 * rules)
-    return chooser(case).sample(found, most) if len(found) > most else found
+    most = MOST_CALLS if rules <= FEW_RULES else MOST_CALLS * FEW_RULES // (8 * rules)
+    yield from chance.sample(found, most) if len(found) > most else found
+    if not wide or rules > FEW_RULES:
+        return
+    yield from itertools.islice(corpus(spec, draws=0), MOST_CALLS)
+    for table in spec.tables:
+        for number in table.calls:
+            for _ in range(RANDOM_CALLS):
+                a, b, c, d, e, f = (chance.getrandbits(64) for _ in range(6))
+                yield SeccompData(number, table.abi.audit_arch, (a, b, c, d, e, f))
+
+
+def _with_some(spec: FilterSpec, chance: random.Random) -> FilterSpec:
+    """The calls whose answer hangs on registers, and a few of those that always get one."""
+    tables = []
+    for table in spec.tables:
+        chosen = set(chance.sample(sorted(table.calls), min(8, len(table.calls))))
+        chosen.update(number for number, clauses in table.calls.items() if len(clauses) > 1)
+        chosen.update(
+            number for word in _ALWAYS if (number := number_of(table.abi.name, word)) is not None
+        )
+        calls = {number: table.calls[number] for number in sorted(chosen & set(table.calls))}
+        tables.append(replace(table, calls=calls))
+    return replace(spec, tables=tuple(tables))
+
+
+_ALWAYS = ("openat", "openat2", "io_uring_setup", "ioctl", "mmap", "socketcall", "ipc")
 
 
 def check_compiler(case: FilterCase, tally: Tally) -> None:
     """The program in the fast simulator == evaluate(spec) == decide, over the whole corpus."""
+    case = for_machine(case, tally.machine)
     spec = specification(case)
     try:
         program = compiler.compile_filter(spec)
@@ -89,7 +135,7 @@ def check_compiler(case: FilterCase, tally: Tally) -> None:
 def _compare(case: FilterCase, spec: FilterSpec, program: Program, tally: Tally) -> None:
     simulator = fast_simulator(program)
     reference = Reference(case.policy, abis_of(case), chooser(case))
-    for data in calls_of(case, spec):
+    for data in calls_of(case, spec, wide=tally.wide):
         got, specified = simulator(data), evaluate(spec, data)
         if got != specified:
             tally.report(_mismatch(case, reference, data, specified, got, "program", "evaluate"))
@@ -119,6 +165,34 @@ def _mismatch(
         got=f"{answer_text(got)} ({what} for {', '.join(case.abis)})",
         signature=f"{what} against {against}",
     )
+
+
+def check_filters(case: ClausesCase, tally: Tally) -> None:
+    """Any clauses, on any ABI: the program == evaluate(spec). No policy stands behind them."""
+    abis = tuple(ABIS[name] for name in case.abis)
+    spec = FilterSpec(
+        tuple(
+            AbiTable(abi, {abi.nr_bit | 7: case.clauses, abi.nr_bit | 9: always(ALLOW)}, ERRNO(38))
+            for abi in abis
+        ),
+        KILL_PROCESS,
+    )
+    program = compiler.compile_filter(spec)
+    check(program)
+    simulator = fast_simulator(program)
+    for data in corpus(spec, draws=6, seed=case.seed):
+        expected, got = evaluate(spec, data), simulator(data)
+        tally.decisions += 1
+        if expected != got:
+            raise Mismatch(
+                policy="\n".join(
+                    f"{each.when} -> {answer_text(each.answer)}" for each in case.clauses
+                ),
+                call=f"{', '.join(case.abis)}: {data}",
+                expected=f"{answer_text(expected)} (evaluate)",
+                got=f"{answer_text(got)} (program)",
+                signature="filters",
+            )
 
 
 def check_simulators(case: FilterCase, tally: Tally) -> None:
@@ -241,6 +315,13 @@ def _libseccomp_missing() -> str:
     return ""
 
 
+FILTERS = Property(
+    name="filters",
+    claim="our compiler's program answers as any specification, whatever its conditions",
+    group="compilers",
+    cases=clauses_cases(),
+    check=check_filters,
+)
 COMPILER = Property(
     name="compiler",
     claim="our compiler's program, its specification and decide give one answer, on every ABI",

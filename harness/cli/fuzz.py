@@ -1,0 +1,281 @@
+"""`harness fuzz`: search for wrong decisions, try findings again, keep them as examples."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from enforcer.policy.problem import suggestion
+from harness.cli import Status, UserError
+from harness.report.terminal import console
+
+if TYPE_CHECKING:
+    from harness.fuzz.campaign import Campaign, Finding
+    from harness.fuzz.findings import Kept
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRESS_S = 2.0
+BENCHMARK_EXAMPLES = 400
+BENCHMARK_S = 60.0
+_TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise click.BadParameter("write a time as 90, 90s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@click.command("fuzz")
+@click.argument("wanted", metavar="[PROPERTY...]", nargs=-1)
+@click.option("--time", "seconds", callback=_seconds, metavar="TIME", help="For each: 90s, 10m.")
+@click.option("--examples", type=click.IntRange(min=1), metavar="N", help="For each property.")
+@click.option("--backend", "-b", default="", metavar="NAME", help="For properties that run calls.")
+@click.option("--arch", "-a", default="", metavar="ARCH", help="Compile for this machine only.")
+@click.option("--seed", type=int, default=None, help="Repeats a campaign; a new one if not given.")
+@click.option("--benchmark", is_flag=True, help="Plant known mistakes; report how soon found.")
+@click.option("--list", "listed", is_flag=True, help="Say what the properties claim.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(
+    wanted: tuple[str, ...],
+    seconds: float | None,
+    examples: int | None,
+    backend: str,
+    arch: str,
+    seed: int | None,
+    benchmark: bool,
+    listed: bool,
+    as_json: bool,
+) -> None:
+    """Compare every compiler, simulator and decider with the semantics, on generated policies.
+
+    PROPERTY is the name of a property or of a group (see --list); all of them if none is given,
+    ten seconds each unless --time or --examples says otherwise. What breaks a property is shrunk,
+    printed, and kept below the user's state directory.
+
+    \b
+      harness fuzz replay FINDING     try a finding again
+      harness fuzz promote FINDING    make it an example that the tests try for ever
+      harness fuzz findings           what was found so far
+    """
+    if importlib.util.find_spec("hypothesis") is None:
+        raise UserError("fuzzing needs Hypothesis: install the extra `fuzz`")
+    if wanted[:1] in (("replay",), ("promote",), ("findings",)):
+        _with_findings(wanted[0], wanted[1:])
+        return
+    from harness.fuzz.campaign import Budget
+
+    chosen = _chosen(wanted)
+    if listed:
+        _list(chosen)
+        return
+    number = int(time.time()) % 1_000_000 if seed is None else seed
+    if seconds is None and examples is None and not benchmark:
+        seconds = 10.0
+    if benchmark:
+        budget = Budget(seconds=seconds or BENCHMARK_S, examples=examples or BENCHMARK_EXAMPLES)
+        _benchmark(budget, number, as_json)
+        return
+    _search(chosen, Budget(seconds=seconds, examples=examples), number, backend, arch, as_json)
+
+
+def _chosen(wanted: tuple[str, ...]) -> tuple[str, ...]:
+    from harness.fuzz.registry import GROUPS, PROPERTIES
+
+    found: dict[str, None] = {}
+    for word in wanted or tuple(PROPERTIES):
+        if word not in PROPERTIES and word not in GROUPS:
+            known = (*PROPERTIES, *GROUPS)
+            mend = suggestion(word, known) or "known: " + ", ".join(known)
+            raise UserError(f"no property {word!r}; {mend}")
+        found.update(dict.fromkeys(GROUPS.get(word, (word,))))
+    return tuple(found)
+
+
+def _list(chosen: tuple[str, ...]) -> None:
+    from harness.fuzz.registry import PROPERTIES
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("property", "group", "claim"):
+        table.add_column(column)
+    for name in chosen:
+        found = PROPERTIES[name]
+        table.add_row(name, found.group, found.available() or found.claim)
+    console().print(table)
+
+
+def _search(
+    chosen: tuple[str, ...],
+    budget: object,
+    number: int,
+    backend: str,
+    arch: str,
+    as_json: bool,
+) -> None:
+    from harness.fuzz.campaign import Budget, run_campaign
+    from harness.fuzz.findings import keep, state_directory
+    from harness.fuzz.property import Tally
+    from harness.fuzz.registry import PROPERTIES
+
+    assert isinstance(budget, Budget)
+    machine = _machine(arch)
+    failed = False
+    for name in chosen:
+        target = PROPERTIES[name]
+        if lacking := target.available():
+            click.echo(f"{name}: not here: {lacking}")
+            continue
+        campaign = run_campaign(
+            target,
+            budget,
+            number=number,
+            tally=Tally(backend=backend, machine=machine, wide=True),
+            database=state_directory() / "examples",
+            watch=_Progress(),
+        )
+        if as_json:
+            click.echo(json.dumps(_record(campaign, number)))
+        else:
+            click.echo(_summary(campaign, number))
+        for finding in campaign.findings:
+            kept, new = keep(finding, state_directory() / "findings")
+            failed = failed or not finding.third_party
+            if not as_json:
+                _show(finding, kept, new)
+    raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
+
+
+def _machine(arch: str) -> str:
+    from enforcer.arch import arch as find_arch
+    from harness.fuzz.strategies.filters import MACHINES
+
+    if not arch:
+        return ""
+    try:
+        found = find_arch(arch).name
+    except KeyError:
+        raise UserError(f"no architecture {arch!r}; known: {', '.join(MACHINES)}") from None
+    if found not in MACHINES:
+        hosts = [name for name, abis in MACHINES.items() if found in {abi.name for abi in abis}]
+        return hosts[0]
+    return found
+
+
+class _Progress:
+    """One line at a time on a terminal's standard error, nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS_S
+
+    def __call__(self, campaign: Campaign) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PROGRESS_S
+        rate = campaign.tally.decisions / campaign.seconds if campaign.seconds else 0.0
+        text = (
+            f"{campaign.target.name}: {campaign.examples} cases, "
+            f"{campaign.examples / max(campaign.seconds, 0.001):.0f}/s, {rate:.0f} decisions/s"
+        )
+        click.echo(text, err=True)
+
+
+def _record(campaign: Campaign, number: int) -> dict[str, object]:
+    return {
+        "property": campaign.target.name,
+        "seed": number,
+        "cases": campaign.examples,
+        "seconds": round(campaign.seconds, 3),
+        "cpu_seconds": round(campaign.cpu_s, 3),
+        "decisions": campaign.tally.decisions,
+        "decisions_per_second": round(campaign.rate),
+        "counts": dict(campaign.tally.counts),
+        "findings": [
+            {"text": finding.text(), "third_party": finding.third_party}
+            for finding in campaign.findings
+        ],
+    }
+
+
+def _summary(campaign: Campaign, number: int) -> str:
+    ours = [finding for finding in campaign.findings if not finding.third_party]
+    verdict = "BROKEN" if ours else "holds"
+    counts = "".join(f", {count} {what}" for what, count in sorted(campaign.tally.counts.items()))
+    return (
+        f"{campaign.target.name}: {verdict}; {campaign.examples} cases, "
+        f"{campaign.tally.decisions} decisions in {campaign.seconds:.1f} s "
+        f"({campaign.rate:.0f} a second of one core){counts}; seed {number}"
+    )
+
+
+def _show(finding: Finding, kept: Kept, new: bool) -> None:
+    whose = f"a finding about {finding.third_party}" if finding.third_party else "a finding"
+    click.echo(f"\n{whose}{'' if new else ' (known)'}, after {finding.examples} cases:")
+    click.echo("\n".join("  " + line for line in finding.text().splitlines()))
+    click.echo(f"  again:    harness fuzz replay {kept.id}")
+    click.echo(f"  keep it:  harness fuzz promote {kept.id}\n")
+
+
+def _with_findings(verb: str, names: tuple[str, ...]) -> None:
+    from harness.fuzz.findings import FindingError, find, load, promote, replay, state_directory
+
+    directory = state_directory() / "findings"
+    if verb == "findings":
+        for path in sorted(directory.glob("*.json")):
+            kept = load(path)
+            click.echo(f"{kept.id}  {kept.third_party or 'ours'}")
+        return
+    if not names:
+        raise UserError(f"harness fuzz {verb} needs the name of a finding")
+    failed = False
+    for name in names:
+        try:
+            kept = find(name, directory)
+        except FindingError as error:
+            raise UserError(str(error)) from None
+        if verb == "promote":
+            click.echo(str(promote(kept, ROOT / "tests" / "fuzz" / "examples")))
+            continue
+        said = replay(kept)
+        failed = failed or bool(said)
+        click.echo(said or f"{kept.id}: the property holds")
+    raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
+
+
+def _benchmark(budget: object, number: int, as_json: bool) -> None:
+    from harness.fuzz.benchmark import hunt
+    from harness.fuzz.campaign import Budget
+    from harness.fuzz.mutants import MUTANTS
+
+    assert isinstance(budget, Budget)
+    missed = 0
+    for mutant in MUTANTS.values():
+        score = hunt(mutant, budget, number)
+        missed += not score.found
+        if as_json:
+            record = {
+                "mutant": mutant.name,
+                "property": mutant.property,
+                "found": score.found,
+                "examples": score.examples,
+                "seconds": round(score.seconds, 3),
+            }
+            click.echo(json.dumps(record))
+            continue
+        result = "found" if score.found else "MISSED"
+        click.echo(
+            f"{result:7}{score.examples:5} cases {score.seconds:7.2f} s  "
+            f"{mutant.name:24} {mutant.mistake}"
+        )
+    click.echo(f"{len(MUTANTS) - missed} of {len(MUTANTS)} found, seed {number}", err=as_json)
+    raise SystemExit(Status.UNEXPECTED if missed else Status.EXPECTED)

@@ -1,0 +1,169 @@
+"""A campaign: one property tried by Hypothesis until its time or its examples are spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+
+from harness.fuzz.property import Mismatch, Property, Tally
+
+ROUND = 100
+"""Examples of one run of Hypothesis; a campaign is many, each with a seed of its own."""
+
+CRASHES = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, TypeError)
+FAILURES = (*CRASHES, ValueError, AttributeError, RecursionError)
+"""What a check may raise: a mismatch (an AssertionError) or a crash of the code under test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a property is tried: seconds, examples, or whichever ends first."""
+
+    seconds: float | None = None
+    examples: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A breach in its minimal form. `case` is the value that shows it."""
+
+    target: str
+    case: object
+    error: Exception
+    examples: int
+    seconds: float
+
+    @property
+    def mismatch(self) -> Mismatch | None:
+        return self.error if isinstance(self.error, Mismatch) else None
+
+    @property
+    def third_party(self) -> str:
+        return self.mismatch.third_party if self.mismatch is not None else ""
+
+    def text(self) -> str:
+        """What was expected and what came, or how the code under test failed."""
+        if self.mismatch is not None:
+            return self.mismatch.text()
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+@dataclass(kw_only=True)
+class Campaign:
+    """What a campaign did so far. `cpu_s` is processor time, of this process alone."""
+
+    target: Property[Any]
+    tally: Tally
+    examples: int = 0
+    cpu_s: float = 0.0
+    seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Decisions compared a second of processor time."""
+        return self.tally.decisions / self.cpu_s if self.cpu_s else 0.0
+
+
+class _Failed(Exception):
+    """Ends a run of Hypothesis in which a check failed; the case stands beside it."""
+
+
+def run_campaign(
+    target: Property[Any],
+    budget: Budget,
+    *,
+    number: int = 0,
+    tally: Tally | None = None,
+    database: Path | None = None,
+    most_findings: int = 5,
+    shrink: bool = True,
+    watch: Callable[[Campaign], None] = lambda campaign: None,
+) -> Campaign:
+    """Try `target` with seed `number`. After a third party's finding the search goes on.
+
+    `watch` is called after every example. With `database` failing examples are kept there and
+    tried first in the next campaign.
+    """
+    campaign = Campaign(target=target, tally=tally if tally is not None else Tally())
+    started, cpu = time.monotonic(), time.process_time()
+    deadline = None if budget.seconds is None else started + budget.seconds
+    kept = DirectoryBasedExampleDatabase(database) if database is not None else None
+    while True:
+        left = ROUND if budget.examples is None else budget.examples - campaign.examples
+        if left <= 0 or (deadline is not None and time.monotonic() >= deadline):
+            break
+        found = _round(campaign, number, min(ROUND, left), deadline, started, kept, shrink, watch)
+        number += 1
+        campaign.seconds = time.monotonic() - started
+        campaign.cpu_s = time.process_time() - cpu
+        if found is None:
+            continue
+        campaign.findings.append(found)
+        mismatch = found.mismatch
+        if mismatch is None or not mismatch.third_party:
+            break
+        campaign.tally.known.add(mismatch.signature)
+        if len(campaign.findings) >= most_findings:
+            break
+    campaign.seconds = time.monotonic() - started
+    campaign.cpu_s = time.process_time() - cpu
+    return campaign
+
+
+def _round(
+    campaign: Campaign,
+    number: int,
+    examples: int,
+    deadline: float | None,
+    started: float,
+    database: ExampleDatabase | None,
+    shrink: bool,
+    watch: Callable[[Campaign], None],
+) -> Finding | None:
+    """One run of Hypothesis; the shrunk case of a failure."""
+    last: list[tuple[object, Exception]] = []
+    first: list[tuple[int, float]] = []
+
+    def attempt(case: object) -> None:
+        if not last:
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            campaign.examples += 1
+        try:
+            campaign.target.check(case, campaign.tally)
+        except FAILURES as error:
+            if not last:
+                first.append((campaign.examples, time.monotonic() - started))
+                last.append((case, error))
+            last[0] = (case, error)
+            raise _Failed from error
+        if not last:
+            campaign.seconds = time.monotonic() - started
+            watch(campaign)
+
+    attempt.__qualname__ = f"fuzz.{campaign.target.name}"
+    phases = [Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]
+    configured = settings(
+        max_examples=examples,
+        deadline=None,
+        database=database,
+        phases=phases if database is not None else phases[1:],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    try:
+        seed(number)(configured(given(campaign.target.cases)(attempt)))()
+    except _Failed:
+        (case, error), (at, seconds) = last[0], first[0]
+        return Finding(
+            target=campaign.target.name, case=case, error=error, examples=at, seconds=seconds
+        )
+    return None

@@ -1,0 +1,118 @@
+"""Findings on disk: one JSON file for each minimal form, below the user's state directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.fuzz.campaign import FAILURES, Finding
+from harness.fuzz.property import Tally
+from harness.fuzz.registry import PROPERTIES
+from harness.fuzz.wire import CaseError, from_json, to_json
+
+FORMAT = 1
+
+
+class FindingError(Exception):
+    """No such finding, or a file that is none; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A finding as it was written. `id` names its minimal form."""
+
+    id: str
+    property: str
+    case: object
+    text: str
+    third_party: str
+    path: Path
+
+
+def state_directory() -> Path:
+    """Where findings and examples are kept: below XDG_STATE_HOME, else ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "interposition-lab" / "fuzz"
+
+
+def keep(finding: Finding, directory: Path) -> tuple[Kept, bool]:
+    """Write a finding unless its minimal form is there already; whether it is new."""
+    form = json.dumps([finding.target, to_json(finding.case)], sort_keys=True)
+    called = f"{finding.target}-{hashlib.sha256(form.encode()).hexdigest()[:10]}"
+    path = directory / f"{called}.json"
+    kept = Kept(
+        id=called,
+        property=finding.target,
+        case=finding.case,
+        text=finding.text(),
+        third_party=finding.third_party,
+        path=path,
+    )
+    if path.exists():
+        return kept, False
+    directory.mkdir(parents=True, exist_ok=True)
+    record = {
+        "format": FORMAT,
+        "property": finding.target,
+        "third_party": finding.third_party,
+        "text": finding.text(),
+        "case": to_json(finding.case),
+    }
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    temporary.rename(path)
+    return kept, True
+
+
+def load(path: Path) -> Kept:
+    """Read one finding. Raises FindingError."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FindingError(f"{path}: no finding: {error}") from None
+    if not isinstance(record, Mapping) or record.get("property") not in PROPERTIES:
+        raise FindingError(f"{path}: no finding of a property that there is")
+    try:
+        case = from_json(record["case"])
+    except (CaseError, KeyError) as error:
+        raise FindingError(f"{path}: {error}") from None
+    return Kept(
+        id=path.stem,
+        property=record["property"],
+        case=case,
+        text=str(record.get("text", "")),
+        third_party=str(record.get("third_party", "")),
+        path=path,
+    )
+
+
+def find(wanted: str, directory: Path) -> Kept:
+    """The finding of this name, beginning of a name, or path. Raises FindingError."""
+    if wanted.endswith(".json"):
+        return load(Path(wanted))
+    found = sorted(directory.glob(f"{wanted}*.json"))
+    if len(found) == 1:
+        return load(found[0])
+    what = "several findings begin so" if found else "there is no such finding"
+    raise FindingError(f"{wanted}: {what} in {directory}")
+
+
+def replay(kept: Kept) -> str:
+    """Try the case again; what came this time, empty when the property holds for it."""
+    try:
+        PROPERTIES[kept.property].check(kept.case, Tally(wide=True))
+    except FAILURES as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def promote(kept: Kept, examples: Path) -> Path:
+    """Make a finding an explicit example, which tests/fuzz tries for ever after."""
+    examples.mkdir(parents=True, exist_ok=True)
+    target = examples / f"{kept.id}.json"
+    target.write_text(kept.path.read_text(encoding="utf-8"), encoding="utf-8")
+    return target

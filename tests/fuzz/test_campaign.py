@@ -1,0 +1,100 @@
+"""Campaigns find, shrink, keep, replay and promote; the command line says all of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import find as minimal
+
+from enforcer.arch import ABIS
+from harness.cli.fuzz import command
+from harness.fuzz.benchmark import hunt
+from harness.fuzz.campaign import Budget, run_campaign
+from harness.fuzz.cases import FilterCase, filter_cases
+from harness.fuzz.findings import FindingError, find, keep, load, promote, replay
+from harness.fuzz.mutants import MUTANTS, planted
+from harness.fuzz.property import Property, Tally
+from harness.fuzz.registry import PROPERTIES
+from harness.fuzz.wire import CaseError, from_json, to_json
+
+LAST = MUTANTS["last-clause-wins"]
+
+
+def test_a_finding_is_minimal_kept_once_and_can_be_replayed(tmp_path: Path) -> None:
+    """The shrunk case breaks the property while the mistake is planted and holds without it."""
+    with planted(LAST):
+        campaign = run_campaign(PROPERTIES["compiler"], Budget(examples=50), number=1)
+        (finding,) = campaign.findings
+        kept, new = keep(finding, tmp_path)
+        assert new
+        assert not keep(finding, tmp_path)[1]
+        assert replay(load(kept.path)) == finding.text()
+    assert isinstance(finding.case, FilterCase)
+    assert len(finding.case.policy.rules) <= 1
+    assert all(word in finding.text() for word in ("default:", "call:", "expected:", "got:"))
+    assert replay(find(kept.id[:12], tmp_path)) == ""
+    assert load(promote(kept, tmp_path / "examples")).case == finding.case
+
+
+def test_a_campaign_can_be_repeated() -> None:
+    """The same seed finds the same thing after as many examples."""
+    first, again = (hunt(LAST, Budget(examples=50), 3) for _ in range(2))
+    assert (first.examples, first.text) == (again.examples, again.text)
+
+
+@pytest.mark.parametrize("target", PROPERTIES.values(), ids=PROPERTIES.keys())
+def test_cases_survive_json(target: Property[Any]) -> None:
+    """Every kind of case can be written down."""
+
+    def check(case: object, tally: Tally) -> None:
+        assert from_json(json.loads(json.dumps(to_json(case)))) == case
+
+    assert not run_campaign(replace(target, check=check), Budget(examples=5)).findings
+
+
+def test_only_cases_have_a_json_form() -> None:
+    """Anything else is refused."""
+    with pytest.raises(CaseError):
+        to_json(object())
+    with pytest.raises(CaseError):
+        from_json({"class": "Popen"})
+
+
+def test_a_missing_finding_is_an_error(tmp_path: Path) -> None:
+    """The message says where it was looked for."""
+    with pytest.raises(FindingError, match=str(tmp_path)):
+        find("nothing", tmp_path)
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(FindingError, match="no finding"):
+        load(tmp_path / "x.json")
+
+
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finding is printed with both answers and the command that replays it; status 1."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    runner = CliRunner()
+    with planted(LAST):
+        result = runner.invoke(command, ["compiler", "--examples", "30", "--seed", "1"])
+        assert result.exit_code == 1, result.output
+        assert "BROKEN" in result.output
+        (again,) = [line for line in result.output.splitlines() if "fuzz replay" in line]
+        name = again.split()[-1]
+        assert runner.invoke(command, ["replay", name]).exit_code == 1
+    held = runner.invoke(command, ["replay", name])
+    assert (held.exit_code, held.output) == (0, f"{name}: the property holds\n")
+    assert name in runner.invoke(command, ["findings"]).output
+    assert runner.invoke(command, ["memory", "--examples", "5"]).exit_code == 0
+    wrong = runner.invoke(command, ["compilr"])
+    assert wrong.exit_code == 2
+    assert "did you mean compiler" in wrong.output
+
+
+@pytest.mark.parametrize("abi", list(ABIS))
+def test_filter_cases_cover_every_abi(abi: str) -> None:
+    """Big-endian and 32-bit ones too."""
+    assert abi in minimal(filter_cases(), lambda case: abi in case.abis).abis

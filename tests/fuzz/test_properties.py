@@ -1,0 +1,127 @@
+"""The properties as ordinary Hypothesis tests, for pytest and for HypoFuzz, and kept examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from enforcer.policy.ast import Policy
+from harness.fuzz.cases import BytesCase, CallsCase, ClausesCase, FilterCase, MemoryCase, SwapCase
+from harness.fuzz.findings import load, replay
+from harness.fuzz.property import Mismatch, Property, Tally
+from harness.fuzz.registry import PROPERTIES
+
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.json"))
+
+
+def check(name: str, case: object) -> None:
+    """Try one case of a property; a third party's fault is no failure of ours."""
+    target: Property[Any] = PROPERTIES[name]
+    if target.available():
+        return
+    try:
+        target.check(case, Tally())
+    except Mismatch as mismatch:
+        if not mismatch.third_party:
+            raise
+
+
+@QUICK
+@given(PROPERTIES["round-trip"].cases)
+def test_round_trip(case: Policy) -> None:
+    """A policy that is printed is read again as it was."""
+    check("round-trip", case)
+
+
+@QUICK
+@given(PROPERTIES["conversion"].cases)
+def test_conversion(case: CallsCase) -> None:
+    """A policy converted without a note decides as before."""
+    check("conversion", case)
+
+
+@QUICK
+@given(PROPERTIES["checker"].cases)
+def test_checker(case: Policy) -> None:
+    """The checker never fails, and what it says has a place."""
+    check("checker", case)
+
+
+@QUICK
+@given(PROPERTIES["compiler"].cases)
+def test_compiler(case: FilterCase) -> None:
+    """Program, specification and decide give one answer, on every ABI."""
+    check("compiler", case)
+
+
+@QUICK
+@given(PROPERTIES["filters"].cases)
+def test_filters(case: ClausesCase) -> None:
+    """The compiler answers as any specification."""
+    check("filters", case)
+
+
+@QUICK
+@given(PROPERTIES["simulators"].cases)
+def test_simulators(case: FilterCase) -> None:
+    """Both simulators give one answer, and programs survive their binary form."""
+    check("simulators", case)
+
+
+@QUICK
+@given(PROPERTIES["decider"].cases)
+def test_decider(case: CallsCase) -> None:
+    """The mechanisms' hot path decides as decide."""
+    check("decider", case)
+
+
+@QUICK
+@given(PROPERTIES["libseccomp"].cases)
+def test_libseccomp(case: FilterCase) -> None:
+    """libseccomp's filters load and are compared; what differs is its finding, a crash is ours."""
+    check("libseccomp", case)
+
+
+@QUICK
+@given(PROPERTIES["added-permit"].cases)
+def test_added_permit(case: SwapCase) -> None:
+    """Adding a permit never forbids."""
+    check("added-permit", case)
+
+
+@QUICK
+@given(PROPERTIES["disjoint-rules"].cases)
+def test_disjoint_rules(case: SwapCase) -> None:
+    """Exchanging rules on different calls changes no decision."""
+    check("disjoint-rules", case)
+
+
+@QUICK
+@given(PROPERTIES["loaders"].cases)
+def test_loaders(case: BytesCase) -> None:
+    """Raw bytes are read or refused with places by every loader."""
+    check("loaders", case)
+
+
+@QUICK
+@given(PROPERTIES["memory"].cases)
+def test_memory(case: MemoryCase) -> None:
+    """Strings and bytes are read exactly up to the end of memory, or fail closed."""
+    check("memory", case)
+
+
+def test_every_property_is_a_test() -> None:
+    """No property is known to the command line only."""
+    tests = {name.removeprefix("test_").replace("_", "-") for name in globals()}
+    assert set(PROPERTIES) - tests == set()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_what_was_found_once_is_not_found_again(path: Path) -> None:
+    """Every promoted finding holds now, unless it is a third party's."""
+    kept = load(path)
+    assert kept.third_party or replay(kept) == ""
