@@ -51,6 +51,8 @@ def boundary_values(compare: Compare) -> tuple[int, ...]:
                 low | (high - 1) << 32,
                 (low - 1) & LOW_HALF | high << 32,
                 (low + 1) & LOW_HALF | high << 32,
+                (low + 1) & LOW_HALF | (high - 1) << 32,
+                (low - 1) & LOW_HALF | (high + 1) << 32,
                 low << 32 | high,
                 value ^ 1 << 31,
                 value ^ 1 << 63,

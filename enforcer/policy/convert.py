@@ -230,7 +230,8 @@ def _named_to_systrace(rule: Rule, is_late: bool, notes: _Notes) -> list[Rule]:
     name = rule.calls[0]
     if rule.when is None:
         return [replace(rule, when=TrueSymbol(), now=False) if is_late else rule]
-    return _unless_never(rule, _folded(_in_systrace(rule, rule.when, name, notes)))
+    seen = specialise(rule.when, name, None, Dialect.STRICT)
+    return _unless_never(rule, _folded(_in_systrace(rule, seen, name, notes)))
 
 
 def _alias_to_systrace(
