@@ -208,6 +208,9 @@ class _Reader:
             place = Position(mark.line + 1, mark.column + 1) if mark else None
             self.problems.add(place, f"not YAML: {error.problem or error.context}")
             raise ManifestError(self.problems.found) from None
+        except yaml.YAMLError as error:
+            self.problems.add(None, f"not YAML: {error}")
+            raise ManifestError(self.problems.found) from None
         if not isinstance(top, yaml.MappingNode):
             self.problems.add(None, "a manifest is a mapping", "write `name: ...` lines")
             raise ManifestError(self.problems.found)
