@@ -87,7 +87,7 @@ def vng_place(
     program = Path(sys.executable).parent / "vng"
     found = str(program) if program.exists() else shutil.which("vng")
     if found is None:
-        raise PlaceError("virtme-ng is not installed: pip install 'interposition-lab[vng]'")
+        raise PlaceError("virtme-ng is not installed: pip install 'interposition-lab[vm]'")
     if shutil.which("udevadm") is None and root is None:
         raise PlaceError("virtme-ng's guests need udev: run as root: apt-get install udev")
     foreign = name != native().name

@@ -1,0 +1,72 @@
+"""The cache: nobody sees half of anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness import process
+from harness.vm.cache import digest, made_once
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_many_makers_make_it_once(tmp_path: Path) -> None:
+    """All of them get the one result."""
+    made: list[Path] = []
+
+    def make(into: Path) -> None:
+        made.append(into)
+        (into / "content").write_text("whole")
+
+    target = tmp_path / "place" / "thing"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: made_once(target, make), range(4)))
+    assert found == [target] * 4
+    assert len(made) == 1
+    assert (target / "content").read_text() == "whole"
+
+
+def test_a_maker_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """Neither the result nor the attempt."""
+    target = tmp_path / "place" / "thing"
+
+    def make(into: Path) -> None:
+        (into / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="space"):
+        made_once(target, make)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_killed_maker_is_no_obstacle(tmp_path: Path) -> None:
+    """Its lock is gone with it, its leavings are removed by the next maker."""
+    target = tmp_path / "place" / "thing"
+
+    def die(into: Path) -> None:
+        (into / "half").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def child() -> int:
+        made_once(target, die)
+        return 0
+
+    assert os.WTERMSIG(process.wait(process.fork(child))) == signal.SIGKILL
+    assert not target.exists()
+    assert len(list(target.parent.iterdir())) == 1
+    made_once(target, lambda into: (into / "content").touch())
+    assert [path.name for path in target.parent.iterdir()] == ["thing"]
+
+
+def test_a_digest_tells_where_parts_end() -> None:
+    """The same bytes cut otherwise are other content."""
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest("ab", "c") == digest(b"ab", b"c")
