@@ -78,6 +78,28 @@ def run(
     return Completed(command=words, status=process.returncode, stdout=stdout, stderr=stderr)
 
 
+def run_on(program: Path, stdin: int, *, timeout_s: float) -> int:
+    """Run `program` with an open descriptor as its input; its status as in Completed.
+
+    What it prints is thrown away. Raises ProcessTimeout.
+    """
+    child = subprocess.Popen(
+        [program],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise ProcessTimeout(f"`{program}` took more than {timeout_s:g} s") from None
+    finally:
+        if child.poll() is None:
+            kill_group(child.pid)
+            child.wait()
+
+
 def kill_group(pid: int) -> None:
     """SIGKILL to a process group, gone or not."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.fuzz.properties import compilers, input, language, metamorphic
+from harness.fuzz.properties import compilers, input, kernel, language, metamorphic
 from harness.fuzz.property import Property
 
 PROPERTIES: dict[str, Property[Any]] = {
@@ -18,6 +18,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         compilers.SIMULATORS,
         compilers.DECIDER,
         compilers.LIBSECCOMP,
+        kernel.KERNEL,
         metamorphic.PERMIT,
         metamorphic.DISJOINT,
         input.LOADERS,

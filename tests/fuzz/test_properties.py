@@ -86,6 +86,13 @@ def test_libseccomp(case: FilterCase) -> None:
     check("libseccomp", case)
 
 
+@settings(QUICK, max_examples=5)
+@given(PROPERTIES["kernel"].cases)
+def test_kernel(case: FilterCase) -> None:
+    """This machine's kernel answers as evaluate says."""
+    check("kernel", case)
+
+
 @QUICK
 @given(PROPERTIES["added-permit"].cases)
 def test_added_permit(case: SwapCase) -> None:
