@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from errno import EPERM
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Calls:
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
+        self.paths: dict[tuple[str, str], tuple[int, ...]] = {}
 
     def by_registers(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """No argument in memory is judged: what was decided stays decided."""
@@ -53,6 +54,11 @@ class Calls:
             return
         if name in _STATUS_FLAGS and self.status_of_descriptor(task, info, entry):
             return
+        try:
+            given = self.given(task, info, entry)
+        except UnreadableMemory as error:
+            tracer.refuse_unreadable(task, info, entry, error.errno)
+            return
         decision = Decision(action=Action.PERMIT)
         texts: dict[str, tuple[str, ...]] = {}
 
@@ -62,13 +68,30 @@ class Calls:
             decision = tracer.decide(task, name, args, texts, entry.abi, missing)
             return errno_of(decision)
 
-        result = self.perform(task, entry, args, judge)
+        result = self.perform(task, entry, args, judge, given)
         if tracer.note(task, name, decision, texts):
             tracer.cancel(task, info, result)
 
-    def perform(self, task: Task, entry: Entry, args: Sequence[int], judge: Judge) -> int:
+    def given(self, task: Task, info: SyscallInfo, entry: Entry) -> dict[int, bytes]:
+        """The names of a call by register. Raises UnreadableMemory."""
+        paths = self.paths.get((entry.abi, entry.name))
+        if paths is None:
+            arguments = syscall(entry.name, entry.abi).arguments
+            paths = tuple(each.index for each in arguments if each.kind is Kind.PATH)
+            self.paths[entry.abi, entry.name] = paths
+        read = self.tracer.read_string
+        return {place: read(task, info[5 + place]) for place in paths if info[5 + place]}
+
+    def perform(
+        self,
+        task: Task,
+        entry: Entry,
+        args: Sequence[int],
+        judge: Judge,
+        given: Mapping[int, bytes],
+    ) -> int:
         """The act itself. Raises TargetGone."""
-        return perform(task.view, entry.abi, entry.name, args, judge)
+        return perform(task.view, entry.abi, entry.name, args, judge, given)
 
     def status_of_descriptor(self, task: Task, info: SyscallInfo, entry: Entry) -> bool:
         """newfstatat and statx of an empty name: the C library's fstat, and judged as that.

@@ -236,6 +236,8 @@ def executed(tracer: Tracer, leader: Task) -> None:
     leader.saved, leader.retry, leader.newborn, leader.executing = b"", 0, None, None
     process.space = Space()
     process.launching = False
+    if tracer.early:
+        tracer.adopt_orphans(executed=process.tgid)
     if execution is not None:
         if not _is_as_judged(tracer, leader, execution):
             tracer.detect("another image than judged", pid=leader.tid, name=execution.name)

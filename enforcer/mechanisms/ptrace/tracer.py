@@ -29,7 +29,8 @@ from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
-from enforcer.pin import TargetGone
+from enforcer.mechanisms.ptrace.watch import Watch
+from enforcer.pin import TargetGone, View
 from enforcer.supervision.memory import PATH_MAX, UnreadableMemory
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
@@ -85,6 +86,8 @@ class Tracer:
         self.listener: Listener | None = None
         self.world_changed = False
         self.decisions = 0
+        self.handled = 0
+        self.is_waiting = True
         self.copies = Defence.COPY in config.defences
         self.pins = Defence.PIN in config.defences
         self.verifies = Defence.VERIFY in config.defences
@@ -102,9 +105,17 @@ class Tracer:
 
     def serve(self) -> None:
         """Return when the last task has ended. Whatever goes wrong here ends the sandbox first."""
+        watch = Watch(self)
+        watch.start()
         try:
-            while self.tasks:
-                tid, status = self.wait()
+            while True:
+                self.is_waiting = True
+                try:
+                    tid, status = self.wait()
+                except ChildProcessError:
+                    break
+                self.handled += 1
+                self.is_waiting = False
                 try:
                     self.handle(tid, status)
                 except (TaskGone, TargetGone):
@@ -113,6 +124,7 @@ class Tracer:
             self.kill_all()
             self.detect("the tracer failed", error=f"{type(error).__name__}: {error}")
             raise
+        watch.over.set()
         self.log.emit(EventKind.END, decisions=self.decisions, cpu_s=round(time.process_time(), 6))
 
     def wait(self) -> tuple[int, int]:
@@ -261,6 +273,7 @@ class Tracer:
             self.early.discard(tid)
         elif status >> 16 == ptrace.EVENT_STOP:
             self.early.add(tid)
+            self.adopt_orphans()
         else:
             self.detect("stop of an unknown task", tid=tid, status=status)
             _kill(tid)
@@ -269,6 +282,8 @@ class Tracer:
         """A task is no more."""
         del self.tasks[task.tid]
         self.forget(task)
+        if self.early:
+            self.adopt_orphans()
 
     def forget(self, task: Task) -> None:
         """Let go of what a task held."""
@@ -295,6 +310,9 @@ class Tracer:
     def born(self, parent: Task) -> None:
         """A fork, vfork or clone event: the child is traced, and stopped or soon will be."""
         tid = ptrace.event_message(parent.tid)
+        if tid in self.tasks:
+            self.resume(parent)
+            return
         child = self.adopt(parent, tid)
         self.tasks[tid] = child
         if parent.at_exit is not None and parent.saved:
@@ -304,6 +322,31 @@ class Tracer:
             with suppress(TaskGone):
                 self.at_event(child, ptrace.EVENT_STOP, 0)
         self.resume(parent)
+
+    def adopt_orphans(self, executed: int = 0) -> None:
+        """Start the early children whose fork event was lost with the task that made them.
+
+        That task was killed meanwhile, or another thread of its process `executed`. Where several
+        policies are loaded nobody can say which one is the child's: it ends.
+        """
+        makers = {task.process.tgid for task in self.tasks.values()} - {executed}
+        for tid in tuple(self.early):
+            view = View(tid, tid)
+            try:
+                tgid, ppid = (int(view.status_field(key)) for key in (b"Tgid", b"PPid"))
+            except TargetGone:
+                continue
+            if makers & {tgid, ppid}:
+                continue
+            self.early.discard(tid)
+            if len(self.config.authorities) > 1:
+                self.detect("a child whose parent is gone", tid=tid)
+                _kill(tid)
+                continue
+            task = Task(tid, Process(tgid, Space(), self.config.authorities[0]))
+            self.tasks[tid] = task
+            with suppress(TaskGone):
+                self.resume(task)
 
     def adopt(self, parent: Task, tid: int) -> Task:
         """The child as a task of its parent's process, or of a new one under the same policy."""
