@@ -125,10 +125,14 @@ def _plain(session: Session, name: str, needs: frozenset[str]) -> Handler:
     if not is_acted_on(name, needs):
         return classic.check_and_continue(session, name) if session.is_partial else _refuse
     if name in files.OPENS:
-        return files.opening(name)
-    if name in sockets.ADDRESSED:
-        return sockets.addressed(name)
-    return files.or_by_descriptor(name, files.performed(name))
+        handler = files.opening(name)
+    elif name in sockets.ADDRESSED:
+        handler = sockets.addressed(name)
+    else:
+        handler = files.performed(name)
+    if not session.is_sound:
+        handler = classic.judge_and_act(session, name, handler)
+    return files.or_by_descriptor(name, handler)
 
 
 def is_acted_on(name: str, needs: frozenset[str]) -> bool:

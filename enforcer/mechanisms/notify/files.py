@@ -9,9 +9,11 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from enforcer.kernel.openat2 import openat2
+from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS, openat2
+from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import perform
+from enforcer.pin.view import is_same
 from enforcer.syscalls.model import Argument, Kind
 from enforcer.syscalls.translate import translate_register
 
@@ -22,6 +24,7 @@ OPENS = frozenset({"open", "openat", "openat2", "creat"})
 _AT_FDCWD = -100
 _LOW_HALF = 0xFFFF_FFFF
 _SIGN = 0x8000_0000
+_LOOK_FLAGS = os.O_PATH | os.O_CLOEXEC
 _CREAT_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 _HOW = struct.Struct("=QQQ")
 _PAGE = 4096
@@ -101,10 +104,31 @@ def _deliver(
         return
     if quick is not None:
         quick.remember(worker, flags)
+    elif worker.is_decided and not _is_judged(worker, descriptor):
+        os.close(descriptor)
+        worker.answer(-errno.EACCES)
+        return
     if flags & os.O_PATH:
         descriptor = _transferable(worker, descriptor)
     if descriptor >= 0:
         worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+
+
+def _is_judged(worker: Worker, descriptor: int) -> bool:
+    """The defence `verify`: whether the object opened is the one of the name that was judged."""
+    session = worker.session
+    names = worker.values.get("filename")
+    if Defence.VERIFY not in session.defences or not names or names[0] is None:
+        return True
+    judged = openat2(_AT_FDCWD, os.fsencode(names[0]), _LOOK_FLAGS, 0, RESOLVE_NO_SYMLINKS)
+    if judged >= 0:
+        try:
+            if is_same(judged, descriptor):
+                return True
+        finally:
+            os.close(judged)
+    session.detect(worker.tid, "another object was opened than judged", judged=names[0])
+    return False
 
 
 def _transferable(worker: Worker, found: int) -> int:

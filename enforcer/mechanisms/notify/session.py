@@ -68,7 +68,7 @@ class Session:
         names = names_denied_by_equality(policy)
         self.same_objects = SameObjects(names, by_bind=has_binds()) if names else None
         self.tells_missing = policy.dialect is Dialect.SYSTRACE
-        self.quick = None if self.is_classic or names else QuickOpens(policy)
+        self.quick = QuickOpens(policy) if self.is_sound and not names else None
         self.handlers = Handlers(self, abis)
         self.protected = Protected(())
         self.interrupting = threading.Lock()
@@ -81,6 +81,11 @@ class Session:
     def is_classic(self) -> bool:
         """Whether calls are let through after the check, all defences being off."""
         return not {Defence.COPY, Defence.PIN} & self.defences
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what is judged is what is done."""
+        return {Defence.COPY, Defence.PIN} <= self.defences
 
     def admit(self, worker: Worker) -> int:
         """A worker's first call: it waits here for the listener."""
@@ -96,6 +101,11 @@ class Session:
         self.is_root_fixed = self.is_root_fixed and not root
         self.are_credentials_fixed = self.are_credentials_fixed and not credentials
         self.generation += 1
+
+    def detect(self, tid: int, reason: str, **evidence: object) -> None:
+        """Log an interference and end the process that it came by."""
+        self.log.emit(EventKind.DETECTION, mechanism="notify", pid=tid, reason=reason, **evidence)
+        self.kill(tid)
 
     def kill(self, tid: int) -> None:
         """End the process of a held task, which cannot run meanwhile."""

@@ -70,6 +70,7 @@ class Worker(threading.Thread):
     """What one thread knows of the call that it holds.
 
     `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
+    `is_decided` and `copies` serve the supervisors that judge and act apart (see classic.py).
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
 
@@ -92,6 +93,8 @@ class Worker(threading.Thread):
         self.denials = 0
         self.is_signalled = False
         self.is_multiplexed = False
+        self.is_decided = False
+        self.copies: dict[tuple[int, int], bytes] | None = None
         self._views: dict[int, HeldView] = {}
         self._generation = 0
 
@@ -185,15 +188,23 @@ class Worker(threading.Thread):
 
     def read_string(self, address: int) -> bytes:
         """A name in the task's memory, read once. Raises UnreadableMemory."""
-        if self.session.are_credentials_fixed:
+        if self.session.are_credentials_fixed and self.copies is None:
             return memory.read_string(self.tid, address)
-        with own_rights():
-            return memory.read_string(self.tid, address)
+        return self._copied(address, 0, lambda: memory.read_string(self.tid, address))
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory, read once. Raises UnreadableMemory."""
+        return self._copied(address, size, lambda: memory.read_bytes(self.tid, address, size))
+
+    def _copied(self, address: int, size: int, read: Callable[[], bytes]) -> bytes:
+        copies = self.copies
+        if copies is not None and (address, size) in copies:
+            return copies[address, size]
         with own_rights():
-            return memory.read_bytes(self.tid, address, size)
+            found = read()
+        if copies is not None:
+            copies[address, size] = found
+        return found
 
     def write_bytes(self, address: int, data: bytes) -> None:
         """Write to the task's memory. Raises UnreadableMemory."""
@@ -222,6 +233,8 @@ class Worker(threading.Thread):
 
     def decide(self, values: Values, missing: int = 0) -> int:
         """The policy's word on the held call with these values: 0 or an errno."""
+        if self.is_decided:
+            return 0
         uid = gid = 0
         if self.session.has_predicates:
             uid, gid = self.effective_ids()
