@@ -6,6 +6,7 @@ Every case boots one. The agent in it is this machine's, read through the shared
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -18,7 +19,8 @@ from harness import process
 from harness.places.layout import Layout, coverable_root
 from harness.places.local import Answer, PlaceError, answer_of
 from harness.vm.archive import ArchiveError
-from harness.vm.images import find_kernel
+from harness.vm.cache import cache_root, made_once
+from harness.vm.images import PACKED, Kernel, find_kernel
 from harness.vm.machines import MachineError, machine
 
 BOOT_S = 120.0
@@ -60,6 +62,7 @@ class VngPlace:
                 self.command_line((*words, "-m", AGENT)),
                 stdin=json.dumps(request) + "\n",
                 timeout_s=BOOT_S + timeout_s,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             )
         except process.ProcessTimeout as error:
             raise PlaceError(f"virtme-ng's guest hangs: {error}") from error
@@ -70,6 +73,22 @@ class VngPlace:
 
     def close(self) -> None:
         return None
+
+
+def _installed(kernel: Kernel) -> Path:
+    """The image where virtme-ng finds its modules: below one directory, as if installed there."""
+    packed = kernel.image.with_name(PACKED)
+    if kernel.modules is None or not packed.exists():
+        return kernel.image
+
+    def make(into: Path) -> None:
+        (into / "boot").mkdir()
+        (into / "boot" / f"vmlinuz-{kernel.release}").hardlink_to(packed)
+        (into / "lib/modules").mkdir(parents=True)
+        (into / "lib/modules" / kernel.release).symlink_to(kernel.modules or "")
+
+    top = made_once(cache_root() / "vng" / f"{kernel.name}-{packed.stat().st_mtime_ns}", make)
+    return top / "boot" / f"vmlinuz-{kernel.release}"
 
 
 def vng_place(
@@ -99,7 +118,7 @@ def vng_place(
     except (ArchiveError, MachineError) as error:
         raise PlaceError(str(error)) from error
     options = [found, "--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "1G"]
-    options += ["-r", str(image.image)]
+    options += ["-r", str(_installed(image))]
     if append:
         options += ["--append", append]
     if foreign:

@@ -39,6 +39,7 @@ BUILT = (
     "arch/s390/boot/bzImage",
     "vmlinux",
 )
+PACKED = "vmlinuz"  # the image as Debian has it, beside the one that boots faster
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 MOUNT_POINTS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp")
@@ -97,6 +98,7 @@ def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
         target = into / "image"
         content = image.read_bytes()
         target.write_bytes((machine.uncompressed and uncompressed(content)) or content)
+        (into / PACKED).write_bytes(content)
         modules.rename(into / "modules")
         (into / "tree").rename(into / "rest")
         shutil.rmtree(into / "rest")
