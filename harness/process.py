@@ -78,14 +78,17 @@ def run(
     return Completed(command=words, status=process.returncode, stdout=stdout, stderr=stderr)
 
 
-def run_on(program: Path, stdin: int, *, timeout_s: float) -> int:
-    """Run `program` with an open descriptor as its input; its status as in Completed.
+def run_on(
+    command: Sequence[str | Path], stdin: int, *, timeout_s: float, cwd: Path | None = None
+) -> int:
+    """Run `command` with an open descriptor as its input; its status as in Completed.
 
     What it prints is thrown away. Raises ProcessTimeout.
     """
     child = subprocess.Popen(
-        [program],
+        [str(word) for word in command],
         stdin=stdin,
+        cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -93,7 +96,7 @@ def run_on(program: Path, stdin: int, *, timeout_s: float) -> int:
     try:
         return child.wait(timeout_s)
     except subprocess.TimeoutExpired:
-        raise ProcessTimeout(f"`{program}` took more than {timeout_s:g} s") from None
+        raise ProcessTimeout(f"`{command[0]}` took more than {timeout_s:g} s") from None
     finally:
         if child.poll() is None:
             kill_group(child.pid)

@@ -211,6 +211,14 @@ def _summary(campaign: Campaign, number: int) -> str:
     ours = [finding for finding in campaign.findings if not finding.third_party]
     verdict = "BROKEN" if ours else "holds"
     counts = "".join(f", {count} {what}" for what, count in sorted(campaign.tally.counts.items()))
+    made = campaign.tally.counts["calls made"]
+    taken = campaign.tally.counts.pop("milliseconds under the backend", 0)
+    if made and taken:
+        share = 100 * campaign.tally.decisions / made
+        counts = (
+            f"; {made} calls made live, {1000 * made / taken:.0f} a second with each launch, "
+            f"{share:.1f} % of them compared"
+        )
     return (
         f"{campaign.target.name}: {verdict}; {campaign.examples} cases, "
         f"{campaign.tally.decisions} decisions in {campaign.seconds:.1f} s "

@@ -31,7 +31,7 @@ _AS_CALLED = {ABIS["x86_64"].audit_arch: 0, ABIS["i386"].audit_arch: 1}
 TIMEOUT_S = 20.0
 
 
-class BulkError(Exception):
+class BulkError(RuntimeError):
     """The actor could not do its work; the message says how it ended."""
 
 
@@ -78,7 +78,9 @@ def make_calls(filter_bytes: bytes, calls: Sequence[SeccompData]) -> list[int]:
     memory = os.memfd_create("harness-fuzz")
     try:
         os.write(memory, head + filter_bytes + body)
-        status = process.run_on(actor, memory, timeout_s=TIMEOUT_S)
+        status = process.run_on(
+            [actor, str(len(head + filter_bytes + body))], memory, timeout_s=TIMEOUT_S
+        )
         raw = os.pread(memory, len(body), len(head) + len(filter_bytes))
     finally:
         os.close(memory)

@@ -57,6 +57,18 @@ class CallsCase:
 
 
 @dataclass(frozen=True)
+class LiveCase:
+    """A policy whose paths begin with `/w` (the world's root), and a seed for a program of calls.
+
+    `count` calls are made.
+    """
+
+    policy: Policy
+    seed: int
+    count: int
+
+
+@dataclass(frozen=True)
 class SwapCase:
     """A policy, one of its places, and a seed for calls: a rule is put or moved there."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.fuzz.properties import compilers, input, kernel, language, metamorphic
+from harness.fuzz.properties import compilers, input, kernel, language, live, metamorphic
 from harness.fuzz.property import Property
 
 PROPERTIES: dict[str, Property[Any]] = {
@@ -21,6 +21,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         kernel.KERNEL,
         metamorphic.PERMIT,
         metamorphic.DISJOINT,
+        live.LIVE,
         input.LOADERS,
         input.MEMORY,
     )

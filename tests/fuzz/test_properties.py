@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from enforcer.policy.ast import Policy
-from harness.fuzz.cases import BytesCase, CallsCase, ClausesCase, FilterCase, MemoryCase, SwapCase
+from harness.fuzz.campaign import Budget, run_campaign
+from harness.fuzz.cases import (
+    BytesCase,
+    CallsCase,
+    ClausesCase,
+    FilterCase,
+    LiveCase,
+    MemoryCase,
+    SwapCase,
+)
 from harness.fuzz.findings import load, replay
 from harness.fuzz.property import Mismatch, Property, Tally
 from harness.fuzz.registry import PROPERTIES
@@ -105,6 +114,23 @@ def test_added_permit(case: SwapCase) -> None:
 def test_disjoint_rules(case: SwapCase) -> None:
     """Exchanging rules on different calls changes no decision."""
     check("disjoint-rules", case)
+
+
+@settings(QUICK, max_examples=2)
+@given(PROPERTIES["live"].cases)
+def test_live(case: LiveCase) -> None:
+    """Under the reference enforcer every call gives what decide says."""
+    check("live", case)
+
+
+@pytest.mark.parametrize("backend", ["seccomp", "notify"])
+def test_live_under_other_backends(backend: str) -> None:
+    """The same under seccomp, where it can be compared, and under notify."""
+    target = PROPERTIES["live"]
+    if not target.available():
+        tally = Tally(backend=backend)
+        assert run_campaign(target, Budget(examples=2), number=1, tally=tally).findings == []
+        assert tally.decisions >= 400
 
 
 @QUICK

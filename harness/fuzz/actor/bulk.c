@@ -2,23 +2,24 @@
 /*
  * Makes very many system calls under one filter and writes down what each gave.
  *
- * Descriptor 0 is a memory file, mapped shared: a header, the filter (if any), then calls.
+ * Descriptor 0 is a memory file of argv[1] bytes, mapped shared: a header, the filter (if any), then calls.
  * Nothing else is called between the filter and the end, and the end is an illegal
  * instruction, because a filter may refuse even exit. A call that kills leaves its
  * result at UNTOUCHED, and the number of the last call begun in the header.
  */
+#define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 struct call {
 	uint32_t number;
-	uint32_t compat; /* 1: int $0x80 */
+	uint32_t how; /* bit 0: int $0x80; bit 8 + n: argument n is an offset in the file */
 	uint64_t args[6];
 	int64_t result;
 };
@@ -72,14 +73,12 @@ static long compat_call(uint32_t number, const uint64_t *args)
 	return (int32_t)result;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	struct stat status;
-
-	if (fstat(0, &status))
+	if (argc != 2)
 		return 1;
-	struct header *header = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE,
-				     MAP_SHARED, 0, 0);
+	struct header *header = mmap(NULL, strtoul(argv[1], NULL, 10), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_32BIT, 0, 0);
 	if (header == MAP_FAILED)
 		return 2;
 	struct sock_filter *filter = (struct sock_filter *)(header + 1);
@@ -95,9 +94,13 @@ int main(void)
 	for (uint32_t place = 0; place < header->calls; place++) {
 		struct call *each = &calls[place];
 
+		uint64_t args[6];
+
+		for (int n = 0; n < 6; n++)
+			args[n] = each->args[n] + (each->how >> (8 + n) & 1 ? (uintptr_t)header : 0);
 		header->begun = place + 1;
-		each->result = each->compat ? compat_call(each->number, each->args)
-					    : native_call(each->number, each->args);
+		each->result = each->how & 1 ? compat_call(each->number, args)
+					     : native_call(each->number, args);
 	}
 	__builtin_trap();
 }
