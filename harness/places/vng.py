@@ -23,7 +23,7 @@ from harness.vm.cache import cache_root, made_once
 from harness.vm.images import PACKED, Kernel, find_kernel
 from harness.vm.machines import MachineError, machine
 
-BOOT_S = 120.0
+BOOT_S = 300.0
 EMULATION_FACTOR = 8.0  # files come through 9p, which is slower than a disk
 AGENT = "harness.places.agent"
 
@@ -53,6 +53,10 @@ class VngPlace:
         """What runs `words` in a guest."""
         return (*self.options, "--", *words)
 
+    def environment(self) -> dict[str, str]:
+        """virtme-ng's own programs stand beside this Python."""
+        return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         """Boot, carry out, power off. Raises PlaceError with the end of what was said."""
         where = ":".join(entry for entry in sys.path if entry)
@@ -62,7 +66,7 @@ class VngPlace:
                 self.command_line((*words, "-m", AGENT)),
                 stdin=json.dumps(request) + "\n",
                 timeout_s=BOOT_S + timeout_s,
-                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                env=self.environment(),
             )
         except process.ProcessTimeout as error:
             raise PlaceError(f"virtme-ng's guest hangs: {error}") from error

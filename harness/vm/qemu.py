@@ -110,6 +110,11 @@ class Qemu:
     def pid(self) -> int:
         return self._process.pid
 
+    def private_bytes(self) -> int:
+        """The memory that is this process's alone, in bytes."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return sum(1024 * int(kib) for kib in re.findall(r"Private_\w+:\s+(\d+)", text))
+
     def alive(self) -> bool:
         return self._process.poll() is None
 
