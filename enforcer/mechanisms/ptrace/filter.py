@@ -24,6 +24,7 @@ from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.processes import (
     CLONE_NEW_WORLD,
     CLONE_UNTRACED,
+    CREDENTIAL_CALLS,
     MEMORY_CALLS,
     WORLD_CALLS,
 )
@@ -61,6 +62,7 @@ WATCHED: Mapping[str, Condition] = {
     **dict.fromkeys(WORLD_CALLS, TRUE),
     **{name: _reaches_low(name, places) for name, places in MEMORY_CALLS.items()},
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
+    **dict.fromkeys(CREDENTIAL_CALLS, TRUE),
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
     "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),

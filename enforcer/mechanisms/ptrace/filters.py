@@ -96,6 +96,9 @@ class Filters:
         if not tracer.settle(task, info, entry.name, decision, {}):
             return
         tracer.quick = None
+        if not tracer.copies:
+            tracer.proceed(task, info)
+            return
         abi = tracer.config.abis[info[1]]
         shape = _PROGRAMS[abi.pointer_size]
         try:

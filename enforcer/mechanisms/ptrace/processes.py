@@ -46,6 +46,12 @@ WORLD_CALLS = frozenset(
 )
 """Calls after which names may mean something else; from then on every name is resolved anew."""
 
+_IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "groups")
+CREDENTIAL_CALLS = frozenset(
+    {f"set{ids}{bits}" for ids in _IDS for bits in ("", "32")} | {"capset"}
+)
+"""Calls after which a task may walk names with other rights than its tracer has."""
+
 MEMORY_CALLS: Mapping[str, tuple[int, ...]] = {
     "mmap": (0,),
     "mmap2": (0,),
@@ -71,6 +77,7 @@ class Processes:
             "clone": self.clone,
             "clone3": self.clone3,
             **dict.fromkeys(WORLD_CALLS - {"chroot"}, self.change_world),
+            **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
         }
 
@@ -134,6 +141,11 @@ class Processes:
             self.calls.by_registers(task, info, entry)
         else:
             self.calls.unheld(task, info, entry)
+
+    def change_credentials(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """From now on no name is walked in the tracer for a target's own open."""
+        self.tracer.credentials_changed = True
+        self.calls.by_registers(task, info, entry)
 
     def change_memory(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """Where the slots are nothing else may come to be, seal or no seal."""

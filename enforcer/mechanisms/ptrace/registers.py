@@ -117,7 +117,8 @@ class CallRegisters:
         layout = abi.layout(len(content))
         put = _WORDS[layout.word].pack_into
         mask = (1 << 8 * layout.word) - 1
-        put(content, layout.number, _CANCELLED & mask)
+        if layout.number_write is None:  # else it is one of the task's own registers
+            put(content, layout.number, _CANCELLED & mask)
         self._put_result(content, layout, result)
         ptrace.set_registers(tid, content)
         self._write_number(tid, layout, _CANCELLED)

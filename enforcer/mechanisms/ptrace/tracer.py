@@ -85,6 +85,7 @@ class Tracer:
         self.registers = CallRegisters()
         self.listener: Listener | None = None
         self.world_changed = False
+        self.credentials_changed = False
         self.decisions = 0
         self.handled = 0
         self.is_waiting = True
