@@ -18,6 +18,7 @@ from enforcer.call import Transition
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace import births
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.tasks import Space, Task
@@ -237,7 +238,7 @@ def executed(tracer: Tracer, leader: Task) -> None:
     process.space = Space()
     process.launching = False
     if tracer.early:
-        tracer.adopt_orphans(executed=process.tgid)
+        births.adopt_orphans(tracer, executed=process.tgid)
     if execution is not None:
         if not _is_as_judged(tracer, leader, execution):
             tracer.detect("another image than judged", pid=leader.tid, name=execution.name)

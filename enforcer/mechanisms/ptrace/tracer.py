@@ -7,31 +7,27 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import ptrace
-from enforcer.kernel.kcmp import shares_memory
-from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.ptrace import execs, scripts
+from enforcer.mechanisms.ptrace import births, execs, scripts
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
 from enforcer.mechanisms.ptrace.private import AGAIN, HELLO
 from enforcer.mechanisms.ptrace.quick import Quick
+from enforcer.mechanisms.ptrace.reading import Reading
 from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
-from enforcer.pin import TargetGone, View
-from enforcer.supervision.memory import PATH_MAX, UnreadableMemory
+from enforcer.pin import TargetGone
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
@@ -57,7 +53,7 @@ class Config:
     has_quick: bool = False
 
 
-class Tracer:
+class Tracer(Reading):
     """Traces one sandbox from its first task to the end of its last.
 
     Leaky backends override single methods and `options`.
@@ -255,14 +251,14 @@ class Tracer:
                 self.bring_back(task, task.away)
             self.resume(task, number)
         elif event in _BIRTHS:
-            self.born(task)
+            births.born(self, task)
         elif event == ptrace.EVENT_EXEC:
             execs.executed(self, task)
         elif event == ptrace.EVENT_STOP and number in _STOPPING:
             ptrace.listen(task.tid)
         elif event == ptrace.EVENT_STOP:
             if task.newborn is not None:
-                self.give_registers(task)
+                births.give_registers(self, task)
             self.resume(task)
         else:
             self.detect("unknown stop", tid=task.tid, stop=event, number=number)
@@ -274,7 +270,7 @@ class Tracer:
             self.early.discard(tid)
         elif status >> 16 == ptrace.EVENT_STOP:
             self.early.add(tid)
-            self.adopt_orphans()
+            births.adopt_orphans(self)
         else:
             self.detect("stop of an unknown task", tid=tid, status=status)
             _kill(tid)
@@ -284,7 +280,7 @@ class Tracer:
         del self.tasks[task.tid]
         self.forget(task)
         if self.early:
-            self.adopt_orphans()
+            births.adopt_orphans(self)
 
     def forget(self, task: Task) -> None:
         """Let go of what a task held."""
@@ -305,118 +301,6 @@ class Tracer:
             self.listener.forget(task.tid)
         if process.space.mapper == task.tid:
             self.wake_waiters(process.space)
-
-    # ----- births -----
-
-    def born(self, parent: Task) -> None:
-        """A fork, vfork or clone event: the child is traced, and stopped or soon will be."""
-        tid = ptrace.event_message(parent.tid)
-        if tid in self.tasks:
-            self.resume(parent)
-            return
-        child = self.adopt(parent, tid)
-        self.tasks[tid] = child
-        if parent.at_exit is not None and parent.saved:
-            child.newborn = parent.saved
-        if tid in self.early:
-            self.early.discard(tid)
-            with suppress(TaskGone):
-                self.at_event(child, ptrace.EVENT_STOP, 0)
-        self.resume(parent)
-
-    def adopt_orphans(self, executed: int = 0) -> None:
-        """Start the early children whose fork event was lost with the task that made them.
-
-        That task was killed meanwhile, or another thread of its process `executed`. Where several
-        policies are loaded nobody can say which one is the child's: it ends.
-        """
-        makers = {task.process.tgid for task in self.tasks.values()} - {executed}
-        for tid in tuple(self.early):
-            view = View(tid, tid)
-            try:
-                tgid, ppid = (int(view.status_field(key)) for key in (b"Tgid", b"PPid"))
-            except TargetGone:
-                continue
-            if makers & {tgid, ppid}:
-                continue
-            self.early.discard(tid)
-            if len(self.config.authorities) > 1:
-                self.detect("a child whose parent is gone", tid=tid)
-                _kill(tid)
-                continue
-            task = Task(tid, Process(tgid, Space(), self.config.authorities[0]))
-            self.tasks[tid] = task
-            with suppress(TaskGone):
-                self.resume(task)
-
-    def adopt(self, parent: Task, tid: int) -> Task:
-        """The child as a task of its parent's process, or of a new one under the same policy."""
-        process = parent.process
-        if not _is_thread_of(tid, process.tgid):
-            shared = shares_memory(parent.tid, tid)
-            space = process.space if shared else Space(process.space.base)
-            process = Process(tid, space, process.authority)
-        return Task(tid, process)
-
-    def give_registers(self, child: Task) -> None:
-        """A child begins with the registers of its parent's call, not with the rewritten ones."""
-        saved, child.newborn = child.newborn, None
-        assert saved is not None
-        content = bytearray(ptrace.registers(child.tid))
-        for abi in self.config.abis.values():
-            for layout in abi.layouts:
-                if layout.size == len(content):
-                    for offset in layout.arguments:
-                        place = slice(offset, offset + layout.word)
-                        if layout.result != offset:
-                            content[place] = saved[place]
-        ptrace.set_registers(child.tid, content)
-
-    # ----- what handlers use: reading -----
-
-    def read_string(self, task: Task, address: int, limit: int = PATH_MAX) -> bytes:
-        """The NUL-terminated string at `address`, read once, its NUL within `limit` bytes.
-
-        Raises UnreadableMemory.
-        """
-        try:
-            memory = task.process.space.memory
-            if memory < 0:
-                memory = task.process.space.open_memory(task.tid)
-            text = os.pread(memory, _FIRST_READ, address)
-            end = text.find(0)
-            if end < 0:
-                if len(text) == _FIRST_READ:
-                    text += os.pread(memory, limit - _FIRST_READ, address + _FIRST_READ)
-                    end = text.find(0)
-                if end < 0:
-                    number = errno.ENAMETOOLONG if len(text) == limit else errno.EFAULT
-                    raise UnreadableMemory(address, number)
-        except (OSError, OverflowError) as error:
-            raise UnreadableMemory(address, reason=str(error)) from None
-        return text[:end]
-
-    def read_bytes(self, task: Task, address: int, size: int) -> bytes:
-        """Exactly `size` bytes at `address`, read once. Raises UnreadableMemory."""
-        try:
-            data = os.pread(task.process.space.open_memory(task.tid), size, address)
-        except (OSError, OverflowError) as error:
-            raise UnreadableMemory(address, reason=str(error)) from None
-        if len(data) != size:
-            raise UnreadableMemory(address)
-        return data
-
-    def directory_name(self, task: Task, dirfd: int) -> bytes | None:
-        """The absolute name of the directory that `dirfd` means now; None: it has none for sure."""
-        try:
-            if dirfd == AT_FDCWD:
-                name = os.readlink(b"/proc/%d/cwd" % task.tid)  # noqa: PTH115 (hot, and bytes)
-            else:
-                path = b"/proc/%d/fd/%d" % (task.tid, dirfd)
-                name = os.readlink(path)  # noqa: PTH115 (hot, and bytes)
-        except OSError:
-            return None
-        return name if name[:1] == b"/" and not name.endswith(_DELETED) else None
 
     # ----- what handlers use: deciding -----
 
@@ -608,7 +492,3 @@ def _kill(tid: int) -> None:
         os.kill(tid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _is_thread_of(tid: int, tgid: int) -> bool:
-    return Path(f"/proc/{tgid}/task/{tid}").exists()
