@@ -20,6 +20,7 @@ from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.mechanisms.contract import Defence, Options
 from enforcer.mechanisms.notify.calls import Handlers
 from enforcer.mechanisms.notify.quick import QuickOpens
+from enforcer.mechanisms.notify.turn import Turn
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin.same_objects import SameObjects, has_binds
 from enforcer.policy.ast import Dialect, Policy
@@ -32,7 +33,7 @@ WORKERS = 12
 """Acts that may block at once; when all do, further held calls wait for one of them to end."""
 
 _LISTENER_LINK = "anon_inode:seccomp notify"
-_TICK_MS = 20
+_TICK_MS = 10
 _STACK_BYTES = 512 << 10
 _WAKE_SIGNAL = signal.SIGUSR1
 
@@ -72,6 +73,7 @@ class Session:
         self.handlers = Handlers(self, abis)
         self.protected = Protected(())
         self.interrupting = threading.Lock()
+        self.turn = Turn()
         self._admitted = threading.Semaphore(0)
         self._begin = threading.Event()
         self._make_worker = worker
@@ -170,12 +172,21 @@ class Session:
         notification.answer(self.listener, cookie, 0)
 
     def _watch(self) -> None:
-        """Return when no target is left; meanwhile interrupt acts that nobody waits for."""
+        """Return when no target is left.
+
+        Meanwhile interrupt acts that nobody waits for, and let others receive where one takes long.
+        """
+        slow: tuple[Worker, int] | None = None
         poller = select.poll()
         poller.register(self.listener, 0)
         seen: dict[Worker, tuple[int, bool]] = {}
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
             for worker in self._workers:
+                if self.turn.holder is worker and worker.cookie:
+                    busy = (worker, worker.cookie)
+                    if busy == slow:
+                        self.turn.pass_on(worker)
+                    slow = busy
                 cookie = worker.acting
                 before = seen.get(worker)
                 if not cookie or before is None or before[0] != cookie:

@@ -1,7 +1,7 @@
 """One thread of the supervisor: it takes a held call, has it judged and answered, and the next.
 
-Several threads wait at one listener, so an act that blocks (a FIFO, a connection) holds up none
-but its own caller.
+Several threads serve one listener in turn, so an act that blocks (a FIFO, a connection) holds up
+none but its own caller for longer than a tick.
 """
 
 from __future__ import annotations
@@ -104,7 +104,11 @@ class Worker(threading.Thread):
         receive, listener = notification.receive, self.listener
         unpack = notification.NOTIFICATION.unpack
         handlers = session.handlers
+        turn = session.turn
         while True:
+            self.cookie = 0
+            if turn.holder is not self:
+                turn.take(self)
             try:
                 held = receive(listener)
             except OSError as error:
@@ -268,7 +272,8 @@ class Worker(threading.Thread):
             os.sched_yield()
 
     def act(self, function: Callable[[], int]) -> int:
-        """What `function` gives; while it blocks it can be interrupted."""
+        """What `function` gives; while it blocks it can be interrupted, and others receive."""
+        self.session.turn.pass_on(self)
         self.acting = self.cookie
         result = function()
         self.end_act()
