@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from enforcer.call import Action, Call, Value
-from enforcer.cbpf.spec import SpecClause
-from enforcer.condition import LOW_HALF, WORD, Operator
+from enforcer.cbpf.spec import ALLOW, ERRNO, SpecClause
+from enforcer.condition import LOW_HALF, WORD, Compare, Operator
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
 from enforcer.policy.translators import Origin, sources
 from harness.fuzz.strategies.boundaries import registers_near, texts_near
@@ -107,7 +107,37 @@ def clauses_cases(draw: st.DrawFn) -> ClausesCase:
     machine = draw(st.sampled_from(tuple(MACHINES)))
     names = tuple(abi.name for abi in MACHINES[machine])
     count = draw(st.integers(1, len(names)))
-    return ClausesCase(names[:count], draw(clauses), draw(st.integers(0, 0xFFFF)))
+    sort = draw(st.integers(0, 11))
+    found = draw(long_clauses() if sort == 11 else kindred_clauses() if sort % 3 else clauses)
+    return ClausesCase(names[:count], found, draw(st.integers(0, 0xFFFF)))
+
+
+@st.composite
+def kindred_clauses(draw: st.DrawFn) -> tuple[SpecClause, ...]:
+    """Comparisons of several arguments with one value and its neighbours."""
+    value = draw(st.one_of(st.sampled_from(EDGES), registers))
+    near = st.sampled_from((value, value, (value + 1) & WORD, (value - 1) & WORD, value >> 32))
+    compare = st.builds(
+        Compare,
+        st.integers(0, 2),
+        st.sampled_from(Operator),
+        near,
+        st.sampled_from((WORD, WORD, LOW_HALF, 0xFF, 0xFF << 40 | 0xF)),
+    )
+    answers = st.sampled_from((ERRNO(1), ERRNO(2), ALLOW))
+    return tuple(draw(st.lists(st.builds(SpecClause, compare, answers), min_size=1, max_size=4)))
+
+
+@st.composite
+def long_clauses(draw: st.DrawFn) -> tuple[SpecClause, ...]:
+    """As many comparisons with answers of their own as branches of eight bits cannot span."""
+    value, count = draw(registers), draw(st.integers(1, 200))
+    step = draw(st.sampled_from((2, 1 << 16, (1 << 32) + 1)))
+    argument = draw(st.integers(0, 5))
+    return tuple(
+        SpecClause(Compare(argument, Operator.EQ, (value + place * step) & WORD), ERRNO(1 + place))
+        for place in range(count)
+    )
 
 
 @st.composite

@@ -288,7 +288,7 @@ MUTANTS: dict[str, Mutant] = {
         _mutant(
             "branch-past-255",
             "a branch longer than 255 instructions is cut to eight bits",
-            "compiler",
+            "filters",
             (
                 Patch(owner=graph, attribute="LONGEST_BRANCH", make=lambda limit: 1 << 20),
                 Patch(owner=graph, attribute="Instruction", make=_truncated_branch),
@@ -321,7 +321,7 @@ MUTANTS: dict[str, Mutant] = {
         _mutant(
             "merged-words",
             "equal tests of different arguments are merged",
-            "filters",
+            "compiler",
             _patch(graph.Graph, "test", _merged_words),
         ),
         _mutant(

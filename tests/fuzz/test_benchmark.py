@@ -9,7 +9,7 @@ from harness.fuzz.campaign import Budget
 from harness.fuzz.mutants import MUTANTS, Mutant, planted
 
 SEED = 7
-BUDGET = Budget(examples=400, seconds=60)
+BUDGET = Budget(examples=400)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
