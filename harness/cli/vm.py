@@ -117,7 +117,7 @@ def shell(arch: str, kernel: str | None) -> None:
     """A shell in a throw-away copy; lines in, lines out, gone at the end of input."""
     place = _place(arch, kernel)
     with restored(place.base, place.snapshot) as guest:
-        program = guest.start(["/bin/sh", "-i"])
+        program = guest.start(["/bin/sh", *(["-i"] if sys.stdin.isatty() else [])])
         guest.relay(program, sys.stdin.fileno(), sys.stdout.fileno(), sys.stderr.fileno())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -54,6 +55,15 @@ class Base:
         return f"{self.kernel.name}-{digest(*parts)}"
 
 
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    """A directory of this process's; what killed processes left is removed."""
+    for leaving in Path(tempfile.gettempdir()).glob("lab-vm-*-*"):
+        owner = leaving.name.split("-")[2]
+        if not Path("/proc", owner).exists():
+            shutil.rmtree(leaving, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"lab-vm-{os.getpid()}-")
+
+
 def _directory(base: Base) -> Path:
     return cache_root() / "snapshots" / base.key
 
@@ -84,7 +94,7 @@ def save(base: Base, prepare: Prepare) -> Path:
 def boots(base: Base, timeout_s: float) -> None:
     """Boot the machine, hear its agent, and end it. Raises LostVM."""
     with (
-        tempfile.TemporaryDirectory(prefix="lab-vm-") as directory,
+        _temporary() as directory,
         booted(base, Path(directory) / "memory", timeout_s),
     ):
         return
@@ -154,7 +164,7 @@ def _ignore_shared(qemu: Qemu) -> None:
 
 @contextmanager
 def _machine(base: Base, memory: Path, *, restore: bool) -> Iterator[Qemu]:
-    with tempfile.TemporaryDirectory(prefix="lab-vm-") as directory:
+    with _temporary() as directory:
         arguments = command_line(
             base.machine,
             base.hardware,
