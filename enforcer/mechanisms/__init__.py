@@ -1,0 +1,1 @@
+"""One module or package per kernel facility, all behind the same policies."""
