@@ -65,7 +65,7 @@ def mount(
 
 
 def make_tree_private_and_read_only() -> None:
-    """Every mount of this namespace: private, read-only, no set-user-id (mount_setattr(2), 5.12)."""
+    """Every mount of this namespace: private, read-only, no set-user-id (mount_setattr(2))."""
     attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, MS_PRIVATE, 0)
     result = _libc.syscall(
         ctypes.c_long(MOUNT_SETATTR),
