@@ -389,6 +389,7 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
 def main() -> NoReturn:
     """Serve on standard input and output; nothing else of ours may write there."""
     walls.die_with_parent()
+    os.umask(0o022)
     output = os.dup(1)
     os.dup2(2, 1)
 

@@ -274,3 +274,16 @@ def test_the_agent_imports_the_standard_library_only() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_users_umask_does_not_close_the_scratch_directory(tmp_path: Path) -> None:
+    """Under umask 077 the target still reaches its program and its objects."""
+    before = os.umask(0o077)
+    local = LocalPlace()
+    try:
+        (tmp_path / "bin").mkdir(mode=0o755)
+        seen = ask(local, tmp_path, READ_BOTH)
+    finally:
+        os.umask(before)
+        local.close()
+    assert seen.outcome is Outcome.EFFECT
