@@ -87,12 +87,24 @@ class Plan:
         return {"mechanism": self.mechanism, "machine": self.machine, "data": dict(self.data)}
 
 
+def covers_of_defences(options: Options) -> tuple[Cover, ...]:
+    """What no mechanism here offers of the defences asked for: refused, never ignored."""
+    if Defence.FREEZE not in options.defences:
+        return ()
+    reason = "no mechanism freezes the other tasks of the sandbox"
+    return (Cover(rule=None, extent=Extent.NONE, reason=reason),)
+
+
+def _what(cover: Cover) -> str:
+    return "beside the rules" if cover.rule is None else f"rule {cover.rule}"
+
+
 class Inexpressible(Exception):
     """The mechanism cannot enforce some rules in full; `covers` says which and why."""
 
     def __init__(self, covers: Sequence[Cover]) -> None:
         self.covers = tuple(covers)
-        super().__init__("; ".join(f"rule {c.rule}: {c.extent}: {c.reason}" for c in covers))
+        super().__init__("; ".join(f"{_what(c)}: {c.extent}: {c.reason}" for c in covers))
 
 
 class LaunchError(Exception):

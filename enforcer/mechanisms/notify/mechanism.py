@@ -37,6 +37,7 @@ from enforcer.mechanisms.contract import (
     Missing,
     Options,
     Plan,
+    covers_of_defences,
 )
 from enforcer.mechanisms.notify.cover import cover_by_supervisor, cover_of_switching
 from enforcer.mechanisms.notify.filter import HELLO, build_filter
@@ -89,6 +90,7 @@ class Notify:
         """The filter, and the policies for the supervisor. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
         covers += cover_of_switching(policies)
+        covers += covers_of_defences(options)
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         if lacking and not options.partial:
             raise Inexpressible(lacking)

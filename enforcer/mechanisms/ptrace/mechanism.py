@@ -37,6 +37,7 @@ from enforcer.mechanisms.contract import (
     Missing,
     Options,
     Plan,
+    covers_of_defences,
 )
 from enforcer.mechanisms.ptrace.authority import Authority, detached_authority
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
@@ -93,9 +94,7 @@ class Ptrace:
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
         """The filter, and the policies for the tracer. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
-        if Defence.FREEZE in options.defences:
-            reason = "this mechanism does not freeze the other tasks of the sandbox"
-            covers.append(Cover(rule=None, extent=Extent.NONE, reason=reason))
+        covers += covers_of_defences(options)
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         if lacking and not options.partial:
             raise Inexpressible(lacking)
