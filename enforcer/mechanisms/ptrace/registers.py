@@ -35,7 +35,10 @@ class CallRegisters:
         self.has_set_syscall_info = True
 
     def rewrite(self, tid: int, op: int, abi: Abi, number: int, arguments: Sequence[int]) -> None:
-        """At an entry or seccomp stop: make the kernel carry out another call. Raises TaskGone."""
+        """At an entry or seccomp stop: make the kernel carry out another call.
+
+        Raises TaskGone; OSError (which ends tracer and sandbox) where the kernel cannot.
+        """
         if self.has_set_syscall_info:
             a, b, c, d, e, f = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
             try:
@@ -50,7 +53,11 @@ class CallRegisters:
         layout = abi.layout(len(content))
         put = _WORDS[layout.word].pack_into
         mask = (1 << 8 * layout.word) - 1
-        for offset, value in zip(layout.arguments, arguments, strict=False):
+        get = _WORDS[layout.word].unpack_from
+        for index, (offset, value) in enumerate(zip(layout.arguments, arguments, strict=False)):
+            if index in layout.frozen_arguments and get(content, offset)[0] != value & mask:
+                text = f"before Linux 6.16 argument {index} cannot be rewritten on {abi.name}"
+                raise OSError(errno.EOPNOTSUPP, text)
             put(content, offset, value & mask)
         put(content, layout.number, number & mask)
         ptrace.set_registers(tid, content)
