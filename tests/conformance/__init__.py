@@ -1,0 +1,1 @@
+"""The same table over every mechanism."""
