@@ -84,7 +84,7 @@ def parse_defences(
     callback=parse_defences,
     default="all",
     show_default=True,
-    help="Defences against races: copy, pin, freeze, verify in any combination, or none.",
+    help="Defences against races: copy, pin, verify in any combination, or none.",
 )
 @click.option("--partial", is_flag=True, help="Run although some rules cannot be enforced in full.")
 @click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
