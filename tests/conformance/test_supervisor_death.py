@@ -131,24 +131,28 @@ def test_death_of_the_supervisor_reaches_nothing(
     """
     for _ in range(DEATHS):
         with Sandbox(mechanism, tmp_path) as sandbox:
-            assert _wait(30, lambda: sandbox.supervisor() is not None), sandbox.errors.read_text()
-            if phase == "work":
-                assert _wait(30, lambda: sandbox.dots() > 3), sandbox.errors.read_text()
-            instant = time.monotonic() + random.random() * MOST_LAUNCH_S
-            _wait(1, lambda: time.monotonic() > instant)
-            supervisor = sandbox.supervisor()
-            assert supervisor is not None, sandbox.errors.read_text()
-            os.kill(supervisor, number)
-            if number is signal.SIGSTOP:
-                before = sandbox.dots()
-                _wait(0.2, lambda: sandbox.dots() > before + 5)
-                process.kill(supervisor)
-            if mechanism == "ptrace":
-                assert _wait(1, lambda: not sandbox.alive()), sandbox.alive()
-            else:
-                before = sandbox.dots()
-                assert _wait(30, lambda: sandbox.is_over() or sandbox.dots() > before + 50)
-            assert sandbox.content.encode() not in sandbox.output.read_bytes()
+            _die_once(sandbox, mechanism, number, phase)
+
+
+def _die_once(sandbox: Sandbox, mechanism: str, number: signal.Signals, phase: str) -> None:
+    assert _wait(30, lambda: sandbox.supervisor() is not None), sandbox.errors.read_text()
+    if phase == "work":
+        assert _wait(30, lambda: sandbox.dots() > 3), sandbox.errors.read_text()
+    instant = time.monotonic() + random.random() * MOST_LAUNCH_S
+    _wait(1, lambda: time.monotonic() > instant)
+    supervisor = sandbox.supervisor()
+    assert supervisor is not None, sandbox.errors.read_text()
+    os.kill(supervisor, number)
+    if number is signal.SIGSTOP:
+        before = sandbox.dots()
+        _wait(0.2, lambda: sandbox.dots() > before + 5)
+        process.kill(supervisor)
+    if mechanism == "ptrace":
+        assert _wait(1, lambda: not sandbox.alive()), sandbox.alive()
+    else:
+        after = sandbox.dots()
+        assert _wait(30, lambda: sandbox.is_over() or sandbox.dots() > after + 50)
+    assert sandbox.content.encode() not in sandbox.output.read_bytes()
 
 
 def test_the_same_target_unsupervised_reads_the_sentinel(tmp_path: Path) -> None:
