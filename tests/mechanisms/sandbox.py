@@ -41,21 +41,41 @@ def program(name: str, abi: str = "x86_64") -> Path:
 
 def run(
     backend: str,
-    policy: str,
+    policy: str | Sequence[str],
     command: Sequence[str | Path],
     directory: Path,
     *,
     defences: str = "all",
+    options: Sequence[str] = ("--partial",),
     timeout_s: float = 60.0,
 ) -> Ran:
-    """Run `command` in `directory` (which also gets policy and log) under `backend`."""
-    file, log = directory / "policy.yaml", directory / "events.jsonl"
-    file.write_text(policy)
+    """Run `command` in `directory` under `backend`.
+
+    The directory also gets the policies (policy.yaml; policy-0.yaml and so on, where there are
+    several; .systrace by their text) and the log.
+    """
+    log = directory / "events.jsonl"
     log.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "enforcer", "run", "--partial", "--backend", backend]
-    words += ["--policy", str(file), "--log", str(log), "--defences", defences, "--"]
+    words = [sys.executable, "-m", "enforcer", "run", *options, "--backend", backend]
+    for file in _files(policy, directory):
+        words += ["--policy", str(file)]
+    words += ["--log", str(log), "--defences", defences, "--"]
     done = process.run([*words, *command], timeout_s=timeout_s, cwd=directory)
     return Ran(done.status, done.stdout, done.stderr, _events(log))
+
+
+def _files(policy: str | Sequence[str], directory: Path) -> list[Path]:
+    texts = {"policy": policy} if isinstance(policy, str) else _numbered(policy)
+    files = []
+    for name, text in texts.items():
+        suffix = ".systrace" if text.startswith("Policy:") else ".yaml"
+        files.append(directory / f"{name}{suffix}")
+        files[-1].write_text(text)
+    return files
+
+
+def _numbered(policies: Sequence[str]) -> dict[str, str]:
+    return {f"policy-{number}": text for number, text in enumerate(policies)}
 
 
 def _events(log: Path) -> tuple[Mapping[str, object], ...]:

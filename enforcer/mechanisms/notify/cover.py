@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action, Transition
-from enforcer.mechanisms.contract import Cover, Extent
+from enforcer.mechanisms.contract import Cover, Extent, Options
 from enforcer.mechanisms.notify.calls import is_acted_on
 from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
@@ -42,12 +42,16 @@ def cover_by_supervisor(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...
     return (*covers, Cover(rule=None, extent=Extent.FULL, reason=_note(policy.default)))
 
 
-def cover_of_switching(policies: Sequence[Policy]) -> tuple[Cover, ...]:
-    """What is lost because the supervisor does not see which image an execve brings."""
-    if len(policies) < 2:
+def cover_of_switching(policies: Sequence[Policy], options: Options) -> tuple[Cover, ...]:
+    """What is lost because the supervisor does not see which image an execve brings.
+
+    The policy of the command holds for all that it executes, which is nothing less than what was
+    asked for where policies are inherited, and may permit too much or deny too much elsewhere.
+    """
+    if options.inherit or all(policy == policies[0] for policy in policies):
         return ()
-    reason = "the policy is chosen for the command and kept: executions are not followed"
-    return (Cover(rule=None, extent=Extent.PARTIAL, reason=reason, errs=TOO_MUCH_DENIED),)
+    reason = "the policy of the command is kept by all that it executes"
+    return (Cover(rule=None, extent=Extent.NONE, reason=reason, errs=TOO_MUCH_PERMITTED),)
 
 
 def _cover(index: int, rule: Rule, unbound: Sequence[str], refused: Sequence[str]) -> Cover:

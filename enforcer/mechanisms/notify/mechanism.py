@@ -45,6 +45,7 @@ from enforcer.mechanisms.notify.session import Session
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_from_json, policy_to_json
+from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.launch import (
     Handshake,
     log_descriptors,
@@ -89,7 +90,7 @@ class Notify:
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
         """The filter, and the policies for the supervisor. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
-        covers += cover_of_switching(policies)
+        covers += cover_of_switching(policies, options)
         covers += covers_of_defences(options)
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         if lacking and not options.partial:
@@ -126,7 +127,11 @@ class Notify:
         """See Mechanism.launch."""
         data = json.loads(json.dumps(dict(plan.data)))
         path = shutil.which(command[0]) or command[0]
-        policy = _policy_for(path, [policy_from_json(each) for each in data["policies"]])
+        policies = [policy_from_json(each) for each in data["policies"]]
+        place = Binaries(policies).place_of_command(path)
+        if place is None:
+            raise LaunchError(f"no policy is for {path}")
+        policy = policies[place]
         abis = [ABIS[name] for name in data["abis"]]
         defences = frozenset(map(Defence, data["defences"]))
         log.emit(
@@ -167,15 +172,6 @@ class Notify:
         if loaded != listener or refusal:
             raise LaunchError(f"the supervisor does not answer: {errno.errorcode.get(refusal)}")
         raise prepared.execute()
-
-
-def _policy_for(path: str, policies: Sequence[Policy]) -> Policy:
-    """The policy of the binary, else the first that is for any. Raises LaunchError."""
-    for wanted in (path, os.path.realpath(path), None):
-        for policy in policies:
-            if policy.binary == wanted:
-                return policy
-    raise LaunchError(f"no policy is for {path}")
 
 
 MECHANISM = Notify()

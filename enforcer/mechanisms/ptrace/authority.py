@@ -26,7 +26,6 @@ class Authority:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.binary = policy.binary
         self.decider = Decider(policy)
         self.decide = self.decider.decide
         self._needs: dict[str, frozenset[str]] = {}
@@ -63,9 +62,9 @@ def _names_pointer(expression: Expression) -> bool:
             return False
 
 
-def detached_authority(policy: Policy) -> Authority:
+def detached(policy: Policy) -> Policy:
     """What a task comes under that left `policy` by [detach]: all, while the tracer lives."""
-    return Authority(replace(policy, rules=(), detached=True))
+    return replace(policy, rules=(), detached=True)
 
 
 def errno_of(decision: Decision) -> int:

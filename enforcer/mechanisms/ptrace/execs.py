@@ -14,7 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from enforcer.call import Transition
+from enforcer.call import Action, Decision, Transition
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.ptrace import SyscallInfo
@@ -128,7 +128,7 @@ class Execs:
                 raise Refused(pinned.errno)
             shown = _shown(dirfd, name) if entry.name == "execveat" else name
             image, expected = self.follow_scripts(task, info, entry, pinned, shown)
-        authority = self.next_authority(task, decision.transition, pinned.name)
+        authority = self.next_authority(task, entry.name, decision.transition, pinned.name)
         tail = None
         if given is not None:
             rest = given[1:] if expected is not None else given
@@ -198,22 +198,27 @@ class Execs:
             line = next_line
         raise Refused(ELOOP)
 
-    def next_authority(self, task: Task, transition: Transition, name: str) -> Authority | None:
+    def next_authority(
+        self, task: Task, call: str, transition: Transition, name: str
+    ) -> Authority | None:
         """The policy that the new image comes under; None: it keeps that of the old one.
 
-        Raises Refused where policies are for single binaries and none is for this one.
+        What is detached stays so. Raises Refused where policies are for single binaries and none is
+        for this one, which is logged as the denial that it is.
         """
-        config = self.tracer.config
-        if transition is Transition.INHERIT:
+        tracer = self.tracer
+        config = tracer.config
+        if task.process.authority.policy.detached or transition is Transition.INHERIT:
             return None
         if transition is Transition.DETACH:
             return config.detached
         if len(config.authorities) == 1 or config.inherit:
             return None
-        for wanted in (name, None):
-            for authority in config.authorities:
-                if authority.binary == wanted:
-                    return authority
+        place = config.binaries.place(name)
+        if place is not None:
+            return config.authorities[place]
+        decision = Decision(action=Action.DENY, errno=EACCES, reason="no policy is for this binary")
+        tracer.note(task, call, decision, {"filename": (name,)})
         raise Refused(EACCES)
 
     def switch_blindly(self, task: Task, transition: Transition) -> None:

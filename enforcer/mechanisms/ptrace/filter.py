@@ -7,6 +7,7 @@ from dataclasses import replace
 from errno import EBUSY, EPERM
 
 from enforcer.arch.record import Abi
+from enforcer.call import Transition
 from enforcer.cbpf.spec import (
     ACTION_MASK,
     ALLOW,
@@ -20,6 +21,7 @@ from enforcer.cbpf.spec import (
 )
 from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies
+from enforcer.mechanisms.ptrace.authority import detached
 from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.processes import (
     CLONE_NEW_WORLD,
@@ -74,10 +76,25 @@ too often. Memory calls matter where the slots are mapped at their fixed low add
 """
 
 
+_EXECUTIONS: Mapping[str, Condition] = {"execve": TRUE, "execveat": TRUE}
+
+
 def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
-    """The filter under which targets of `policies` run."""
-    spec = mediate(spec_from_policies(policies, abis, defer=TRACE()), WATCHED, TRACE())
+    """The filter under which targets of `policies` run.
+
+    Filters cannot be taken back: where an execution changes the policy, executions are seen, and
+    the kernel only gives answers that hold for whatever policy a task can come to.
+    """
+    reachable = [*policies]
+    if any(_detaches(policy) for policy in policies):
+        reachable.append(detached(policies[0]))
+    watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
+    spec = mediate(spec_from_policies(reachable, abis, defer=TRACE()), watched, TRACE())
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
+
+
+def _detaches(policy: Policy) -> bool:
+    return any(rule.transition is Transition.DETACH for rule in policy.rules)
 
 
 def is_unambiguous(spec: FilterSpec, call: str) -> bool:

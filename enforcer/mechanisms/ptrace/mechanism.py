@@ -39,7 +39,7 @@ from enforcer.mechanisms.contract import (
     Plan,
     covers_of_defences,
 )
-from enforcer.mechanisms.ptrace.authority import Authority, detached_authority
+from enforcer.mechanisms.ptrace.authority import Authority, detached
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
 from enforcer.mechanisms.ptrace.private import HELLO
@@ -48,6 +48,7 @@ from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.tracer import Config, Tracer
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_from_json, policy_to_json
+from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.launch import (
     Handshake,
     log_descriptors,
@@ -133,7 +134,10 @@ class Ptrace:
         path = shutil.which(command[0]) or command[0]
         abis = [ABIS[name] for name in data["abis"]]
         policies = [policy_from_json(each) for each in data["policies"]]
-        first = _first_policy(path, policies)
+        binaries = Binaries(policies)
+        first = binaries.place_of_command(path)
+        if first is None:
+            raise LaunchError(f"no policy is for {path}")
         log.emit(
             EventKind.START,
             mechanism=self.name,
@@ -148,7 +152,8 @@ class Ptrace:
             config = Config(
                 abis=abis_by_audit_arch(abis),
                 authorities=authorities,
-                detached=detached_authority(policies[0]),
+                binaries=binaries,
+                detached=Authority(detached(policies[0])),
                 defences=frozenset(map(Defence, data["defences"])),
                 inherit=data["inherit"],
                 has_quick=data["quick"],
@@ -180,18 +185,6 @@ class Ptrace:
         if refusal:
             raise LaunchError(f"the tracer does not answer: {errno.errorcode.get(refusal)}")
         raise prepared.execute()
-
-
-def _first_policy(path: str, policies: Sequence[Policy]) -> int:
-    """The place of the policy of the binary, else of the first that is for any.
-
-    Raises LaunchError.
-    """
-    for wanted in (path, os.path.realpath(path), None):
-        for index, policy in enumerate(policies):
-            if policy.binary == wanted:
-                return index
-    raise LaunchError(f"no policy is for {path}")
 
 
 MECHANISM = Ptrace()

@@ -28,6 +28,7 @@ from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
+from enforcer.supervision.binaries import Binaries
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
@@ -43,10 +44,11 @@ Texts = Mapping[str, Sequence[str | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a plan says to its tracer."""
+    """What a plan says to its tracer; `binaries` are those of the authorities' policies."""
 
     abis: Mapping[int, Abi]
     authorities: Sequence[Authority]
+    binaries: Binaries
     detached: Authority
     defences: frozenset[Defence]
     inherit: bool = False
