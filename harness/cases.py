@@ -85,11 +85,14 @@ def _abis(scenario: Scenario, attack: Attack | None, selection: Selection) -> Se
 
 
 def attempts_of(case: Case, attack: Attack | None, *, asked: int | None, quick: bool) -> int:
-    """How many tries the attack run makes: the user's number, the scenario's, the manifest's."""
+    """How many tries the attack run makes: the user's number, the scenario's, the manifest's.
+
+    Of a leaky backend the win rate alone is wanted, for which the manifest's lower number serves.
+    """
     if attack is None or attack.kind is not AttackKind.RACE:
         return 1
     if asked is not None:
         return asked
     if case.scenario.attempts is not None:
         return case.scenario.attempts
-    return attack.attempts.quick if quick else attack.attempts.default
+    return attack.attempts.quick if quick or case.leaky else attack.attempts.default

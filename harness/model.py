@@ -175,10 +175,21 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """How often a race was won from the leaky enforcer `backend`, and where that was measured."""
+
+    backend: str
+    attempts: int
+    wins: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The judgement, with the numbers that it rests on.
 
-    `bound` is the upper end of the 95 % interval of the win rate after `attempts` without a win.
+    `bound` is the upper end of the one-sided 95 % interval of the win rate after `attempts` without
+    a win.
     """
 
     kind: VerdictKind

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from enforcer.call import Action
 from enforcer.events import EventKind
-from harness.model import Observation, Outcome, RunKind, Verdict, VerdictKind
+from harness.model import Observation, Outcome, Reference, RunKind, Verdict, VerdictKind
+from harness.odds import attempts_needed, percent, win_rate_bound
 
-CONFIDENCE = 0.95
 SIGKILL = 9
 SIGSYS = 31
 
 CONFINED = (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
+RESTS_ON_RULES = (
+    VerdictKind.HELD,
+    VerdictKind.BYPASSED,
+    VerdictKind.OVERBLOCKED,
+    VerdictKind.NOT_ENFORCING,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,38 +33,28 @@ class Evidence:
 
     `command` is True when a command is compared with its bare run, False for an attack.
     `attempts` is how many the attack was asked to make; `race` says that they are random trials.
-    `log_required` asks that the enforcer's log shows the attempt. `inexpressible` and `broken`
-    say why there are no runs. `partial` says which rules are not enforced in full.
+    `reference` is how often the same race was won from a leaky enforcer; `leaky` says that this
+    case is such a one, which needs none. `log_required` asks that the enforcer's log shows the
+    attempt. `inexpressible` and `broken` say why there are no runs.
     """
 
     observations: Mapping[RunKind, Observation]
     command: bool = False
     race: bool = False
+    leaky: bool = False
     attempts: int = 1
+    reference: Reference | None = None
     log_required: bool = False
     inexpressible: str = ""
     broken: str = ""
-    partial: str = ""
-
-
-def win_rate_bound(attempts: int) -> float:
-    """The upper end of the one-sided 95 % Clopper-Pearson interval after no win in `attempts`.
-
-    With p as the chance of one win, n attempts without a win have the probability (1-p)**n; the
-    bound is the p for which that is 5 %: 1 - 0.05**(1/n), about 3/n for many attempts. It holds
-    for independent attempts; a race that was never really tried has no such bound, therefore the
-    win counts of a leaky backend stand beside it.
-    """
-    if attempts < 1:
-        return 1.0
-    return 1.0 - float((1.0 - CONFIDENCE) ** (1.0 / attempts))
 
 
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on one case."""
     verdict = _judge(evidence)
-    if evidence.partial and verdict.kind in (VerdictKind.HELD, VerdictKind.BYPASSED):
-        return replace(verdict, reason=f"{verdict.reason}; enforced in part: {evidence.partial}")
+    losses = _losses(evidence.observations) if verdict.kind in RESTS_ON_RULES else ""
+    if losses:
+        return replace(verdict, reason=f"{verdict.reason}; enforced in part: {losses}")
     return verdict
 
 
@@ -176,11 +173,32 @@ def _judge_attack(evidence: Evidence, run: Observation | None) -> Verdict:
     if killed:
         reason = f"the target was {run.detail or 'killed'} before any effect"
         return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts)
+    if evidence.race:
+        return _judge_lost_race(evidence, attempts)
+    return Verdict(kind=VerdictKind.HELD, reason="no effect", attempts=attempts)
+
+
+def _judge_lost_race(evidence: Evidence, attempts: int) -> Verdict:
+    """No attempt won: that says something only where a leaky enforcer would have lost."""
+    reference = evidence.reference
+    bound = win_rate_bound(attempts)
+    reason = f"no effect in {attempts} attempts (win rate below {percent(bound)}, one-sided 95 %)"
+    if evidence.leaky:
+        return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts, bound=bound)
+    if reference is None:
+        reason += "; no verdict: no leaky enforcer was seen to lose this race here"
+        return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
+    needed = attempts_needed(reference.attempts, reference.wins)
+    won = f"{reference.backend} lost {reference.wins} of {reference.attempts} ({reference.source})"
+    if needed is None or attempts < needed:
+        lacking = "nothing can be said" if needed is None else f"{needed} attempts are needed"
+        reason += f"; no verdict: {won}, {lacking}"
+        return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
     return Verdict(
         kind=VerdictKind.HELD,
-        reason=f"no effect in {attempts} attempts" if evidence.race else "no effect",
+        reason=f"{reason}; {won} and would have lost with near certainty after {needed}",
         attempts=attempts,
-        bound=win_rate_bound(attempts) if evidence.race else None,
+        bound=bound,
     )
 
 
@@ -221,6 +239,24 @@ def _difference(bare: Observation, confined: Observation) -> str:
     if bare.tree != confined.tree:
         return "the files left in the scratch directory differ from those of the bare run"
     return ""
+
+
+def _losses(found: Mapping[RunKind, Observation]) -> str:
+    """The rules that the enforcer itself, when it started, said it does not enforce in full."""
+    for kind in reversed(CONFINED):
+        for event in found[kind].events if kind in found else ():
+            if event.get("event") == EventKind.START and event.get("inexpressible"):
+                return "; ".join(
+                    map(_loss, cast("list[dict[str, object]]", event["inexpressible"]))
+                )
+    return ""
+
+
+def _loss(cover: Mapping[str, object]) -> str:
+    rule = cover.get("rule")
+    what = f"rule {rule + 1}" if isinstance(rule, int) else "the default"
+    errs = f" ({cover['errs']})" if cover.get("errs") else ""
+    return f"{what} {cover.get('extent')}{errs}: {cover.get('reason')}"
 
 
 def _killed(run: Observation) -> bool:

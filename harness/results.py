@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.model import Result
+from harness.model import Result, VerdictKind
 
 VERSION = 1
 SCHEMA = """
@@ -101,6 +101,39 @@ class Change:
     case_id: str
     before: str
     after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyRace:
+    """How a race against a leaky backend ended; `source` says which run that was."""
+
+    attack: str
+    variant: str
+    arch: str
+    kernel: str
+    place: str
+    backend: str
+    attempts: int
+    wins: int
+    source: str
+
+
+def leaky_race(row: Row, source: str) -> LeakyRace | None:
+    """The race behind a result; None for other results and for those without a verdict."""
+    ended = row.verdict in (VerdictKind.BYPASSED, VerdictKind.HELD)
+    if not (row.leaky and ended and row.attack and row.attempts > 0):
+        return None
+    return LeakyRace(
+        attack=row.attack,
+        variant=row.variant,
+        arch=row.arch,
+        kernel=row.kernel,
+        place=row.place,
+        backend=row.backend,
+        attempts=row.attempts,
+        wins=row.wins,
+        source=source,
+    )
 
 
 def row_of(result: Result) -> Row:
@@ -230,6 +263,17 @@ class Store:
             "SELECT * FROM result WHERE case_id = ? ORDER BY campaign DESC LIMIT 1", (case_id,)
         ).fetchone()
         return None if found is None else _row(found)
+
+    def leaky_races(self) -> tuple[LeakyRace, ...]:
+        """The races against leaky backends that are known, the latest of each case last."""
+        found = self._database.execute(
+            "SELECT attack, variant, arch, kernel, place, backend, attempts, wins, "
+            "'campaign ' || campaign AS source FROM result "
+            "WHERE leaky AND attack != '' AND attempts > 0 AND verdict IN (?, ?) "
+            "ORDER BY campaign",
+            (VerdictKind.BYPASSED.value, VerdictKind.HELD.value),
+        )
+        return tuple(LeakyRace(**dict(row)) for row in found)
 
     def compare(self, before: int, after: int) -> tuple[Change, ...]:
         """The cases whose verdicts differ between two campaigns."""

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass, replace
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action
-from enforcer.mechanisms.contract import Extent, Inexpressible, Options, Plan
+from enforcer.mechanisms.contract import Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
 from harness.backends import Backend, backend, mechanism
 from harness.build import BuildError, build
-from harness.model import Case, Observation, Result, RunKind, Verdict, VerdictKind
+from harness.model import Case, Observation, Reference, Result, RunKind, Verdict, VerdictKind
 from harness.oracle import Evidence, judge
 from harness.places.local import LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
@@ -32,12 +32,16 @@ CONTROL = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One case, ready to be sent to a worker; without a place it runs on this machine."""
+    """One case, ready to be sent to a worker; without a place it runs on this machine.
+
+    A race is judged beside `reference`, the same race against a leaky backend.
+    """
 
     case: Case
     attack: Attack | None
     attempts: int
     place: Place | None = None
+    reference: Reference | None = None
 
     @property
     def race(self) -> bool:
@@ -49,9 +53,9 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     started = time.monotonic()
     where = place or job.place or _local_place()
     observations: tuple[Observation, ...] = ()
-    isolation = broken = inexpressible = partial = ""
+    isolation = broken = inexpressible = ""
     try:
-        request, partial = prepare(job, where)
+        request = prepare(job, where)
         timeout_s = job.case.scenario.limits.timeout_s * where.patience * (len(RunKind) + 1)
         answer = where.run(request, timeout_s)
         observations, isolation = answer.observations, answer.isolation
@@ -64,11 +68,12 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
             observations={observation.kind: observation for observation in observations},
             command=job.attack is None,
             race=job.race,
+            leaky=job.case.leaky,
             attempts=job.attempts,
+            reference=job.reference,
             log_required=job.case.backend in job.case.scenario.logged,
             inexpressible=inexpressible,
             broken=broken,
-            partial=partial,
         )
     )
     return Result(
@@ -80,8 +85,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     )
 
 
-def prepare(job: Job, place: Place) -> tuple[dict[str, object], str]:
-    """The request for the agent, plans compiled and the program built; and what is not in full.
+def prepare(job: Job, place: Place) -> dict[str, object]:
+    """The request for the agent, plans compiled and the program built.
 
     Raises Inexpressible, BuildError, PolicyError.
     """
@@ -91,7 +96,7 @@ def prepare(job: Job, place: Place) -> tuple[dict[str, object], str]:
     text = substitute(case.scenario.policy, values)
     policies = parse_policies(text, case.scenario.dialect, str(case.scenario.path))
     confining = backend(case.backend)
-    plan, partial = _compile(case, policies, place.abis)
+    plan = _compile(case, policies, place.abis)
     control = backend(CONTROL)
     control_plan = control.compile([_PERMISSIVE], place.abis)
     program = build(job.attack, case.abi) if job.attack else None
@@ -100,7 +105,7 @@ def prepare(job: Job, place: Place) -> tuple[dict[str, object], str]:
     observed = job.attack is not None or bool(direct)
     limits = case.scenario.limits
     limits = replace(limits, timeout_s=limits.timeout_s * place.patience)
-    request: dict[str, object] = {
+    return {
         "layout": layout.to_json(),
         "limits": asdict(limits),
         "program": str(program) if program else None,
@@ -119,23 +124,18 @@ def prepare(job: Job, place: Place) -> tuple[dict[str, object], str]:
                 else []
             ),
             *(
-                [_run(RunKind.ATTACK, confining, plan, "attack", job, [], stop=case.leaky)]
+                [_run(RunKind.ATTACK, confining, plan, "attack", job, [], stop=False)]
                 if job.attack
                 else []
             ),
         ],
     }
-    return request, partial
 
 
-def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> tuple[Plan, str]:
+def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
     if case.backend not in case.scenario.partial:
-        return backend(case.backend).compile(policies, abis), ""
-    found = mechanism(case.backend)
-    covers = [cover for policy in policies for cover in found.cover(policy, abis)]
-    lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
-    plan = found.compile(policies, abis, Options(partial=True))
-    return plan, str(Inexpressible(lacking)) if lacking else ""
+        return backend(case.backend).compile(policies, abis)
+    return mechanism(case.backend).compile(policies, abis, Options(partial=True))
 
 
 _PERMISSIVE = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Action.PERMIT)

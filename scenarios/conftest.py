@@ -14,12 +14,14 @@ import pytest
 
 from harness.attack import Attack, ManifestError, load_attacks
 from harness.backends import names
-from harness.cases import Selection, attempts_of, expand
+from harness.calibration import THIS_RUN, Calibration, needs_reference
+from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
 from harness.cli.load import our_backends
-from harness.model import Result, VerdictKind
+from harness.model import Result, Scenario, VerdictKind
 from harness.places.local import kernel_release
+from harness.results import leaky_race, row_of
 from harness.runner import Job, carry_out
-from harness.scenario import Known, ScenarioError, load_scenario
+from harness.scenario import Known, ScenarioError, load_scenario, load_scenarios
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,8 +48,47 @@ class Unexpected(Exception):
 
 
 @functools.cache
+def _known() -> Known:
+    return Known(attacks=_attacks(), backends=names())
+
+
+@functools.cache
+def _scenarios() -> tuple[Scenario, ...]:
+    return load_scenarios(HERE, _known())
+
+
+@functools.cache
 def _attacks() -> Mapping[str, Attack]:
     return load_attacks(HERE.parent / "attacks")
+
+
+@functools.cache
+def _calibration() -> Calibration:
+    """What this process has measured of leaky backends so far."""
+    return Calibration()
+
+
+def _judged(job: Job, asked: int | None) -> Result:
+    """Carry the case out, a race beside its leaky reference, which is measured when it is new."""
+    if job.attack is not None and needs_reference(job):
+        for leaky in _calibration().lacking([job], _leaky_jobs(job.attack)):
+            _noted(carry_out(leaky))
+        job = _calibration().fitted(job, most=asked or job.attack.attempts.default)
+    return _noted(carry_out(job))
+
+
+def _noted(result: Result) -> Result:
+    race = leaky_race(row_of(result), THIS_RUN)
+    if race is not None:
+        _calibration().note(race)
+    return result
+
+
+def _leaky_jobs(attack: Attack) -> Iterator[Job]:
+    selection = Selection(ours=(), backends=(EVERY_LEAKY,), kernel=kernel_release())
+    scenarios = [each for each in _scenarios() if each.attack == attack.id]
+    for case in expand(scenarios, _attacks(), selection):
+        yield Job(case=case, attack=attack, attempts=attack.attempts.quick)
 
 
 class ScenarioFile(pytest.File):
@@ -56,8 +97,7 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         try:
             attacks = _attacks()
-            known = Known(attacks=attacks, backends=names())
-            scenario = load_scenario(self.path, HERE, known)
+            scenario = load_scenario(self.path, HERE, _known())
         except (ManifestError, ScenarioError) as error:
             raise self.CollectError(str(error)) from None
         selection = Selection(ours=our_backends(), kernel=kernel_release())
@@ -87,7 +127,7 @@ class CaseItem(pytest.Item):
 
     def setup(self) -> None:
         """Carry the case out here, so that what is broken counts as an error."""
-        self._result = carry_out(self.job)
+        self._result = _judged(self.job, self.config.getoption("--attempts"))
         if self._result.verdict.kind is VerdictKind.BROKEN:
             pytest.fail(f"broken: {self._result.verdict.reason}\n{self._by_hand()}", pytrace=False)
 

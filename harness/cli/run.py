@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.cases import Selection, attempts_of, expand
+from harness.calibration import THIS_RUN, Calibration
+from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
 from harness.cli import Status, UserError
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
 from harness.model import Result, VerdictKind
@@ -25,7 +27,7 @@ from harness.places.local import Place, PlaceError
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.terminal import console, print_matrix, print_unexpected
-from harness.results import ResultsError, Row, Store, default_path, row_of
+from harness.results import ResultsError, Row, Store, default_path, leaky_race, row_of
 from harness.runner import Job, begin_worker, broken_result, run_all
 
 PLAIN_LINE_EVERY = 25
@@ -145,6 +147,13 @@ def command(
         store = Store(results or default_path())
     except ResultsError as error:
         raise UserError(str(error)) from None
+    calibration = Calibration(store.leaky_races())
+    leaky = [
+        job
+        for target in chosen.values()
+        for job in _jobs(lab, selection([EVERY_LEAKY], (), target), attempts, quick, target)
+    ]
+    todo += calibration.lacking(todo, leaky)
     campaign, done = _campaign(store, resume, len(todo))
     left = [job for job in todo if job.case.id not in done]
     messages = console(stderr=True)
@@ -157,13 +166,17 @@ def command(
         def take(row: Row) -> None:
             store.add(campaign, row)
             rows.append(row)
+            race = leaky_race(row, THIS_RUN)
+            if race is not None:
+                calibration.note(race)
             write(row)
 
         try:
             placed, lost = _placed(left, chosen, messages)
             for result in lost:
                 take(row_of(result))
-            _carry_out(placed, jobs or os.cpu_count() or 1, messages, take)
+            fit = partial(_fitted, calibration, attempts)
+            _carry_out(placed, jobs or os.cpu_count() or 1, messages, take, fit)
         except KeyboardInterrupt:
             interrupted = True
     if junit_file is not None:
@@ -197,6 +210,12 @@ def _jobs(
         tries = attempts_of(case, attack, asked=attempts, quick=quick)
         jobs.append(Job(case=case, attack=attack, attempts=tries))
     return jobs
+
+
+def _fitted(calibration: Calibration, attempts: int | None, job: Job) -> Job:
+    """A race beside its reference; the user's own number of attempts is not raised."""
+    assert job.attack is not None
+    return calibration.fitted(job, most=attempts or job.attack.attempts.default)
 
 
 def _placed(
@@ -249,9 +268,16 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
 
 
 def _carry_out(
-    jobs: Sequence[Job], workers: int, messages: Console, take: Callable[[Row], None]
+    jobs: Sequence[Job],
+    workers: int,
+    messages: Console,
+    take: Callable[[Row], None],
+    fit: Callable[[Job], Job],
 ) -> None:
-    """Deterministic cases side by side; then the races, which need two processors each."""
+    """Deterministic cases side by side; then the races, which need two processors each.
+
+    Leaky backends race first: by them the others are judged.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.runner"])
 
@@ -259,11 +285,14 @@ def _carry_out(
         return ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
 
     plain = [job for job in jobs if not job.race]
-    races = [job for job in jobs if job.race]
+    leaky = [job for job in jobs if job.race and job.case.leaky]
+    races = [job for job in jobs if job.race and not job.case.leaky]
+    groups = (plain, workers), (leaky, max(1, workers // 2)), (races, max(1, workers // 2))
     with _progress(messages, len(jobs)) as tell:
         try:
-            for group, at_once in ((plain, workers), (races, max(1, workers // 2))):
-                for result in run_all(group, start, at_once) if group else ():
+            for group, at_once in groups:
+                ready_group = list(map(fit, group)) if group is races else group
+                for result in run_all(ready_group, start, at_once) if group else ():
                     row = row_of(result)
                     take(row)
                     tell(row)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.model import VerdictKind
+from harness.odds import percent
 from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix
 from harness.results import Row
 
@@ -26,5 +27,6 @@ def html(rows: Sequence[Row], title: str) -> str:
         title=title,
         matrix=matrix(rows),
         short=SHORT,
+        percent=percent,
         legend=[(kind, counts[kind], MEANING[kind]) for kind in SEVERITY if counts[kind]],
     )

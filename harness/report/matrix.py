@@ -38,7 +38,7 @@ MEANING = {
     VerdictKind.UNLOGGED: "denied, but missing from the enforcer's log",
     VerdictKind.NOT_ENFORCING: "the plain act was not denied, or no witness of enforcement",
     VerdictKind.INEXPRESSIBLE: "this mechanism cannot express a rule of the policy",
-    VerdictKind.INAPPLICABLE: "no effect here even without an enforcer",
+    VerdictKind.INAPPLICABLE: "no effect without an enforcer, or the kernel lacks what it needs",
     VerdictKind.BROKEN: "a failure of the laboratory, no verdict",
 }
 

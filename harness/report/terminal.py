@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model import VerdictKind
+from harness.odds import percent
 from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, matrix
 from harness.results import Row
 
@@ -70,7 +71,7 @@ def _cell(cell: Cell | None, column: str) -> Text:
     if cell.wins and cell.attempts > len(cell.rows):
         text.append(f" {cell.wins}/{cell.attempts}", style="dim")
     elif cell.bound is not None:
-        text.append(f" <{cell.bound:.2%}", style="dim")
+        text.append(f" <{percent(cell.bound)}", style="dim")
     if not cell.as_expected:
         text.append(" !", style="bold red")
     return text
@@ -86,7 +87,7 @@ def _print_legend(to: Console, rows: Sequence[Row]) -> None:
             line.append(MEANING[kind])
             to.print(line)
     if any(row.bound is not None for row in rows):
-        to.print("        <x%          upper end of the 95 % interval of a race's win rate")
+        to.print("        <x%          one-sided 95 % upper bound of a race's win rate, rounded up")
     if any(row.wins for row in rows):
         to.print("        w/a          wins in attempts")
 

@@ -152,15 +152,21 @@ def test_a_broken_scenario_is_one_error(copy: Path) -> None:
 
 def test_a_researchers_path(copy: Path) -> None:
     """What `new` writes builds and runs as it is."""
-    assert harness(copy, "new", "attack", "my-race", "--race").returncode == 0
+    assert harness(copy, "new", "attack", "my-race").returncode == 0
     assert harness(copy, "new", "attack", "my-race").returncode == 2
     made = harness(copy, "new", "scenario", "my-race", "--attack", "race/my-race")
     assert made.returncode == 0, made.stderr
-    ran = harness(copy, "run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64", "--attempts", "5")
+    run = ("run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64")
+    ran = harness(copy, *run)
+    manifest = copy / "attacks" / "race" / "my-race.yaml"
+    manifest.write_text(manifest.read_text().replace("kind: deterministic", "kind: race"))
+    raced = harness(copy, *run, "--attempts", "5")
     for path in copy.rglob("my-race.*"):
         path.unlink()
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "held" in ran.stdout
+    assert raced.returncode == 3, raced.stdout + raced.stderr
+    assert "no leaky enforcer was seen to lose this race" in raced.stdout
 
 
 def test_an_interrupted_campaign_resumes(copy: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Observation, Outcome, RunKind, VerdictKind
-from harness.oracle import Evidence, judge, win_rate_bound
+from harness.model import Observation, Outcome, Reference, RunKind, VerdictKind
+from harness.odds import win_rate_bound
+from harness.oracle import Evidence, judge
 
 ENFORCING = {"event": "enforcing", "evidence": "TracerPid: 7"}
 DENIED = {"event": "decision", "action": "deny", "call": "openat"}
@@ -29,6 +30,7 @@ DIRECT = Observation(
     events=(ENFORCING, DENIED),
 )
 ATTACK = replace(DIRECT, kind=RunKind.ATTACK, attempts=100)
+REFERENCE = Reference(backend="leaky-one", attempts=100, wins=50, source="this run")
 ALL = {run.kind: run for run in (CONTROL, BENIGN, DIRECT, ATTACK)}
 
 
@@ -37,7 +39,7 @@ def evidence(*changes: Observation, without: RunKind | None = None, **fields: ob
     runs = {**ALL, **{run.kind: run for run in changes}}
     if without is not None:
         del runs[without]
-    values: dict[str, object] = {"race": True, "attempts": 100, **fields}
+    values: dict[str, object] = {"race": True, "attempts": 100, "reference": REFERENCE, **fields}
     return Evidence(observations=runs, **values)  # type: ignore[arg-type]
 
 
@@ -149,6 +151,19 @@ TABLE = [
         VerdictKind.BROKEN,
     ),
     ("too few attempts", evidence(replace(ATTACK, attempts=99)), VerdictKind.BROKEN),
+    ("no leaky enforcer lost this race", evidence(reference=None), VerdictKind.BROKEN),
+    (
+        "the leaky enforcer never lost this race",
+        evidence(reference=replace(REFERENCE, wins=0)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "the leaky enforcer might have held as long",
+        evidence(reference=replace(REFERENCE, wins=4)),
+        VerdictKind.BROKEN,
+    ),
+    ("a leaky backend needs no other", evidence(reference=None, leaky=True), VerdictKind.HELD),
+    ("one attempt needs no other", evidence(reference=None, race=False), VerdictKind.HELD),
     (
         "the log lacks the attempt",
         evidence(replace(ATTACK, events=(ENFORCING, PERMITTED)), log_required=True),
@@ -252,7 +267,14 @@ def test_held_needs_every_control(
 ) -> None:
     """Whatever the observations, held means: effect without enforcer, twin served, act denied,
     enforcement witnessed three times, and nothing seen of the attack."""
-    verdict = judge(Evidence(observations=runs, attempts=100, log_required=log_required, race=race))
+    evidence = Evidence(
+        observations=runs,
+        attempts=100,
+        log_required=log_required,
+        race=race,
+        reference=REFERENCE,
+    )
+    verdict = judge(evidence)
     if verdict.kind is not VerdictKind.HELD:
         return
     assert set(runs) == set(RunKind)
@@ -265,14 +287,6 @@ def test_held_needs_every_control(
     for kind in (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK):
         assert ENFORCING in runs[kind].events
     assert not any(run.outcome in (Outcome.BROKEN, Outcome.HUNG) for kind, run in runs.items())
-
-
-def test_bound_is_clopper_pearson() -> None:
-    """The bound is the rate at which no win in n attempts is a 5 % chance; none for one attempt."""
-    for attempts in (1, 2_000, 20_000):
-        assert (1 - win_rate_bound(attempts)) ** attempts == pytest.approx(0.05)
-    assert win_rate_bound(20_000) == pytest.approx(1.4978e-4, rel=1e-3)
-    assert win_rate_bound(0) == 1.0
 
 
 def test_bound_stands_for_races_only() -> None:
@@ -288,3 +302,45 @@ def test_wins_are_counted() -> None:
     seen = replace(ATTACK, effect=True, outcome=Outcome.EFFECT)
     assert judge(evidence(replace(seen, wins=7))).wins == 7
     assert judge(evidence(seen)).wins == 1
+
+
+def test_a_held_race_names_its_reference() -> None:
+    """The reason has the bound, the leaky backend, its losses and where they were measured."""
+    reason = judge(evidence()).reason
+    assert "win rate below 3.0%, one-sided 95 %" in reason
+    assert "leaky-one lost 50 of 100 (this run)" in reason
+
+
+def test_too_few_attempts_are_no_verdict() -> None:
+    """The reason says how many would do, and with that many the race is held."""
+    reference = replace(REFERENCE, wins=4)
+    verdict = judge(evidence(reference=reference))
+    assert verdict.kind is VerdictKind.BROKEN
+    assert verdict.bound is None
+    needed = int(verdict.reason.rpartition(" attempts are needed")[0].rpartition(" ")[2])
+    assert needed > 100
+    many = replace(ATTACK, attempts=needed)
+    assert judge(evidence(many, reference=reference)).kind is VerdictKind.HELD
+    fewer = replace(ATTACK, attempts=needed - 1)
+    assert judge(evidence(fewer, reference=reference)).kind is VerdictKind.BROKEN
+
+
+START = {
+    "event": "start",
+    "inexpressible": [
+        {"rule": 1, "extent": "partial", "reason": "flags in memory", "errs": "permits too much"},
+        {"rule": None, "extent": "none", "reason": "no default", "errs": ""},
+    ],
+}
+
+
+def test_what_is_not_enforced_in_full_is_told() -> None:
+    """The enforcer's own word on its rules is in the reason of held and bypassed alike."""
+    told = (
+        "enforced in part: rule 2 partial (permits too much): flags in memory; "
+        "the default none: no default"
+    )
+    attack = replace(ATTACK, events=(START, *ATTACK.events))
+    assert told in judge(evidence(attack)).reason
+    assert told in judge(evidence(replace(attack, effect=True, wins=1))).reason
+    assert "in part" not in judge(evidence()).reason

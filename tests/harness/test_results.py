@@ -22,6 +22,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.odds import win_rate_bound
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
@@ -163,6 +164,14 @@ def test_terminal() -> None:
     assert "BYPASSED 7/2000 !" in line
     assert "2/50" in line
     assert "bypassed instead of held: race/x[default-notify-x86_64-6.18]" in text
+
+
+def test_bounds_are_rounded_up() -> None:
+    """No form shows less than 20,000 attempts without a win prove, which is 0.014978 %."""
+    rows = (replace(HELD, attempts=20_000, bound=win_rate_bound(20_000)),)
+    assert " <0.015%" in terminal_text(rows)
+    assert "&lt;0.015%" in html(rows, "Campaign 1")
+    assert "win rate below 0.015%, one-sided 95 %" in html(rows, "Campaign 1")
 
 
 def test_html() -> None:

@@ -1,0 +1,86 @@
+"""What counts of attempts and wins prove: bounds of win rates, all of them exact and one-sided.
+
+Attempts are taken as independent trials with one chance of winning each (Clopper and Pearson,
+Biometrika 1934). Bounds are shown rounded to the side on which they stay true.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+CONFIDENCE = 0.95
+NEAR_CERTAINTY = 0.999
+"""How surely the leaky enforcer would have lost in as many attempts as a held race has."""
+
+_BISECTIONS = 60
+_DIGITS = 2
+
+
+def win_rate_bound(attempts: int) -> float:
+    """The upper end of the one-sided 95 % interval of the win rate after no win in `attempts`.
+
+    With p as the chance of one win, n attempts without a win have the probability (1-p)**n; the
+    bound is the p for which that is 5 %: 1 - 0.05**(1/n), about 3/n for many attempts.
+    """
+    if attempts < 1:
+        return 1.0
+    return 1.0 - float((1.0 - CONFIDENCE) ** (1.0 / attempts))
+
+
+def win_rate_floor(attempts: int, wins: int) -> float:
+    """The lower end of the one-sided 95 % interval of the win rate: 0 without a win.
+
+    The p for which `wins` or more of `attempts` are a 5 % chance.
+    """
+    if wins < 1:
+        return 0.0
+    low, high = 0.0, wins / attempts
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if _chance_of_at_least(wins, attempts, middle) < 1.0 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def attempts_needed(attempts: int, wins: int) -> int | None:
+    """In how many attempts an enforcer that lost `wins` of `attempts` loses with near certainty.
+
+    Its rate is taken at the lower end of its interval. None: it never lost, so no number is enough.
+    """
+    floor = win_rate_floor(attempts, wins)
+    if floor <= 0.0:
+        return None
+    return math.ceil(math.log(1.0 - NEAR_CERTAINTY) / math.log1p(-floor))
+
+
+def percent(rate: float, *, upper: bool = True) -> str:
+    """A bound with two significant digits, an upper one rounded up and a lower one down."""
+    exact = Decimal(rate).scaleb(2)
+    if not exact:
+        return "0%"
+    unit = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
+    rounded = exact.quantize(unit, rounding=ROUND_CEILING if upper else ROUND_FLOOR)
+    return f"{min(rounded, Decimal(100)):f}%"
+
+
+def _chance_of_at_least(wins: int, attempts: int, rate: float) -> float:
+    """The binomial tail; `rate` is at most wins/attempts, so its terms only fall."""
+    if rate <= 0.0:
+        return 0.0
+    term = math.exp(
+        math.lgamma(attempts + 1)
+        - math.lgamma(wins + 1)
+        - math.lgamma(attempts - wins + 1)
+        + wins * math.log(rate)
+        + (attempts - wins) * math.log1p(-rate)
+    )
+    total, odds = term, rate / (1.0 - rate)
+    for count in range(wins, attempts):
+        term *= (attempts - count) / (count + 1) * odds
+        total += term
+        if term < total * 1e-16:
+            break
+    return total
