@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 from harness import process
 from harness.build import build_source
 
-_LAST_WORD_S = 5.0
+_LAST_WORD_S = 30.0
+"""How long a supervisor may outlive its target."""
+
 PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -61,6 +64,7 @@ def run(
         words += ["--policy", str(file)]
     words += ["--log", str(log), "--defences", defences, "--"]
     done = process.run([*words, *command], timeout_s=timeout_s, cwd=directory)
+    _wait_for_end(_events(log))
     return Ran(done.status, done.stdout, done.stderr, _events(log))
 
 
@@ -79,10 +83,22 @@ def _numbered(policies: Sequence[str]) -> dict[str, str]:
 
 
 def _events(log: Path) -> tuple[Mapping[str, object], ...]:
-    """The log; a tracer writes its end a moment after the target's parent hears of it."""
-    end = time.monotonic() + _LAST_WORD_S
-    while True:
-        events = tuple(json.loads(line) for line in log.read_text().splitlines())
-        if time.monotonic() > end or any(event["event"] == "end" for event in events):
-            return events
-        time.sleep(0.002)
+    if not log.exists():
+        return ()
+    return tuple(json.loads(line) for line in log.read_text().splitlines())
+
+
+def _wait_for_end(events: Sequence[Mapping[str, object]]) -> None:
+    """Return when the supervisor is gone: it has its last word a moment after the target's end."""
+    for event in events:
+        supervisor = event.get("tracer", event.get("supervisor"))
+        if event["event"] != "enforcing" or not isinstance(supervisor, int):
+            continue
+        try:
+            end = os.pidfd_open(supervisor)
+        except ProcessLookupError:
+            return
+        poller = select.poll()
+        poller.register(end, select.POLLIN)
+        poller.poll(_LAST_WORD_S * 1000)
+        os.close(end)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.mechanisms.sandbox import run
 
 SCRIPT = """\
-import os, random, time
+import os, random
 for attempt in range(40):
     read, write = os.pipe()
     pid = os.fork()
@@ -19,8 +19,8 @@ for attempt in range(40):
                 os.write(write, b"x")
                 os._exit(0)
     os.close(write)
-    os.read(read, 1)
-    time.sleep(random.random() / 200)
+    for birth in range(random.randrange(1, 12)):
+        os.read(read, 1)
     os.kill(pid, 9)
     os.waitpid(pid, 0)
     while os.read(read, 1000):

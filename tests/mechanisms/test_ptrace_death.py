@@ -1,15 +1,13 @@
-"""What becomes of targets whose tracer dies or stops."""
+"""What becomes of targets whose tracer dies or stops at a random instant."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import random
+import select
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,95 +27,97 @@ rules:
 TARGET = """\
 import os, sys, threading
 def work():
+    beat = os.open(sys.argv[1], os.O_WRONLY)
     while True:
         try:
             open("sentinel").close()
             os.mkdir("reached")
         except OSError:
             pass
-        open("beat", "a").close()
+        open("judged", "a").close()
+        os.write(beat, b".")
 def fork():
     while True:
         pid = os.fork()
         if not pid:
-            os.execv("/bin/true", ["true", sys.argv[1]])
+            os.execv("/bin/true", ["true"])
         os.waitpid(pid, 0)
+held = os.open(sys.argv[1], os.O_WRONLY)
+os.set_inheritable(held, True)
 threading.Thread(target=work).start()
 fork()
 """
-
+"""A beat after every judged call. All tasks hold the pipe open as long as they live."""
 
 DEATHS = int(os.environ.get("TRACER_DEATHS", "6"))
 """How many random instants are tried."""
 
+MOST_BEATS = 40
+"""The instant is a random number of beats after the first."""
 
-def _within(limit_s: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.005)
-    return condition()
+SILENCE_MS = 500
+LIMIT_MS = 20_000
+_PIPE_BYTES = 1 << 16
 
 
-def _alive(marker: str) -> list[int]:
-    """Live processes with `marker` on their command line."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if marker.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
+class Beats:
+    """The reading end of the pipe that a target beats into."""
+
+    def __init__(self, pipe: Path) -> None:
+        os.mkfifo(pipe)
+        self.end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        self._poller = select.poll()
+        self._poller.register(self.end, select.POLLIN)
+
+    def read(self, limit_ms: int, most: int = _PIPE_BYTES) -> bytes | None:
+        """The next beats, empty at the end of all tasks; None when nothing comes."""
+        return os.read(self.end, most) if self._poller.poll(limit_ms) else None
+
+    def fall_silent(self) -> bool:
+        """Whether beats cease after those under way, of which there are not so many."""
+        return any(self.read(SILENCE_MS, 1) is None for _ in range(_PIPE_BYTES))
+
+    def count(self, wanted: int) -> None:
+        """Return after so many beats."""
+        for _ in range(wanted):
+            assert self.read(LIMIT_MS, 1), "the target does not beat"
 
 
-def _nobody(marker: str) -> bool:
-    return not _alive(marker)
-
-
-def _tracer(log: Path) -> int | None:
-    if not log.exists():
-        return None
-    for line in log.read_text().splitlines():
-        event = json.loads(line)
-        if event["event"] == "enforcing":
-            return int(event["tracer"])
-    return None
+def _tracer(log: Path) -> int:
+    events = map(json.loads, log.read_text().splitlines())
+    return next(int(event["tracer"]) for event in events if event["event"] == "enforcing")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["kill", "stop"])
 def test_nothing_survives_the_tracer(number: signal.Signals, tmp_path: Path) -> None:
     """Killed at any instant it takes every task with it; stopped, no judged call goes through."""
     (tmp_path / "sentinel").write_text("secret")
-    policy, log = tmp_path / "policy.yaml", tmp_path / "events.jsonl"
+    policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
     for attempt in range(DEATHS):
-        log.unlink(missing_ok=True)
-        marker = f"marker-{os.getpid()}-{tmp_path.name}-{attempt}"
-        words = [sys.executable, "-m", "enforcer", "run", "--partial", "--backend", "ptrace"]
+        pipe, log = tmp_path / f"pipe-{attempt}", tmp_path / f"events-{attempt}.jsonl"
+        beats = Beats(pipe)
+        words = [sys.executable, "-m", "enforcer", "run", "--backend", "ptrace"]
         words += ["--policy", str(policy), "--log", str(log), "--"]
-        command = [*words, sys.executable, "-c", TARGET, marker]
+        command = [*words, sys.executable, "-c", TARGET, str(pipe)]
         target = process.start(
             ["/usr/bin/env", "--chdir", str(tmp_path), *command],
             tmp_path / "stdout",
             tmp_path / "stderr",
         )
         try:
-            assert _within(20, lambda: _tracer(log) is not None), (tmp_path / "stderr").read_text()
+            beats.count(1 + random.randrange(MOST_BEATS))
             tracer = _tracer(log)
-            assert tracer is not None
-            assert _within(20, (tmp_path / "beat").exists)
-            time.sleep(random.random() / 5)
             os.kill(tracer, number)
             if number is signal.SIGSTOP:
-                time.sleep(0.1)
-                (tmp_path / "beat").unlink(missing_ok=True)
-                assert not _within(0.3, (tmp_path / "beat").exists)
+                assert beats.fall_silent(), "judged calls go through"
+                assert target.poll() is None
                 os.kill(tracer, signal.SIGKILL)
-            assert _within(1, functools.partial(_nobody, marker)), _alive(marker)
+            rest: bytes | None = b"."
+            while rest:
+                rest = beats.read(LIMIT_MS)
+            assert rest == b"", "a task outlives its tracer"
             assert not (tmp_path / "reached").exists()
         finally:
             process.stop(target)
-        (tmp_path / "beat").unlink(missing_ok=True)
+            os.close(beats.end)
