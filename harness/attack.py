@@ -6,7 +6,7 @@ Every mistake of every manifest is reported at once, as file:line:column with it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import TypeVar
 import yaml
 
 from enforcer.arch import ABIS
-from enforcer.policy.ast import Position
-from enforcer.policy.problem import Problem, Problems, suggestion
+from enforcer.policy.problem import Problem, suggestion
 from harness.model import Effect
+from harness.nodes import Check, MappingFile, NotUtf8
+from harness.places.features import FEATURES
 
 CATALOGUE = {"A": 18, "B": 23, "C": 32, "D": 36}
 """Groups of the attack catalogue and the number of entries of each."""
@@ -144,40 +145,43 @@ def load_attacks(root: Path) -> Mapping[str, Attack]:
 def load_attack(path: Path) -> Attack:
     """The attack described by the manifest `path`. Raises ManifestError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        problem = Problem(source=str(path), line=1, column=1, message="the file is not UTF-8")
-        raise ManifestError([problem]) from None
-    return _Reader(path, text).attack()
+        return _Reader(path).attack()
+    except NotUtf8 as error:
+        raise ManifestError([error.problem]) from None
 
 
-class _Reader:
+class _Reader(MappingFile):
     """One manifest while it is read: notes every mistake, raises at the end."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.problems = Problems(str(path), text)
-        self.fields = self._fields(text)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (*_REQUIRED, *_OPTIONAL), what="manifest", first_key="name")
+        if self.nodes is None:
+            raise ManifestError(self.problems.found)
+        for word in _REQUIRED:
+            if word not in self.nodes:
+                self.problems.add(None, f"{word!r} is missing", f"add a line `{word}: ...`")
 
     def attack(self) -> Attack:
-        name = self._text("name")
+        name = self.text("name")
         if name != self.path.stem or not _NAME.fullmatch(name):
-            self._note("name", f"the name is {name!r}", f"write {self.path.stem!r} in lower case")
+            mend = f"write {self.path.stem!r} in lower case"
+            self.note(self.node("name"), f"the name is {name!r}", mend)
         program = self.path.with_suffix(".c")
         if not program.exists():
-            self._note(None, f"{program.name} does not exist", "write it beside this file")
+            self.note(None, f"{program.name} does not exist", "write it beside this file")
         directory = self.path.parent.name
         if directory not in list(AttackClass):
-            self._note(None, f"{directory!r} is no class of attacks", _one_of(AttackClass))
-        kind = self._member("kind", AttackKind)
-        effect = self._member("effect", Effect)
-        sentinel = self._member("sentinel", SentinelKind)
-        abis = self._texts("abis", _check_abi)
-        catalogue = self._texts("catalogue", _check_catalogue_id)
-        title, direct_call = self._text("title"), self._text("direct_call")
-        source, needs = self._texts("source"), self._texts("needs")
-        variants = self._texts("variants") or ("default",)
-        attempts = self._attempts(kind)
+            self.note(None, f"{directory!r} is no class of attacks", _one_of(AttackClass))
+        kind = self.member("kind", AttackKind)
+        effect = self.member("effect", Effect)
+        sentinel = self.member("sentinel", SentinelKind)
+        abis = self.listed("abis", self.check_abi)
+        catalogue = self.listed("catalogue", self.check_catalogue_id)
+        title, direct_call = self.text("title"), self.text("direct_call")
+        source = self.listed("source")
+        needs = self.listed("needs", self.check_feature(tuple(FEATURES)))
+        variants = self.listed("variants") or ("default",)
+        attempts = self.attempts(kind)
         if self.problems.found or kind is None or effect is None or sentinel is None:
             raise ManifestError(self.problems.found)
         return Attack(
@@ -199,114 +203,60 @@ class _Reader:
             manifest=self.path,
         )
 
-    def _fields(self, text: str) -> dict[str, yaml.Node]:
-        """The values by key; raises at once when the text is no mapping."""
-        try:
-            top = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = Position(mark.line + 1, mark.column + 1) if mark else None
-            self.problems.add(place, f"not YAML: {error.problem or error.context}")
-            raise ManifestError(self.problems.found) from None
-        except yaml.YAMLError as error:
-            self.problems.add(None, f"not YAML: {error}")
-            raise ManifestError(self.problems.found) from None
-        if not isinstance(top, yaml.MappingNode):
-            self.problems.add(None, "a manifest is a mapping", "write `name: ...` lines")
-            raise ManifestError(self.problems.found)
-        fields: dict[str, yaml.Node] = {}
-        known = (*_REQUIRED, *_OPTIONAL)
-        for key, value in top.value:
-            word = str(key.value)
-            if word not in known:
-                self._note(key, f"unknown key {word!r}", suggestion(word, known) or "leave it out")
-            elif word in fields:
-                self._note(key, f"{word!r} is given twice", "leave one out")
-            else:
-                fields[word] = value
-        for word in _REQUIRED:
-            if word not in fields:
-                self.problems.add(None, f"{word!r} is missing", f"add a line `{word}: ...`")
-        return fields
+    def scalar(self, node: yaml.Node, key: str) -> str:
+        """As of every such file, and not empty."""
+        text = super().scalar(node, key)
+        if not text and isinstance(node, yaml.ScalarNode):
+            self.note(node, f"{key!r} has an empty value", "write one line of text")
+        return text
 
-    def _note(self, where: yaml.Node | str | None, message: str, mend: str) -> None:
-        node = self.fields.get(where) if isinstance(where, str) else where
-        place = None
-        if node is not None:
-            start, end = node.start_mark, node.end_mark
-            length = end.column - start.column if end.line == start.line else 1
-            place = Position(start.line + 1, start.column + 1, length)
-        self.problems.add(place, message, mend)
-
-    def _scalar(self, node: yaml.Node, key: str) -> str:
-        """The text of a node, "" after noting that it is none."""
-        if isinstance(node, yaml.ScalarNode) and node.value:
-            return str(node.value)
-        self._note(node, f"a value of {key!r} is not a text", "write one line of text")
-        return ""
-
-    def _text(self, key: str) -> str:
-        return self._scalar(self.fields[key], key) if key in self.fields else ""
-
-    def _texts(
-        self, key: str, check: Callable[[str], tuple[str, str] | None] | None = None
-    ) -> tuple[str, ...]:
-        node = self.fields.get(key)
-        if node is None:
+    def listed(self, key: str, check: Check | None = None) -> tuple[str, ...]:
+        """The texts of a list, none of them twice."""
+        node = self.node(key)
+        if node is not None and (not isinstance(node, yaml.SequenceNode) or not node.value):
+            self.note(node, f"{key!r} is not a list", "write [first, second]")
             return ()
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
-            self._note(node, f"{key!r} is not a list", "write [first, second]")
-            return ()
-        texts: list[str] = []
-        for item in node.value:
-            text = self._scalar(item, key)
-            wrong = check(text) if check is not None and text else None
-            if wrong is not None:
-                self._note(item, *wrong)
-            elif text in texts:
-                self._note(item, f"{text!r} is given twice", "leave one out")
-            texts.append(text)
-        return tuple(texts)
+        found = self.texts(key, check)
+        for text in sorted({text for text in found if found.count(text) > 1}):
+            self.note(node, f"{text!r} is given twice", "leave one out")
+        return found
 
-    def _member(self, key: str, kind: type[_Member]) -> _Member | None:
-        word = self._text(key)
+    def member(self, key: str, kind: type[_Member]) -> _Member | None:
+        word = self.text(key)
         if not word:
             return None
         if word in list(kind):
             return kind(word)
-        self._note(key, f"{word!r} is no {key}", suggestion(word, kind) or _one_of(kind))
+        mend = suggestion(word, kind) or _one_of(kind)
+        self.note(self.node(key), f"{word!r} is no {key}", mend)
         return None
 
-    def _attempts(self, kind: AttackKind | None) -> Attempts:
+    def attempts(self, kind: AttackKind | None) -> Attempts:
         counts = dict(_RACE_ATTEMPTS) if kind is AttackKind.RACE else {}
-        node = self.fields.get("attempts")
+        node = self.node("attempts")
         if node is None:
             return Attempts(**counts)
         if kind is not AttackKind.RACE or not isinstance(node, yaml.MappingNode):
-            self._note(node, "`attempts` is for races", "write {default: N, quick: N} there only")
+            self.note(node, "`attempts` is for races", "write {default: N, quick: N} there only")
             return Attempts()
-        for key, value in node.value:
-            if key.value not in _RACE_ATTEMPTS:
-                self._note(key, f"unknown key {key.value!r}", "write {default: N, quick: N}")
+        for word, key, value in self.pairs("attempts"):
+            if word not in _RACE_ATTEMPTS:
+                self.note(key, f"unknown key {word!r}", "write {default: N, quick: N}")
             elif not str(value.value).isdecimal() or int(value.value) < 1:
-                self._note(value, f"{value.value!r} is no count", "write a whole number above 0")
+                self.note(value, f"{value.value!r} is no count", "write a whole number above 0")
             else:
-                counts[key.value] = int(value.value)
+                counts[word] = int(value.value)
         return Attempts(**counts)
 
+    def check_abi(self, node: yaml.Node, text: str) -> None:
+        if text not in ABIS:
+            self.note(node, f"{text!r} is no ABI", suggestion(text, ABIS) or _one_of(ABIS))
 
-def _check_abi(text: str) -> tuple[str, str] | None:
-    if text in ABIS:
-        return None
-    return f"{text!r} is no ABI", suggestion(text, ABIS) or _one_of(ABIS)
-
-
-def _check_catalogue_id(text: str) -> tuple[str, str] | None:
-    group, number = text[:1], text[1:]
-    if number.isdecimal() and 1 <= int(number) <= CATALOGUE.get(group, 0):
-        return None
-    ranges = ", ".join(f"{group}1 to {group}{last}" for group, last in CATALOGUE.items())
-    return f"{text!r} is no id of the catalogue", f"those are {ranges}"
+    def check_catalogue_id(self, node: yaml.Node, text: str) -> None:
+        group, number = text[:1], text[1:]
+        if not (number.isdecimal() and 1 <= int(number) <= CATALOGUE.get(group, 0)):
+            ranges = ", ".join(f"{group}1 to {group}{last}" for group, last in CATALOGUE.items())
+            self.note(node, f"{text!r} is no id of the catalogue", f"those are {ranges}")
 
 
 def _one_of(words: Iterable[str]) -> str:

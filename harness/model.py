@@ -110,8 +110,9 @@ class Scenario:
     "default" to the expected verdict; `known` maps a backend to the catalogue id of a known
     weakness (a strict xfail). `logged` names the backends whose log must show the attempt.
     A command scenario compares a command with its bare run; `direct` is then the act to be denied.
-    `attempts` None leaves the number to the attack's manifest. `partial` names the backends that
-    run although they cannot enforce every rule in full; their verdicts say so.
+    `attempts` None leaves the number to the attack's manifest. Without the kernel features
+    `features` it is inapplicable; `needs` is what a machine is booted with. `partial` names the
+    backends that run although they cannot enforce every rule in full; their verdicts say so.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Scenario:
     attempts: int | None = None
     expect: Mapping[str, VerdictKind] = field(default_factory=dict)
     known: Mapping[str, str] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
     needs: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     logged: tuple[str, ...] = ()

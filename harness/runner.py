@@ -112,6 +112,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
+        "needs": sorted({*(job.attack.needs if job.attack else ()), *case.scenario.features}),
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },

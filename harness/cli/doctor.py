@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
@@ -19,6 +18,7 @@ from harness.build import cache_directory, compilers
 from harness.cases import local_abis
 from harness.cli import Status
 from harness.places import isolation
+from harness.places.features import FEATURES, lacking
 from harness.places.isolation import Isolation
 from harness.places.layout import coverable_root
 from harness.places.local import kernel_release
@@ -71,6 +71,7 @@ def examine() -> Iterator[Finding]:
     yield from _mechanisms()
     yield from _compilers()
     yield from _tools()
+    yield from _features()
     yield Finding(
         what="no_new_privs",
         state=NOTE,
@@ -144,11 +145,12 @@ def _tools() -> Iterator[Finding]:
         state=OK if strace else NOTE,
         detail=strace or "not installed: `harness bench` leaves it out",
     )
-    gate = Path("/proc/sys/kernel/io_uring_disabled")
-    if gate.exists() and gate.read_text().strip() != "0":
-        yield Finding(
-            what="io_uring",
-            state=LACKING,
-            detail="switched off: its attacks are inapplicable",
-            mend="sysctl kernel.io_uring_disabled=0",
-        )
+
+
+def _features() -> Iterator[Finding]:
+    """What attacks and scenarios may need of a kernel."""
+    absent = lacking(FEATURES)
+    present = [name for name in FEATURES if name not in absent]
+    yield Finding(what="features", state=OK, detail=", ".join(present))
+    for name, reason in absent.items():
+        yield Finding(what=name, state=NOTE, detail=f"{reason}: what needs it is inapplicable")

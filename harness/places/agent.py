@@ -31,6 +31,7 @@ from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
 from harness.backends import backend
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
+from harness.places.features import lacking
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
 from harness.places.outcome import UNAVAILABLE, observe
@@ -68,6 +69,7 @@ class Request:
     effect: Effect | None
     files: Mapping[str, str]
     runs: tuple[Run, ...]
+    needs: tuple[str, ...] = ()
 
 
 def parse_request(raw: Mapping[str, object]) -> Request:
@@ -108,6 +110,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         effect=None if effect is None else Effect(str(effect)),
         files=cast("dict[str, str]", raw["files"]),
         runs=tuple(runs),
+        needs=tuple(cast("list[str]", raw.get("needs", []))),
     )
 
 
@@ -132,7 +135,14 @@ def warm(mechanism: str) -> None:
 
 
 def run_case(request: Request, isolation: Isolation) -> list[Observation]:
-    """The observations of the runs, in order; the rest is left out once a control shows nothing."""
+    """The observations of the runs, in order; the rest is left out once a control shows nothing.
+
+    On a kernel that lacks what the case needs there are none but one that says so.
+    """
+    absent = "; ".join(f"{name}: {why}" for name, why in lacking(request.needs).items())
+    if absent:
+        detail = f"this kernel lacks {absent}"
+        return [Observation(kind=RunKind.CONTROL, outcome=Outcome.UNAVAILABLE, detail=detail)]
     for run in request.runs:
         backend(run.backend)
         warm(run.plan.mechanism)

@@ -44,6 +44,8 @@ MISTAKES = [
     ("a text for a list", "[nobody]", "nobody", 9, 9, "'source'"),
     ("a list for a text", "an example", "[an, example]", 2, 8, "'title'"),
     ("attempts of a certain thing", "[nobody]", "[nobody]\nattempts: {quick: 2}", 10, 11, "races"),
+    ("an unknown feature", "[nobody]", "[nobody]\nneeds: [io_urin]", 10, 9, "'io_urin'"),
+    ("an empty text", "an example", "''", 2, 8, "empty"),
     ("broken YAML", "[A1]", "[A1", 4, 7, "not YAML"),
     ("no mapping", GOOD, "- name\n", 1, 1, "mapping"),
     ("a missing key", "title: an example\n", "", 1, 1, "'title' is missing"),

@@ -10,6 +10,8 @@ from harness import tree
 from harness.attack import load_attacks
 from harness.backends import names
 from harness.model import VerdictKind
+from harness.places.choice import boot_options
+from harness.places.features import FEATURES
 from harness.scenario import (
     Known,
     ScenarioError,
@@ -110,6 +112,19 @@ MISTAKES = [
         "8:10: unknown limit 'timeout'",
         "timeout_s",
     ),
+    (
+        "unknown feature",
+        GOOD + "needs: [ia32, io_urin]\n",
+        "8:15: 'io_urin' is no feature that can be probed",
+        "did you mean io_uring?",
+    ),
+    (
+        "a feature like no other",
+        GOOD + "needs: {features: [magic]}\n",
+        "8:20: 'magic' is no feature that can be probed",
+        "write one of " + ", ".join(sorted(FEATURES)),
+    ),
+    ("unknown need", GOOD + "needs: {lsn: [x]}\n", "8:9: unknown need 'lsn'", "did you mean lsm?"),
     ("no number", GOOD + "limits: {timeout_s: x}\n", "8:21: 'x' is no number", ""),
     ("no count", GOOD + "attempts: 0\n", "8:11: '0' is no count", ""),
     (
@@ -165,6 +180,16 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         load_scenarios(tmp_path, KNOWN)
     assert len(caught.value.problems) == 4
+
+
+def test_needs(tmp_path: Path) -> None:
+    """A list names features; a mapping has them beside what a machine is booted with."""
+    scenario = load_scenario(_write(tmp_path, GOOD + "needs: [ia32]\n"), tmp_path, KNOWN)
+    assert (scenario.features, scenario.needs) == (("ia32",), {})
+    text = GOOD + "needs: {features: [ia32], lsm: [apparmor, landlock], cmdline: a b}\n"
+    scenario = load_scenario(_write(tmp_path, text), tmp_path, KNOWN)
+    assert scenario.features == ("ia32",)
+    assert boot_options(scenario.needs) == "lsm=apparmor,landlock a b"
 
 
 def test_substitution() -> None:

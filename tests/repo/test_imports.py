@@ -25,6 +25,7 @@ IN_GUESTS = (
     "enforcer/mechanisms/landlock/",
     "enforcer/mechanisms/none.py",
     "harness/places/agent.py",
+    "harness/places/features.py",
     "harness/places/isolation.py",
     "harness/places/sentinels.py",
     "harness/places/outcome.py",

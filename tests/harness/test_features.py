@@ -1,0 +1,66 @@
+"""Features of the kernel: found by trying, and a case without them is inapplicable."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from harness import tree
+from harness.attack import load_attacks
+from harness.backends import names
+from harness.cases import Selection, expand
+from harness.model import Case, VerdictKind
+from harness.oracle import Evidence, judge
+from harness.places import agent, features
+from harness.places.isolation import Isolation
+from harness.places.local import LocalPlace
+from harness.runner import Job, prepare
+from harness.scenario import Known, load_scenario
+
+ATTACKS = load_attacks(tree.OWN / "attacks")
+
+
+def test_every_feature_is_tried_and_nothing_is_left() -> None:
+    """Each probe ends with a reason or without, and no process of it remains."""
+    found = features.lacking(features.FEATURES)
+    assert all(found.values())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_no_kernel_has_is_lacking() -> None:
+    """ENOSYS means that it cannot be had, a complaint about arguments that it can."""
+    assert features.lacking(["openat2"]) == {}
+    assert features.call_probe("query_module")() == "query_module answers ENOSYS"
+    assert features.call_probe("no_such_call")() == "this architecture has no no_such_call"
+
+
+def job() -> Job:
+    scenarios = tree.OWN / "scenarios"
+    known = Known(attacks=ATTACKS, backends=names())
+    scenario = load_scenario(scenarios / "subset" / "io_uring_open.yaml", scenarios, known)
+    (case,) = expand([scenario], ATTACKS, Selection(ours=("none",), backends=("none",)))[:1]
+    assert isinstance(case, Case)
+    return Job(case=case, attack=ATTACKS["subset/io-uring-open"], attempts=1)
+
+
+def test_needs_reach_the_agent() -> None:
+    """Those of the manifest and of the scenario, each once."""
+    place = LocalPlace()
+    asked = job()
+    assert prepare(asked, place)["needs"] == ["io_uring"]
+    scenario = replace(asked.case.scenario, features=("procfs", "io_uring"))
+    asked = replace(asked, case=replace(asked.case, scenario=scenario))
+    assert prepare(asked, place)["needs"] == ["io_uring", "procfs"]
+
+
+def test_without_a_feature_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one observation names the feature and what its probe said; it is no verdict on us."""
+    monkeypatch.setattr(agent, "lacking", lambda names: dict.fromkeys(names, "switched off"))
+    request = agent.parse_request(prepare(job(), LocalPlace()))
+    (seen,) = agent.run_case(request, Isolation.PLAIN)
+    assert seen.detail == "this kernel lacks io_uring: switched off"
+    verdict = judge(Evidence(observations={seen.kind: seen}))
+    assert (verdict.kind, verdict.reason) == (VerdictKind.INAPPLICABLE, seen.detail)
