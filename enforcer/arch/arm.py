@@ -6,7 +6,7 @@ arch/arm64/kernel/ptrace.c (a native tracer sees a compat task's 32-bit regset).
 
 from __future__ import annotations
 
-from enforcer.arch.record import Abi, Arch, NumberRegset, RegisterLayout
+from enforcer.arch.record import Abi, Arch, NumberRegset, RegisterLayout, ShortState
 
 NT_ARM_SYSTEM_CALL = 0x404
 PTRACE_SET_SYSCALL = 23
@@ -24,7 +24,7 @@ _ARM_LAYOUT = RegisterLayout(
     stack_pointer=52,
     number_write=_NUMBER,
     number_request=PTRACE_SET_SYSCALL,
-    saved_argument=68,
+    short_state=ShortState(offset=64, bit=0x20, length=2),
 )
 
 _ARM64_LAYOUT = RegisterLayout(
@@ -45,7 +45,6 @@ ARM = Abi(
     pointer_size=4,
     layouts=(_ARM_LAYOUT,),
     syscall_instruction=bytes.fromhex("000000ef"),
-    instruction_lengths=frozenset({2, 4}),
     pairs_aligned=True,
     e_machine=40,
 )
@@ -57,7 +56,6 @@ ARM64 = Abi(
     pointer_size=8,
     layouts=(_ARM64_LAYOUT,),
     syscall_instruction=bytes.fromhex("010000d4"),
-    instruction_lengths=frozenset({4}),
     e_machine=183,
 )
 
@@ -66,7 +64,6 @@ ARM_ARCH = Arch(
     machines=frozenset({"armv6l", "armv7l", "armv8l"}),
     abis=(ARM,),
     debian="armhf",
-    instruction_length={"arm": 4},
     aliases=frozenset({"arm32", "armel"}),
 )
 
@@ -75,5 +72,4 @@ ARM64_ARCH = Arch(
     machines=frozenset({"aarch64"}),
     abis=(ARM64, ARM),
     debian="arm64",
-    instruction_length={"arm64": 4, "arm": 4},
 )

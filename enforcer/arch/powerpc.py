@@ -19,13 +19,11 @@ PPC64LE = Abi(
             result=24,
             instruction_pointer=256,
             stack_pointer=8,
-            saved_argument=272,
-            # A call made by `sc`; one made by `scv 0` returns a negative errno instead.
-            error_flag=ErrorFlag(offset=304, bit=0x1000_0000),
+            # `sc` marks errors, `scv 0` (a trap of its own) returns a negative errno.
+            error_flag=ErrorFlag(offset=304, bit=0x1000_0000, kind=320, negative_kind=0x3000),
         ),
     ),
     syscall_instruction=bytes.fromhex("02000044"),
-    instruction_lengths=frozenset({4}),
     e_machine=21,
 )
 
@@ -34,6 +32,5 @@ PPC64LE_ARCH = Arch(
     machines=frozenset({"ppc64le"}),
     abis=(PPC64LE,),
     debian="ppc64el",
-    instruction_length={"ppc64le": 4},
     aliases=frozenset({"powerpc64le"}),
 )

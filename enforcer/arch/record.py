@@ -23,11 +23,26 @@ class NumberRegset:
 class ErrorFlag:
     """How a failed call is marked when not by a negative return value (powerpc's summary overflow).
 
-    With the bit at `offset` set, the return register holds the positive errno.
+    With the bit at `offset` set, the return register holds the positive errno. Calls for which the
+    register at `kind` holds `negative_kind` return it negative all the same.
     """
 
     offset: int
     bit: int
+    kind: int
+    negative_kind: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortState:
+    """The bit in the register at `offset` that says that code is of the shorter instruction set.
+
+    There the instruction that makes a call has `length` bytes (arm's Thumb).
+    """
+
+    offset: int
+    bit: int
+    length: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +58,8 @@ class RegisterLayout:
     offset. `number_request` is a ptrace request of the architecture's own kernel that does the
     same where that kernel lacks the regset (arm's PTRACE_SET_SYSCALL; the number is its data).
     (Linux 6.16 has PTRACE_SET_SYSCALL_INFO for all of it.) `frozen_arguments` cannot be changed
-    through the regset at all before that. `saved_argument` is the place from which the kernel
-    restores argument 0 when the call is restarted.
+    through the regset at all before that. `number_is_kept`: programs expect the register with the
+    number unchanged after their call.
     """
 
     size: int
@@ -57,8 +72,14 @@ class RegisterLayout:
     number_write: NumberRegset | int | None = None
     number_request: int | None = None
     frozen_arguments: frozenset[int] = frozenset()
-    saved_argument: int | None = None
+    number_is_kept: bool = False
     error_flag: ErrorFlag | None = None
+    short_state: ShortState | None = None
+
+    @property
+    def first_argument(self) -> int:
+        """Where programs put argument 0, which a kernel may show elsewhere during the call."""
+        return self.result if self.number == self.result else self.arguments[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +91,7 @@ class Abi:
     `nr_bit` is set in every number (x32: 0x40000000); the tables hold numbers with it.
     `multiplexers` are the calls that stand for others (socketcall, ipc). `layouts` are the regsets
     that a task making such a call may show, the usual one first. `syscall_instruction` is the code
-    that makes a call, as it lies in memory; `instruction_lengths` all lengths that occur (a tracer
-    that restarts a call moves the instruction pointer back by the one it finds there).
+    that makes a call, as it lies in memory.
     `pairs_aligned`: a 64-bit argument split over two registers starts at an even one.
     `e_machine` is the ELF machine of its programs.
     """
@@ -85,7 +105,6 @@ class Abi:
     pointer_size: int
     layouts: tuple[RegisterLayout, ...]
     syscall_instruction: bytes
-    instruction_lengths: frozenset[int]
     pairs_aligned: bool = False
     e_machine: int
 
@@ -103,14 +122,12 @@ class Arch:
 
     `abis` are those that a kernel of this architecture can serve, the native one first. `debian`
     is the name of Debian's port, `aliases` further names that users write.
-    `instruction_length` is the usual length of the system call instruction per ABI, in bytes.
     """
 
     name: str
     machines: frozenset[str]
     abis: tuple[Abi, ...]
     debian: str
-    instruction_length: dict[str, int]
     aliases: frozenset[str] = frozenset()
 
     @property

@@ -20,10 +20,10 @@ RISCV64 = Abi(
             stack_pointer=16,
             # The kernel takes argument 0 from orig_a0, which no regset shows.
             frozen_arguments=frozenset({0}),
+            number_is_kept=True,
         ),
     ),
     syscall_instruction=bytes.fromhex("73000000"),
-    instruction_lengths=frozenset({4}),
     e_machine=243,
 )
 
@@ -32,6 +32,5 @@ RISCV64_ARCH = Arch(
     machines=frozenset({"riscv64"}),
     abis=(RISCV64,),
     debian="riscv64",
-    instruction_length={"riscv64": 4},
     aliases=frozenset({"riscv"}),
 )

@@ -35,7 +35,6 @@ S390X = Abi(
         ),
     ),
     syscall_instruction=bytes.fromhex("0a00"),
-    instruction_lengths=frozenset({2}),
     e_machine=22,
 )
 
@@ -44,5 +43,4 @@ S390X_ARCH = Arch(
     machines=frozenset({"s390x"}),
     abis=(S390X,),
     debian="s390x",
-    instruction_length={"s390x": 2},
 )

@@ -78,7 +78,6 @@ X86_64 = Abi(
     pointer_size=8,
     layouts=(_WIDE_LAYOUT,),
     syscall_instruction=bytes.fromhex("0f05"),
-    instruction_lengths=frozenset({2}),
     e_machine=62,
 )
 
@@ -90,7 +89,6 @@ I386 = Abi(
     pointer_size=4,
     layouts=(_NARROW_LAYOUT, _NARROW_IN_WIDE),
     syscall_instruction=bytes.fromhex("cd80"),
-    instruction_lengths=frozenset({2}),
     e_machine=3,
 )
 
@@ -102,7 +100,6 @@ X32 = Abi(
     pointer_size=4,
     layouts=(_WIDE_LAYOUT,),
     syscall_instruction=bytes.fromhex("0f05"),
-    instruction_lengths=frozenset({2}),
     e_machine=62,
 )
 
@@ -111,7 +108,6 @@ X86_64_ARCH = Arch(
     machines=frozenset({"x86_64"}),
     abis=(X86_64, I386, X32),
     debian="amd64",
-    instruction_length={"x86_64": 2, "i386": 2, "x32": 2},
     aliases=frozenset({"x86-64", "x64"}),
 )
 
@@ -120,6 +116,5 @@ I386_ARCH = Arch(
     machines=frozenset({"i386", "i486", "i586", "i686"}),
     abis=(I386,),
     debian="i386",
-    instruction_length={"i386": 2},
     aliases=frozenset({"x86", "ia32"}),
 )

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from enforcer.arch import ABIS, ARCHES, arch, by_audit_arch, native
+from enforcer.arch import ABIS, arch, by_audit_arch, native
 from enforcer.arch.record import NT_PRSTATUS, Abi, NumberRegset
 
 AUDIT_64BIT = 0x8000_0000
@@ -39,22 +39,13 @@ def test_registers_lie_within_the_regset(abi: Abi) -> None:
             layout.stack_pointer,
             *layout.arguments,
         ]
-        if layout.saved_argument is not None:
-            places.append(layout.saved_argument)
+        if layout.short_state is not None:
+            places.append(layout.short_state.offset)
         assert all(0 <= place <= layout.size - layout.word for place in places)
         assert all(place % layout.word == 0 for place in places)
         assert len(set(layout.arguments)) == 6
         assert layout.number not in layout.arguments
         assert abi.layout(layout.size) is layout
-
-
-@pytest.mark.parametrize("abi", ABIS.values(), ids=lambda abi: abi.name)
-def test_the_instruction_has_one_of_its_lengths(abi: Abi) -> None:
-    """The code that makes a call is as long as one of the stated lengths."""
-    assert len(abi.syscall_instruction) in abi.instruction_lengths
-    for record in ARCHES.values():
-        if abi in record.abis:
-            assert record.instruction_length[abi.name] == len(abi.syscall_instruction)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,14 @@ from enforcer.cbpf.spec import (
 from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies
 from enforcer.policy.ast import Policy
+from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Kind
 
-HELLO = 0x0EF0_0001
-"""A number of no kernel: the launcher's first call under the filter, answered by the supervisor."""
+HELLO = GREETING
+"""The launcher's first call under the filter, answered by the supervisor."""
 
 EXECUTIONS = frozenset({"execve", "execveat"})
 """Held whatever the policy says: the launcher's own execution is not the target's."""

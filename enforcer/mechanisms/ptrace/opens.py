@@ -198,9 +198,7 @@ class Opens:
         place = space.base + slot
         arguments = (_CWD, place, place + HOW_OFFSET, _HOW_SIZE, e, f)
         after = space.base + (way.relative if relative else way.absolute)
-        tracer.registers.send(
-            task.tid, info[0], self.abis[arch], self.numbers[arch], arguments, after
-        )
+        tracer.registers.send(task.tid, info, self.abis[arch], self.numbers[arch], arguments, after)
         tracer.resume(task)
 
     def rewrite(

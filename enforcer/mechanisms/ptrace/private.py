@@ -1,12 +1,20 @@
-"""Numbers that no kernel uses and that only the tracer and its launcher give meaning to."""
+"""Numbers that no kernel uses and that only the tracer and its launcher give meaning to.
+
+s390x keeps 16 bits of a number that a tracer writes, arm 20 (and then knows fork by 2).
+"""
 
 from __future__ import annotations
 
-HELLO = 0x0EF0_0001
+from enforcer.supervision.greeting import GREETING
+
+HELLO = GREETING
 """The launcher's first word under the filter: argument 0 is the listener's descriptor."""
 
-DELIVER = 0x0EF0_0002
+DELIVER = 0x7EF2
 """A stopped call is renumbered to this one to be held for its descriptor (USER_NOTIF)."""
 
-AGAIN = 0x0EF0_0003
+NO_CALL = -1
+"""Renumbered to this, a call is not carried out."""
+
+AGAIN = 0x7EF3
 """A task on its way back from a rewritten call asks for its call to be judged another way."""

@@ -19,6 +19,30 @@ _CANCELLED = (1 << 64) - 1
 _BYTE_ORDER: Literal["little", "big"] = sys.byteorder
 
 
+NARROW = 32
+"""The `bits` of an ABI whose kernel takes the lower halves of registers only."""
+
+
+def narrow(info: SyscallInfo) -> SyscallInfo:
+    """A call as an ABI of 32 bits takes it: what else its registers hold does not count."""
+    op, arch, pointer, stack, number, a, b, c, d, e, f, data = info
+    low = 0xFFFF_FFFF
+    return (
+        op,
+        arch,
+        pointer,
+        stack,
+        number,
+        a & low,
+        b & low,
+        c & low,
+        d & low,
+        e & low,
+        f & low,
+        data,
+    )
+
+
 def abis_by_audit_arch(abis: Sequence[Abi]) -> Mapping[int, Abi]:
     """The ABI that each AUDIT_ARCH of a filter's tables stands for (x32 is killed there)."""
     return {
@@ -34,15 +58,33 @@ class CallRegisters:
     def __init__(self) -> None:
         self.has_set_syscall_info = True
 
-    def rewrite(self, tid: int, op: int, abi: Abi, number: int, arguments: Sequence[int]) -> None:
-        """At an entry or seccomp stop: make the kernel carry out another call.
+    @staticmethod
+    def of_call(tid: int, abi: Abi, info: SyscallInfo) -> bytes:
+        """At a seccomp stop: the task's registers as it had them when it made the call of `info`.
+
+        Raises TaskGone.
+        """
+        content = bytearray(ptrace.registers(tid))
+        layout = abi.layout(len(content))
+        word = _WORDS[layout.word]
+        if 0 in layout.frozen_arguments:
+            word.pack_into(content, layout.first_argument, info[5])
+        elif layout.first_argument != layout.arguments[0]:
+            (first,) = word.unpack_from(content, layout.arguments[0])
+            word.pack_into(content, layout.first_argument, first)
+        return bytes(content)
+
+    def rewrite(
+        self, tid: int, info: SyscallInfo, abi: Abi, number: int, arguments: Sequence[int]
+    ) -> None:
+        """At an entry or seccomp stop: make the kernel carry out another call than that of `info`.
 
         Raises TaskGone; OSError (which ends tracer and sandbox) where the kernel cannot.
         """
         if self.has_set_syscall_info:
             a, b, c, d, e, f = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
             try:
-                ptrace.set_syscall_info(tid, op, number, (a, b, c, d, e, f))
+                ptrace.set_syscall_info(tid, info[0], number & _CANCELLED, (a, b, c, d, e, f))
             except OSError as error:
                 if error.errno not in (errno.EIO, errno.EINVAL):
                     raise
@@ -53,12 +95,12 @@ class CallRegisters:
         layout = abi.layout(len(content))
         put = _WORDS[layout.word].pack_into
         mask = (1 << 8 * layout.word) - 1
-        get = _WORDS[layout.word].unpack_from
         for index, (offset, value) in enumerate(zip(layout.arguments, arguments, strict=False)):
-            if index in layout.frozen_arguments and get(content, offset)[0] != value & mask:
+            if index not in layout.frozen_arguments:
+                put(content, offset, value & mask)
+            elif (info[5 + index] ^ value) & mask:
                 text = f"before Linux 6.16 argument {index} cannot be rewritten on {abi.name}"
                 raise OSError(errno.EOPNOTSUPP, text)
-            put(content, offset, value & mask)
         put(content, layout.number, number & mask)
         ptrace.set_registers(tid, content)
         self._write_number(tid, layout, number)
@@ -66,14 +108,14 @@ class CallRegisters:
     def send(
         self,
         tid: int,
-        op: int,
+        info: SyscallInfo,
         abi: Abi,
         number: int,
         arguments: tuple[int, int, int, int, int, int],
         pointer: int,
     ) -> None:
         """At a seccomp stop of the usual layout: another call, which returns to `pointer`."""
-        self.rewrite(tid, op, abi, number, arguments)
+        self.rewrite(tid, info, abi, number, arguments)
         ptrace.poke_register(tid, abi.layouts[0].instruction_pointer, pointer)
 
     def bring_back(self, tid: int, abi: Abi, info: SyscallInfo, way: Way, base: int) -> bool:
@@ -126,7 +168,7 @@ class CallRegisters:
         mask = (1 << 8 * layout.word) - 1
         if layout.number_write is None:  # else it is one of the task's own registers
             put(content, layout.number, _CANCELLED & mask)
-        self._put_result(content, layout, result)
+        put(content, layout.result, result & mask)  # which the kernel marks where it must
         ptrace.set_registers(tid, content)
         self._write_number(tid, layout, _CANCELLED)
 
@@ -154,7 +196,7 @@ class CallRegisters:
     ) -> None:
         """At an exit stop: back before the system call instruction.
 
-        It then makes call `number`, or without one the call that `saved` shows at its entry.
+        It then makes call `number`, or without one the call of which `saved` are the registers.
         """
         content = bytearray(saved)
         layout = abi.layout(len(content))
@@ -162,16 +204,17 @@ class CallRegisters:
         mask = (1 << 8 * layout.word) - 1
         if number < 0:
             number = word.unpack_from(saved, layout.number)[0]
-            if layout.saved_argument is not None:
-                first = word.unpack_from(saved, layout.saved_argument)[0]
-                word.pack_into(content, layout.arguments[0], first)
-        if layout.result not in layout.arguments:
+        if layout.result not in layout.arguments and layout.result != layout.number:
             word.pack_into(content, layout.result, number & mask)
-        word.pack_into(content, layout.number, number & mask)
+        if layout.number != layout.result:
+            word.pack_into(content, layout.number, number & mask)
         for offset, value in zip(layout.arguments, arguments, strict=False):
             word.pack_into(content, offset, value & mask)
         pointer = word.unpack_from(content, layout.instruction_pointer)[0]
-        length = min(abi.instruction_lengths)
+        length = len(abi.syscall_instruction)
+        short = layout.short_state
+        if short is not None and word.unpack_from(saved, short.offset)[0] & short.bit:
+            length = short.length
         word.pack_into(content, layout.instruction_pointer, pointer - length)
         ptrace.set_registers(tid, content)
 
@@ -179,7 +222,10 @@ class CallRegisters:
     def _put_result(content: bytearray, layout: RegisterLayout, result: int) -> None:
         word = _WORDS[layout.word]
         flag = layout.error_flag
-        if flag is not None:
+        if (
+            flag is not None
+            and word.unpack_from(content, flag.kind)[0] & ~0xF != flag.negative_kind
+        ):
             state = word.unpack_from(content, flag.offset)[0] & ~flag.bit
             if -4096 < result < 0:
                 state |= flag.bit

@@ -14,8 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
+from typing import TYPE_CHECKING
 
+from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import AGAIN
+from enforcer.mechanisms.ptrace.slots import CODE_SIZE
+from enforcer.mechanisms.ptrace.tasks import Task
+
+if TYPE_CHECKING:
+    from enforcer.mechanisms.ptrace.tracer import Tracer
 
 NAME_ROOM = 840
 """Bytes for a name with its NUL in a small slot."""
@@ -88,3 +95,22 @@ def _x86_64() -> Way:
 
 WAYS: Mapping[str, Way] = {"x86_64": _x86_64()}
 """By ABI. The C compiler may keep values in every register but the result, rcx and r11."""
+
+
+def own_call(tracer: Tracer, task: Task, info: SyscallInfo, away: SyscallInfo) -> SyscallInfo:
+    """The call that a task means which may be on its way back from `away`."""
+    task.away = None
+    if not 0 <= info[2] - task.process.space.base < CODE_SIZE:
+        return info
+    tracer.registers.call_as_before(task.tid, tracer.config.abis[away[1]], away)
+    if info[4] == AGAIN:
+        task.retry += 1
+    return away
+
+
+def bring_back(tracer: Tracer, task: Task, away: SyscallInfo) -> None:
+    """A signal is about to show the task's registers: it must have its own."""
+    task.away = None
+    abi = tracer.config.abis[away[1]]
+    base = task.process.space.base
+    tracer.registers.bring_back(task.tid, abi, away, WAYS[abi.name], base)

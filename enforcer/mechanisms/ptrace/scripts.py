@@ -16,7 +16,7 @@ from enforcer.arch.record import Abi
 from enforcer.kernel import ptrace
 from enforcer.kernel.mappings import Mapping, mapping_at
 from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.private import DELIVER, NO_CALL
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Script, Task
@@ -33,17 +33,29 @@ _MAP_32BIT = 0x40
 _ALL_SIGNALS = b"\xff" * 8
 
 
+def answer(tracer: Tracer, task: Task, info: SyscallInfo, result: int) -> None:
+    """At a seccomp stop: end the call with `result`, its number put back at its exit."""
+
+    def answered(task: Task) -> None:
+        tracer.release_slot(task)
+        saved, task.saved = task.saved, b""
+        tracer.registers.restore(task.tid, tracer.config.abis[info[1]], saved, result)
+        tracer.resume(task)
+
+    tracer.redirect(task, info, NO_CALL, (), answered)
+
+
 def begin(tracer: Tracer, task: Task, info: SyscallInfo, script: Script) -> None:
     """At a seccomp stop: run `script` in the task instead of its call, for now."""
     tid = task.tid
     abi = tracer.config.abis[info[1]]
     nr, arguments = next(script)
-    task.saved = ptrace.registers(tid)
+    task.saved = tracer.registers.of_call(tid, abi, info)
     task.signals = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
     task.multiplexed = False
     task.script = script
-    tracer.registers.rewrite(tid, info[0], abi, nr, arguments)
+    tracer.registers.rewrite(tid, info, abi, nr, arguments)
     ptrace.resume_to_syscall(tid)
 
 

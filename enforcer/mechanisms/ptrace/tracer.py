@@ -15,16 +15,16 @@ from enforcer.events import EventKind, EventLog
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.ptrace import births, execs, scripts
+from enforcer.mechanisms.ptrace import births, execs, returns, scripts
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
-from enforcer.mechanisms.ptrace.private import AGAIN, HELLO
+from enforcer.mechanisms.ptrace.private import HELLO
 from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.reading import Reading
-from enforcer.mechanisms.ptrace.registers import CallRegisters
+from enforcer.mechanisms.ptrace.registers import NARROW, CallRegisters, narrow
 from enforcer.mechanisms.ptrace.returns import WAYS
-from enforcer.mechanisms.ptrace.slots import CODE_SIZE, SLOT_SIZE, Arena
+from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
@@ -34,9 +34,7 @@ _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _BIRTHS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
-_FIRST_READ = 256
 _CODE = b"".join(way.code for way in WAYS.values())
-_DELETED = b" (deleted)"
 
 Texts = Mapping[str, Sequence[str | None]]
 """The texts of arguments in memory by translator."""
@@ -173,30 +171,15 @@ class Tracer(Reading):
             self.at_launch(task, info)
             return
         if task.away is not None:
-            info = self.own_call(task, info, task.away)
+            info = returns.own_call(self, task, info, task.away)
         table = self.dispatch.get(info[1])
         entry = None if table is None else table.get(info[4])
         if entry is None:
             self.refuse(task, info, errno.ENOSYS)
-        else:
-            entry.handler(task, info, entry)
-
-    def own_call(self, task: Task, info: SyscallInfo, away: SyscallInfo) -> SyscallInfo:
-        """The call that a task means which may be on its way back from `away`."""
-        task.away = None
-        if not 0 <= info[2] - task.process.space.base < CODE_SIZE:
-            return info
-        self.registers.call_as_before(task.tid, self.config.abis[away[1]], away)
-        if info[4] == AGAIN:
-            task.retry += 1
-        return away
-
-    def bring_back(self, task: Task, away: SyscallInfo) -> None:
-        """A signal is about to show the task's registers: it must have its own."""
-        task.away = None
-        abi = self.config.abis[away[1]]
-        base = task.process.space.base
-        self.registers.bring_back(task.tid, abi, away, WAYS[abi.name], base)
+            return
+        if self.config.abis[info[1]].bits == NARROW:
+            info = narrow(info)
+        entry.handler(task, info, entry)
 
     def at_launch(self, task: Task, info: SyscallInfo) -> None:
         """The launcher may do what it needs; its first word brings the listener."""
@@ -250,7 +233,7 @@ class Tracer(Reading):
         """Any other stop of a known task: `number` is the signal it stopped with."""
         if event == 0:
             if task.away is not None:
-                self.bring_back(task, task.away)
+                returns.bring_back(self, task, task.away)
             self.resume(task, number)
         elif event in _BIRTHS:
             births.born(self, task)
@@ -367,7 +350,11 @@ class Tracer(Reading):
         """The call is not carried out; the task goes on with `result` (or -errno)."""
         task.retry = 0
         task.multiplexed = False
-        self.registers.cancel(task.tid, self.config.abis[info[1]], result)
+        abi = self.config.abis[info[1]]
+        if abi.layouts[0].number_is_kept:
+            scripts.answer(self, task, info, result)
+            return
+        self.registers.cancel(task.tid, abi, result)
         self.resume(task)
 
     def refuse(self, task: Task, info: SyscallInfo, number: int) -> None:
@@ -432,10 +419,11 @@ class Tracer(Reading):
         at_exit: Continuation,
     ) -> None:
         """Let the kernel carry out another call; `at_exit` is called when it is done."""
-        task.saved = ptrace.registers(task.tid)
+        abi = self.config.abis[info[1]]
+        task.saved = self.registers.of_call(task.tid, abi, info)
         task.multiplexed = False
         task.at_exit = at_exit
-        self.registers.rewrite(task.tid, info[0], self.config.abis[info[1]], number, arguments)
+        self.registers.rewrite(task.tid, info, abi, number, arguments)
         ptrace.resume_to_syscall(task.tid)
 
     def restore(self, task: Task, info: SyscallInfo) -> None:
