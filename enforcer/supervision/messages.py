@@ -1,0 +1,173 @@
+"""Messages of other tasks: read whole and once from their memory, and sent for them.
+
+Data and control messages are copied too; descriptors in them are duplicated from the sender.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import EINVAL, EMSGSIZE, ENOBUFS
+from struct import Struct
+from typing import NamedTuple
+
+from enforcer.pin import Pinned
+from enforcer.syscalls.constants import CONSTANTS
+
+LONGEST_ADDRESS = 128
+MOST_MESSAGES = 1024
+"""So many of one sendmmsg, as in the kernel."""
+
+_AF_UNIX = CONSTANTS["AF_UNIX"]
+_MOST_VECTORS = 1024
+_MOST_BYTES = 0x7FFF_F000
+_LONGEST_CONTROL = 20480
+_LONGEST_LENGTH = 0x7FFF_FFFF
+_SOL_SOCKET = 1
+_SCM_RIGHTS = 1
+_NATIVE_CONTROL = Struct("@Nii")
+
+_HEADERS = {8: Struct("=QI4xQQQQi4x"), 4: Struct("=IIIIIIi")}
+_CONTROLS = {8: Struct("=Qii"), 4: Struct("=Iii")}
+
+Read = Callable[[int, int], bytes]
+"""The bytes at an address of the task's, so many; it raises what the reader raises."""
+
+Duplicate = Callable[[int], int]
+"""A descriptor of the task's as one of ours, or -errno."""
+
+
+class Refused(Exception):
+    """The kernel would refuse these arguments with `number`."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(os.strerror(number))
+
+
+class Header(NamedTuple):
+    """struct msghdr; the addresses are the task's."""
+
+    name: int
+    name_length: int
+    vectors: int
+    vector_count: int
+    control: int
+    control_length: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message copied from a task. `address` is None where it names no destination."""
+
+    address: bytes | None
+    data: bytes
+    control: tuple[tuple[int, int, bytes], ...]
+
+
+def path_of(address: bytes) -> bytes | None:
+    """The path in the address of a path socket; None in any other."""
+    if len(address) < 3 or int.from_bytes(address[:2], sys.byteorder) != _AF_UNIX or not address[2]:
+        return None
+    return address[2:].split(b"\0", 1)[0]
+
+
+def address_of(pinned: Pinned) -> bytes:
+    """The address by which this process reaches the very socket that was pinned."""
+    return _AF_UNIX.to_bytes(2, sys.byteorder) + b"/proc/thread-self/fd/%d\0" % pinned.fd
+
+
+def header_struct(pointer_size: int) -> Struct:
+    """struct msghdr for pointers of so many bytes."""
+    return _HEADERS[pointer_size]
+
+
+def read_header(read: Read, address: int, pointer_size: int) -> Header:
+    """The header of a message."""
+    layout = _HEADERS[pointer_size]
+    return Header(*layout.unpack(read(address, layout.size)))
+
+
+def read_destination(read: Read, header: Header) -> bytes | None:
+    """The address in a header. Raises Refused."""
+    if not header.name:
+        return None
+    if header.name_length > _LONGEST_LENGTH:
+        raise Refused(EINVAL)
+    return read(header.name, min(header.name_length, LONGEST_ADDRESS)) or None
+
+
+def read_content(
+    read: Read, header: Header, pointer_size: int
+) -> tuple[bytes, tuple[tuple[int, int, bytes], ...]]:
+    """Data and control messages of a message. Raises Refused."""
+    if header.vector_count > _MOST_VECTORS:
+        raise Refused(EMSGSIZE)
+    if header.control_length > _LONGEST_CONTROL:
+        raise Refused(ENOBUFS)
+    words = Struct(f"={2 * header.vector_count}{'Q' if pointer_size == 8 else 'I'}")
+    pairs = words.unpack(read(header.vectors, words.size))
+    room = _MOST_BYTES
+    data = bytearray()
+    for place, wanted in zip(pairs[::2], pairs[1::2], strict=True):
+        taken = min(wanted, room)
+        data += read(place, taken)
+        room -= taken
+    raw = read(header.control, header.control_length) if header.control else b""
+    return bytes(data), tuple(_control(raw, _CONTROLS[pointer_size], pointer_size))
+
+
+def read_plain(read: Read, address: int, size: int) -> bytes:
+    """The data of a sendto, as much of it as the kernel takes at most."""
+    return read(address, min(size, _MOST_BYTES))
+
+
+def _control(data: bytes, head: Struct, size: int) -> list[tuple[int, int, bytes]]:
+    """The control messages in `data`, whose size_t has `size` bytes."""
+    found: list[tuple[int, int, bytes]] = []
+    at = 0
+    while at + head.size <= len(data):
+        length, level, kind = head.unpack_from(data, at)
+        if not head.size <= length <= len(data) - at:
+            raise Refused(EINVAL)
+        found.append((level, kind, data[at + head.size : at + length]))
+        at += length + -length % size
+    return found
+
+
+@contextmanager
+def own_control(control: Sequence[tuple[int, int, bytes]], duplicate: Duplicate) -> Iterator[bytes]:
+    """Control messages in our own layout, with duplicates of the descriptors in them.
+
+    The duplicates are closed at the end of the `with`. Raises Refused.
+    """
+    descriptors: list[int] = []
+    try:
+        yield b"".join(_translated(each, duplicate, descriptors) for each in control)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _translated(
+    each: tuple[int, int, bytes], duplicate: Duplicate, descriptors: list[int]
+) -> bytes:
+    level, kind, body = each
+    if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS):
+        numbers = struct.unpack(f"={len(body) // 4}i", body[: len(body) // 4 * 4])
+        own: list[int] = []
+        for number in numbers:
+            descriptor = duplicate(number)
+            if descriptor < 0:
+                raise Refused(-descriptor)
+            descriptors.append(descriptor)
+            own.append(descriptor)
+        body = struct.pack(f"={len(own)}i", *own)
+    length = _NATIVE_CONTROL.size + len(body)
+    padding = -length % struct.calcsize("N")
+    return _NATIVE_CONTROL.pack(length, level, kind) + body + bytes(padding)
