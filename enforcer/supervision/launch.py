@@ -6,6 +6,7 @@ nobody's child but init's, holds none of the launcher's descriptors, and cannot 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -107,6 +108,16 @@ class Launcher(_Channel):
             self.send(_GO, text)
         except ConnectionError as error:
             raise LaunchError("the supervisor ended before the command was started") from error
+
+    def end_with_supervisor(self) -> None:
+        """Until the execve, this process is killed when the supervisor ends or says a word.
+
+        For a launcher that itself keeps alive what its held call waits for.
+        """
+        end = self.fileno()
+        fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def log_descriptors(log: EventLog) -> tuple[int, ...]:

@@ -59,10 +59,13 @@ GUARD = "none: when the supervisor dies the target runs on, confined, its held c
 
 
 class Notify:
-    """The mechanism. A leaky variant overrides `make_worker` or `spec`."""
+    """The mechanism. A leaky variant overrides a factory, `spec` or `protects`."""
 
     name: str = MechanismName.NOTIFY
+    make_session: Callable[..., Session] = Session
     make_worker: Callable[[Session], Worker] = Worker
+    protects = True
+    """Whether signals and the like are kept from the supervisor."""
 
     def probe(self) -> tuple[Missing, ...]:
         """Listeners, descriptors placed in one step, and openat2, each asked from the kernel."""
@@ -146,12 +149,13 @@ class Notify:
 
         def serve(handshake: Handshake) -> None:
             options = Options(defences=defences, partial=data["partial"])
-            session = Session(policy, data["abis"], options, log, self.make_worker)
+            session = self.make_session(policy, data["abis"], options, log, self.make_worker)
             session.serve(handshake)
 
         launcher = start_supervisor(serve, keep=log_descriptors(log))
         processes = [int(number) for number in launcher.wait_ready().split()]
-        protection = compile_filter(protection_spec(abis, processes))
+        protected = processes if self.protects else []
+        protection = compile_filter(protection_spec(abis, protected))
         prepared = PreparedExecve(
             path, command, [f"{name}={value}" for name, value in os.environ.items()]
         )
@@ -161,6 +165,7 @@ class Notify:
         flags = _FLAGS
         if is_flag_available(FilterFlag.WAIT_KILLABLE_RECV):
             flags |= FilterFlag.WAIT_KILLABLE_RECV
+        launcher.end_with_supervisor()
         launcher.go(str(listener))
         try:
             no_new_privs()

@@ -115,7 +115,10 @@ class Session:
             os.kill(tid, signal.SIGKILL)
 
     def serve(self, handshake: Handshake) -> None:
-        """Run the supervisor until its last target is gone."""
+        """Run the supervisor until its last target is gone.
+
+        The handshake stays open meanwhile: its end would kill a launcher (`end_with_supervisor`).
+        """
         threading.stack_size(_STACK_BYTES)
         signal.signal(_WAKE_SIGNAL, lambda number, frame: None)
         self._workers = [self._make_worker(self) for _ in range(WORKERS)]
@@ -131,10 +134,10 @@ class Session:
         self.listener = _take_listener(handshake, number)
         is_synchronous = notification.wake_synchronously(self.listener)
         self._greet(number, is_synchronous)
-        handshake.close()
         threading.excepthook = self._die
         self._begin.set()
         self._watch()
+        handshake.close()
         self.log.emit(
             EventKind.END,
             mechanism="notify",
