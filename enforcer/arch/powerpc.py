@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enforcer.arch.record import Abi, Arch, ErrorFlag, RegisterLayout
+from enforcer.arch.record import Abi, Arch, ErrorFlag, IoctlDirections, RegisterLayout
 
 PPC64LE = Abi(
     name="ppc64le",
@@ -33,4 +33,5 @@ PPC64LE_ARCH = Arch(
     abis=(PPC64LE,),
     debian="ppc64el",
     aliases=frozenset({"powerpc64le"}),
+    ioctl_directions=IoctlDirections(shift=29, write=4),
 )

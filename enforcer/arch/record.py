@@ -117,6 +117,15 @@ class Abi:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IoctlDirections:
+    """Which way an ioctl command's argument goes: the bits, from `shift` up (asm/ioctl.h)."""
+
+    shift: int = 30
+    write: int = 1
+    read: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arch:
     """One machine architecture: `name` as `harness --arch` spells it, `machines` as uname does.
 
@@ -129,6 +138,7 @@ class Arch:
     abis: tuple[Abi, ...]
     debian: str
     aliases: frozenset[str] = frozenset()
+    ioctl_directions: IoctlDirections = IoctlDirections()
 
     @property
     def native(self) -> Abi:

@@ -9,8 +9,10 @@ from errno import ENOENT, ENOTTY, ESRCH
 from fcntl import ioctl
 from pathlib import Path
 
+from enforcer.kernel.ioctl import both_ways
+
 _QUERY = struct.Struct("=QQQQQQQQQIIIIQQ")
-_PROCMAP_QUERY = 3 << 30 | _QUERY.size << 16 | ord("f") << 8 | 17
+_PROCMAP_QUERY = both_ways("f", 17, _QUERY.size)
 _WRITE = 2
 _EXECUTE = 4
 _SHARED = 8

@@ -9,6 +9,8 @@ import struct
 from errno import EINVAL, ENOENT
 from fcntl import ioctl
 
+from enforcer.kernel.ioctl import both_ways, to_kernel
+
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, pid (a thread's), flags, nr, arch, instruction pointer, six args."""
 
@@ -23,17 +25,11 @@ _SYNC_WAKE_UP = 1
 _O_CLOEXEC = 0o2000000
 
 
-def _ioctl_number(direction: int, number: int, size: int) -> int:
-    return direction << 30 | size << 16 | ord("!") << 8 | number
-
-
-_WRITE = 1
-_READ_WRITE = 3
-_RECV = _ioctl_number(_READ_WRITE, 0, NOTIFICATION.size)
-_SEND = _ioctl_number(_READ_WRITE, 1, _RESPONSE.size)
-_ID_VALID = _ioctl_number(_WRITE, 2, _ID.size)
-_ADD = _ioctl_number(_WRITE, 3, _ADDFD.size)
-_SET_FLAGS = _ioctl_number(_WRITE, 4, 8)
+_RECV = both_ways("!", 0, NOTIFICATION.size)
+_SEND = both_ways("!", 1, _RESPONSE.size)
+_ID_VALID = to_kernel("!", 2, _ID.size)
+_ADD = to_kernel("!", 3, _ADDFD.size)
+_SET_FLAGS = to_kernel("!", 4, 8)
 
 _EMPTY = bytes(NOTIFICATION.size)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import threading
 from errno import EACCES
 
@@ -91,5 +92,5 @@ def _is_socket_there(pinned: Pinned) -> bool:
 def _bind_through(view: View, socket: int, pinned: Pinned) -> int:
     take_umask(view)
     place = b"/proc/thread-self/fd/%d/%s\0" % (pinned.parent, pinned.leaf)
-    address = _AF_UNIX.to_bytes(2, "little") + place
+    address = _AF_UNIX.to_bytes(2, sys.byteorder) + place
     return bind(socket, address, len(address))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Mapping
 
 from enforcer.arch import ABIS
@@ -109,7 +110,7 @@ def _string(worker: Worker, address: int) -> str | None:
 
 def _word(worker: Worker, address: int) -> int:
     size = ABIS[worker.abi].pointer_size
-    return int.from_bytes(worker.read_bytes(address, size), "little")
+    return int.from_bytes(worker.read_bytes(address, size), sys.byteorder)
 
 
 def _argv(worker: Worker, address: int) -> str | None:
@@ -155,5 +156,5 @@ def _register_text(kind: Kind, value: int, call: str) -> str:
 def _address_of_message(worker: Worker, address: int) -> str | None:
     size = ABIS[worker.abi].pointer_size
     name = _word(worker, address)
-    length = int.from_bytes(worker.read_bytes(address + size, 4), "little")
+    length = int.from_bytes(worker.read_bytes(address + size, 4), sys.byteorder)
     return address_text(worker, name, length)
