@@ -35,7 +35,7 @@ ZIG_TARGETS = {
     "s390x": "s390x-linux-musl",
     "ppc64le": "powerpc64le-linux-musl",
 }
-_FIRST_ZIG_BUILD_S = 300.0
+_FIRST_ZIG_BUILD_S = 900.0  # it builds the C library too: half a minute, but more under load
 _PROBE = '#include <stdio.h>\n#include <pthread.h>\nint main(void) { return puts("") < 0; }\n'
 
 
@@ -50,13 +50,16 @@ class Compiler:
     command: tuple[str, ...]
 
     def build(self, source: Path, output: Path, *flags: str) -> process.Completed:
-        """Compile one C file to the static program `output`."""
+        """Compile one C file to the static program `output`. Raises BuildError after its time."""
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
-        return process.run(
-            [*self.command, *FLAGS, *flags, "-o", output, source],
-            timeout_s=_FIRST_ZIG_BUILD_S,
-            env=environment,
-        )
+        try:
+            return process.run(
+                [*self.command, *FLAGS, *flags, "-o", output, source],
+                timeout_s=_FIRST_ZIG_BUILD_S,
+                env=environment,
+            )
+        except process.ProcessTimeout as error:
+            raise BuildError(f"{source}: {error}; the next try goes on where it stopped") from None
 
 
 def cache_directory() -> Path:
@@ -89,7 +92,10 @@ def build_source(source: Path, abi: str, *, include: Path) -> Path:
 
 @functools.cache
 def compilers(abi: str) -> tuple[Compiler, ...]:
-    """The compilers for `abi` on this machine that build a small program, the best first."""
+    """The compilers for `abi` on this machine that build a small program, the best first.
+
+    Raises BuildError when one takes too long.
+    """
     return tuple(each for each in _candidates(abi) if _builds(each))
 
 

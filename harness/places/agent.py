@@ -36,6 +36,7 @@ from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
 from harness.places.outcome import UNAVAILABLE, observe
 from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
+from harness.places.usage import Meter
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
 
@@ -235,7 +236,10 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         target, pipes = _start(request, run, isolation, who, sentinel, command)
         pidfd = os.pidfd_open(target)
         stack.callback(os.close, pidfd)
-        seen = watch(pidfd, pipes, sentinel, request.limits)
+        # Elsewhere the private file systems have a size of their own.
+        scratch = request.layout.root if isolation is Isolation.PLAIN else None
+        meter = Meter(limits=request.limits, scratch=scratch)
+        seen = watch(pidfd, pipes, sentinel, request.limits, meter)
         status = _end_everything(target)
         return observe(
             run.kind,

@@ -83,8 +83,8 @@ def _outcome(
         return Outcome.BROKEN, f"launching: {said[:2000]}"
     if effect:
         return Outcome.EFFECT, ""
-    if seen.flooded:
-        return Outcome.CRASHED, "stopped: it printed far more than its limit of output"
+    if seen.stopped:
+        return Outcome.CRASHED, f"stopped: {seen.stopped}"
     if code is None:
         return Outcome.HUNG, "time is up"
     if code < 0:

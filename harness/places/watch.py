@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enforcer.events import EventKind
 from harness.model import Limits
 from harness.places.sentinels import Sentinel
+from harness.places.usage import EVERY_S, Meter
 
 CHUNK = 1 << 16
 LAST_BYTES = 4096
@@ -98,7 +99,7 @@ class Seen:
     log: Log = field(default_factory=Log)
     failure: bytes = b""
     ended: bool = False
-    flooded: bool = False
+    stopped: str = ""  # why it had to be ended before its time was up
     seconds: float = 0.0
 
 
@@ -112,7 +113,9 @@ class Pipes:
     failure: int
 
 
-def watch(target: int, pipes: Pipes, sentinel: Sentinel | None, limits: Limits) -> Seen:
+def watch(
+    target: int, pipes: Pipes, sentinel: Sentinel | None, limits: Limits, meter: Meter
+) -> Seen:
     """Serve every descriptor until the target has ended and its enforcer is done, or time is up.
 
     `target` is a pidfd. Neither the target nor anything else is killed here.
@@ -126,11 +129,20 @@ def watch(target: int, pipes: Pipes, sentinel: Sentinel | None, limits: Limits) 
         poll.register(descriptor, select.POLLIN)
     started = time.monotonic()
     deadline = started + limits.timeout_s
+    next_look = started + EVERY_S
     while waiting or not seen.ended:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        now = time.monotonic()
+        if now >= deadline:
             break
-        for descriptor, _ in poll.poll(left * 1000):
+        if now >= next_look and not seen.ended:
+            seen.stopped = meter.excess()
+            next_look = time.monotonic() + EVERY_S
+        if any(stream.flooded for stream in streams.values()):
+            seen.stopped = "it printed far more than its limit of output"
+        if seen.stopped:
+            break
+        until = deadline if seen.ended else min(deadline, next_look)
+        for descriptor, _ in poll.poll(max(0.0, until - now) * 1000):
             if descriptor == target:
                 seen.ended = True
                 seen.seconds = time.monotonic() - started
@@ -150,9 +162,6 @@ def watch(target: int, pipes: Pipes, sentinel: Sentinel | None, limits: Limits) 
                     seen.failure += chunk
                 else:
                     streams[descriptor].add(chunk)
-        if any(stream.flooded for stream in streams.values()):
-            seen.flooded = True
-            break
     if not seen.ended:
         seen.seconds = time.monotonic() - started
     return seen

@@ -18,6 +18,7 @@ import pytest
 from harness.model import Limits, Observation, Outcome, RunKind
 from harness.places import isolation
 from harness.places.local import LocalPlace, PlaceError
+from harness.places.usage import Meter
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
 READ_BOTH = """#!/bin/sh
@@ -191,6 +192,27 @@ for n in 1 2 3 4 5 6 7 8 9; do head -c 2M /dev/zero > file-$n || echo full; done
     seen = ask(place, tmp_path, script, limits=limits)
     assert "full" in seen.stdout
     assert not place.layout().directory.exists()
+
+
+def test_memory_is_bounded_over_all_processes(place: LocalPlace, tmp_path: Path) -> None:
+    """Processes that each stay below the limit, but not together, are ended long before time."""
+    script = """#!/bin/sh
+for n in 1 2 3 4 5 6; do head -c 20M /dev/zero | tail -c 20M | { sleep 50; cat; } & done
+wait
+"""
+    limits = Limits(memory_bytes=64 << 20, timeout_s=60)
+    seen = ask(place, tmp_path, script, limits=limits)
+    assert seen.outcome is Outcome.CRASHED
+    assert "more memory than its limit" in seen.detail
+
+
+def test_without_walls_the_disk_is_bounded(tmp_path: Path) -> None:
+    """Where no private file system has a size, a run that writes too much is ended."""
+    meter = Meter(limits=Limits(scratch_bytes=1 << 20), scratch=tmp_path)
+    (tmp_path / "some").write_bytes(bytes(1 << 19))
+    assert meter.excess() == ""
+    (tmp_path / "more").write_bytes(bytes(1 << 20))
+    assert "disk" in meter.excess()
 
 
 @ROOT_ONLY
