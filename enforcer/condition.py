@@ -5,7 +5,8 @@ A condition reads nothing but the six registers, so a seccomp filter can evaluat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,6 +64,9 @@ FALSE: Condition = Any(())
 
 def holds(condition: Condition, args: Sequence[int]) -> bool:
     """Evaluate `condition` on six unsigned 64-bit registers."""
+    if isinstance(condition, Compare):
+        left = args[condition.argument] & condition.mask
+        return _TESTS[condition.operator](left, condition.value)
     match condition:
         case All(members):
             return all(holds(member, args) for member in members)
@@ -70,21 +74,16 @@ def holds(condition: Condition, args: Sequence[int]) -> bool:
             return any(holds(member, args) for member in members)
         case Not(member):
             return not holds(member, args)
-        case Compare(argument, operator, value, mask):
-            left = args[argument] & mask
-            match operator:
-                case Operator.EQ:
-                    return left == value
-                case Operator.NE:
-                    return left != value
-                case Operator.LT:
-                    return left < value
-                case Operator.LE:
-                    return left <= value
-                case Operator.GT:
-                    return left > value
-                case Operator.GE:
-                    return left >= value
+
+
+_TESTS: Mapping[Operator, Callable[[int, int], bool]] = {
+    Operator.EQ: operator.eq,
+    Operator.NE: operator.ne,
+    Operator.LT: operator.lt,
+    Operator.LE: operator.le,
+    Operator.GT: operator.gt,
+    Operator.GE: operator.ge,
+}
 
 
 def simplify(condition: Condition) -> Condition:

@@ -93,17 +93,20 @@ def _registers(
     clauses: Sequence[SpecClause], draws: int, chance: random.Random
 ) -> Iterator[_Registers]:
     yield (0, 0, 0, 0, 0, 0)
+    found = list(comparisons(clauses))
+    if not found:
+        return
     values: list[dict[int, None]] = [{} for _ in range(_ARGUMENTS)]
-    for compare in comparisons(clauses):
+    for compare in found:
         values[compare.argument].update(dict.fromkeys(boundary_values(compare)))
     for argument, candidates in enumerate(values):
         for candidate in candidates:
             registers = [0] * _ARGUMENTS
             registers[argument] = candidate
             yield _six(registers)
-    pools = [list(candidates) or [0] for candidates in values]
-    for _ in range(draws * sum(map(len, values))):
-        yield _six([chance.choice(pool) for pool in pools])
+    count = draws * sum(map(len, values))
+    a, b, c, d, e, f = (chance.choices([*each] or [0], k=count) for each in values)
+    yield from zip(a, b, c, d, e, f, strict=True)
 
 
 def _six(registers: Sequence[int]) -> _Registers:

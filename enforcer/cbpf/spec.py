@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 
 from enforcer.arch.record import Abi
-from enforcer.condition import LOW_HALF, TRUE, Condition, holds
+from enforcer.condition import TRUE, Condition, holds
 
 KILL_PROCESS = 0x8000_0000
 KILL_THREAD = 0x0000_0000
@@ -73,16 +74,15 @@ class SeccompData:
 
     def words(self) -> tuple[int, ...]:
         """The sixteen 32-bit words as the machine's byte order lays them out."""
-        low, high = LOW_HALF, 32
-        i = self.instruction_pointer
-        a, b, c, d, e, f = self.args
-        if self.big_endian:
-            upper = (i >> high, i & low, a >> high, a & low, b >> high, b & low, c >> high)
-            rest = (c & low, d >> high, d & low, e >> high, e & low, f >> high, f & low)
-        else:
-            upper = (i & low, i >> high, a & low, a >> high, b & low, b >> high, c & low)
-            rest = (c >> high, d & low, d >> high, e & low, e >> high, f & low, f >> high)
-        return (self.nr, self.arch, *upper, *rest)
+        fields, words = _LAYOUTS[self.big_endian]
+        return words.unpack(fields.pack(self.nr, self.arch, self.instruction_pointer, *self.args))
+
+
+_LAYOUTS = {
+    big_endian: (Struct(f"{order}IIQ6Q"), Struct(f"{order}16I"))
+    for big_endian, order in ((False, "<"), (True, ">"))
+}
+"""struct seccomp_data by its fields and by its words."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,12 @@ def evaluate(spec: FilterSpec, data: SeccompData) -> int:
 
 def evaluate_clauses(table: AbiTable, nr: int, args: Sequence[int]) -> int:
     """The answer of one table to number `nr` with these registers."""
+    clauses = table.calls.get(nr, ())
+    if clauses and clauses[0].when == TRUE:
+        return clauses[0].answer
     mask = register_mask(table.abi)
     registers = [value & mask for value in args]
-    for clause in table.calls.get(nr, ()):
+    for clause in clauses:
         if holds(clause.when, registers):
             return clause.answer
     return table.unknown

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from enforcer.call import Action, Elevation, Transition
 from enforcer.condition import Operator
@@ -139,3 +141,12 @@ class Policy:
     template: str = ""
     description: str = ""
     source: str = field(default="", compare=False)
+
+    @cached_property
+    def rules_on(self) -> Mapping[str, tuple[int, ...]]:
+        """The indices of the rules that name each call or alias."""
+        found: dict[str, list[int]] = {}
+        for index, rule in enumerate(self.rules):
+            for name in rule.calls:
+                found.setdefault(name, []).append(index)
+        return {name: tuple(indices) for name, indices in found.items()}

@@ -57,14 +57,24 @@ def decide(policy: Policy, call: Call) -> Decision:
     Stated exceptions: a call that the model does not know, and one that carries others unseen under
     a policy that refuses anything, are ENOSYS; a detached policy permits everything.
     """
+    rules = concerning(policy, call.name, call.abi)
+    return rules if isinstance(rules, Decision) else judged_by(policy, rules, call)
+
+
+def concerning(policy: Policy, name: str, abi: str | None) -> tuple[Judged, ...] | Decision:
+    """The rules that judge a call of that name, or the answer that all such calls get."""
     if policy.detached:
         return Decision(action=Action.PERMIT, reason="the policy is detached")
-    model = known_syscall(call.name, call.abi)
+    model = known_syscall(name, abi)
     if model is None:
-        return _exception(errno.ENOSYS, f"unknown call {call.name}")
+        return _exception(errno.ENOSYS, f"unknown call {name}")
     if refuses_carrier(policy, model):
-        return _exception(errno.ENOSYS, f"{call.name} performs other calls unseen")
-    rules = judged_rules(policy, model, call.abi)
+        return _exception(errno.ENOSYS, f"{name} performs other calls unseen")
+    return judged_rules(policy, model, abi) or default_decision(policy)
+
+
+def judged_by(policy: Policy, rules: Sequence[Judged], call: Call) -> Decision:
+    """The answer to one call by the rules that concern it: the strictest over its accesses."""
     answers = [judge(policy, rules, call, access) for access in range(accesses(call, rules))]
     return strictest(answers)
 

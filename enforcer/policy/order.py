@@ -50,12 +50,12 @@ def judged_rules(policy: Policy, model: Syscall, abi: str | None = None) -> tupl
     before anything else, then the other rules on the real name, then those on its aliases.
     """
     found: list[Judged] = []
-    for index, rule in enumerate(policy.rules):
+    names = (model.name, *(each.alias for each in model.aliases))
+    for index in sorted({index for name in names for index in policy.rules_on.get(name, ())}):
+        rule = policy.rules[index]
         memberships: tuple[Membership, ...] = ()
         if model.name not in rule.calls:
             memberships = tuple(each for each in model.aliases if each.alias in rule.calls)
-            if not memberships:
-                continue
         when = rule.when or TrueSymbol()
         only = ALIAS_TRANSLATORS if memberships and policy.dialect is Dialect.SYSTRACE else None
         found.append(

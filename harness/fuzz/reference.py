@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from enforcer.arch.record import Abi
-from enforcer.call import Call, Value
+from enforcer.call import Call, Decision, Value
 from enforcer.cbpf.spec import (
     CANCELLED,
     ERRNO,
@@ -17,7 +17,8 @@ from enforcer.cbpf.spec import (
 )
 from enforcer.mechanisms.filter_spec import kernel_answer
 from enforcer.policy.ast import Policy
-from enforcer.policy.decide import decide
+from enforcer.policy.decide import concerning, judged_by
+from enforcer.policy.order import Judged
 from enforcer.policy.translators import Origin, sources
 from enforcer.syscalls import name
 from enforcer.syscalls.multiplex import split
@@ -41,6 +42,7 @@ class Reference:
         self.chance = chance
         self._turn = 0
         self._memory: dict[tuple[str, str], tuple[Value, ...]] = {}
+        self._rules: dict[tuple[str, str], tuple[Judged, ...] | int] = {}
 
     def abi_of(self, data: SeccompData) -> Abi | None:
         """The ABI that a call is of, among those given; x32 by its bit."""
@@ -75,7 +77,17 @@ class Reference:
         return self.decided(called, abi, args)
 
     def decided(self, called: str, abi: Abi, args: tuple[int, int, int, int, int, int]) -> int:
-        """`decide` on one call, as an answer of a filter."""
+        """`decide` on one call, as an answer of a filter.
+
+        The rules that concern a call are looked up once for its name, as `decide` looks them up.
+        """
+        rules = self._rules.get((called, abi.name))
+        if rules is None:
+            found = concerning(self.policy, called, abi.name)
+            rules = _as_answer(found) if isinstance(found, Decision) else found
+            self._rules[called, abi.name] = rules
+        if isinstance(rules, int):
+            return rules
         self._turn += 1
         call = Call(
             name=called,
@@ -85,8 +97,7 @@ class Reference:
             uid=_IDS[self._turn % 3],
             gid=_IDS[self._turn % 7 % 3],
         )
-        answer = kernel_answer(decide(self.policy, call))
-        return UNDECIDED if answer is None else answer
+        return _as_answer(judged_by(self.policy, rules, call))
 
     def _values(self, called: str, abi: str) -> tuple[Value, ...]:
         """Some content of the call's memory."""
@@ -102,6 +113,11 @@ class Reference:
                 if each.origin is Origin.MEMORY
             )
         return found
+
+
+def _as_answer(decision: Decision) -> int:
+    answer = kernel_answer(decision)
+    return UNDECIDED if answer is None else answer
 
 
 def _is_x32(data: SeccompData) -> bool:

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from struct import Struct
 
 from enforcer.arch import ABIS
 from enforcer.arch.record import Abi
@@ -54,6 +55,7 @@ DEFER = TRACE(0xD)
 MOST_CALLS = 6000
 FEW_RULES = 12
 RANDOM_CALLS = 3
+_SIX = Struct("=6Q")
 
 
 def abis_of(case: FilterCase) -> tuple[Abi, ...]:
@@ -89,9 +91,8 @@ def calls_of(case: FilterCase, spec: FilterSpec, *, wide: bool = False) -> Itera
     yield from itertools.islice(corpus(spec, draws=0), MOST_CALLS)
     for table in spec.tables:
         for number in table.calls:
-            for _ in range(RANDOM_CALLS):
-                a, b, c, d, e, f = (chance.getrandbits(64) for _ in range(6))
-                yield SeccompData(number, table.abi.audit_arch, (a, b, c, d, e, f))
+            for registers in _SIX.iter_unpack(chance.randbytes(RANDOM_CALLS * _SIX.size)):
+                yield SeccompData(number, table.abi.audit_arch, registers)
 
 
 def _with_some(spec: FilterSpec, chance: random.Random) -> FilterSpec:
