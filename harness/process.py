@@ -69,13 +69,28 @@ def run(
     )
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise ProcessTimeout(f"`{shlex.join(words)}` took more than {timeout_s:g} s") from None
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or error.stdout or b"").decode("utf-8", "backslashreplace").strip()
+        what = f"`{shlex.join(words)}` took more than {timeout_s:g} s"
+        raise ProcessTimeout(f"{what}\n{said[-2000:]}".rstrip()) from None
     finally:
         if process.poll() is None:
             kill_group(process.pid)
             process.communicate()
     return Completed(command=words, status=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def alone(command: Sequence[str]) -> tuple[str, ...]:
+    """`command` with everything that it starts in a process id namespace that ends with us.
+
+    Without the right to make one, only the command itself dies with us.
+    """
+    bound = ("setpriv", "--pdeathsig", "KILL", "--")
+    own = () if os.geteuid() == 0 else ("--user", "--map-current-user")
+    namespace = ("unshare", *own, "--pid", "--fork", "--kill-child=KILL")
+    if run((*namespace, "true")).status:
+        return (*bound, *command)
+    return (*bound, *namespace, "--", *command)
 
 
 def run_on(

@@ -6,7 +6,6 @@ import os
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from enforcer.arch import arch as find_arch
-from harness import process
 from harness.cli import Status, UserError
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
@@ -26,7 +24,7 @@ from harness.vm.guest import Refused
 from harness.vm.images import fetch_kernel, fetch_root
 from harness.vm.machines import MACHINES, Machine, MachineError, machine
 from harness.vm.qemu import LostVM, NoQemu, known_bad, version
-from harness.vm.snapshot import Base, booted, restored
+from harness.vm.snapshot import Base, booted, restored, temporary
 
 TOOLS = {
     "apt-get": "apt",
@@ -132,7 +130,7 @@ def boot(arch: str, kernel: str | None, words: tuple[str, ...]) -> None:
         image = fetch_kernel(each, kernel or each.default_kernel, _say)
         base = Base(machine=each, kernel=image, root=fetch_root(each, _say))
         with (
-            tempfile.TemporaryDirectory(prefix="lab-vm-") as directory,
+            temporary() as directory,
             booted(base, Path(directory) / "memory") as guest,
         ):
             done = guest.run(words, timeout_s=3600)
@@ -160,7 +158,7 @@ def bench(arch: str, kernel: str | None, copies: int, vng: bool) -> None:
     memory: list[float] = []
     lost = 0
     try:
-        with tempfile.TemporaryDirectory(prefix="lab-vm-") as directory:
+        with temporary() as directory:
             started = time.monotonic()
             with booted(place.base, Path(directory) / "memory") as guest:
                 guest.run(["/bin/true"])
@@ -183,7 +181,7 @@ def bench(arch: str, kernel: str | None, copies: int, vng: bool) -> None:
     if vng:
         other = _vng_place(place, kernel)
         started = time.monotonic()
-        done = process.run(other.command_line(("true",)), timeout_s=600, env=other.environment())
+        done = other.execute(("true",), timeout_s=600, shared=None)
         if done.status:
             click.echo(f"virtme-ng: {done.describe()}", err=True)
         whole = time.monotonic() - started
@@ -197,7 +195,7 @@ def bench(arch: str, kernel: str | None, copies: int, vng: bool) -> None:
 
 def _vng_place(place: VmPlace, kernel: str | None) -> VngPlace:
     try:
-        return vng_place(place.base.machine.arch, kernel, append="", root=None, say=_say)
+        return vng_place(place.base.machine.arch, kernel, say=_say)
     except PlaceError as error:
         raise UserError(str(error)) from None
 

@@ -151,6 +151,13 @@ def ready(target: Target, append: str, say: Say) -> Place | None:
     if target.driver is Driver.VNG:
         from harness.places.vng import vng_place
 
-        return vng_place(target.arch, target.kernel, append=append, root=target.root, say=say)
+        return vng_place(
+            target.arch,
+            target.kernel,
+            append=append,
+            root=target.root,
+            cpus=target.cpus,
+            say=say,
+        )
     hardware = Hardware(cpus=target.cpus)
     return vm_place(target.arch, target.kernel, hardware=hardware, append=append, say=say)

@@ -23,7 +23,7 @@ from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
-from harness.vm.cache import digest
+from harness.vm.cache import CacheFull, cache_root, digest
 from harness.vm.guest import Guest, Refused
 from harness.vm.images import fetch_root, find_kernel
 from harness.vm.machines import MachineError, machine
@@ -74,11 +74,20 @@ class VmPlace:
         """Carry out a request in a fresh copy; a copy that is lost is replaced once."""
         for attempt in range(1, TRIES + 1):
             try:
+                self._mend()
                 return self._run(request, timeout_s)
-            except (LostVM, Refused) as error:
+            except (LostVM, Refused, CacheFull) as error:
                 if attempt == TRIES:
                     raise PlaceError(f"two machines were lost: {error}") from error
         raise AssertionError
+
+    def _mend(self) -> None:
+        """Make the snapshot again where a damaged one was removed in mid-run."""
+        if not is_saved(self.base):
+            modules = library()
+            if digest(modules) != self.base.content:
+                raise Refused("the snapshot is gone, and what it was made of has changed since")
+            save(self.base, lambda guest: _prepare(guest, modules))
 
     def _run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         with restored(self.base, self.snapshot) as guest:
@@ -114,7 +123,7 @@ def vm_place(
             raise PlaceError(f"{name} with kernel {version}: {bad}")
         kernel = find_kernel(kind, version, say)
         root = fetch_root(kind, say)
-        library = _library()
+        modules = library()
         hardware = hardware or Hardware()
         hardware = replace(hardware, accelerator=accelerator(kind, kernel, root))
         base = Base(
@@ -123,20 +132,25 @@ def vm_place(
             root=root,
             hardware=hardware,
             append=append,
-            content=digest(library),
+            content=digest(modules),
         )
         if not is_saved(base):
             say(f"booting and saving {kernel.name} ({hardware.accelerator})")
-        snapshot = save(base, lambda guest: _prepare(guest, library))
-    except (ArchiveError, MachineError, NoQemu, LostVM, Refused) as error:
+        snapshot = save(base, lambda guest: _prepare(guest, modules), say)
+    except (ArchiveError, MachineError, NoQemu, LostVM, Refused, CacheFull) as error:
         raise PlaceError(str(error)) from error
+    except OSError as error:
+        raise PlaceError(
+            f"the cache {cache_root()}: {error}: free some room (`harness vm prune`) or name "
+            "another directory in XDG_CACHE_HOME"
+        ) from error
     return VmPlace(base=base, kernel=version, snapshot=snapshot, agent=AGENT_NUMBER)
 
 
-def _prepare(guest: Guest, library: bytes) -> None:
+def _prepare(guest: Guest, modules: bytes) -> None:
     """Put the modules into the guest, start the agent and have it import everything."""
     unpack = ["python3", "-c", UNPACK, str(LIBRARY)]
-    done = guest.run(unpack, stdin=library, timeout_s=WARM_UP_S)
+    done = guest.run(unpack, stdin=modules, timeout_s=WARM_UP_S)
     if done.status:
         raise Refused(f"unpacking the library: {bytes(done.stderr)!r}")
     agent = guest.start(
@@ -150,7 +164,7 @@ def _prepare(guest: Guest, library: bytes) -> None:
     guest.read_line(agent, WARM_UP_S)
 
 
-def _library() -> bytes:
+def library() -> bytes:
     """A tar of the modules that the guest needs: ours and python-ptrace, in a fixed order."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as content:

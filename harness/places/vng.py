@@ -1,15 +1,20 @@
 """A virtme-ng guest as a place: a developer's own kernel on the live root file system.
 
-Every case boots one. The agent in it is this machine's, read through the shared root.
+Every case boots one. The agent in it is this machine's, read through the shared root; a foreign
+root file system gets it, with the case's program, in a directory of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +23,34 @@ from enforcer.arch.record import Abi
 from harness import process
 from harness.places.layout import Layout, coverable_root
 from harness.places.local import Answer, PlaceError, answer_of
+from harness.places.vm import library
+from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import cache_root, made_once
-from harness.vm.images import PACKED, Kernel, find_kernel
-from harness.vm.machines import MachineError, machine
+from harness.vm.images import Kernel, fetch_kernel, fetch_root, find_kernel
+from harness.vm.machines import Machine, MachineError, machine
+from harness.vm.qemu import LostVM, NoQemu, known_bad
 
 BOOT_S = 300.0
 EMULATION_FACTOR = 8.0  # files come through 9p, which is slower than a disk
 AGENT = "harness.places.agent"
+SHARED = Path("/run/lab")
+# What udev would load for QEMU's q35 machine, slowly, and no case needs.
+UNUSED = (
+    "aesni_intel,ahci,button,cdrom,cfg80211,crc32_pclmul,crct10dif_pclmul,evdev,floppy,"
+    "ghash_clmulni_intel,i2c_i801,i6300esb,iTCO_wdt,intel_rapl_msr,joydev,lpc_ich,parport,"
+    "parport_pc,pcspkr,ppdev,psmouse,rapl,serio_raw,sg,sha1_ssse3,sha256_ssse3,sha512_ssse3,sr_mod"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VngPlace:
-    """One boot of a kernel a case. `options` are virtme-ng's."""
+    """One boot of a kernel a case. `options` are virtme-ng's; `foreign`: with another root."""
 
     arch: str
     kernel: str
     options: tuple[str, ...]
-    python: str
+    foreign: bool
     patience: float = EMULATION_FACTOR
 
     @property
@@ -47,33 +62,63 @@ class VngPlace:
         return arch(self.arch).abis
 
     def layout(self) -> Layout:
-        return Layout(root=coverable_root() or Path("/srv"))
+        return Layout(root=Path("/srv") if self.foreign else coverable_root() or Path("/srv"))
 
-    def command_line(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """What runs `words` in a guest."""
-        return (*self.options, "--", *words)
+    def execute(
+        self, words: tuple[str, ...], *, stdin: str = "", timeout_s: float, shared: Path | None
+    ) -> process.Completed:
+        """Boot, run `words`, power off; the status is theirs, or 255 where the boot failed.
 
-    def environment(self) -> dict[str, str]:
-        """virtme-ng's own programs stand beside this Python."""
-        return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        `shared` is a directory that the guest sees as SHARED. Raises process.ProcessTimeout.
+        """
+        share = () if shared is None else (f"--rodir={SHARED}={shared}",)
+        # virtme-ng's own programs stand beside this Python.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return process.run(
+            process.alone((*self.options, *share, "--", *words)),
+            stdin=stdin,
+            timeout_s=timeout_s,
+            env={**os.environ, "PATH": path},
+        )
 
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         """Boot, carry out, power off. Raises PlaceError with the end of what was said."""
-        where = ":".join(entry for entry in sys.path if entry)
-        words = ("env", f"PYTHONPATH={where}", "PYTHONDONTWRITEBYTECODE=1", self.python)
-        try:
-            done = process.run(
-                self.command_line((*words, "-m", AGENT)),
-                stdin=json.dumps(request) + "\n",
-                timeout_s=BOOT_S + timeout_s,
-                env=self.environment(),
-            )
-        except process.ProcessTimeout as error:
-            raise PlaceError(f"virtme-ng's guest hangs: {error}") from error
+        with self._furnished(request) as (sent, shared):
+            where = str(SHARED) if shared else ":".join(entry for entry in sys.path if entry)
+            python = "/usr/bin/python3" if shared else sys.executable
+            words = ("env", f"PYTHONPATH={where}", "PYTHONDONTWRITEBYTECODE=1", python, "-m", AGENT)
+            try:
+                done = self.execute(
+                    words,
+                    stdin=json.dumps(sent) + "\n",
+                    timeout_s=BOOT_S + timeout_s,
+                    shared=shared,
+                )
+            except process.ProcessTimeout as error:
+                raise PlaceError(f"virtme-ng's guest hangs: {error}") from error
         answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        if not answers:
+        if not answers or done.status:
             raise PlaceError(f"virtme-ng's guest gave no answer: {done.describe()}")
         return answer_of(json.loads(answers[-1]))
+
+    @contextlib.contextmanager
+    def _furnished(
+        self, request: Mapping[str, object]
+    ) -> Iterator[tuple[Mapping[str, object], Path | None]]:
+        """The request as the guest gets it, and the directory that holds what it lacks."""
+        if not self.foreign:
+            yield request, None
+            return
+        with tempfile.TemporaryDirectory(prefix="lab-vng-") as name:
+            shared = Path(name)
+            with tarfile.open(fileobj=io.BytesIO(library())) as content:
+                content.extractall(shared, filter="data")
+            program = request["program"]
+            if program is None:
+                yield request, shared
+                return
+            shutil.copy(str(program), shared / "program")
+            yield {**request, "program": str(SHARED / "program")}, shared
 
     def close(self) -> None:
         return None
@@ -81,26 +126,34 @@ class VngPlace:
 
 def _installed(kernel: Kernel) -> Path:
     """The image where virtme-ng finds its modules: below one directory, as if installed there."""
-    packed = kernel.image.with_name(PACKED)
-    if kernel.modules is None or not packed.exists():
+    if kernel.modules is None or kernel.modules == Path("/lib/modules") / kernel.release:
         return kernel.image
 
     def make(into: Path) -> None:
         (into / "boot").mkdir()
-        (into / "boot" / f"vmlinuz-{kernel.release}").hardlink_to(packed)
+        (into / "boot" / f"vmlinuz-{kernel.release}").hardlink_to(kernel.image)
         (into / "lib/modules").mkdir(parents=True)
         (into / "lib/modules" / kernel.release).symlink_to(kernel.modules or "")
 
-    top = made_once(cache_root() / "vng" / f"{kernel.name}-{packed.stat().st_mtime_ns}", make)
+    name = f"{kernel.name}-{kernel.image.stat().st_mtime_ns}"
+    top = made_once(cache_root() / "vng" / name, make)
     return top / "boot" / f"vmlinuz-{kernel.release}"
+
+
+def _accelerator(kind: Machine, say: Callable[[str], None]) -> str:
+    """Asked of Debian's kernel, because a developer's own may lack what the probe needs."""
+    if kind.arch != native().name:
+        return "tcg"
+    return accelerator(kind, fetch_kernel(kind, kind.default_kernel, say), fetch_root(kind, say))
 
 
 def vng_place(
     name: str,
     kernel: str | None,
     *,
-    append: str,
-    root: str | None,
+    append: str = "",
+    root: str | None = None,
+    cpus: int = 2,
     say: Callable[[str], None],
 ) -> VngPlace:
     """The place for a kernel; `root` is a foreign architecture's root file system, with a Python.
@@ -117,19 +170,28 @@ def vng_place(
     if foreign and root is None:
         raise PlaceError(f"a {name} guest needs a root file system: --root DIR")
     kind = machine(name)
+    version = kernel or kind.default_kernel
     try:
-        image = find_kernel(kind, kernel or kind.default_kernel, say)
-    except (ArchiveError, MachineError) as error:
+        bad = known_bad(kind, version)
+        if bad is not None:
+            raise PlaceError(f"{name} with kernel {version}: {bad}")
+        image = find_kernel(kind, version, say)
+        hardware = _accelerator(kind, say)
+    except (ArchiveError, MachineError, NoQemu, LostVM) as error:
         raise PlaceError(str(error)) from error
-    options = [found, "--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "1G"]
+    options = [found, "--verbose", "--force-9p", "--cpus", str(cpus), "--memory", "1G"]
     options += ["-r", str(_installed(image))]
-    if append:
-        options += ["--append", append]
+    options += ["--append", f"loglevel=3 modprobe.blacklist={UNUSED} {append}".strip()]
+    if hardware == "tcg":
+        options.append("--disable-kvm")
     if foreign:
-        options += ["--arch", kind.debian, "--root", str(root)]
+        options += ["--arch", kind.debian]
+    if root is not None:
+        options += ["--root", str(Path(root).expanduser().resolve())]
     return VngPlace(
         arch=name,
-        kernel=kernel or kind.default_kernel,
+        kernel=version,
         options=tuple(options),
-        python="/usr/bin/python3" if foreign else sys.executable,
+        foreign=root is not None,
+        patience=EMULATION_FACTOR if hardware == "tcg" else 1.0,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +25,18 @@ class ArchiveError(Exception):
 
 
 def run_tool(command: Sequence[str], *, cwd: Path | None = None, timeout_s: float = 900.0) -> str:
-    """Run a Debian tool and return its standard output; its words become the error's."""
+    """Run a Debian tool and return its standard output; its words become the error's.
+
+    The tool dies with us: an apt that lives on would keep its lock.
+    """
+    if shutil.which(command[0]) is None:
+        raise ArchiveError(f"{command[0]} is not installed: run `harness vm doctor`")
     try:
-        done = process.run(command, cwd=cwd, timeout_s=timeout_s)
+        done = process.run(
+            ("setpriv", "--pdeathsig", "KILL", "--", *command), cwd=cwd, timeout_s=timeout_s
+        )
     except FileNotFoundError as error:
-        raise ArchiveError(f"{command[0]} is not installed: run `harness vm doctor`") from error
+        raise ArchiveError("setpriv is not installed: run `harness vm doctor`") from error
     except process.ProcessTimeout as error:
         raise ArchiveError(f"{error}: is the mirror reachable?") from error
     if done.status:
@@ -89,7 +97,13 @@ class Archive:
             (self.root / part).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
         (self.root / "sources.list").write_text(self.source() + "\n")
-        run_tool(["apt-get", "-q", *self._options(), "update", "--error-on=any"])
+        try:
+            run_tool(["apt-get", "-q", *self._options(), "update", "--error-on=any"])
+        except ArchiveError as error:
+            raise ArchiveError(
+                f"the Debian archive at {mirror()} cannot be used; what `harness vm fetch` once "
+                f"got from it needs no network later, $LAB_DEBIAN_MIRROR names another\n{error}"
+            ) from error
 
     def closure(self, packages: Sequence[str], pattern: str) -> tuple[str, ...]:
         """`packages` and what they depend on, as name=version, where the name matches `pattern`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,12 +13,29 @@ from pathlib import Path
 
 from harness.build import cache_directory
 
+MIB = 1 << 20
+
+
+class CacheFull(Exception):
+    """The cache's disk has no room; the text holds the mend."""
+
 
 def cache_root() -> Path:
     """Where images are kept, below the harness's cache directory; made when missing."""
     path = cache_directory() / "vm"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def need_room(path: Path, mib: int) -> None:
+    """Raises CacheFull when the disk of `path` has fewer than `mib` MiB for us."""
+    found = os.statvfs(path)
+    free = found.f_bavail * found.f_frsize // MIB
+    if free < mib:
+        raise CacheFull(
+            f"{cache_root()} has {free} MiB free, but {mib} MiB are needed: `harness vm prune` "
+            "removes old snapshots, XDG_CACHE_HOME names another directory"
+        )
 
 
 def digest(*parts: bytes | str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,20 +13,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.vm.cache import cache_root, digest, made_once
+from harness.vm.cache import cache_root, digest, locked, made_once, need_room
 from harness.vm.guest import Guest
 from harness.vm.images import Kernel, initramfs
 from harness.vm.machines import Machine
 from harness.vm.qemu import Hardware, LostVM, Qemu, command_line, version
 
-BOOT_S = 120.0
-RESTORE_S = 10.0
+BOOT_S = 300.0
+RESTORE_S = 30.0
 RESTORE_TRIES = 3
 BOOT_TRIES = 2
 
 PARK = "for cpu in /sys/devices/system/cpu/cpu*/online; do echo 0 > $cpu || :; done"
 
+PARTS = ("state", "memory")
+SUM = "sum"  # beside them: what they were when they were saved
+BLOCK = 1 << 20
+STATE_MIB = 16  # more than any machine's state, beside its memory
+
 Prepare = Callable[[Guest], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +59,12 @@ class Base:
             self.content,
             repr(self.machine),
             repr(version(self.machine.qemu)),
+            SUM,
         )
         return f"{self.kernel.name}-{digest(*parts)}"
 
 
-def _temporary() -> tempfile.TemporaryDirectory[str]:
+def temporary() -> tempfile.TemporaryDirectory[str]:
     """A directory of this process's; what killed processes left is removed."""
     for leaving in Path(tempfile.gettempdir()).glob("lab-vm-*-*"):
         owner = leaving.name.split("-")[2]
@@ -73,28 +82,69 @@ def is_saved(base: Base) -> bool:
     return _directory(base).exists()
 
 
-def save(base: Base, prepare: Prepare) -> Path:
-    """The snapshot's directory; booted, prepared and saved if the cache has none.
+def save(base: Base, prepare: Prepare, say: Say = lambda text: None) -> Path:
+    """The snapshot's directory; booted, prepared and saved if the cache has none that is whole.
 
-    A boot that is lost is tried once more. Raises LostVM.
+    A boot that is lost is tried once more. Raises LostVM, CacheFull.
     """
+    path = _directory(base)
+    if discard_damaged(path):
+        say(f"the snapshot {path.name} is damaged: it is made again")
 
     def make(into: Path) -> None:
+        need_room(into, base.hardware.memory_mib + STATE_MIB)
         for attempt in range(1, BOOT_TRIES + 1):
             try:
                 _boot_and_save(base, prepare, into)
+                (into / SUM).write_text(content_sum(into), encoding="ascii")
                 return
             except LostVM:
                 if attempt == BOOT_TRIES:
                     raise
 
-    return made_once(_directory(base), make)
+    return made_once(path, make)
+
+
+def content_sum(snapshot: Path) -> str:
+    """SHA-256 of a snapshot's state and memory; what is zero is passed over, quickly in holes."""
+    total = hashlib.sha256()
+    for name in PARTS:
+        with (snapshot / name).open("rb", buffering=0) as stream:
+            total.update(name.encode() + os.fstat(stream.fileno()).st_size.to_bytes(8, "big"))
+            at = 0
+            while True:
+                try:
+                    # From the start of a block, so that a file's layout on its disk is no matter.
+                    at = os.lseek(stream.fileno(), at, os.SEEK_DATA) // BLOCK * BLOCK
+                except OSError as error:
+                    if error.errno == errno.ENXIO:  # nothing but a hole, or the end
+                        break
+                    raise
+                block = os.pread(stream.fileno(), BLOCK, at)
+                if block.strip(b"\0"):
+                    total.update(at.to_bytes(8, "big") + block)
+                at += BLOCK
+    return total.hexdigest()
+
+
+def discard_damaged(snapshot: Path) -> bool:
+    """Remove a snapshot that is not as it was saved; whether there was such a one."""
+    if not snapshot.exists():
+        return False
+    with locked(snapshot.name):
+        try:
+            whole = (snapshot / SUM).read_text(encoding="ascii") == content_sum(snapshot)
+        except OSError:
+            whole = False
+        if not whole:
+            shutil.rmtree(snapshot, ignore_errors=True)
+    return not whole
 
 
 def boots(base: Base, timeout_s: float) -> None:
     """Boot the machine, hear its agent, and end it. Raises LostVM."""
     with (
-        _temporary() as directory,
+        temporary() as directory,
         booted(base, Path(directory) / "memory", timeout_s),
     ):
         return
@@ -130,18 +180,19 @@ def _boot_and_save(base: Base, prepare: Prepare, into: Path) -> None:
 def restored(base: Base, snapshot: Path) -> Iterator[Guest]:
     """A private copy of the snapshot, with its own time and randomness; gone afterwards.
 
-    A copy that does not come to life is tried again. Raises LostVM when none does; the snapshot is
-    removed then, so that the next run makes it anew.
+    A copy that does not come to life is tried again. Raises LostVM when none does; a snapshot that
+    is damaged is removed then, so that it is made anew.
     """
     with contextlib.ExitStack() as stack:
         for attempt in range(1, RESTORE_TRIES + 1):
             try:
                 guest = _restore(base, snapshot, stack)
                 break
-            except LostVM:
+            except LostVM as error:
                 stack.close()
                 if attempt == RESTORE_TRIES:
-                    shutil.rmtree(snapshot, ignore_errors=True)
+                    if discard_damaged(snapshot):
+                        raise LostVM(f"the snapshot {snapshot.name} is damaged: {error}") from error
                     raise
         yield guest
 
@@ -164,7 +215,7 @@ def _ignore_shared(qemu: Qemu) -> None:
 
 @contextmanager
 def _machine(base: Base, memory: Path, *, restore: bool) -> Iterator[Qemu]:
-    with _temporary() as directory:
+    with temporary() as directory:
         arguments = command_line(
             base.machine,
             base.hardware,

@@ -114,16 +114,25 @@ def test_a_lost_machine_is_broken_and_no_verdict(
         place.run({"program": None}, 10)
 
 
-def test_a_corrupted_snapshot_is_made_anew(place: VmPlace) -> None:
-    """Its state cut short: the copy is lost, the snapshot goes, the next place has a good one."""
-    state = place.snapshot / "state"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(LostVM), restored(place.base, place.snapshot):
-        pass
-    assert not place.snapshot.exists()
-    again = vm_place("arm")
+@pytest.mark.parametrize("part", ["state", "memory"])
+def test_a_damaged_snapshot_is_made_anew(place: VmPlace, part: str) -> None:
+    """Noticed by the next run before its first copy, and said."""
+    path = place.snapshot / part
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size - 4096)
+    said: list[str] = []
+    again = vm_place("arm", say=said.append)
+    assert any("damaged" in text for text in said)
     with restored(again.base, again.snapshot) as guest:
         assert guest.ping(b"alive") == b"alive"
+
+
+def test_damage_in_mid_run_is_mended(place: VmPlace) -> None:
+    """The copy does not come to life, the snapshot is made again, the case has its verdict."""
+    state = place.snapshot / "state"
+    state.write_bytes(state.read_bytes()[:1000])
+    result = _verdict(place, "seccomp", "io_uring_open[")
+    assert result.verdict.kind is VerdictKind.HELD, result.verdict.reason
 
 
 def test_makers_share_one_snapshot(place: VmPlace) -> None:
