@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from enforcer.events import EventKind, EventLog
+from enforcer.kernel.execve import find_command
 from enforcer.kernel.landlock import FileRight, NetRight, errno_of_reading, restrict_self, version
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.mechanisms.contract import LaunchError, Unavailable
@@ -44,7 +44,7 @@ def launch_restricted(
     log: EventLog,
 ) -> NoReturn:
     """Restrict and execute; see Mechanism.launch."""
-    path = shutil.which(command[0]) or command[0]
+    path = find_command(command[0])
     try:
         present = version()
     except OSError as error:

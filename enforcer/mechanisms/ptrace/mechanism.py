@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -16,7 +15,7 @@ from enforcer.cbpf.instruction import assemble, disassemble
 from enforcer.cbpf.listing import listing
 from enforcer.cbpf.spec import TRACE, USER_NOTIF, FilterSpec
 from enforcer.events import EventKind, EventLog
-from enforcer.kernel.execve import PreparedExecve
+from enforcer.kernel.execve import PreparedExecve, find_command
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.kernel.seccomp import (
@@ -131,7 +130,7 @@ class Ptrace:
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
         data = json.loads(json.dumps(dict(plan.data)))
-        path = shutil.which(command[0]) or command[0]
+        path = find_command(command[0])
         abis = [ABIS[name] for name in data["abis"]]
         policies = [policy_from_json(each) for each in data["policies"]]
         binaries = Binaries(policies)
