@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRESS_S = 2.0
+LEAST_SHARE = 0.95
+"""Of the calls made live under ptrace, how many must be compared."""
+
+MOST_REASONS = 4
 BENCHMARK_EXAMPLES = 400
 BENCHMARK_S = 60.0
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -41,7 +45,13 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
 @click.option("--time", "seconds", callback=_seconds, metavar="TIME", help="For each: 90s, 10m.")
 @click.option("--examples", type=click.IntRange(min=1), metavar="N", help="For each property.")
 @click.option("--backend", "-b", default="", metavar="NAME", help="For properties that run calls.")
-@click.option("--arch", "-a", default="", metavar="ARCH", help="Compile for this machine only.")
+@click.option(
+    "--arch",
+    "-a",
+    default="",
+    metavar="ARCH",
+    help="Compile for this machine only (calls are made here).",
+)
 @click.option("--seed", type=int, default=None, help="Repeats a campaign; a new one if not given.")
 @click.option("--benchmark", is_flag=True, help="Plant known mistakes; report how soon found.")
 @click.option("--list", "listed", is_flag=True, help="Say what the properties claim.")
@@ -143,6 +153,9 @@ def _search(
             database=state_directory() / "examples",
             watch=_Progress(),
         )
+        if _too_few(campaign):
+            failed = True
+            click.echo(f"{name}: fewer than {LEAST_SHARE:.0%} of the calls compared", err=True)
         if as_json:
             click.echo(json.dumps(_record(campaign, number)))
         else:
@@ -200,6 +213,7 @@ def _record(campaign: Campaign, number: int) -> dict[str, object]:
         "decisions": campaign.tally.decisions,
         "decisions_per_second": round(campaign.rate),
         "counts": dict(campaign.tally.counts),
+        "not_compared": dict(campaign.tally.apart),
         "findings": [
             {"text": finding.text(), "third_party": finding.third_party}
             for finding in campaign.findings
@@ -212,18 +226,36 @@ def _summary(campaign: Campaign, number: int) -> str:
     verdict = "BROKEN" if ours else "holds"
     counts = "".join(f", {count} {what}" for what, count in sorted(campaign.tally.counts.items()))
     made = campaign.tally.counts["calls made"]
-    taken = campaign.tally.counts.pop("milliseconds under the backend", 0)
+    taken = campaign.tally.counts["milliseconds under the backend"]
     if made and taken:
-        share = 100 * campaign.tally.decisions / made
         counts = (
-            f"; {made} calls made live, {1000 * made / taken:.0f} a second with each launch, "
-            f"{share:.1f} % of them compared"
+            f"; {made} calls made live under {_backend(campaign)}, "
+            f"{1000 * made / taken:.0f} a second with each launch, "
+            f"{100 * _share(campaign):.1f} % of them compared"
         )
+        for reason, count in campaign.tally.apart.most_common(MOST_REASONS):
+            counts += f"\n  {count} not compared: {reason}\n"
+        counts = counts.rstrip("\n")
     return (
         f"{campaign.target.name}: {verdict}; {campaign.examples} cases, "
         f"{campaign.tally.decisions} decisions in {campaign.seconds:.1f} s "
         f"({campaign.rate:.0f} a second of one core){counts}; seed {number}"
     )
+
+
+def _backend(campaign: Campaign) -> str:
+    return campaign.tally.backend or "ptrace"
+
+
+def _share(campaign: Campaign) -> float:
+    """Of the calls that were made live, how many could be compared."""
+    made = campaign.tally.counts["calls made"]
+    return campaign.tally.decisions / made if made else 1.0
+
+
+def _too_few(campaign: Campaign) -> bool:
+    """Whether the reference enforcer was compared on fewer calls than a campaign must."""
+    return _backend(campaign) == "ptrace" and _share(campaign) < LEAST_SHARE
 
 
 def _show(finding: Finding, kept: Kept, new: bool) -> None:

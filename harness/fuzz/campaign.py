@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
@@ -131,25 +131,40 @@ def _round(
     last: list[tuple[object, Exception]] = []
     first: list[tuple[int, float]] = []
 
-    def attempt(case: object) -> None:
-        if not last:
-            if deadline is not None and time.monotonic() >= deadline:
-                return
-            campaign.examples += 1
-        try:
-            campaign.target.check(case, campaign.tally)
-        except FAILURES as error:
+    class OneTrial:
+        def begin(self) -> bool:
+            if not last:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                campaign.examples += 1
+            return True
+
+        def end(self) -> None:
+            if not last:
+                campaign.seconds = time.monotonic() - started
+                watch(campaign)
+
+        def fail(self, case: object, error: Exception) -> NoReturn:
             if not last:
                 first.append((campaign.examples, time.monotonic() - started))
                 last.append((case, error))
             last[0] = (case, error)
             raise _Failed from error
-        if not last:
-            campaign.seconds = time.monotonic() - started
-            watch(campaign)
+
+    trial = OneTrial()
+
+    def attempt(case: object) -> None:
+        if not trial.begin():
+            return
+        try:
+            campaign.target.check(case, campaign.tally)
+        except FAILURES as error:
+            trial.fail(case, error)
+        trial.end()
 
     attempt.__qualname__ = f"fuzz.{campaign.target.name}"
-    phases = [Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]
+    shrinks = shrink and campaign.target.smallest is None
+    phases = [Phase.reuse, Phase.generate, *([Phase.shrink] if shrinks else [])]
     configured = settings(
         max_examples=examples,
         deadline=None,
@@ -160,10 +175,26 @@ def _round(
         print_blob=False,
     )
     try:
-        seed(number)(configured(given(campaign.target.cases)(attempt)))()
+        if campaign.target.search is not None:
+            campaign.target.search(trial, campaign.tally)(configured, number)
+        else:
+            seed(number)(configured(given(campaign.target.cases)(attempt)))()
     except _Failed:
         (case, error), (at, seconds) = last[0], first[0]
+        if shrink and campaign.target.smallest is not None:
+            case, error = _smaller(campaign, case, error)
         return Finding(
             target=campaign.target.name, case=case, error=error, examples=at, seconds=seconds
         )
     return None
+
+
+def _smaller(campaign: Campaign, case: object, error: Exception) -> tuple[object, Exception]:
+    """The smallest case that the property finds, with what it raises; else what there was."""
+    assert campaign.target.smallest is not None
+    found = campaign.target.smallest(case, campaign.tally)
+    try:
+        campaign.target.check(found, Tally(backend=campaign.tally.backend))
+    except FAILURES as smaller:
+        return found, smaller
+    return case, error

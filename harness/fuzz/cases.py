@@ -13,6 +13,7 @@ from enforcer.cbpf.spec import ALLOW, ERRNO, SpecClause
 from enforcer.condition import LOW_HALF, WORD, Compare, Operator
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
 from enforcer.policy.translators import Origin, sources
+from harness.fuzz.steps import Step
 from harness.fuzz.strategies.boundaries import registers_near, texts_near
 from harness.fuzz.strategies.filters import MACHINES, clauses
 from harness.fuzz.strategies.policies import (
@@ -22,6 +23,7 @@ from harness.fuzz.strategies.policies import (
     policies,
     registers,
 )
+from harness.fuzz.worlds import Entry
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,14 +60,16 @@ class CallsCase:
 
 @dataclass(frozen=True)
 class LiveCase:
-    """A policy whose paths begin with `/w` (the world's root), and a seed for a program of calls.
+    """A policy whose paths begin with `/w` (the world's root), a world, and a program of calls.
 
-    `count` calls are made.
+    The program is `steps`, or where there are none `count` calls that `seed` chooses.
     """
 
     policy: Policy
+    world: tuple[Entry, ...]
     seed: int
     count: int
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,11 @@
-"""Live runs: a program of calls in a small world, made by the actor under a backend.
-
-The world is a directory with files, a link and a hard link. No call changes which names there are,
-so that what a name means can be asked from outside; only modes change, and only if permitted.
-"""
+"""Live cases: their programs, their policies where the world is, and their smallest form."""
 
 from __future__ import annotations
 
-import errno
-import os
-import random
-import signal
-import stat
-import struct
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from enforcer.call import Call, Value
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -26,82 +14,20 @@ from enforcer.policy.ast import (
     Policy,
     TextSymbol,
 )
-from enforcer.policy.format import format_yaml
-from enforcer.syscalls import number
-from enforcer.syscalls.translate import CONSTANTS
-from harness import process
-from harness.fuzz.bulk import BulkError, built
+from harness.fuzz.cases import LiveCase
+from harness.fuzz.steps import Argument, Operation, Result, Step
+from harness.fuzz.strategies.boundaries import registers_near
+from harness.fuzz.strategies.programs import program
+from harness.fuzz.worlds import ROOT, Kind
 
-TIMEOUT_S = 60.0
-CHANGED_MODE = 0o600
-NAMES = ("a", "b", "sub/c", "link", "hard", "sub/../a", ".//b", "sub/./c", "none", "sub")
-ROOT = "/w"
-"""How policies and programs of a case name the world's root."""
-
-_HEADER = struct.Struct("=IIII")
-_CALL = struct.Struct("=II6Qq")
-_UNTOUCHED = 1 << 62
-_AT_FDCWD = (1 << 64) - 100
+ERRNOS = (54, 55, 56, 57)
+"""EXFULL, ENOANO, EBADRQC, EBADSLT: no call gives them by itself."""
 
 
-@dataclass(frozen=True)
-class LiveCall:
-    """One call of a program; the register `path_argument` is given the address of `path`."""
-
-    name: str
-    args: tuple[int, int, int, int, int, int]
-    path: str = ""
-    path_argument: int = -1
-    follows: bool = True
-
-
-def program(seed: int, count: int, near: Sequence[int]) -> tuple[LiveCall, ...]:
-    """Calls on names of the world and on registers next to those of a policy."""
-    chance = random.Random(seed)
-    found: list[LiveCall] = []
-    for _ in range(count):
-        path = chance.choice(NAMES)
-        if chance.random() < 0.6:
-            path = f"{ROOT}/{path}"
-        flags = chance.choice((0, 0, 1, 2)) | chance.choice((0, 0, CONSTANTS["O_NOFOLLOW"]))
-        word = chance.choice((*near, 0, 1, 0x5412, 1 << 32 | 1, chance.getrandbits(64)))
-        nofollow = bool(flags & CONSTANTS["O_NOFOLLOW"])
-        found.append(
-            chance.choice(
-                (
-                    LiveCall("openat", (_AT_FDCWD, 0, flags, 0, 0, 0), path, 1, not nofollow),
-                    LiveCall("open", (0, flags, 0, 0, 0, 0), path, 0, not nofollow),
-                    LiveCall("access", (0, 4, 0, 0, 0, 0), path, 0),
-                    LiveCall("faccessat", (_AT_FDCWD, 0, 4, 0, 0, 0), path, 1),
-                    LiveCall("chmod", (0, CHANGED_MODE, 0, 0, 0, 0), path, 0),
-                    LiveCall("fchmodat", (_AT_FDCWD, 0, CHANGED_MODE, 0, 0, 0), path, 1),
-                    LiveCall("ioctl", ((1 << 64) - 1, word, word, 0, 0, 0)),
-                    LiveCall("fcntl", ((1 << 64) - 1, word, 0, 0, 0, 0)),
-                    LiveCall("lseek", ((1 << 64) - 1, word, 0, 0, 0, 0)),
-                    LiveCall("getppid", (word, 0, 0, 0, 0, 0)),
-                )
-            )
-        )
-    return tuple(found)
-
-
-def make_world(root: Path) -> None:
-    """Files, a directory, a symbolic and a hard link."""
-    (root / "sub").mkdir(parents=True)
-    for name in ("a", "b", "sub/c"):
-        (root / name).write_text(name)
-        (root / name).chmod(0o644)
-    (root / "link").symlink_to("sub/c")
-    (root / "hard").hardlink_to(root / "b")
-
-
-def modes(root: Path) -> dict[int, int]:
-    """The mode of each object of the world, by inode."""
-    found = {}
-    for path in (root, *root.rglob("*")):
-        status = path.lstat()
-        found[status.st_ino] = stat.S_IMODE(status.st_mode)
-    return found
+def steps_of(case: LiveCase) -> tuple[Step, ...]:
+    """The case's program, chosen by its seed where it is not written down."""
+    blocks = any(entry.kind is Kind.FIFO for entry in case.world)
+    return case.steps or program(case.seed, case.count, registers_near(case.policy), blocks)
 
 
 def in_world(policy: Policy, root: Path) -> Policy:
@@ -115,7 +41,7 @@ def in_world(policy: Policy, root: Path) -> Policy:
 
 def _moved(expression: Expression, root: Path) -> Expression:
     match expression:
-        case TextSymbol(operand=operand) if operand.startswith(ROOT):
+        case TextSymbol(operand=operand) if (operand + "/").startswith(ROOT + "/"):
             return replace(expression, operand=str(root) + operand.removeprefix(ROOT))
         case NotExpression(operand):
             return NotExpression(_moved(operand, root))
@@ -127,73 +53,54 @@ def _moved(expression: Expression, root: Path) -> Expression:
             return expression
 
 
-class Translator:
-    """Calls as `decide` judges them: each name resolved to the object that it means, once."""
+def smallest(case: LiveCase, breaks: Callable[[LiveCase], bool]) -> LiveCase:
+    """The case without the steps, rules and objects that the breach does not need.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._known: dict[tuple[str, bool], tuple[Value, ...]] = {("", True): ()}
-
-    def call(self, call: LiveCall) -> Call:
-        values = self._known.get((call.path, call.follows))
-        if values is None:
-            path = self.root / call.path.removeprefix(ROOT + "/")
-            known = path.resolve() if call.follows else path.parent.resolve() / path.name
-            values = (Value(translator="filename", text=os.fspath(known)),)
-            self._known[call.path, call.follows] = values
-        return Call(name=call.name, abi="x86_64", args=call.args, values=values)
-
-
-def run(calls: Sequence[LiveCall], root: Path, backend: str, policy: Policy | None) -> list[int]:
-    """The raw results of the calls, bare or under a backend. Raises BulkError, BuildError."""
-    script = _script(calls, root)
-    actor: list[str | Path] = [built(), str(len(script))]
-    command = actor
-    if policy is not None:
-        file = root.parent / "policy.yaml"
-        file.write_text(format_yaml(policy), encoding="utf-8")
-        command = [sys.executable, "-m", "enforcer", "run", "--partial", "--backend", backend]
-        command += ["--policy", file, "--", *actor]
-    memory = os.memfd_create("harness-fuzz")
-    try:
-        os.write(memory, script)
-        status = process.run_on(command, memory, timeout_s=TIMEOUT_S, cwd=root)
-        raw = os.pread(memory, len(calls) * _CALL.size, _HEADER.size)
-    finally:
-        os.close(memory)
-    results = [_CALL.unpack_from(raw, place)[-1] for place in range(0, len(raw), _CALL.size)]
-    if status != -signal.SIGILL or _UNTOUCHED in results:
-        begun = results.index(_UNTOUCHED) if _UNTOUCHED in results else len(results)
-        raise BulkError(f"the actor under {backend} ended with {status} at call {begun}")
-    return results
+    Runs of steps are left out, halving their length as long as that helps (ddmin).
+    """
+    case = replace(case, steps=steps_of(case), count=0, seed=0)
+    length = len(case.steps)
+    while length:
+        start, shorter = 0, False
+        while start < len(case.steps):
+            tried = replace(case, steps=without(case.steps, start, start + length))
+            if tried.steps and breaks(tried):
+                case, shorter = tried, True
+            else:
+                start += length
+        if length == 1 and not shorter:
+            break
+        length = length if shorter and length == 1 else max(length // 2, 1)
+    for place in reversed(range(len(case.policy.rules))):
+        rules = case.policy.rules[:place] + case.policy.rules[place + 1 :]
+        tried = replace(case, policy=replace(case.policy, rules=rules))
+        if breaks(tried):
+            case = tried
+    for place in reversed(range(len(case.world))):
+        tried = replace(case, world=case.world[:place] + case.world[place + 1 :])
+        if breaks(tried):
+            case = tried
+    return case
 
 
-def _script(calls: Sequence[LiveCall], root: Path) -> bytes:
-    places: dict[str, int] = {}
-    texts = b""
-    start = _HEADER.size + len(calls) * _CALL.size
-    body: list[bytes] = []
-    for call in calls:
-        args, how = list(call.args), 0
-        if call.path:
-            path = call.path
-            if path.startswith(ROOT):
-                path = str(root) + path.removeprefix(ROOT)
-            if path not in places:
-                places[path] = start + len(texts)
-                texts += os.fsencode(path) + b"\0"
-            args[call.path_argument] = places[path]
-            how = 1 << (8 + call.path_argument)
-        nr = number("x86_64", call.name)
-        assert nr is not None
-        body.append(_CALL.pack(nr, how, *args, _UNTOUCHED))
-    return _HEADER.pack(0, len(calls), 0, 0) + b"".join(body) + texts
+def without(steps: tuple[Step, ...], start: int, end: int) -> tuple[Step, ...]:
+    """The program without the steps from `start` to `end`, nor tasks that are made no more.
 
+    What they gave is -1 where others use it.
+    """
+    gone = {each.args[1] for each in steps[start:end] if each.operation is Operation.CLONE}
+    kept = [
+        place
+        for place, each in enumerate(steps)
+        if not start <= place < end and each.task not in gone
+    ]
+    places = {place: new for new, place in enumerate(kept)}
 
-def same_kind(one: int, other: int) -> bool:
-    """Whether two results are the same error, or both are none."""
-    return one == other or (one >= 0 and other >= 0)
+    def renumbered(value: Argument) -> Argument:
+        if isinstance(value, Result):
+            return Result(places[value.step]) if value.step in places else -1
+        return value
 
-
-RARE = (errno.EXFULL, errno.ENOANO, errno.EBADRQC, errno.EBADSLT)
-"""Errnos that none of these calls gives by itself."""
+    return tuple(
+        replace(steps[place], args=tuple(map(renumbered, steps[place].args))) for place in kept
+    )

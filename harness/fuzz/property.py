@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 Case = TypeVar("Case")
@@ -60,12 +61,14 @@ class Tally:
     """What checks did: `decisions` compared, and further counts by name.
 
     `wide` asks for every call of a table, not only those that rules speak of and some others.
-    Breaches whose signature is in `known` were reported already and are passed over.
+    Breaches whose signature is in `known` were reported already and are passed over. `apart` says
+    why calls that were made could not be compared, and how many.
     """
 
     decisions: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     known: set[str] = field(default_factory=set)
+    apart: Counter[str] = field(default_factory=Counter)
     backend: str = ""
     machine: str = ""
     wide: bool = False
@@ -78,11 +81,35 @@ class Tally:
         raise mismatch
 
 
+class Trial(Protocol):
+    """How a search tells the campaign of its examples."""
+
+    def begin(self) -> bool:
+        """One more example begins; False when the time is spent."""
+        ...
+
+    def end(self) -> None:
+        """The example holds."""
+        ...
+
+    def fail(self, case: object, error: Exception) -> NoReturn:
+        """The example is broken by `case`. Raises what Hypothesis is to shrink."""
+        ...
+
+
+class Search(Protocol):
+    """One run of Hypothesis with these settings and this seed."""
+
+    def __call__(self, configured: settings, number: int) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Property(Generic[Case]):
     """One claim. `check` raises Mismatch where a case breaks it, and whatever a crash raises.
 
-    `available` says why this machine cannot check it (empty: it can).
+    `available` says why this machine cannot check it (empty: it can). `runs_calls`: real calls are
+    made, on this machine. `smallest` makes a finding smaller where Hypothesis cannot shrink it;
+    `search` stands in for given(), for properties whose cases come about step by step.
     """
 
     name: str
@@ -91,3 +118,6 @@ class Property(Generic[Case]):
     cases: st.SearchStrategy[Case]
     check: Callable[[Case, Tally], None]
     available: Callable[[], str] = lambda: ""
+    runs_calls: bool = False
+    smallest: Callable[[Case, Tally], Case] | None = None
+    search: Callable[[Trial, Tally], Search] | None = None

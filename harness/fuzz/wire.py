@@ -9,11 +9,11 @@ from enum import Enum
 from enforcer import call, condition
 from enforcer.cbpf import spec
 from enforcer.policy import ast
-from harness.fuzz import cases
+from harness.fuzz import cases, steps, worlds
 
 _CLASSES: dict[str, type] = {
     found.__name__: found
-    for module in (cases, ast, call, condition, spec)
+    for module in (cases, steps, worlds, ast, call, condition, spec)
     for found in vars(module).values()
     if isinstance(found, type) and found.__module__ == module.__name__
 }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from pathlib import Path
+from dataclasses import replace
+from typing import cast
 
 from hypothesis import strategies as st
 
 from enforcer.call import Action
-from enforcer.condition import LOW_HALF, WORD, Operator, holds
+from enforcer.condition import LOW_HALF, WORD, Operator
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.ast import (
     Dialect,
@@ -20,130 +19,105 @@ from enforcer.policy.ast import (
     TextOperator,
     TextSymbol,
 )
-from enforcer.policy.decide import decide
-from enforcer.policy.residual import residual
-from harness.fuzz import bulk
 from harness.fuzz.cases import EDGES, LiveCase
-from harness.fuzz.live import (
-    CHANGED_MODE,
-    RARE,
-    LiveCall,
-    Translator,
-    in_world,
-    make_world,
-    modes,
-    program,
-    run,
-    same_kind,
-)
+from harness.fuzz.cell import cell, unavailable
+from harness.fuzz.live import ERRNOS, smallest
 from harness.fuzz.property import Mismatch, Property, Tally
-from harness.fuzz.show import call_text, decision_text, policy_text
-from harness.fuzz.strategies.boundaries import registers_near
+from harness.fuzz.show import policy_text
+from harness.fuzz.strategies.worlds import worlds
+from harness.fuzz.wire import to_json
 
-WIDE = 30
+COUNT = 300
+WIDE = 10
 """How many times more calls a campaign makes than a test."""
 
 DEFAULT_BACKEND = MechanismName.PTRACE
-BY_REGISTERS = frozenset({MechanismName.SECCOMP.value})
-"""Backends that see registers only; what hangs on memory cannot be compared there."""
+BY_NAME = (
+    *("openat", "open", "openat2", "access", "faccessat", "chmod", "fchmodat", "fsread", "fswrite"),
+    *("fsread", "fswrite", "rename", "renameat2", "link", "symlink", "unlink", "mkdirat"),
+    *("truncate", "readlink", "newfstatat", "stat"),
+)
+BY_REGISTER = (
+    *("ioctl", "fcntl", "lseek", "getppid", "openat", "socket", "ftruncate", "madvise", "dup"),
+    *("fchmod", "sendto"),
+)
+PLAIN = ("mkdir", "fchdir", "socketpair", "fsread", "fswrite", "chdir", "connect", "clone", "dup")
 
 _paths = st.builds(
     TextSymbol,
     translator=st.just("filename"),
     operator=st.sampled_from(
-        (TextOperator.EQ, TextOperator.NEQ, TextOperator.MATCH, TextOperator.INPATH)
+        (TextOperator.EQ, TextOperator.EQ, TextOperator.NEQ, TextOperator.MATCH)
     ),
-    operand=st.sampled_from(("/w/a", "/w/b", "/w/sub/c", "/w/sub/*", "/w/*", "/w/link", "/w")),
+    operand=st.sampled_from(
+        (
+            *("/w/a", "/w/b", "/w/sub/c", "/w/sub/*", "/w/link", "/w", "/w/sub", "/w/sub/deep/*"),
+            *("/w/new", "/w/sub/new", "/w/empty/*", "/w/sub/deep", "/w/fifo"),
+        )
+    ),
 )
 _registers = st.builds(
     RegisterSymbol,
     argument=st.integers(0, 2),
     operator=st.sampled_from(Operator),
-    value=st.one_of(st.sampled_from(EDGES), st.sampled_from((0, 1, 2, 0x5412))),
+    value=st.one_of(st.sampled_from(EDGES), st.sampled_from((0, 1, 2, 3, 4, 0x5412))),
     mask=st.sampled_from((WORD, WORD, LOW_HALF, 3)),
 )
 
 
 @st.composite
 def live_cases(draw: st.DrawFn) -> LiveCase:
-    """Rules on paths for calls with paths, on registers for the others."""
+    """Rules on paths for calls with paths, on registers for the others, plain ones for any."""
     found = []
     for _ in range(draw(st.integers(1, 6))):
-        by_path = draw(st.booleans())
-        names = ("openat", "open", "access", "faccessat", "chmod", "fchmodat", "fsread", "fswrite")
-        plain = ("ioctl", "fcntl", "lseek", "getppid", "openat")
+        sort = draw(st.integers(0, 6))
+        names = BY_NAME if sort < 4 else BY_REGISTER if sort < 6 else PLAIN
         denies = draw(st.integers(0, 3)) > 0
-        when: Expression = draw(_paths) if by_path else draw(_registers)
+        when: Expression | None = None
+        if sort < 6:
+            when = draw(_paths) if sort < 4 else draw(_registers)
         found.append(
             Rule(
-                calls=(draw(st.sampled_from(names if by_path else plain)),),
+                calls=(draw(st.sampled_from(names)),),
                 when=when,
                 action=Action.DENY if denies else Action.PERMIT,
-                errno=draw(st.sampled_from(RARE)) if denies else 0,
+                errno=draw(st.sampled_from(ERRNOS)) if denies else 0,
             )
         )
     policy = Policy(binary=None, dialect=Dialect.STRICT, rules=tuple(found), default=Action.PERMIT)
-    return LiveCase(policy, draw(st.integers(0, 0xFFFF)), 400)
+    return LiveCase(policy, draw(worlds), draw(st.integers(0, 0xFFFF)), COUNT)
 
 
 def check_live(case: LiveCase, tally: Tally) -> None:
     """A denied call gives the policy's errno and does nothing; any other what it gives bare."""
-    backend = tally.backend or DEFAULT_BACKEND
-    count = case.count * WIDE if tally.wide else case.count
-    calls = program(case.seed, count, registers_near(case.policy))
-    with tempfile.TemporaryDirectory(prefix="harness-fuzz-") as scratch:
-        bare, confined = (Path(scratch).resolve() / name / "w" for name in ("bare", "confined"))
-        for root in (bare, confined):
-            make_world(root)
-        policy = in_world(case.policy, confined)
-        translator = Translator(confined)
-        judged = [(call, translator.call(call)) for call in calls]
-        expected = run(calls, bare, "none", None)
-        started = time.monotonic()
-        got = run(calls, confined, backend, policy)
-        tally.counts["milliseconds under the backend"] += int((time.monotonic() - started) * 1000)
-        changed: set[int] = set()
-        for (call, meant), usual, result in zip(judged, expected, got, strict=True):
-            tally.counts["calls made"] += 1
-            if backend in BY_REGISTERS and _defers(policy, call):
-                tally.counts["not comparable"] += 1
-                continue
-            tally.decisions += 1
-            decision = decide(policy, meant)
-            permitted = decision.action is Action.PERMIT
-            if permitted and usual >= 0 and "chmod" in call.name:
-                changed.add(Path(meant.values[0].text or "").stat().st_ino)
-            if same_kind(result, usual) if permitted else result == -decision.errno:
-                continue
-            bare_text = f"; bare: {usual}" if permitted else ""
-            raise Mismatch(
-                policy=policy_text(policy),
-                call=f"{call_text(meant)} named {call.path!r}",
-                expected=f"{decision_text(decision)}{bare_text}",
-                got=f"{result} ({backend})",
-                signature=f"live, {backend}, {call.name}",
-            )
-        if backend not in BY_REGISTERS:
-            _check_tree(case, confined, changed, backend)
+    backend = tally.backend or DEFAULT_BACKEND.value
+    if tally.wide and not case.steps:
+        case = replace(case, count=case.count * WIDE)
+    answer = cell().ask({"work": "differential", "case": to_json(case), "backend": backend})
+    tally.decisions += cast("int", answer["compared"])
+    tally.counts["calls made"] += cast("int", answer["calls"])
+    tally.counts["milliseconds under the backend"] += cast("int", answer["milliseconds"])
+    for reason, count in cast("dict[str, int]", answer["apart"]).items():
+        tally.apart[reason] += count
+    if breach := cast("dict[str, str]", answer["breach"]):
+        raise Mismatch(policy=policy_text(case.policy), **breach)
 
 
-def _defers(policy: Policy, call: LiveCall) -> bool:
-    clauses = residual(policy, call.name)
-    return next(each.decision for each in clauses if holds(each.when, call.args)) is None
+def smallest_live(case: LiveCase, tally: Tally) -> LiveCase:
+    """The least program that breaks the property in the same way."""
+    backend = tally.backend
 
+    def signature(tried: LiveCase) -> str:
+        try:
+            check_live(tried, Tally(backend=backend))
+        except Mismatch as mismatch:
+            return mismatch.signature
+        return ""
 
-def _check_tree(case: LiveCase, root: Path, changed: set[int], backend: str) -> None:
-    seen = {inode for inode, mode in modes(root).items() if mode == CHANGED_MODE}
-    if seen == changed:
-        return
-    names = {path.lstat().st_ino: path.name for path in root.rglob("*")}
-    raise Mismatch(
-        policy=policy_text(case.policy),
-        call="chmod and fchmodat",
-        expected=f"changed: {sorted(names.get(inode, '?') for inode in changed)}",
-        got=f"changed: {sorted(names.get(inode, '?') for inode in seen)} ({backend})",
-        signature=f"live, {backend}, tree",
-    )
+    if tally.wide and not case.steps:
+        case = replace(case, count=case.count * WIDE)
+    wanted = signature(case)
+    return smallest(case, lambda tried: signature(tried) == wanted) if wanted else case
 
 
 LIVE = Property(
@@ -152,5 +126,7 @@ LIVE = Property(
     group="live",
     cases=live_cases(),
     check=check_live,
-    available=bulk.unavailable,
+    available=unavailable,
+    smallest=smallest_live,
+    runs_calls=True,
 )

@@ -1,0 +1,93 @@
+"""Live programs: what was found once, and that weak enforcers lose."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from enforcer.call import Action
+from enforcer.policy.ast import Dialect, Policy, Rule, TextOperator, TextSymbol
+from harness.fuzz.cases import LiveCase
+from harness.fuzz.cell import unavailable
+from harness.fuzz.live import steps_of, without
+from harness.fuzz.properties.live import check_live, smallest_live
+from harness.fuzz.property import Mismatch, Tally
+from harness.fuzz.steps import FileName, Operation, Result, Step, Text
+from harness.fuzz.strategies.worlds import COMMON
+
+needs_cell = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "available")
+HIDDEN = Rule(
+    calls=("fsread", "fswrite"),
+    when=TextSymbol(translator="filename", operator=TextOperator.MATCH, operand="/w/b"),
+    action=Action.DENY,
+    errno=54,
+)
+POLICY = Policy(
+    binary=None, dialect=Dialect.STRICT, rules=(HIDDEN,), default=Action.PERMIT, default_errno=1
+)
+RENAMED = Step(
+    0,
+    "rename",
+    (Text("/w/b"), Text("/w/new")),
+    names=(FileName(0, -1, False), FileName(1, -1, False)),
+)
+
+
+def opened(name: str, flags: int) -> Step:
+    return Step(0, "open", (Text(name), flags, 0), names=(FileName(0),))
+
+
+@needs_cell
+@pytest.mark.parametrize("name", ["/w/.", "/w/sub/..", ".", "/w/sub", "a"])
+@pytest.mark.parametrize("backend", ["ptrace", "notify"])
+def test_a_place_can_be_opened_by_any_name(backend: str, name: str) -> None:
+    """O_PATH of what is reached through no entry: once EBADF under ptrace."""
+    check_live(LiveCase(POLICY, COMMON, 0, 0, (opened(name, os.O_PATH),)), Tally(backend=backend))
+
+
+@needs_cell
+def test_a_weak_enforcer_differs() -> None:
+    """A call that the weak one forgets is a breach."""
+    case = LiveCase(POLICY, COMMON, 0, 0, (RENAMED,))
+    with pytest.raises(Mismatch, match=r"deny\[54\]"):
+        check_live(case, Tally(backend="leaky-notify-open-only"))
+
+
+@needs_cell
+def test_a_breach_is_made_small() -> None:
+    """Steps, rules and objects that it does not need are left out."""
+    idle = [opened(name, os.O_RDONLY) for name in ("a", "sub/c", "sub")]
+    policy = replace(POLICY, rules=(replace(HIDDEN, calls=("mkdir",)), HIDDEN))
+    case = LiveCase(policy, COMMON, 0, 0, (*idle, RENAMED, *idle))
+    found = smallest_live(case, Tally(backend="leaky-notify-open-only"))
+    assert found.steps == (RENAMED,)
+    assert found.policy.rules == (HIDDEN,)
+    assert [entry.path for entry in found.world] == ["b"]
+
+
+def test_steps_that_are_left_out_leave_the_rest_as_it_was() -> None:
+    """Results are renumbered, tasks that are made no more make no calls."""
+    steps = (
+        opened("a", 0),
+        Step(0, "clone", (17, 1, 0), Operation.CLONE),
+        opened("b", 0),
+        Step(1, "close", (Result(0),)),
+        Step(0, "close", (Result(2),)),
+    )
+    assert without(steps, 0, 1) == (
+        steps[1],
+        steps[2],
+        Step(1, "close", (-1,)),
+        Step(0, "close", (Result(1),)),
+    )
+    assert without(steps, 1, 2) == (steps[0], steps[2], Step(0, "close", (Result(1),)))
+
+
+def test_a_program_is_the_same_at_every_replay() -> None:
+    """A seed stands for one program, in which later calls use what earlier ones gave."""
+    case = LiveCase(POLICY, COMMON, 7, 200)
+    assert steps_of(case) == steps_of(case)
+    assert len({step.task for step in steps_of(case)}) > 1
+    assert any(isinstance(each, Result) for step in steps_of(case) for each in step.args)
