@@ -278,10 +278,10 @@ class Opens:
             if pinned.errno and (pinned.errno != ENOENT or pinned.parent < 0):
                 tracer.refuse(task, info, pinned.errno)
                 return
+            is_entry = pinned.parent >= 0 and not pinned.magic and not pinned.leaf.endswith(b"/")
             by_name = (
-                pinned.parent >= 0
-                and not pinned.magic
-                and not pinned.leaf.endswith(b"/")
+                # The kernel hands no O_PATH descriptor over (SECCOMP_ADDFD gives EBADF).
+                (is_entry or (flags & os.O_PATH and pinned.exists))
                 and canonical[:1] == b"/"
                 and len(canonical) < NAME_SIZE
             )
