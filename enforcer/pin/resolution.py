@@ -43,7 +43,7 @@ _SLASH = ord("/")
 
 
 class Pinned:
-    """What a name leads to; owns its descriptors.
+    """What a name leads to; owns its descriptors, which end with it at the latest.
 
     `fd` is an O_PATH descriptor of the object (the link itself where links are not followed), -1
     where there is none or none was asked for. `parent` and `leaf` are the directory and the entry
@@ -82,6 +82,9 @@ class Pinned:
         """Close the descriptors; harmless when repeated."""
         release(self.fd, self.parent)
         self.fd = self.parent = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Pinned:
         return self

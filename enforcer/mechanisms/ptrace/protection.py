@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from enforcer.condition import holds
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.opens import signed
-from enforcer.mechanisms.ptrace.sockets import duplicate
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, REFUSED, Protected
@@ -42,7 +41,7 @@ class Protection:
 
     def by_descriptor(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """pidfd_send_signal, pidfd_getfd: not at the tracer."""
-        descriptor = duplicate(task.tid, signed(info[5]))
+        descriptor = task.view.duplicate(signed(info[5]))
         if descriptor < 0:
             self.tracer.refuse(task, info, -descriptor)
             return
