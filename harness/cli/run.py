@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,23 +11,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.calibration import THIS_RUN, Calibration
 from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
 from harness.cli import Status, UserError
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.cli.progress import Shown, progress
 from harness.model import Result, VerdictKind
-from harness.places.choice import Driver, Target, Wish, boot_options, ready
+from harness.places.choice import Driver, Target, Wish, boot_options, footprint_mib, ready
 from harness.places.local import Place, PlaceError
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.terminal import console, print_matrix, print_unexpected
 from harness.results import ResultsError, Row, Store, default_path, leaky_race, row_of
-from harness.runner import Job, begin_worker, broken_result, run_all
-
-PLAIN_LINE_EVERY = 25
+from harness.runner import Job, broken_result, run_all
+from harness.vm.capacity import free_mib, machines_at_once, processors
+from harness.workers import end_workers, pool
 
 
 @click.command("run")
@@ -172,11 +168,14 @@ def command(
             write(row)
 
         try:
-            placed, lost = _placed(left, chosen, messages)
-            for result in lost:
-                take(row_of(result))
-            fit = partial(_fitted, calibration, attempts)
-            _carry_out(placed, jobs or os.cpu_count() or 1, messages, take, fit)
+            with progress(messages, len(left)) as shown:
+                placed, lost = _placed(left, chosen, shown)
+                for result in lost:
+                    row = row_of(result)
+                    take(row)
+                    shown.take(row)
+                fit = partial(_fitted, calibration, attempts)
+                _carry_out(placed, _at_once(placed, jobs, shown), shown, take, fit)
         except KeyboardInterrupt:
             interrupted = True
     if junit_file is not None:
@@ -218,33 +217,47 @@ def _fitted(calibration: Calibration, attempts: int | None, job: Job) -> Job:
     return calibration.fitted(job, most=attempts or job.attack.attempts.default)
 
 
+def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:
+    """How many cases run side by side: as many as there are processors, and memory for guests."""
+    cases = wanted or processors()
+    guest_mib = max((footprint_mib(job.place) for job in jobs), default=0)
+    if not guest_mib:
+        return cases
+    machines = machines_at_once(guest_mib, cases, free_mib())
+    if machines < cases:
+        shown.say(f"free memory is enough for {machines} machines of {guest_mib} MiB at once")
+    return machines
+
+
 def _placed(
-    jobs: Sequence[Job], chosen: Mapping[tuple[str, str], Target], messages: Console
+    jobs: Sequence[Job], chosen: Mapping[tuple[str, str], Target], shown: Shown
 ) -> tuple[list[Job], list[Result]]:
-    """The jobs with their places made ready, and broken results where a place cannot be."""
-    placed: list[Job] = []
+    """The jobs with their places made ready, those of one place together, and broken results
+    where a place cannot be.
+    """
+    placed: dict[tuple[str, str, str], list[Job]] = {}
     lost: list[Result] = []
     made: dict[tuple[str, str, str], Place | PlaceError | None] = {}
-
-    def say(text: str) -> None:
-        messages.print(text, highlight=False, markup=False)
-
     for job in jobs:
         target = chosen[job.case.place, job.case.kernel]
         append = boot_options(job.case.scenario.needs) if target.arch else ""
         key = (*target.key, append)
         if key not in made:
             try:
-                made[key] = ready(target, append, say)
+                shown.preparing(f"preparing {target.name} {target.kernel_name}")
+                made[key] = ready(target, append, shown.say)
             except PlaceError as error:
                 made[key] = error
-                say(f"{target.name} with kernel {target.kernel_name} is not to be had: {error}")
+                shown.say(
+                    f"{target.name} with kernel {target.kernel_name} is not to be had: {error}"
+                )
         place = made[key]
         if isinstance(place, PlaceError):
             lost.append(broken_result(job, str(place).partition("\n")[0]))
         else:
-            placed.append(replace(job, place=place))
-    return placed, lost
+            placed.setdefault(key, []).append(replace(job, place=place))
+    shown.preparing("")
+    return [job for together in placed.values() for job in together], lost
 
 
 def _campaign(store: Store, resume: bool, cases: int) -> tuple[int, dict[str, Row]]:
@@ -270,7 +283,7 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
 def _carry_out(
     jobs: Sequence[Job],
     workers: int,
-    messages: Console,
+    shown: Shown,
     take: Callable[[Row], None],
     fit: Callable[[Job], Job],
 ) -> None:
@@ -278,62 +291,18 @@ def _carry_out(
 
     Leaky backends race first: by them the others are judged.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.runner"])
-
-    def start() -> Executor:
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
-
+    start = pool(workers, shown.address)
     plain = [job for job in jobs if not job.race]
     leaky = [job for job in jobs if job.race and job.case.leaky]
     races = [job for job in jobs if job.race and not job.case.leaky]
     groups = (plain, workers), (leaky, max(1, workers // 2)), (races, max(1, workers // 2))
-    with _progress(messages, len(jobs)) as tell:
-        try:
-            for group, at_once in groups:
-                ready_group = list(map(fit, group)) if group is races else group
-                for result in run_all(ready_group, start, at_once) if group else ():
-                    row = row_of(result)
-                    take(row)
-                    tell(row)
-        except KeyboardInterrupt:
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-
-
-@contextmanager
-def _progress(messages: Console, total: int) -> Iterator[Callable[[Row], None]]:
-    """A bar on a terminal, a plain line now and then otherwise."""
-    counts = {"done": 0, "unexpected": 0}
-
-    def count(row: Row) -> None:
-        counts["done"] += 1
-        counts["unexpected"] += not row.as_expected
-
-    if not messages.is_terminal:
-
-        def tell_plainly(row: Row) -> None:
-            count(row)
-            if counts["done"] % PLAIN_LINE_EVERY == 0 or counts["done"] == total:
-                done, unexpected = counts["done"], counts["unexpected"]
-                messages.print(f"{done}/{total} cases, {unexpected} unexpected", highlight=False)
-
-        yield tell_plainly
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[current]}", markup=False),
-    )
-    with Progress(*columns, console=messages, transient=True) as progress:
-        task = progress.add_task("cases", total=total, current="")
-
-        def tell(row: Row) -> None:
-            count(row)
-            unexpected = f"{counts['unexpected']} unexpected  " if counts["unexpected"] else ""
-            progress.update(task, advance=1, current=unexpected + row.case_id)
-
-        yield tell
+    try:
+        for group, at_once in groups:
+            ready_group = list(map(fit, group)) if group is races else group
+            for result in run_all(ready_group, start, at_once) if group else ():
+                row = row_of(result)
+                take(row)
+                shown.take(row)
+    except KeyboardInterrupt:
+        end_workers()
+        raise

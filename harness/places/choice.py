@@ -9,11 +9,14 @@ from enum import StrEnum
 from enforcer.arch import arch, native
 from harness.cases import local_abis
 from harness.places.local import Place, PlaceError, kernel_release
-from harness.places.vm import vm_place
+from harness.places.vm import VmPlace, vm_place
+from harness.places.vng import MEMORY_MIB as VNG_MIB
+from harness.places.vng import vng_place
 from harness.vm.machines import MACHINES
 from harness.vm.qemu import Hardware
 
 HOST = "host"
+QEMU_MIB = 128  # of a machine, beside its guest's memory
 
 Say = Callable[[str], None]
 
@@ -149,8 +152,6 @@ def ready(target: Target, append: str, say: Say) -> Place | None:
     if target.arch is None:
         return None
     if target.driver is Driver.VNG:
-        from harness.places.vng import vng_place
-
         return vng_place(
             target.arch,
             target.kernel,
@@ -161,3 +162,10 @@ def ready(target: Target, append: str, say: Say) -> Place | None:
         )
     hardware = Hardware(cpus=target.cpus)
     return vm_place(target.arch, target.kernel, hardware=hardware, append=append, say=say)
+
+
+def footprint_mib(place: Place | None) -> int:
+    """The most memory that one machine of a place takes; 0 for this machine."""
+    if isinstance(place, VmPlace):
+        return place.base.hardware.memory_mib + QEMU_MIB
+    return 0 if place is None else VNG_MIB + QEMU_MIB

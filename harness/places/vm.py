@@ -21,6 +21,7 @@ from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of
+from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import CacheFull, cache_root, digest
@@ -79,6 +80,8 @@ class VmPlace:
             except (LostVM, Refused, CacheFull) as error:
                 if attempt == TRIES:
                     raise PlaceError(f"two machines were lost: {error}") from error
+            finally:
+                HERE.tell(Stage.DONE)
         raise AssertionError
 
     def _mend(self) -> None:
@@ -87,10 +90,13 @@ class VmPlace:
             modules = library()
             if digest(modules) != self.base.content:
                 raise Refused("the snapshot is gone, and what it was made of has changed since")
+            HERE.tell(Stage.BOOTING)
             save(self.base, lambda guest: _prepare(guest, modules))
 
     def _run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+        HERE.tell(Stage.RESTORING)
         with restored(self.base, self.snapshot) as guest:
+            HERE.tell(Stage.RUNNING)
             program = request["program"]
             if program is not None:
                 guest.put(str(PROGRAM), Path(str(program)).read_bytes(), 0o755)

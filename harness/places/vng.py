@@ -24,6 +24,7 @@ from harness import process
 from harness.places.layout import Layout, coverable_root
 from harness.places.local import Answer, PlaceError, answer_of
 from harness.places.vm import library
+from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import cache_root, made_once
@@ -32,6 +33,7 @@ from harness.vm.machines import Machine, MachineError, machine
 from harness.vm.qemu import LostVM, NoQemu, known_bad
 
 BOOT_S = 300.0
+MEMORY_MIB = 1024
 EMULATION_FACTOR = 8.0  # files come through 9p, which is slower than a disk
 AGENT = "harness.places.agent"
 SHARED = Path("/run/lab")
@@ -88,6 +90,7 @@ class VngPlace:
             python = "/usr/bin/python3" if shared else sys.executable
             words = ("env", f"PYTHONPATH={where}", "PYTHONDONTWRITEBYTECODE=1", python, "-m", AGENT)
             try:
+                HERE.tell(Stage.BOOTING)
                 done = self.execute(
                     words,
                     stdin=json.dumps(sent) + "\n",
@@ -96,6 +99,8 @@ class VngPlace:
                 )
             except process.ProcessTimeout as error:
                 raise PlaceError(f"virtme-ng's guest hangs: {error}") from error
+            finally:
+                HERE.tell(Stage.DONE)
         answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not answers or done.status:
             raise PlaceError(f"virtme-ng's guest gave no answer: {done.describe()}")
@@ -179,7 +184,7 @@ def vng_place(
         hardware = _accelerator(kind, say)
     except (ArchiveError, MachineError, NoQemu, LostVM) as error:
         raise PlaceError(str(error)) from error
-    options = [found, "--verbose", "--force-9p", "--cpus", str(cpus), "--memory", "1G"]
+    options = [found, "--verbose", "--force-9p", "--cpus", str(cpus), "--memory", f"{MEMORY_MIB}M"]
     options += ["-r", str(_installed(image))]
     options += ["--append", f"loglevel=3 modprobe.blacklist={UNUSED} {append}".strip()]
     if hardware == "tcg":
