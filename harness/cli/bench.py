@@ -13,23 +13,30 @@ from enforcer.policy.problem import suggestion
 from harness.bench.measure import STRACE, BenchError, Measurement, confinements, measure
 from harness.build import BuildError
 from harness.cli import UserError
+from harness.cli.vm_bench import command as vm
 from harness.report.terminal import console
 
 BARE = "none"
 REASON_LENGTH = 150
 
 
-@click.command("bench")
+@click.group("bench", invoke_without_command=True)
 @click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("--count", type=click.IntRange(min=10), default=5000, show_default=True)
 @click.option("--tries", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(wanted: tuple[str, ...], count: int, tries: int, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context, wanted: tuple[str, ...], count: int, tries: int, as_json: bool
+) -> None:
     """Time an open+close of a permitted file, and a call that the kernel decides.
 
     Bare, under each backend, and under `strace -f --seccomp-bpf -e trace=openat` where there is
-    one. Each time is the least of several tries; run it on an idle machine.
+    one. Each time is the least of several tries; run it on an idle machine. `harness bench vm`
+    measures virtual machines instead.
     """
+    if context.invoked_subcommand is not None:
+        return
     chosen = _chosen(wanted)
     measured: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="interposition-bench-") as scratch:
@@ -44,6 +51,9 @@ def command(wanted: tuple[str, ...], count: int, tries: int, as_json: bool) -> N
             raise UserError(str(error)) from None
     if not as_json:
         _print(measured, chosen)
+
+
+command.add_command(vm)
 
 
 def _chosen(wanted: tuple[str, ...]) -> tuple[str, ...]:

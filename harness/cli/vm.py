@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -15,9 +13,9 @@ from rich.table import Table
 
 from enforcer.arch import arch as find_arch
 from harness.cli import Status, UserError
+from harness.cli.vm_bench import command as bench
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
-from harness.places.vng import VngPlace, vng_place
 from harness.vm.archive import KEYRING, ArchiveError
 from harness.vm.cache import cache_root, locked
 from harness.vm.guest import Refused
@@ -145,59 +143,7 @@ def boot(arch: str, kernel: str | None, words: tuple[str, ...]) -> None:
     sys.exit(os.waitstatus_to_exitcode(done.status) % 256)
 
 
-@command.command("bench")
-@_arch
-@_kernel
-@click.option("--copies", type=click.IntRange(min=1), default=10, show_default=True)
-@click.option("--vng", is_flag=True, help="virtme-ng's time for the same command, too.")
-def bench(arch: str, kernel: str | None, copies: int, vng: bool) -> None:
-    """Cold boot, restore to first command, private memory; medians in seconds and MB."""
-    place = _place(arch, kernel)
-    rows: list[tuple[str, float, float]] = []
-    restores: list[float] = []
-    memory: list[float] = []
-    lost = 0
-    try:
-        with temporary() as directory:
-            started = time.monotonic()
-            with booted(place.base, Path(directory) / "memory") as guest:
-                guest.run(["/bin/true"])
-                cold = time.monotonic() - started
-                rows.append(("cold boot to first command", cold, cold))
-        for _ in range(copies):
-            started = time.monotonic()
-            try:
-                with restored(place.base, place.snapshot) as guest:
-                    guest.run(["/bin/true"])
-                    restores.append(time.monotonic() - started)
-                    memory.append(guest.qemu.private_bytes() / 1e6)
-            except LostVM:
-                lost += 1
-    except (LostVM, Refused) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(Status.BROKEN)
-    rows.append(("restore to first command", statistics.median(restores), max(restores)))
-    rows.append(("private memory, MB", statistics.median(memory), max(memory)))
-    if vng:
-        other = _vng_place(place, kernel)
-        started = time.monotonic()
-        done = other.execute(("true",), timeout_s=600, shared=None)
-        if done.status:
-            click.echo(f"virtme-ng: {done.describe()}", err=True)
-        whole = time.monotonic() - started
-        rows.append(("virtme-ng's boot, command, end", whole, whole))
-    table = Table(place.base.kernel.name, "median", "worst", box=None)
-    for name, median, worst in rows:
-        table.add_row(name, f"{median:.2f}", f"{worst:.2f}")
-    Console().print(table)
-    click.echo(f"{copies} copies, {lost} lost")
-
-
-def _vng_place(place: VmPlace, kernel: str | None) -> VngPlace:
-    try:
-        return vng_place(place.base.machine.arch, kernel, say=_say)
-    except PlaceError as error:
-        raise UserError(str(error)) from None
+command.add_command(bench, "bench")
 
 
 @command.command("prune")

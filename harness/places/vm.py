@@ -25,6 +25,7 @@ from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import CacheFull, cache_root, digest
+from harness.vm.capacity import crowding
 from harness.vm.guest import Guest, Refused
 from harness.vm.images import fetch_root, find_kernel
 from harness.vm.machines import MachineError, machine
@@ -65,8 +66,9 @@ class VmPlace:
 
     @property
     def patience(self) -> float:
-        """Emulation is slow; hardware is not."""
-        return EMULATION_FACTOR if self.base.hardware.accelerator == "tcg" else 1.0
+        """Emulation is slow, hardware is not; other work slows both."""
+        factor = EMULATION_FACTOR if self.base.hardware.accelerator == "tcg" else 1.0
+        return factor * crowding()
 
     def layout(self) -> Layout:
         return Layout(root=Path("/srv"))
@@ -155,8 +157,9 @@ def vm_place(
 
 def _prepare(guest: Guest, modules: bytes) -> None:
     """Put the modules into the guest, start the agent and have it import everything."""
+    limit_s = WARM_UP_S * crowding()
     unpack = ["python3", "-c", UNPACK, str(LIBRARY)]
-    done = guest.run(unpack, stdin=modules, timeout_s=WARM_UP_S)
+    done = guest.run(unpack, stdin=modules, timeout_s=limit_s)
     if done.status:
         raise Refused(f"unpacking the library: {bytes(done.stderr)!r}")
     agent = guest.start(
@@ -167,7 +170,7 @@ def _prepare(guest: Guest, modules: bytes) -> None:
     )
     warm = {"warm": [name.value for name in MechanismName]}
     guest.input(agent, json.dumps(warm).encode() + b"\n")
-    guest.read_line(agent, WARM_UP_S)
+    guest.read_line(agent, limit_s)
 
 
 def library() -> bytes:

@@ -28,6 +28,7 @@ from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import cache_root, made_once
+from harness.vm.capacity import crowding
 from harness.vm.images import Kernel, fetch_kernel, fetch_root, find_kernel
 from harness.vm.machines import Machine, MachineError, machine
 from harness.vm.qemu import LostVM, NoQemu, known_bad
@@ -53,7 +54,7 @@ class VngPlace:
     kernel: str
     options: tuple[str, ...]
     foreign: bool
-    patience: float = EMULATION_FACTOR
+    factor: float = EMULATION_FACTOR
 
     @property
     def name(self) -> str:
@@ -62,6 +63,11 @@ class VngPlace:
     @property
     def abis(self) -> tuple[Abi, ...]:
         return arch(self.arch).abis
+
+    @property
+    def patience(self) -> float:
+        """Other work slows the guest, too."""
+        return self.factor * crowding()
 
     def layout(self) -> Layout:
         return Layout(root=Path("/srv") if self.foreign else coverable_root() or Path("/srv"))
@@ -94,7 +100,7 @@ class VngPlace:
                 done = self.execute(
                     words,
                     stdin=json.dumps(sent) + "\n",
-                    timeout_s=BOOT_S + timeout_s,
+                    timeout_s=BOOT_S * crowding() + timeout_s,
                     shared=shared,
                 )
             except process.ProcessTimeout as error:
@@ -198,5 +204,5 @@ def vng_place(
         kernel=version,
         options=tuple(options),
         foreign=root is not None,
-        patience=EMULATION_FACTOR if hardware == "tcg" else 1.0,
+        factor=EMULATION_FACTOR if hardware == "tcg" else 1.0,
     )

@@ -43,6 +43,11 @@ def processors(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup"
     return max(1, min(found))
 
 
+def crowding() -> float:
+    """How much longer a machine takes because of other work; 1.0 when there is none."""
+    return max(1.0, os.getloadavg()[0] / processors())
+
+
 def _groups(proc: Path, cgroups: Path) -> Iterator[Path]:
     """Our control group and those above it (`0::/path` in /proc/self/cgroup)."""
     for line in _text(proc / "self" / "cgroup").splitlines():

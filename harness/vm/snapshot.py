@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.vm.cache import cache_root, digest, locked, made_once, need_room
+from harness.vm.capacity import crowding
 from harness.vm.guest import Guest
 from harness.vm.images import Kernel, initramfs
 from harness.vm.machines import Machine
 from harness.vm.qemu import Hardware, LostVM, Qemu, command_line, version
 
-BOOT_S = 300.0
-RESTORE_S = 30.0
+BOOT_S = 120.0
+RESTORE_S = 10.0
 RESTORE_TRIES = 3
 BOOT_TRIES = 2
 
@@ -157,7 +158,7 @@ def booted(base: Base, memory: Path, timeout_s: float = BOOT_S) -> Iterator[Gues
         _machine(base, memory, restore=False) as qemu,
         contextlib.closing(Guest(qemu, timeout_s)) as guest,
     ):
-        guest.wait_ready(timeout_s)
+        guest.wait_ready(timeout_s * crowding())
         yield guest
 
 
@@ -166,31 +167,31 @@ def _boot_and_save(base: Base, prepare: Prepare, into: Path) -> None:
     memory.unlink(missing_ok=True)
     with _machine(base, memory, restore=False) as qemu:
         with contextlib.closing(Guest(qemu, BOOT_S)) as guest:
-            guest.wait_ready(BOOT_S)
+            guest.wait_ready(BOOT_S * crowding())
             prepare(guest)
             if base.machine.parks_cpus:
                 guest.run(["/bin/sh", "-c", PARK])
         qemu.qmp("stop")
         _ignore_shared(qemu)
         qemu.qmp("migrate", uri=f"exec:cat > '{into / 'state'}'")
-        qemu.wait_migrated(BOOT_S)
+        qemu.wait_migrated(BOOT_S * crowding())
 
 
 @contextmanager
-def restored(base: Base, snapshot: Path) -> Iterator[Guest]:
+def restored(base: Base, snapshot: Path, tries: int = RESTORE_TRIES) -> Iterator[Guest]:
     """A private copy of the snapshot, with its own time and randomness; gone afterwards.
 
     A copy that does not come to life is tried again. Raises LostVM when none does; a snapshot that
     is damaged is removed then, so that it is made anew.
     """
     with contextlib.ExitStack() as stack:
-        for attempt in range(1, RESTORE_TRIES + 1):
+        for attempt in range(1, tries + 1):
             try:
                 guest = _restore(base, snapshot, stack)
                 break
             except LostVM as error:
                 stack.close()
-                if attempt == RESTORE_TRIES:
+                if attempt == tries:
                     if discard_damaged(snapshot):
                         raise LostVM(f"the snapshot {snapshot.name} is damaged: {error}") from error
                     raise
@@ -198,13 +199,14 @@ def restored(base: Base, snapshot: Path) -> Iterator[Guest]:
 
 
 def _restore(base: Base, snapshot: Path, stack: contextlib.ExitStack) -> Guest:
+    limit_s = RESTORE_S * crowding()
     qemu = stack.enter_context(_machine(base, snapshot / "memory", restore=True))
     _ignore_shared(qemu)
     qemu.qmp("migrate-incoming", uri=f"exec:cat '{snapshot / 'state'}'")
-    qemu.wait_migrated(RESTORE_S)
+    qemu.wait_migrated(limit_s)
     qemu.qmp("cont")
-    guest = stack.enter_context(contextlib.closing(Guest(qemu, RESTORE_S)))
-    guest.synchronise(RESTORE_S)
+    guest = stack.enter_context(contextlib.closing(Guest(qemu, limit_s)))
+    guest.synchronise(limit_s)
     return guest
 
 
