@@ -64,11 +64,13 @@ class SentinelKind(StrEnum):
 
     FILE: `denied=PATH` and `allowed=PATH` name regular files. PORT: `port=N` and
     `allowed_port=N` name TCP ports of 127.0.0.1 on which the harness listens. DIR, TTY: paths.
+    SOCKET: paths of datagram sockets that the harness reads.
     """
 
     FILE = "file"
     DIR = "dir"
     PORT = "port"
+    SOCKET = "socket"
     TTY = "tty"
 
 

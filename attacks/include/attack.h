@@ -317,6 +317,13 @@ ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
 	return true;
 }
 
+/* Joins a directory and a leaf in `name`, which has PATH_MAX bytes. */
+ATTACK_UNUSED void join(char *name, const char *dir, const char *leaf)
+{
+	if (snprintf(name, PATH_MAX, "%s/%s", dir, leaf) >= PATH_MAX)
+		broken("name too long: %s/%s", dir, leaf);
+}
+
 /* `name` behind so many slashes that it fills `length` bytes and the NUL. */
 ATTACK_UNUSED void pad_name(char *buffer, const char *name, size_t length)
 {
@@ -366,6 +373,26 @@ ATTACK_UNUSED void flip_reap(_Atomic bool *stop, pid_t child)
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			broken("waitpid: %s", strerror(errno));
+}
+
+/*
+ * Races: opens `name` as often as attempts are due, while a child does `change`
+ * to what it leads to, until told to stop.
+ */
+ATTACK_UNUSED void race_against_child(struct run *run, struct flip *flip,
+				      void (*change)(struct flip *), const char *name)
+{
+	pid_t child = fork();
+
+	if (child < 0)
+		broken("fork: %s", strerror(errno));
+	if (!child) {
+		change(flip);
+		_exit(0);
+	}
+	while (race_next(run, &flip->turns))
+		run_opened(run, raw_open(name, O_RDONLY));
+	flip_reap(&flip->stop, child);
 }
 
 /*

@@ -14,8 +14,7 @@ static void read_by_alias(struct run *run, const char *name)
 {
 	char alias[PATH_MAX];
 
-	if (snprintf(alias, sizeof(alias), "%s/alias", run->dir) >= PATH_MAX)
-		broken("name too long: %s", run->dir);
+	join(alias, run->dir, "alias");
 	unlink(alias);
 	run->attempts = 1;
 	if (syscall(SYS_linkat, JUNK(AT_FDCWD), name, JUNK(AT_FDCWD), alias, JUNK(0)))

@@ -14,8 +14,7 @@ static void replace(struct run *run, const char *victim)
 {
 	char name[PATH_MAX];
 
-	if (snprintf(name, sizeof(name), "%s/new", run->dir) >= PATH_MAX)
-		broken("name too long: %s", run->dir);
+	join(name, run->dir, "new");
 	run_plain_write(run, name, O_CREAT | O_TRUNC);
 	if (!run->wins)
 		broken("the scratch directory cannot be written: %s", strerror(run->error));

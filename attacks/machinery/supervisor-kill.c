@@ -7,39 +7,40 @@
  *	SIGKILL or SIGSTOP ----> dead or stopped
  *	openat(DENIED)		(nobody answers)
  *
- * Found by /proc only inside a pid namespace made for this run: then it is in
- * another process group, not our ancestor, and started when we did. Nothing is
- * ever signalled that was there before. Winning prints DATA and the content of
- * the denied file.
+ * Found by /proc only inside a pid namespace made for this run: in another group,
+ * not our ancestor, and no older than we. Winning prints DATA and the content.
  */
 #include "attack.h"
 
-#include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 
 #define NAMESPACE_PIDS 64
 #define TRIES 500
 
 struct process {
-	int pid, parent, group;
+	int parent, group;
 	unsigned long long start;
 };
 
-static bool look_up(int pid, struct process *process)
+/* The beginning of a file of procfs, empty when it cannot be read. */
+static const char *text_of(const char *name)
 {
-	char name[32], text[1024], *after;
-	ssize_t size;
-	int fd;
+	static char text[4096];
+	int fd = raw_open(name, O_RDONLY);
+	ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
-	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-	fd = raw_open(name, O_RDONLY);
-	if (fd < 0)
-		return false;
-	size = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[size < 0 ? 0 : size] = '\0';
-	after = strrchr(text, ')');
-	process->pid = pid;
+	return text;
+}
+
+static bool look_up(int pid, struct process *process)
+{
+	char name[32], *after;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+	after = strrchr(text_of(name), ')');
 	return after && sscanf(after + 2, "%*c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
 					  "%*d %*d %*d %*d %*d %llu",
 			       &process->parent, &process->group, &process->start) == 3;
@@ -47,27 +48,21 @@ static bool look_up(int pid, struct process *process)
 
 static int tracer(void)
 {
-	char text[4096], *at;
-	int fd = raw_open("/proc/self/status", O_RDONLY);
-	ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	const char *at = strstr(text_of("/proc/self/status"), "TracerPid:");
 
-	close(fd);
-	text[size < 0 ? 0 : size] = '\0';
-	at = strstr(text, "TracerPid:");
 	return at ? atoi(at + strlen("TracerPid:")) : 0;
 }
 
-/* Only in a small pid namespace of which /proc speaks, and whose init is young. */
 static int other_group_beside_us(void)
 {
-	struct process self, parent, init, other;
+	struct process self, parent, other;
 
 	if (getpid() > NAMESPACE_PIDS || !look_up(getpid(), &self) || self.parent != getppid() ||
-	    !look_up(1, &init) || !look_up(self.parent, &parent) || parent.parent > 1)
+	    !look_up(self.parent, &parent) || parent.parent > 1)
 		return 0;
 	for (int pid = 2; pid <= NAMESPACE_PIDS; pid++)
-		if (look_up(pid, &other) && pid != self.pid && pid != self.parent &&
-		    other.parent != self.pid && other.group != self.group &&
+		if (look_up(pid, &other) && pid != getpid() && pid != self.parent &&
+		    other.parent != getpid() && other.group != self.group &&
 		    other.start >= parent.start)
 			return pid;
 	return 0;
@@ -75,22 +70,30 @@ static int other_group_beside_us(void)
 
 static int find_supervisor(const struct run *run)
 {
-	int pid = run->enforcer_pid;
+	int pid = run->enforcer_pid ? run->enforcer_pid : tracer();
 
-	if (!pid)
-		pid = tracer();
 	if (!pid)
 		pid = other_group_beside_us();
 	return pid > 1 && pid != getpid() ? pid : 0;
 }
 
+/* A supervisor that is dying may still take a call, which nobody would answer. */
+static void wait_for_end(int pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, JUNK(pid), JUNK(0));
+
+	if (fd >= 0)
+		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1000);
+}
+
 static void attack(struct run *run)
 {
-	int number = strcmp(run->variant, "stop") ? SIGKILL : SIGSTOP;
-	int supervisor = find_supervisor(run);
+	int number = strcmp(run->variant, "stop") ? SIGKILL : SIGSTOP, pid = find_supervisor(run);
 
-	if (supervisor && syscall(SYS_kill, JUNK(supervisor), JUNK(number)))
+	if (pid && syscall(SYS_kill, JUNK(pid), JUNK(number)))
 		run->error = errno;
+	else if (pid && number == SIGKILL)
+		wait_for_end(pid);
 	for (int i = 0; i < TRIES && !run->wins; i++) {
 		run_opened(run, raw_open(run->denied, O_RDONLY));
 		spin(20000);

@@ -14,23 +14,18 @@
  */
 #include "attack.h"
 
+static void change(struct flip *flip)
+{
+	flip_run(flip, flip->buffer);
+}
+
 static void race(struct run *run, const char *first, const char *second)
 {
 	struct flip *flip = shared_memory(sizeof(*flip));
-	pid_t peer;
 
 	run_learn_decoy(run);
 	flip_init(flip, first, second);
-	peer = fork();
-	if (peer < 0)
-		broken("fork: %s", strerror(errno));
-	if (!peer) {
-		flip_run(flip, flip->buffer);
-		_exit(0);
-	}
-	while (race_next(run, &flip->turns))
-		run_opened(run, raw_open(flip->buffer, O_RDONLY));
-	flip_reap(&flip->stop, peer);
+	race_against_child(run, flip, change, flip->buffer);
 }
 
 int main(int argc, char **argv)

@@ -22,8 +22,7 @@ static char link_name[PATH_MAX], other_name[PATH_MAX];
 
 static void place(char *name, const char *dir, const char *leaf, const char *target)
 {
-	if (snprintf(name, PATH_MAX, "%s/%s", dir, leaf) >= PATH_MAX)
-		broken("name too long: %s", dir);
+	join(name, dir, leaf);
 	unlink(name);
 	if (symlink(target, name))
 		broken("symlink %s: %s", name, strerror(errno));
@@ -41,22 +40,10 @@ static void swap_run(struct flip *flip)
 
 static void race(struct run *run, const char *first, const char *second)
 {
-	struct flip *flip = shared_memory(sizeof(*flip));
-	pid_t peer;
-
 	run_learn_decoy(run);
 	place(link_name, run->dir, "link", first);
 	place(other_name, run->dir, "other", second);
-	peer = fork();
-	if (peer < 0)
-		broken("fork: %s", strerror(errno));
-	if (!peer) {
-		swap_run(flip);
-		_exit(0);
-	}
-	while (race_next(run, &flip->turns))
-		run_opened(run, raw_open(link_name, O_RDONLY));
-	flip_reap(&flip->stop, peer);
+	race_against_child(run, shared_memory(sizeof(struct flip)), swap_run, link_name);
 }
 
 int main(int argc, char **argv)

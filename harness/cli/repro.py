@@ -28,6 +28,16 @@ LISTENER = (
 )
 
 
+RECEIVER = (
+    "import os, socket, sys\n"
+    "if os.path.exists(sys.argv[1]): os.unlink(sys.argv[1])\n"
+    "receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+    "receiver.bind(sys.argv[1])\n"
+    "while True:\n"
+    "    print(sys.argv[2], 'message', receiver.recv(4096), flush=True)\n"
+)
+
+
 @click.command("repro")
 @click.argument("case")
 @click.option(
@@ -74,8 +84,7 @@ def script(case: Case, attack: Attack | None, layout: Layout) -> str:
     lines = [
         f"# {case.id}: {case.scenario.title}",
         f"rm -rf {root}; mkdir -p {root}/open {root}/shut {root}/bin",
-        f"echo the-permitted-content > {root}/open/object",
-        f"echo the-denied-content > {root}/shut/object",
+        *_objects(attack, layout),
         _here_document(policy, text),
     ]
     for name, content in case.scenario.files.items():
@@ -94,6 +103,21 @@ def script(case: Case, attack: Attack | None, layout: Layout) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _objects(attack: Attack | None, layout: Layout) -> list[str]:
+    """The denied object and its twin, as the harness plants them."""
+    lines = []
+    for path, content in ((layout.allowed, "the-permitted"), (layout.denied, "the-denied")):
+        quoted = shlex.quote(str(path))
+        if attack is not None and attack.sentinel is SentinelKind.DIR:
+            lines.append(f"mkdir {quoted}; touch {quoted}/{content}-content")
+        elif attack is not None and attack.effect is Effect.EXEC:
+            lines.append(f"printf '#!/bin/sh\\necho {content}-content\\n' > {quoted}")
+            lines.append(f"chmod 755 {quoted}")
+        else:
+            lines.append(f"echo {content}-content > {quoted}")
+    return lines
+
+
 def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> list[str]:
     try:
         program = build(attack, case.abi)
@@ -108,6 +132,12 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
         for port, what in ((layout.port, "DENIED"), (layout.allowed_port, "permitted")):
             listen = shlex.join([sys.executable, "-c", LISTENER, str(port), what])
             lines.append(f"{listen} & trap 'kill $(jobs -p)' EXIT")
+    elif attack.sentinel is SentinelKind.SOCKET:
+        words += [f"denied={layout.denied}", f"allowed={layout.allowed}"]
+        words += ["inject=injected", "print=printed"]
+        for name, what in ((layout.denied, "DENIED"), (layout.allowed, "permitted")):
+            receive = shlex.join([sys.executable, "-c", RECEIVER, str(name), what])
+            lines.append(f"{receive} & trap 'kill $(jobs -p)' EXIT")
     elif attack.sentinel is SentinelKind.TTY:
         words += ["tty=$(tty)", "inject=injected", "print=printed"]
     else:
@@ -120,10 +150,12 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
         ("the attack", "attack", confined),
     ):
         lines += _step(title, f"{prefix} {layout.program} {mode} {arguments}".strip())
-        if attack.effect is Effect.WRITE:
-            lines.append(f"cat {layout.denied}")
+        if attack.effect is Effect.WRITE and attack.sentinel is SentinelKind.DIR:
+            lines.append(f"ls -l {layout.denied}; rm -f {layout.denied}/new {layout.allowed}/new")
+        elif attack.effect is Effect.WRITE:
+            lines.append(f"ls -l {layout.denied}; cat {layout.denied}")
             lines.append(f"echo the-denied-content > {layout.denied}")
-        lines.append(f"find {layout.directory} -mindepth 1 ! -name object -delete")
+        lines.append(f"find {layout.directory} -mindepth 1 ! -path '{layout.allowed}*' -delete")
     return lines
 
 

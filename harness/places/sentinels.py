@@ -193,6 +193,59 @@ class PortSentinel:
             listener.close()
 
 
+class SocketSentinel:
+    """Two datagram sockets of the agent's; a message arrives, or does not.
+
+    The program is told a nonce for each, so that what arrives is known to come from it.
+    """
+
+    def __init__(self, layout: Layout, who: Identity) -> None:
+        self._layout = layout
+        self._sockets: dict[int, socket.socket] = {}
+        self._nonces = {layout.denied: fresh_nonce(), layout.allowed: fresh_nonce()}
+        self._seen = b""
+        for path in self._nonces:
+            found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            found.bind(str(path))
+            found.setblocking(False)
+            os.chown(path, who.uid, who.gid)
+            self._sockets[found.fileno()] = found
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "denied": str(self._layout.denied),
+            "allowed": str(self._layout.allowed),
+            "inject": self._nonces[self._layout.denied],
+            "print": self._nonces[self._layout.allowed],
+        }
+
+    def sources(self) -> tuple[int, ...]:
+        return tuple(self._sockets)
+
+    def receive(self, descriptor: int) -> None:
+        try:
+            message = self._sockets[descriptor].recv(1 << 16)
+        except BlockingIOError:
+            return
+        self._seen = (self._seen + message)[-(1 << 20) :]
+
+    def _arrived(self, path: Path) -> bool:
+        while readable := select.select(self.sources(), [], [], 0)[0]:
+            for descriptor in readable:
+                self.receive(descriptor)
+        return self._nonces[path].encode() in self._seen
+
+    def reached(self, output: bytes) -> bool:
+        return self._arrived(self._layout.denied)
+
+    def served(self, output: bytes) -> bool:
+        return self._arrived(self._layout.allowed)
+
+    def close(self) -> None:
+        for found in self._sockets.values():
+            found.close()
+
+
 class TerminalSentinel:
     """A private terminal, the target's controlling one.
 
@@ -265,4 +318,7 @@ def plant(kind: str, effect: Effect, layout: Layout, who: Identity) -> Sentinel:
         case "port":
             if effect is Effect.NET:
                 return PortSentinel(layout)
+        case "socket":
+            if effect is Effect.IPC:
+                return SocketSentinel(layout, who)
     raise SentinelError(f"nothing observes the effect {effect!s} on a sentinel of kind {kind!r}")

@@ -23,6 +23,11 @@ from harness.scenario import substitute
 ATTACKS = Path(__file__).resolve().parents[2] / "attacks"
 
 
+def policy_of(name: str) -> str:
+    """The text of one of the scenarios' policies, with its placeholders."""
+    return (ATTACKS.parent / "scenarios" / "policies" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """An attack, a policy in YAML with placeholders, and the number of attempts."""

@@ -2,127 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.attack import load_attacks
-from harness.backends import backend, leaky_names
+from harness.attack import AttackKind, load_attacks
+from harness.backends import backend, leaky_names, names
 from harness.backends.weak import Leaky
 from harness.model import Outcome, RunKind
+from harness.scenario import Known, load_scenarios
 from tests.backends.laboratory import ATTACKS, Case, observe
 
 KINDS = (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
 
-NO_TRUNCATION = """
-default: permit
-rules:
-  - deny[eacces]: [open, openat]
-    when: oflags sub "t"
-  - deny[eacces]: [openat2, creat, truncate, ftruncate]
-"""
-NO_INJECTION = """
-default: permit
-rules:
-  - deny[eperm]: ioctl
-    when: arg[1]:32 == TIOCSTI
-"""
-READING_IN_ONE_DIRECTORY = """
-default: permit
-rules:
-  - permit: fsread
-    when: filename match "${allowed_dir}/*" or filename eq "${allowed_dir}"
-  - permit: fsread
-    when: filename match "/proc/*" or filename match "/dev/*"
-  - deny[eacces]: fsread
-"""
-WRITING_IN_ONE_DIRECTORY = """
-default: permit
-rules:
-  - deny[eacces]: [rename, renameat, renameat2, link, linkat]
-    when: not filename[1] match "${allowed_dir}/*"
-  - permit: fswrite
-    when: filename match "${allowed_dir}/*" or filename match "/proc/*" or filename match "/dev/*"
-  - deny[eacces]: fswrite
-"""
-CONNECTING_TO_ONE_PORT = """
-default: permit
-rules:
-  - permit: connect
-    when: sockaddr eq "inet-[127.0.0.1]:${allowed_port}"
-  - deny[eacces]: connect
-"""
-
-NAMES_IN_ONE_DIRECTORY = """
-default: permit
-rules:
-  - deny[eacces]: [rename, renameat, renameat2, link, linkat]
-    when: not filename[1] match "${allowed_dir}/*"
-  - permit: [fsread, fswrite]
-    when: filename match "${allowed_dir}/*" or filename eq "${allowed_dir}"
-  - permit: [fsread, fswrite]
-    when: filename match "/proc/*" or filename match "/dev/*"
-  - deny[eacces]: [fsread, fswrite]
-"""
 BUDGET = 20_000
-
-
-def reading(
-    attack: str, *, attempts: int = 1, variant: str = "default", abi: str = "x86_64"
-) -> Case:
-    return Case(
-        attack=attack,
-        policy=READING_IN_ONE_DIRECTORY,
-        attempts=attempts,
-        variant=variant,
-        abi=abi,
-    )
-
-
-def writing(attack: str, *, variant: str = "default", abi: str = "x86_64") -> Case:
-    return Case(attack=attack, policy=WRITING_IN_ONE_DIRECTORY, variant=variant, abi=abi)
-
-
-CONNECTING = Case(attack="race/sockaddr-race", policy=CONNECTING_TO_ONE_PORT, attempts=BUDGET)
-LINKING = Case(attack="indirect/hardlink-alias", policy=NAMES_IN_ONE_DIRECTORY)
-
-CASES: list[tuple[str, Case]] = [
-    ("leaky-notify-bare", reading("race/path-race", attempts=BUDGET)),
-    ("leaky-notify-bare", reading("race/path-race", attempts=BUDGET, abi="i386")),
-    ("leaky-notify-bare", reading("race/shared-mapping-peer", attempts=BUDGET)),
-    ("leaky-notify-bare", reading("race/symlink-swap", attempts=BUDGET)),
-    ("leaky-notify-bare", reading("race/cwd-race", attempts=BUDGET)),
-    ("leaky-notify-bare", CONNECTING),
-    ("leaky-notify-dirfd", reading("replication/dirfd-ignored")),
-    ("leaky-notify-open-only", writing("indirect/rename-into-denied")),
-    ("leaky-notify-open-only", LINKING),
-    ("leaky-notify-page-end", reading("replication/page-end-string")),
-    ("leaky-notify-page-end", reading("replication/page-end-string", abi="i386")),
-    ("leaky-notify-procfd", writing("indirect/procfd-reopen", variant="self")),
-    ("leaky-notify-procfd", writing("indirect/procfd-reopen", variant="thread-self")),
-    ("leaky-notify-procfd", writing("indirect/procfd-reopen", variant="dev-fd")),
-    ("leaky-ptrace-bare", reading("race/path-race", attempts=BUDGET)),
-    ("leaky-ptrace-bare", reading("race/path-race", attempts=BUDGET, abi="i386")),
-    ("leaky-ptrace-bare", reading("race/shared-mapping-peer", attempts=BUDGET)),
-    ("leaky-ptrace-bare", reading("race/symlink-swap", attempts=BUDGET)),
-    ("leaky-ptrace-bare", reading("race/cwd-race", attempts=BUDGET)),
-    ("leaky-ptrace-bare", CONNECTING),
-    ("leaky-ptrace-clone-untraced", reading("machinery/clone-untraced")),
-    ("leaky-ptrace-listener", reading("machinery/notif-over-trace")),
-    ("leaky-ptrace-no-exitkill", reading("machinery/supervisor-kill", variant="kill")),
-    ("leaky-ptrace-stack-copy", reading("race/rewrite-race", attempts=BUDGET)),
-    ("leaky-ptrace-stack-copy", reading("race/rewrite-race", attempts=BUDGET, abi="i386")),
-    ("leaky-seccomp-no-arch", Case(attack="abi/int80-compat", policy=NO_TRUNCATION)),
-    ("leaky-seccomp-deny-list", Case(attack="subset/io-uring-open", policy=NO_TRUNCATION)),
-    ("leaky-seccomp-wide-compare", Case(attack="abi/upper-bits", policy=NO_INJECTION)),
-]
-IDS = [f"{name}-{case.attack}-{case.variant}-{case.abi}" for name, case in CASES]
 MENDED_ATTEMPTS = 500
+NATIVE = "x86_64"
+ALSO_I386 = {
+    "race/path-race",
+    "race/rewrite-race",
+    "replication/page-end-string",
+    "machinery/supervisor-kill",
+    "indirect/script-interpreter",
+}
+
+
+def cases() -> Iterator[tuple[str, Case]]:
+    """Every leaky backend of every scenario with each of its variants."""
+    attacks = load_attacks(ATTACKS)
+    known = Known(attacks=attacks, backends=names())
+    for scenario in load_scenarios(ATTACKS.parent / "scenarios", known):
+        if not scenario.leaky or scenario.attack is None:
+            continue
+        attack = attacks[scenario.attack]
+        both = {NATIVE, "i386"} if attack.id in ALSO_I386 else {NATIVE}
+        for name in scenario.leaky:
+            for variant in scenario.variants or attack.variants:
+                for abi in sorted(both & set(attack.abis) or {"i386"}):
+                    yield (
+                        name,
+                        Case(
+                            attack=attack.id,
+                            policy=scenario.policy,
+                            variant=variant,
+                            abi=abi,
+                            attempts=BUDGET if attack.kind is AttackKind.RACE else 1,
+                        ),
+                    )
+
+
+CASES = list(cases())
+IDS = [f"{name}-{case.attack}-{case.variant}-{case.abi}" for name, case in CASES]
 
 
 def test_every_leaky_backend_and_every_attack_has_a_case() -> None:
-    """Nothing is left untried, and nothing is listed that does not exist."""
+    """No leaky backend and no attack is without a scenario in which the one falls to the other."""
     assert {name for name, _ in CASES} == set(leaky_names())
     assert {case.attack for _, case in CASES} == set(load_attacks(ATTACKS))
 

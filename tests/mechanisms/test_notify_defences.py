@@ -10,9 +10,10 @@ from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence, Options
 from enforcer.mechanisms.notify import MECHANISM
 from harness.backends.weak import Leaky
 from harness.model import Outcome, RunKind
-from tests.backends.laboratory import Case, observe
-from tests.backends.test_leaky import CONNECTING_TO_ONE_PORT, READING_IN_ONE_DIRECTORY
+from tests.backends.laboratory import Case, observe, policy_of
 
+CONNECTING_TO_ONE_PORT = policy_of("connect-allow-list")
+READING_IN_ONE_DIRECTORY = policy_of("read-allow-list")
 KINDS = (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
 COPY, PIN, VERIFY = Defence.COPY, Defence.PIN, Defence.VERIFY
 HELD_ATTEMPTS = 500

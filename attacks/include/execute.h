@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Programs executed in a child, whose output comes back: a denied program gives
+ * itself away by what it prints.
+ */
+#ifndef EXECUTE_H
+#define EXECUTE_H
+
+#include "attack.h"
+
+/* Executes; returns only when that failed, with errno. */
+typedef void (*execution)(const char *name);
+
+ATTACK_UNUSED char *const no_environment[] = { NULL };
+
+ATTACK_UNUSED void execute_by_name(const char *name)
+{
+	char *const arguments[] = { (char *)(uintptr_t)name, NULL };
+
+	syscall(SYS_execve, name, arguments, no_environment);
+}
+
+/* One attempt; what the program printed is a win and the content. */
+ATTACK_UNUSED void run_executed(struct run *run, execution execute, const char *name)
+{
+	char line[CONTENT_MAX];
+	int ends[2], status;
+	bool said;
+	pid_t child;
+
+	run->attempts = 1;
+	if (pipe2(ends, O_CLOEXEC))
+		broken("pipe2: %s", strerror(errno));
+	child = fork();
+	if (child < 0)
+		broken("fork: %s", strerror(errno));
+	if (!child) {
+		dup2(ends[1], STDOUT_FILENO);
+		execute(name);
+		_exit(errno);
+	}
+	close(ends[1]);
+	said = take_line(ends[0], line);
+	if (waitpid(child, &status, 0) != child)
+		broken("waitpid: %s", strerror(errno));
+	if (said) {
+		run->wins++;
+		memcpy(run->content, line, sizeof(line));
+	} else {
+		run->error = WIFEXITED(status) ? WEXITSTATUS(status) : EACCES;
+	}
+}
+
+#endif

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: a denied program is not executed as the interpreter of a permitted
+ * script (catalogue C15).
+ *
+ *	DIR/script: "#!DENIED"
+ *	execve(DIR/script)	the kernel itself opens and executes DENIED
+ *
+ * A win is what the denied program prints.
+ */
+#include "execute.h"
+
+#include <sys/stat.h>
+
+static void execute_script(const char *interpreter)
+{
+	char text[PATH_MAX + 8];
+	int fd = raw_open("script", O_WRONLY | O_CREAT | O_TRUNC);
+
+	snprintf(text, sizeof(text), "#!%s\n", interpreter);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0 || fchmod(fd, 0700))
+		broken("the script cannot be written: %s", strerror(errno));
+	close(fd);
+	execute_by_name("./script");
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	if (chdir(run.dir))
+		broken("chdir %s: %s", run.dir, strerror(errno));
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run_executed(&run, execute_script, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_executed(&run, execute_by_name, run.denied);
+		break;
+	case MODE_ATTACK:
+		run_executed(&run, execute_script, run.denied);
+		break;
+	}
+	run_end(&run);
+}

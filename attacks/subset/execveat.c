@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: a denied program is not executed by descriptor either (catalogue C13
+ * and B16).
+ *
+ *	memfd: copy of DENIED			a readable program, without its name
+ *	openat(DENIED, O_PATH)			a handle that gives no access
+ *	execveat(fd, "", AT_EMPTY_PATH)
+ *
+ * The variants are the two descriptors. Reading the denied program is
+ * permitted. The twin is executed by name, because refusing what has no name is
+ * a sound defence. A win is what the denied program prints.
+ */
+#include "execute.h"
+
+static void execute_descriptor(int fd)
+{
+	char *const arguments[] = { (char *)(uintptr_t)"program", NULL };
+
+	syscall(SYS_execveat, JUNK(fd), "", arguments, no_environment, JUNK(AT_EMPTY_PATH));
+}
+
+static void execute_copy(const char *name)
+{
+	int from = raw_open(name, O_RDONLY), to = (int)syscall(SYS_memfd_create, "copy", JUNK(0));
+	char content[PATH_MAX];
+	ssize_t size = read(from, content, sizeof(content));
+
+	if (to < 0 || size < 0 || write(to, content, size) != size)
+		broken("%s cannot be copied: %s", name, strerror(errno));
+	execute_descriptor(to);
+}
+
+/* Not close-on-exec: the interpreter opens the script by its descriptor. */
+static void execute_handle(const char *name)
+{
+	int fd = (int)syscall(SYS_openat, JUNK(AT_FDCWD), name, JUNK(O_PATH), JUNK(0));
+
+	if (fd >= 0)
+		execute_descriptor(fd);
+}
+
+static void attack(struct run *run)
+{
+	bool copies = strcmp(run->variant, "handle");
+
+	run_executed(run, copies ? execute_copy : execute_handle, run->denied);
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run_executed(&run, execute_by_name, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_executed(&run, execute_by_name, run.denied);
+		break;
+	case MODE_ATTACK:
+		attack(&run);
+		break;
+	}
+	run_end(&run);
+}

@@ -1,0 +1,42 @@
+"""A tracer that judges the script which is executed, not the interpreter that it names."""
+
+from __future__ import annotations
+
+from enforcer.events import EventLog
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace import MECHANISM, Ptrace
+from enforcer.mechanisms.ptrace.dispatch import Entry
+from enforcer.mechanisms.ptrace.execs import Execs
+from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.tracer import Config, Tracer
+from enforcer.pin import Pinned
+from harness.backends.handlers import exchanged
+from harness.backends.weak import Leaky
+
+
+class _LooksAtScriptsOnly(Execs):
+    def follow_scripts(
+        self, task: Task, info: SyscallInfo, entry: Entry, pinned: Pinned, shown: bytes
+    ) -> tuple[tuple[int, int] | None, list[bytes] | None]:
+        """Whatever image it ends in is welcome."""
+        return None, None
+
+
+class _Tracer(Tracer):
+    def __init__(self, config: Config, log: EventLog) -> None:
+        super().__init__(config, log)
+        execs = _LooksAtScriptsOnly(self)
+        own = {"execve": execs.execve, "execveat": execs.execveat}
+        self.dispatch = exchanged(self.dispatch, own)
+
+
+class _Ptrace(Ptrace):
+    make_tracer = _Tracer
+
+
+BACKEND = Leaky(
+    name="leaky-ptrace-interpreter",
+    weakness="does not judge the interpreters of scripts",
+    enforcer=_Ptrace(),
+    repaired=MECHANISM,
+)
