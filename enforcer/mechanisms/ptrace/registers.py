@@ -19,6 +19,10 @@ _CANCELLED = (1 << 64) - 1
 _BYTE_ORDER: Literal["little", "big"] = sys.byteorder
 
 
+class FrozenArgument(Exception):
+    """This kernel cannot change the argument while the call is held."""
+
+
 NARROW = 32
 """The `bits` of an ABI whose kernel takes the lower halves of registers only."""
 
@@ -79,7 +83,7 @@ class CallRegisters:
     ) -> None:
         """At an entry or seccomp stop: make the kernel carry out another call than that of `info`.
 
-        Raises TaskGone; OSError (which ends tracer and sandbox) where the kernel cannot.
+        Raises TaskGone, FrozenArgument (nothing was changed), and OSError, which ends the sandbox.
         """
         if self.has_set_syscall_info:
             a, b, c, d, e, f = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
@@ -99,8 +103,7 @@ class CallRegisters:
             if index not in layout.frozen_arguments:
                 put(content, offset, value & mask)
             elif (info[5 + index] ^ value) & mask:
-                text = f"before Linux 6.16 argument {index} cannot be rewritten on {abi.name}"
-                raise OSError(errno.EOPNOTSUPP, text)
+                raise FrozenArgument(abi.name, index)
         put(content, layout.number, number & mask)
         ptrace.set_registers(tid, content)
         self._write_number(tid, layout, number)

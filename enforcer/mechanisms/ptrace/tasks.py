@@ -10,6 +10,7 @@ from enforcer.pin import Pinned, View
 
 if TYPE_CHECKING:
     from enforcer.kernel.ptrace import SyscallInfo
+    from enforcer.mechanisms.ptrace.anew import Anew
     from enforcer.mechanisms.ptrace.authority import Authority
     from enforcer.mechanisms.ptrace.execs import Execution
 
@@ -73,6 +74,7 @@ class Task:
     away: the call from which it may still be on its short way back.
     held: what the call is compared with at its exit.
     multiplexed: the call at hand came through socketcall or ipc.
+    anew: the call that is made in place of one that could not be changed while it was held.
     script, signals: what it is being made to do, and the signal mask to put back after it.
     newborn: the registers with which it is to start.
     retry: how often the call at hand found its name changed.
@@ -81,6 +83,7 @@ class Task:
 
     __slots__ = (
         "_view",
+        "anew",
         "area",
         "at_exit",
         "away",
@@ -106,6 +109,7 @@ class Task:
         self.saved = b""
         self.slot: int | None = None
         self.area: int | None = None
+        self.anew: Anew | None = None
         self.script: Script | None = None
         self.signals: bytes | None = None
         self.retry = 0

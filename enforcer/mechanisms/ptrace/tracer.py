@@ -15,14 +15,14 @@ from enforcer.events import EventKind, EventLog
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.ptrace import births, execs, returns, scripts
+from enforcer.mechanisms.ptrace import anew, births, execs, returns, scripts
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
 from enforcer.mechanisms.ptrace.private import HELLO
 from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.reading import Reading
-from enforcer.mechanisms.ptrace.registers import NARROW, CallRegisters, narrow
+from enforcer.mechanisms.ptrace.registers import NARROW, CallRegisters, FrozenArgument, narrow
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
@@ -153,7 +153,7 @@ class Tracer(Reading):
 
     def at_seccomp(self, task: Task) -> None:
         """The filter asks about a call."""
-        if task.script is not None:
+        if task.script is not None or task.anew is not None:
             ptrace.resume_to_syscall(task.tid)
             return
         if (
@@ -210,6 +210,8 @@ class Tracer(Reading):
                 scripts.advance(self, task, info, ptrace.exit_result())
             else:
                 ptrace.resume_to_syscall(task.tid)
+        elif task.anew is not None and not task.anew.is_made:
+            anew.advance(self, task)
         elif task.at_exit is not None:
             continuation, task.at_exit = task.at_exit, None
             continuation(task)
@@ -281,7 +283,7 @@ class Tracer(Reading):
         if task.script is not None:
             task.script.close()
             task.script = None
-        task.at_exit = None
+        task.at_exit = task.anew = None
         if self.listener is not None:
             self.listener.forget(task.tid)
         if process.space.mapper == task.tid:
@@ -423,11 +425,17 @@ class Tracer(Reading):
         task.saved = self.registers.of_call(task.tid, abi, info)
         task.multiplexed = False
         task.at_exit = at_exit
-        self.registers.rewrite(task.tid, info, abi, number, arguments)
+        try:
+            self.registers.rewrite(task.tid, info, abi, number, arguments)
+        except FrozenArgument:
+            anew.begin(self, task, info, number, arguments)
         ptrace.resume_to_syscall(task.tid)
 
     def restore(self, task: Task, info: SyscallInfo) -> None:
         """At the exit of a redirected call: its result in otherwise the task's own registers."""
+        if task.anew is not None and anew.was_interrupted(task):
+            self.repeat(task, info)
+            return
         self.release_slot(task)
         self.registers.restore(task.tid, self.config.abis[info[1]], task.saved)
         task.saved = b""
@@ -440,6 +448,7 @@ class Tracer(Reading):
     def repeat(self, task: Task, info: SyscallInfo) -> None:
         """At the exit of a redirected call: the task makes its own call again."""
         self.release_slot(task)
+        task.anew = None
         abi = self.config.abis[info[1]]
         self.registers.call_again(task.tid, abi, task.saved)
         task.saved = b""
