@@ -17,7 +17,7 @@ from harness.cli.vm_bench import command as bench
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
 from harness.vm.archive import KEYRING, ArchiveError
-from harness.vm.cache import cache_root, locked
+from harness.vm.cache import CacheFull, cache_root, locked
 from harness.vm.guest import Refused
 from harness.vm.images import fetch_kernel, fetch_root
 from harness.vm.machines import MACHINES, Machine, MachineError, machine
@@ -91,7 +91,7 @@ def fetch(arches: tuple[str, ...], kernel: str | None) -> None:
         try:
             fetch_kernel(each, kernel or each.default_kernel, _say)
             fetch_root(each, _say)
-        except (ArchiveError, MachineError) as error:
+        except (ArchiveError, MachineError, CacheFull) as error:
             raise UserError(str(error)) from None
         click.echo(f"{each.arch}: kernel {kernel or each.default_kernel} and root are here")
 
@@ -132,7 +132,7 @@ def boot(arch: str, kernel: str | None, words: tuple[str, ...]) -> None:
             booted(base, Path(directory) / "memory") as guest,
         ):
             done = guest.run(words, timeout_s=3600)
-    except (ArchiveError, MachineError, NoQemu) as error:
+    except (ArchiveError, MachineError, NoQemu, CacheFull) as error:
         raise UserError(str(error)) from None
     except (LostVM, Refused) as error:
         click.echo(f"Error: {error}", err=True)

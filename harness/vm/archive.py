@@ -68,7 +68,11 @@ class Archive:
     suite: str
     debian: str
 
-    def _options(self) -> list[str]:
+    def _apt(self, *words: str) -> tuple[str, ...]:
+        """An apt-get command under this archive's own configuration."""
+        return ("env", f"APT_CONFIG={self.root / 'apt.conf'}", "apt-get", "-q", *words)
+
+    def _configuration(self) -> str:
         settings = {
             "APT::Architecture": self.debian,
             "APT::Architectures": self.debian,
@@ -81,7 +85,7 @@ class Archive:
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
         }
-        return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+        return "".join(f'{name} "{value}";\n' for name, value in settings.items())
 
     def source(self) -> str:
         """The line of sources.list that stands for this suite."""
@@ -97,34 +101,28 @@ class Archive:
             (self.root / part).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
         (self.root / "sources.list").write_text(self.source() + "\n")
+        (self.root / "apt.conf").write_text(self._configuration())
         try:
-            run_tool(["apt-get", "-q", *self._options(), "update", "--error-on=any"])
+            run_tool(self._apt("update", "--error-on=any"))
         except ArchiveError as error:
+            said = re.search(r"^E: (.*)", str(error), re.MULTILINE)
+            why = said[1] if said else "see below"
             raise ArchiveError(
-                f"the Debian archive at {mirror()} cannot be used; what `harness vm fetch` once "
-                f"got from it needs no network later, $LAB_DEBIAN_MIRROR names another\n{error}"
+                f"the Debian archive {mirror()} cannot be used ({why}): "
+                "name another in $LAB_DEBIAN_MIRROR; once `harness vm fetch` has been through, no "
+                f"network is needed\n{error}"
             ) from error
 
     def closure(self, packages: Sequence[str], pattern: str) -> tuple[str, ...]:
         """`packages` and what they depend on, as name=version, where the name matches `pattern`."""
-        plan = run_tool(
-            [
-                "apt-get",
-                "-q",
-                *self._options(),
-                "-s",
-                "install",
-                "--no-install-recommends",
-                *packages,
-            ]
-        )
+        plan = run_tool(self._apt("-s", "install", "--no-install-recommends", *packages))
         found = re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE)
         return tuple(f"{name}={version}" for name, version in found if re.fullmatch(pattern, name))
 
     def download(self, packages: Sequence[str], into: Path) -> tuple[Path, ...]:
         """Download packages (name or name=version) into a directory and return their files."""
         into.mkdir(parents=True, exist_ok=True)
-        run_tool(["apt-get", "-q", *self._options(), "download", *packages], cwd=into)
+        run_tool(self._apt("download", *packages), cwd=into)
         return tuple(sorted(into.glob("*.deb")))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import build
 from harness.vm import cpio
 from harness.vm.archive import Archive, ArchiveError, run_tool, unpack
-from harness.vm.cache import cache_root, digest, locked, made_once
+from harness.vm.cache import cache_root, digest, locked, made_once, need_room
 from harness.vm.machines import Machine, MachineError
 
 ROOT_SUITE = "trixie"
@@ -39,6 +39,7 @@ BUILT = (
     "arch/s390/boot/bzImage",
     "vmlinux",
 )
+FETCH_MIB = 768  # of the largest: packages, and what is in them
 PACKED = "vmlinuz"  # the image as Debian has it, beside the one that boots faster
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
@@ -69,7 +70,7 @@ def archive(machine: Machine, suite: str) -> Archive:
 def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
     """Debian's kernel `version` ("6.1") for this machine, downloaded if it is not cached yet.
 
-    Raises MachineError (no such kernel), ArchiveError.
+    Raises MachineError (no such kernel), ArchiveError, CacheFull.
     """
     if version not in machine.kernels:
         known = ", ".join(machine.kernels)
@@ -77,6 +78,7 @@ def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:
     path = cache_root() / "kernels" / f"{machine.arch}-{version}"
 
     def make(into: Path) -> None:
+        need_room(into, FETCH_MIB)
         say(f"fetching Debian's kernel {version} for {machine.arch}")
         source = archive(machine, machine.kernels[version])
         with locked(source.root.name):
@@ -242,6 +244,7 @@ def fetch_root(machine: Machine, say: Say) -> Path:
     path = cache_root() / "roots" / f"{machine.debian}-{key}"
 
     def make(into: Path) -> None:
+        need_room(into, FETCH_MIB)
         say(f"building a root file system for {machine.arch} from Debian {ROOT_SUITE}")
         source = archive(machine, ROOT_SUITE)
         with locked(source.root.name):
