@@ -135,9 +135,15 @@ class VngPlace:
         return None
 
 
+def _shares_files(modules: Path) -> bool:
+    """Whether the kernel can mount a root that it gets from the host."""
+    listed = [modules / name for name in ("modules.dep", "modules.builtin")]
+    return any("/9p.ko" in path.read_text() for path in listed if path.exists())
+
+
 def _installed(kernel: Kernel) -> Path:
     """The image where virtme-ng finds its modules: below one directory, as if installed there."""
-    if kernel.modules is None or kernel.modules == Path("/lib/modules") / kernel.release:
+    if kernel.modules is None or kernel.image.name == f"vmlinuz-{kernel.release}":
         return kernel.image
 
     def make(into: Path) -> None:
@@ -187,6 +193,11 @@ def vng_place(
         if bad is not None:
             raise PlaceError(f"{name} with kernel {version}: {bad}")
         image = find_kernel(kind, version, say)
+        if image.modules is not None and not _shares_files(image.modules):
+            raise PlaceError(
+                f"{name} with kernel {version}: it has no 9p, through which virtme-ng's guests get "
+                "their root: name another image or build tree with --kernel"
+            )
         hardware = _accelerator(kind, say)
     except (ArchiveError, MachineError, NoQemu, LostVM) as error:
         raise PlaceError(str(error)) from error

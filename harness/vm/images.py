@@ -134,12 +134,12 @@ def find_kernel(machine: Machine, name: str, say: Say) -> Kernel:
     if not path.is_file():
         raise MachineError(f"{path} is not there; a kernel is a version, an image or a build tree")
     release = path.name.removeprefix("vmlinuz-")
-    modules = Path("/lib/modules") / release
+    places = (path.parent.parent / "lib/modules" / release, Path("/lib/modules") / release)
     return Kernel(
         name=f"{machine.arch}-{release}-{digest(path.read_bytes())}",
         release=release,
         image=path,
-        modules=modules if (modules / "modules.dep").exists() else None,
+        modules=next((place for place in places if (place / "modules.dep").exists()), None),
     )
 
 
