@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from enforcer.mechanisms.contract import Defence
+
 
 class Effect(StrEnum):
     """How the oracle sees from outside that the denied thing happened.
@@ -140,7 +142,10 @@ class Scenario:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One cell of the expanded matrix. `catalogue` is the attack's, empty for a command."""
+    """One cell of the expanded matrix. `catalogue` is the attack's, empty for a command.
+
+    `defences` are those that the backend is compiled with, None for its own choice.
+    """
 
     scenario: Scenario
     variant: str
@@ -150,12 +155,16 @@ class Case:
     place: str
     leaky: bool = False
     catalogue: tuple[str, ...] = ()
+    defences: frozenset[Defence] | None = None
 
     @property
     def id(self) -> str:
         """Unique within a campaign, and stable between campaigns."""
         where = "" if self.place == "local" else f"-{self.place}"
-        return f"{self.scenario.id}[{self.variant}-{self.backend}-{self.abi}-{self.kernel}{where}]"
+        backend = self.backend
+        if self.defences is not None:
+            backend += f"({'+'.join(sorted(self.defences))})"
+        return f"{self.scenario.id}[{self.variant}-{backend}-{self.abi}-{self.kernel}{where}]"
 
     @property
     def expected(self) -> VerdictKind:

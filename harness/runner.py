@@ -19,7 +19,7 @@ from enforcer.mechanisms.contract import Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
-from harness.backends import Backend, backend, mechanism
+from harness.backends import Backend, Ours, backend, mechanism
 from harness.build import BuildError, build
 from harness.model import Case, Observation, Reference, Result, RunKind, Verdict, VerdictKind
 from harness.oracle import Evidence, judge
@@ -148,6 +148,8 @@ def _run(
     plan: Plan,
     mode: str,
     job: Job,
+    if case.defences is not None:
+        return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
     command: Sequence[str],
     *,
     stop: bool,

@@ -9,7 +9,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
 
 from enforcer.arch.record import Abi
@@ -59,9 +59,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Ours:
-    """One of our mechanisms with every defence on."""
+    """One of our mechanisms, by default with every defence on."""
 
     name: str
+    options: Options = field(default_factory=Options)
     leaky: bool = False
     weakness: str = ""
 
@@ -81,11 +82,11 @@ class Ours:
         A rule that is enforced in part is run: what the part is worth, the oracle sees.
         """
         try:
-            return mechanism(self.name).compile(policies, abis, Options())
+            return mechanism(self.name).compile(policies, abis, self.options)
         except Inexpressible as error:
             if any(cover.extent is Extent.NONE for cover in error.covers):
                 raise
-            return mechanism(self.name).compile(policies, abis, Options(partial=True))
+            return mechanism(self.name).compile(policies, abis, replace(self.options, partial=True))
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         mechanism(self.name).launch(plan, command, log)

@@ -14,6 +14,7 @@ VERBS = {
     "repro": "harness.cli.repro",
     "launch": "harness.cli.launch",
     "report": "harness.cli.report",
+    "defences": "harness.cli.defences",
     "doctor": "harness.cli.doctor",
     "new": "harness.cli.new",
     "vm": "harness.cli.vm",

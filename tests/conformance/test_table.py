@@ -80,6 +80,30 @@ TABLE = (
         answer="done",
         by=SUPERVISED,
     ),
+    *(
+        Row(
+            name=f"name-of-{size}-{mark[:1]}",
+            rules='- deny[enotdir]: fsread\n    when: filename eq "{root}/shut"',
+            act=f'open("{{root}}".ljust({size} - 6, "{mark}") + "/shut")',
+            answer=answer,
+            by=SUPERVISED,
+        )
+        for size, mark, answer in (
+            (4096, "/", "Not a directory"),
+            (4097, "/", "File name too long"),
+            (9000, "/", "File name too long"),
+        )
+    ),
+    *(
+        Row(
+            name=f"component-of-{size}",
+            rules='- deny[enotdir]: fsread\n    when: filename eq "{root}/shut"',
+            act=f'open("{{root}}/" + {size} * "x")',
+            answer=answer,
+            by=SUPERVISED,
+        )
+        for size, answer in ((255, "No such file or directory"), (256, "File name too long"))
+    ),
     Row(
         name="path-deny-rename",
         rules='- deny[exdev]: fswrite\n    when: filename eq "{root}/shut"',

@@ -1,0 +1,134 @@
+"""`harness defences`: which defence stops which attack, as a table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from harness.calibration import THIS_RUN
+from harness.cases import attempts_of
+from harness.cli import Status, UserError
+from harness.cli.load import chosen_targets, laboratory, selection
+from harness.cli.progress import Shown, progress
+from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines, reference
+from harness.model import Result, RunKind, VerdictKind
+from harness.places.choice import Driver, Wish
+from harness.report.lines import json_line
+from harness.report.matrix import SEVERITY, SHORT
+from harness.report.terminal import STYLE, console
+from harness.results import row_of
+from harness.runner import Job, run_all
+from harness.workers import end_workers, pool
+
+
+@click.command("defences")
+@click.option(
+    "--keyword",
+    "-k",
+    "keywords",
+    multiple=True,
+    metavar="TEXT",
+    help="Only cases whose id has this text; may be repeated.",
+)
+@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one JSON object a line; `defences` are those that were on.",
+)
+def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | None) -> NoReturn:
+    """Run attacks against ptrace and notify with all defences, one off, one alone, and none.
+
+    `ended` means that an interference was detected and the target killed. Exit status: 0; 1 if an
+    attack gets past all defences together; 3 if something broke.
+    """
+    lab = laboratory()
+    (target,) = chosen_targets(Wish(driver=Driver.NONE))
+    chosen = replace(selection((), keywords, target), abis=target.here[:1])
+    jobs = []
+    for case in cases(lab.scenarios, lab.attacks, chosen):
+        attack = lab.attacks[case.scenario.attack or ""]
+        tries = attempts_of(case, attack, asked=attempts, quick=True)
+        jobs.append(Job(case=case, attack=attack, attempts=tries))
+    if not jobs:
+        raise UserError("no case is selected; `harness list cases` shows what there is")
+    with progress(console(stderr=True), len(jobs)) as shown:
+        results = _carry_out(jobs, shown)
+    if json_file is not None:
+        json_file.write_text("".join(map(_json, results)), encoding="utf-8")
+    for mechanism in MECHANISMS:
+        _print(lines(results, lab.attacks), mechanism)
+    if any(result.verdict.kind is VerdictKind.BROKEN for result in results):
+        sys.exit(Status.BROKEN)
+    sound = [result for result in results if result.case.defences == SETTINGS[0].on]
+    expected = all(result.as_expected for result in sound)
+    sys.exit(Status.EXPECTED if expected else Status.UNEXPECTED)
+
+
+def _carry_out(jobs: Sequence[Job], shown: Shown) -> list[Result]:
+    """What is deterministic first, side by side; then races, those without defences first."""
+    workers = os.cpu_count() or 1
+    start = pool(workers, shown.address)
+    results: list[Result] = []
+    plain = [job for job in jobs if not job.race]
+    bare = [job for job in jobs if job.race and job.case.leaky]
+    races = [job for job in jobs if job.race and not job.case.leaky]
+    try:
+        for group in (plain, bare, races):
+            judged = [
+                replace(job, reference=reference(job.case, results, THIS_RUN)) for job in group
+            ]
+            at_once = workers if group is plain else max(1, workers // 2)
+            for result in run_all(judged, start, at_once) if judged else ():
+                results.append(result)
+                shown.take(row_of(result))
+    except KeyboardInterrupt:
+        end_workers()
+        raise
+    return results
+
+
+def _json(result: Result) -> str:
+    on = ",".join(sorted(result.case.defences or ()))
+    return f'{json_line(row_of(result))[:-1]}, "defences": "{on}"}}\n'
+
+
+def _print(found: Sequence[Line], mechanism: str) -> None:
+    settings = [setting for setting in SETTINGS if setting.mechanism == mechanism]
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.title = mechanism
+    for column in ("attack", "catalogue", *(setting.label for setting in settings)):
+        table.add_column(column)
+    for line in found:
+        cells = [_cell(line.cells.get(setting, ())) for setting in settings]
+        table.add_row(line.attack.id, " ".join(line.attack.catalogue), *cells)
+    console().print(table)
+
+
+def _cell(results: Sequence[Result]) -> Text:
+    if not results:
+        return Text("·", style="dim")
+    kinds = {result.verdict.kind for result in results}
+    worst = next(kind for kind in SEVERITY if kind in kinds)
+    text = Text(SHORT[worst], style=STYLE[worst])
+    if worst is VerdictKind.HELD and any(_was_ended(result) for result in results):
+        text.append(" ended", style="dim")
+    wins = sum(result.verdict.wins for result in results)
+    attempts = sum(result.verdict.attempts for result in results)
+    if wins and attempts > len(results):
+        text.append(f" {wins}/{attempts}", style="dim")
+    return text
+
+
+def _was_ended(result: Result) -> bool:
+    """Whether the enforcer killed the target instead of refusing."""
+    return any(seen.kind is RunKind.ATTACK and not seen.finished for seen in result.observations)

@@ -1,0 +1,106 @@
+"""Which defence stops which attack: attacks against mechanisms with some defences off.
+
+All, all but one, one alone, none. With none on the mechanism is its own leaky backend, by which
+the others are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence
+from harness.attack import Attack
+from harness.cases import Selection, expand
+from harness.model import Case, Reference, Result, Scenario, VerdictKind
+
+MECHANISMS = ("ptrace", "notify")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A mechanism with these defences on."""
+
+    mechanism: str
+    on: frozenset[Defence]
+
+    @property
+    def label(self) -> str:
+        """What is on, or the one that is off."""
+        off = DEFAULT_DEFENCES - self.on
+        if not off:
+            return "all on"
+        if len(off) == 1:
+            return f"no {min(off)}"
+        return f"{min(self.on)} only" if self.on else "all off"
+
+
+_EACH = sorted(DEFAULT_DEFENCES)
+COMBINATIONS = (
+    DEFAULT_DEFENCES,
+    *(DEFAULT_DEFENCES - {defence} for defence in _EACH),
+    *(frozenset({defence}) for defence in _EACH),
+    frozenset[Defence](),
+)
+SETTINGS = tuple(
+    Setting(mechanism=mechanism, on=on) for mechanism in MECHANISMS for on in COMBINATIONS
+)
+
+
+def cases(
+    scenarios: Iterable[Scenario], attacks: Mapping[str, Attack], selection: Selection
+) -> list[Case]:
+    """Each attack in the first scenario that has leaky backends, under every setting.
+
+    Settings with all defences off are leaky ones and come first.
+    """
+    chosen: dict[str, Scenario] = {}
+    for scenario in scenarios:
+        if scenario.attack and scenario.leaky:
+            chosen.setdefault(scenario.attack, scenario)
+    found = [
+        replace(case, defences=setting.on, leaky=not setting.on)
+        for case in expand(chosen.values(), attacks, replace(selection, backends=MECHANISMS))
+        if case.expected is not VerdictKind.INEXPRESSIBLE
+        for setting in SETTINGS
+        if setting.mechanism == case.backend
+    ]
+    return sorted(found, key=lambda case: not case.leaky)
+
+
+def reference(case: Case, results: Iterable[Result], source: str) -> Reference | None:
+    """The same race with every defence off, among results."""
+    for result in results:
+        if result.verdict.attempts and result.case == replace(
+            case, defences=frozenset[Defence](), leaky=True
+        ):
+            return Reference(
+                backend=f"{case.backend} with all defences off",
+                attempts=result.verdict.attempts,
+                wins=result.verdict.wins,
+                source=source,
+            )
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One attack, and its results by setting; a setting that it cannot have has none."""
+
+    attack: Attack
+    cells: Mapping[Setting, Sequence[Result]]
+
+
+def lines(results: Iterable[Result], attacks: Mapping[str, Attack]) -> list[Line]:
+    """The results by attack, in the catalogue's order."""
+    found: dict[str, dict[Setting, list[Result]]] = {}
+    for result in results:
+        case = result.case
+        setting = Setting(mechanism=case.backend, on=case.defences or frozenset())
+        cells = found.setdefault(case.scenario.attack or "", {})
+        cells.setdefault(setting, []).append(result)
+    arranged = [Line(attack=attacks[name], cells=cells) for name, cells in found.items()]
+    return sorted(
+        arranged,
+        key=lambda line: [(each[:1], int(each[1:])) for each in line.attack.catalogue],
+    )
