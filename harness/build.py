@@ -21,6 +21,7 @@ from pathlib import Path
 from enforcer.arch import ABIS, native
 from harness import process
 from harness.attack import Attack
+from harness.scratch import Scratch
 
 FLAGS = ("-std=gnu11", "-O2", "-static", "-pthread", "-D_FILE_OFFSET_BITS=64")
 WARNINGS = ("-Wall", "-Wextra")
@@ -51,7 +52,8 @@ class Compiler:
 
     def build(self, source: Path, output: Path, *flags: str) -> process.Completed:
         """Compile one C file to the static program `output`. Raises BuildError after its time."""
-        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_directory() / "zig")}
+        # zig waits for ever where its cache cannot be made.
+        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(_made("zig"))}
         try:
             return process.run(
                 [*self.command, *FLAGS, *flags, "-o", output, source],
@@ -68,6 +70,19 @@ def cache_directory() -> Path:
     return Path(base) / "interposition-lab"
 
 
+def _made(name: str) -> Path:
+    """A directory of the cache, writable. Raises BuildError."""
+    directory = cache_directory() / name
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        writable = os.access(directory, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise BuildError(f"{directory} cannot be written: set XDG_CACHE_HOME to one that can")
+    return directory
+
+
 def build(attack: Attack, abi: str) -> Path:
     """The attack's program for `abi`, compiled unless the cache has it.
 
@@ -79,8 +94,7 @@ def build(attack: Attack, abi: str) -> Path:
 
 def build_source(source: Path, abi: str, *, include: Path) -> Path:
     """As `build`, for any C file that needs only the headers of `include`."""
-    directory = cache_directory() / "attacks"
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = _made("attacks")
     program = directory / f"{source.stem}-{abi}-{_digest(source, abi, include)}"
     if program.exists():
         return program
@@ -112,8 +126,8 @@ def _candidates(abi: str) -> Iterator[Compiler]:
 
 
 def _builds(compiler: Compiler) -> bool:
-    with tempfile.TemporaryDirectory(prefix="interposition-lab-") as scratch:
-        source = Path(scratch) / "probe.c"
+    with Scratch() as scratch:
+        source = scratch / "probe.c"
         source.write_text(_PROBE, encoding="ascii")
         return compiler.build(source, source.with_suffix(".out")).status == 0
 

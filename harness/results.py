@@ -184,7 +184,7 @@ class Store:
             self._database.row_factory = sqlite3.Row
             self._prepare()
         except (sqlite3.DatabaseError, OSError) as error:
-            raise ResultsError(f"{path}: {error}; move the file away or name another") from error
+            raise self._failure(error) from error
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -201,6 +201,17 @@ class Store:
                 self._database.execute(statement)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _failure(self, error: Exception) -> ResultsError:
+        full = "full" in str(error) or "I/O" in str(error)
+        mend = "make room" if full else "move the file away"
+        return ResultsError(f"{self.path}: {error}; {mend}, or name another file: --results")
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
@@ -213,7 +224,7 @@ class Store:
 
     def begin(self, arguments: Sequence[str], cases: int) -> int:
         """A new campaign; its number."""
-        cursor = self._database.execute(
+        cursor = self._execute(
             "INSERT INTO campaign (started, arguments, cases) VALUES (?, ?, ?)",
             (time.time(), json.dumps(list(arguments)), cases),
         )
@@ -222,9 +233,7 @@ class Store:
 
     def finish(self, campaign: int) -> None:
         """Every case of the campaign has its result."""
-        self._database.execute(
-            "UPDATE campaign SET finished = ? WHERE id = ?", (time.time(), campaign)
-        )
+        self._execute("UPDATE campaign SET finished = ? WHERE id = ?", (time.time(), campaign))
 
     def add(self, campaign: int, row: Row) -> None:
         """Store one result, at once and for good."""
@@ -233,14 +242,14 @@ class Store:
         fields["observations"] = json.dumps(row.observations)
         names = ("campaign", *fields)
         marks = ", ".join("?" for _ in names)
-        self._database.execute(
+        self._execute(
             f"INSERT OR REPLACE INTO result ({', '.join(names)}) VALUES ({marks})",
             (campaign, *fields.values()),
         )
 
     def campaigns(self) -> tuple[Campaign, ...]:
         """All campaigns, the latest first."""
-        rows = self._database.execute("SELECT * FROM campaign ORDER BY id DESC")
+        rows = self._execute("SELECT * FROM campaign ORDER BY id DESC")
         return tuple(Campaign(**dict(row)) for row in rows)
 
     def latest(self, *, unfinished: bool = False) -> Campaign | None:
@@ -252,21 +261,21 @@ class Store:
 
     def rows(self, campaign: int) -> tuple[Row, ...]:
         """The results of a campaign by case."""
-        found = self._database.execute(
+        found = self._execute(
             "SELECT * FROM result WHERE campaign = ? ORDER BY case_id", (campaign,)
         )
         return tuple(map(_row, found))
 
     def last_of(self, case_id: str) -> Row | None:
         """The latest result of one case."""
-        found = self._database.execute(
+        found = self._execute(
             "SELECT * FROM result WHERE case_id = ? ORDER BY campaign DESC LIMIT 1", (case_id,)
         ).fetchone()
         return None if found is None else _row(found)
 
     def leaky_races(self) -> tuple[LeakyRace, ...]:
         """The races against leaky backends that are known, the latest of each case last."""
-        found = self._database.execute(
+        found = self._execute(
             "SELECT attack, variant, arch, kernel, place, backend, attempts, wins, "
             "'campaign ' || campaign AS source FROM result "
             "WHERE leaky AND attack != '' AND attempts > 0 AND verdict IN (?, ?) "

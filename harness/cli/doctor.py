@@ -14,7 +14,7 @@ import click
 
 from enforcer.mechanisms.contract import MechanismName
 from harness import process
-from harness.build import cache_directory, compilers
+from harness.build import BuildError, cache_directory, compilers
 from harness.cases import local_abis
 from harness.cli import Status
 from harness.places import isolation
@@ -111,7 +111,12 @@ def _mechanisms() -> Iterator[Finding]:
 
 def _compilers() -> Iterator[Finding]:
     for abi in local_abis():
-        found = compilers(abi)
+        try:
+            found = compilers(abi)
+        except BuildError as error:
+            mend = "once it can be built, `harness doctor` says so"
+            yield Finding(what=f"attacks for {abi}", state=LACKING, detail=str(error), mend=mend)
+            continue
         yield Finding(
             what=f"attacks for {abi}",
             state=OK if found else LACKING,

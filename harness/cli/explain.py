@@ -12,11 +12,11 @@ from enforcer.policy.problem import PolicyError
 from harness.attack import Attack
 from harness.backends import backend
 from harness.cases import Selection, expand
-from harness.cli.load import laboratory, our_backends
+from harness.cli.load import laboratory, opened, our_backends
 from harness.model import Scenario, VerdictKind
 from harness.places.local import LocalPlace, kernel_release
 from harness.report.matrix import MEANING
-from harness.results import Row, Store, default_path
+from harness.results import Row, default_path
 from harness.scenario import parse_policies, substitute
 
 
@@ -37,7 +37,7 @@ def command(scenario: str, results: Path | None) -> None:
     _explain_cover(found)
     path = results or default_path()
     if path.exists():
-        store = Store(path)
+        store = opened(path)
         selection = Selection(ours=our_backends(), kernel=kernel_release())
         rows = [store.last_of(case.id) for case in expand([found], lab.attacks, selection)]
         _explain_results([row for row in rows if row is not None])

@@ -15,6 +15,7 @@ from harness.cli import UserError
 from harness.model import Scenario
 from harness.places.choice import Target, Wish, targets
 from harness.places.local import PlaceError
+from harness.results import ResultsError, Store
 from harness.scenario import Known, ScenarioError, load_scenarios
 
 
@@ -49,6 +50,14 @@ def laboratory() -> Laboratory:
         count = len(error.problems)
         raise UserError(f"{count} mistake{'s' * (count > 1)}\n{error}") from None
     return Laboratory(root=root, attacks=attacks, scenarios=scenarios, backends=known_backends)
+
+
+def opened(results: Path) -> Store:
+    """The results' file. Raises UserError."""
+    try:
+        return Store(results)
+    except ResultsError as error:
+        raise UserError(str(error)) from None
 
 
 def our_backends() -> tuple[str, ...]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from harness.cli import Status, UserError
+from harness.cli.load import opened
 from harness.cli.run import status_of
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
 from harness.report.terminal import console, print_matrix, print_unexpected
-from harness.results import Campaign, ResultsError, Store, default_path
+from harness.results import Campaign, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
 
@@ -38,10 +39,7 @@ def command(
     results: Path | None,
 ) -> None:
     """The results of CAMPAIGN (default: the latest)."""
-    try:
-        store = Store(results or default_path())
-    except ResultsError as error:
-        raise UserError(str(error)) from None
+    store = opened(results or default_path())
     campaigns = store.campaigns()
     if not campaigns:
         raise UserError("there are no results yet; `harness run` makes some")

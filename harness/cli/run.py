@@ -15,7 +15,7 @@ import click
 from harness.calibration import THIS_RUN, Calibration
 from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
 from harness.cli import Status, UserError
-from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
 from harness.cli.progress import Shown, progress
 from harness.model import Result, VerdictKind
 from harness.places.choice import Driver, Target, Wish, boot_options, footprint_mib, ready
@@ -139,10 +139,7 @@ def command(
     ]
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")
-    try:
-        store = Store(results or default_path())
-    except ResultsError as error:
-        raise UserError(str(error)) from None
+    store = opened(results or default_path())
     calibration = Calibration(store.leaky_races())
     leaky = [
         job
@@ -177,6 +174,9 @@ def command(
                 fit = partial(_fitted, calibration, attempts)
                 _carry_out(placed, _at_once(placed, jobs, shown), shown, take, fit)
         except KeyboardInterrupt:
+            interrupted = True
+        except (ResultsError, OSError) as error:
+            messages.print(f"stopped: {error}", highlight=False, markup=False)
             interrupted = True
     if junit_file is not None:
         junit_file.write_text(junit(rows), encoding="utf-8")
@@ -276,8 +276,15 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
     if path is None:
         yield lambda row: None
         return
-    with path.open("w", encoding="utf-8", buffering=1) as stream:
-        yield lambda row: print(json_line(row), file=stream)
+    # Without a buffer, that a full disk is an error of its line and not of the closing.
+    with path.open("wb", buffering=0) as stream:
+
+        def write(row: Row) -> None:
+            data = f"{json_line(row)}\n".encode()
+            while data:
+                data = data[stream.write(data) :]
+
+        yield write
 
 
 def _carry_out(
@@ -303,6 +310,6 @@ def _carry_out(
                 row = row_of(result)
                 take(row)
                 shown.take(row)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ResultsError, OSError):
         end_workers()
         raise

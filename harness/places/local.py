@@ -6,11 +6,9 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from pathlib import Path
 from typing import Any, Protocol
 
 from enforcer.arch import native
@@ -20,6 +18,7 @@ from harness.places.agent import MARGIN_S, observation_from_json
 from harness.places.isolation import Isolation, available
 from harness.places.layout import Layout, coverable_root
 from harness.process import ProcessTimeout, Server
+from harness.scratch import Scratch
 
 FIRST_PLAIN_PORT = 40_000
 
@@ -87,7 +86,7 @@ class LocalPlace:
         self.abis = native().abis
         self._agent: Server | None = None
         self._root = coverable_root()
-        self._own: tempfile.TemporaryDirectory[str] | None = None
+        self._own: Scratch | None = None
         # Workers of a pool run finalizers, not what atexit knows.
         Finalize(None, self.close, exitpriority=1)
 
@@ -95,8 +94,8 @@ class LocalPlace:
         if self._root is not None and available() is not Isolation.PLAIN:
             return Layout(root=self._root)
         if self._own is None:
-            self._own = tempfile.TemporaryDirectory(prefix="interposition-lab-")
-        return Layout(root=Path(self._own.name))
+            self._own = Scratch()
+        return Layout(root=self._own.path)
 
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         if self._agent is None:
@@ -115,7 +114,7 @@ class LocalPlace:
             self._agent.close()
             self._agent = None
         if self._own is not None:
-            self._own.cleanup()
+            self._own.close()
             self._own = None
 
 

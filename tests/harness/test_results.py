@@ -187,3 +187,17 @@ def test_every_verdict_has_its_place() -> None:
     assert set(SEVERITY) == set(SHORT) == set(VerdictKind)
     worst = matrix([HELD, replace(HELD, variant="v", verdict="bypassed")]).lines[0]
     assert worst.cells["ptrace"].worst is VerdictKind.BYPASSED
+
+
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> None:
+    """What cannot be stored is an error with its mend; what was stored before is still there."""
+    store = Store(tmp_path / "results.sqlite")
+    campaign = store.begin(["run"], 2)
+    row = HELD
+    store.add(campaign, row)
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(ResultsError, match="full; make room"):
+        store.add(campaign, replace(row, case_id="large", reason="x" * 100_000))
+    assert store.rows(campaign) == (row,)
+    store.close()

@@ -1,0 +1,44 @@
+"""Scratch directories: gone after their owner, also when it was killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.scratch import Scratch
+
+OWNER = """
+from harness.scratch import Scratch
+kept = Scratch()
+(kept.path / "something").write_text("left")
+print(kept.path, flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def own_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def test_a_killed_owners_directory_is_removed(own_tmp: Path) -> None:
+    """The next one to be made takes the left one away, never one that is in use."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        left = Path(owner.stdout.readline().strip())
+        with Scratch() as mine:
+            assert mine.exists()
+            assert left.exists()
+        owner.kill()
+    assert left.exists()
+    with Scratch() as mine:
+        assert [mine] == list(own_tmp.iterdir())
+    assert list(own_tmp.iterdir()) == []
