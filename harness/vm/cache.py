@@ -61,16 +61,15 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
     """`path`, a directory that `make(temporary)` fills if it is not there yet.
 
     It appears under its name only when `make` returned, so nobody ever sees half of it; leavings
-    of a maker that was killed are removed by the next one.
+    of makers that were killed are removed by the next one.
     """
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
     with locked(path.name):
         if path.exists():
             return path
-        for leaving in path.parent.glob(f".{path.name}.*"):
-            shutil.rmtree(leaving, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
             make(temporary)
@@ -78,3 +77,17 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what makers began who are gone: nobody holds the lock of its name."""
+    for leaving in directory.glob(".*"):
+        name = leaving.name[1:].rpartition(".")[0]
+        locks = cache_root() / "locks"
+        locks.mkdir(exist_ok=True)
+        with (locks / name).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(leaving, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.vm.cache import digest, made_once
+from harness.vm.cache import digest, locked, made_once
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,16 @@ def test_a_killed_maker_is_no_obstacle(tmp_path: Path) -> None:
     assert len(list(target.parent.iterdir())) == 1
     made_once(target, lambda into: (into / "content").touch())
     assert [path.name for path in target.parent.iterdir()] == ["thing"]
+
+
+def test_leavings_of_others_go_unless_they_are_at_work(tmp_path: Path) -> None:
+    """Half of a thing that nobody will ask for again, and half of one that is being made."""
+    directory = tmp_path / "place"
+    for name in (".old.abcd", ".busy.abcd"):
+        (directory / name).mkdir(parents=True)
+    with locked("busy"):
+        made_once(directory / "thing", lambda into: None)
+    assert {path.name for path in directory.iterdir()} == {"thing", ".busy.abcd"}
 
 
 def test_a_digest_tells_where_parts_end() -> None:
