@@ -21,13 +21,23 @@ from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
 from harness.backends import Backend, Ours, backend, mechanism
 from harness.build import BuildError, build
-from harness.model import Case, Observation, Reference, Result, RunKind, Verdict, VerdictKind
+from harness.model import (
+    Case,
+    Limits,
+    Observation,
+    Reference,
+    Result,
+    RunKind,
+    Verdict,
+    VerdictKind,
+)
 from harness.oracle import Evidence, judge
 from harness.places.local import LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
+ATTEMPT_S = 0.01  # of a race, added to its limit: some 20 times what an idle machine needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +57,12 @@ class Job:
     def race(self) -> bool:
         return self.attack is not None and self.attack.kind is AttackKind.RACE
 
+    def limits(self, place: Place) -> Limits:
+        """The scenario's, with time for every attempt of a race, on a machine as slow as this."""
+        limits = self.case.scenario.limits
+        own = self.attempts * ATTEMPT_S if self.race else 0.0
+        return replace(limits, timeout_s=(limits.timeout_s + own) * place.patience)
+
 
 def carry_out(job: Job, place: Place | None = None) -> Result:
     """Everything for one case, in the worker. Raises nothing that a case can cause."""
@@ -56,7 +72,7 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     isolation = broken = inexpressible = ""
     try:
         request = prepare(job, where)
-        timeout_s = job.case.scenario.limits.timeout_s * where.patience * (len(RunKind) + 1)
+        timeout_s = job.limits(where).timeout_s * (len(RunKind) + 1)
         answer = where.run(request, timeout_s)
         observations, isolation = answer.observations, answer.isolation
     except Inexpressible as error:
@@ -103,11 +119,9 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     command = [substitute(word, values) for word in case.scenario.command]
     direct = [substitute(word, values) for word in case.scenario.direct]
     observed = job.attack is not None or bool(direct)
-    limits = case.scenario.limits
-    limits = replace(limits, timeout_s=limits.timeout_s * place.patience)
     return {
         "layout": layout.to_json(),
-        "limits": asdict(limits),
+        "limits": asdict(job.limits(place)),
         "program": str(program) if program else None,
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
@@ -134,6 +148,8 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
 
 
 def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
+    if case.defences is not None:
+        return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
     if case.backend not in case.scenario.partial:
         return backend(case.backend).compile(policies, abis)
     return mechanism(case.backend).compile(policies, abis, Options(partial=True))
@@ -148,8 +164,6 @@ def _run(
     plan: Plan,
     mode: str,
     job: Job,
-    if case.defences is not None:
-        return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
     command: Sequence[str],
     *,
     stop: bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from enum import IntEnum
 
@@ -13,8 +14,8 @@ VERBS = {
     "explain": "harness.cli.explain",
     "repro": "harness.cli.repro",
     "launch": "harness.cli.launch",
-    "report": "harness.cli.report",
     "defences": "harness.cli.defences",
+    "report": "harness.cli.report",
     "doctor": "harness.cli.doctor",
     "new": "harness.cli.new",
     "vm": "harness.cli.vm",
@@ -39,8 +40,24 @@ class UserError(click.ClickException):
     exit_code = Status.USAGE
 
 
+class MachineError(click.ClickException):
+    """This machine refused something: a full disk, a read-only directory."""
+
+    exit_code = Status.BROKEN
+
+
 class Verbs(click.Group):
     """Commands by name, in the order in which one needs them."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Any other error of the system's is one line with its file. Raises MachineError."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise MachineError(f"{where}{error.strerror or error}") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

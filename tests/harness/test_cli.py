@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +150,41 @@ def test_a_broken_scenario_is_one_error(copy: Path) -> None:
     assert said.returncode == 2
     assert "wrong.yaml:1:1: unknown key 'titel'" in said.stderr
     assert "did you mean title?" in said.stderr
+
+
+def test_results_of_another_version(copy: Path) -> None:
+    """Every verb that reads them says so in one line, with the mend."""
+    path = copy / "old.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 999")
+    for verb in (["run", "-b", "seccomp"], ["report"], ["explain", "abi/upper_bits"]):
+        said = harness(copy, *verb, "--results", str(path))
+        assert said.returncode == 2
+        assert said.stderr.splitlines()[-1].endswith("another version (999); move the file away")
+        assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+def test_a_full_disk_is_one_error(copy: Path, option: str) -> None:
+    """A report that cannot be written is status 3 without a traceback; the results are stored."""
+    state = copy / f"full{option}.sqlite"
+    ran = harness(
+        copy, "run", "-b", "seccomp", "-k", "bits[", option, "/dev/full", "--results", str(state)
+    )
+    assert ran.returncode == 3
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    stored = harness(copy, "report", "--json", "--results", str(state)).stdout
+    assert json.loads(stored)["verdict"] == "held"
+
+
+def test_a_cache_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The case is broken and the doctor lacks compilers, each with the mend."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "bits[")
+    assert ran.returncode == 3
+    assert "set XDG_CACHE_HOME" in ran.stdout
+    assert "set XDG_CACHE_HOME" in harness(copy, "doctor").stdout
 
 
 def test_a_researchers_path(copy: Path) -> None:
