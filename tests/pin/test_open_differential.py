@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV
-from enforcer.pin import open_judged
+from enforcer.pin import View, open_judged
 from tests.pin.target import Target, build_tree, describe, is_outside, names, snapshot
 
 AT_FDCWD = -100
@@ -44,6 +45,10 @@ SCOPES: dict[str, int] = {
     "no-symlinks": 4,
     "unknown": 0x100,
 }
+_AGAIN = os.strerror(errno.EAGAIN)
+_MOST_TRIES = 1000
+"""Scoped walks over `..` are to be tried again when anything was renamed meanwhile."""
+
 _CHANGES = os.O_CREAT | os.O_TRUNC | os.O_TMPFILE & ~os.O_DIRECTORY
 
 
@@ -78,6 +83,22 @@ def described(fd: int) -> str:
         os.close(fd)
 
 
+def opening(
+    target: Target, view: View, name: bytes, flags: int, resolve: int | None, *, is_real: bool
+) -> str:
+    """What comes of an open by the task itself (`is_real`) or for it."""
+    target.clear()
+    mode = 0o666 if resolve is None or flags & _CHANGES else 0
+    if not is_real:
+        return described(open_judged(view, AT_FDCWD, name, flags, mode, permit, resolve=resolve))
+    if resolve is None:
+        fd = target.call("openat", (AT_FDCWD, target.text(name), flags, mode))
+    else:
+        how = target.put(struct.pack("=QQQ", flags, mode, resolve))
+        fd = target.call("openat2", (AT_FDCWD, target.text(name), how, 24))
+    return target.opened() if fd >= 0 else os.strerror(-fd)
+
+
 def differences(
     target: Target, tree: Path, flags: int, resolve: int | None, fixed_root: bool
 ) -> list[str]:
@@ -90,19 +111,10 @@ def differences(
             continue
         outcomes = []
         for is_real in (True, False):
-            target.clear()
-            if not is_real:
-                mode = 0o666 if resolve is None or flags & _CHANGES else 0
-                fd = open_judged(view, AT_FDCWD, name, flags, mode, permit, resolve=resolve)
-                outcome = described(fd)
-            elif resolve is None:
-                fd = target.call("openat", (AT_FDCWD, target.text(name), flags, 0o666))
-                outcome = target.opened() if fd >= 0 else os.strerror(-fd)
-            else:
-                mode = 0o666 if flags & _CHANGES else 0
-                how = target.put(struct.pack("=QQQ", flags, mode, resolve))
-                fd = target.call("openat2", (AT_FDCWD, target.text(name), how, 24))
-                outcome = target.opened() if fd >= 0 else os.strerror(-fd)
+            for _ in range(_MOST_TRIES):
+                outcome = opening(target, view, name, flags, resolve, is_real=is_real)
+                if outcome != _AGAIN:
+                    break
             seen = snapshot(tree) if flags & _CHANGES else pristine
             if seen != pristine:
                 build_tree(tree)
