@@ -96,7 +96,7 @@ def covers_of_defences(options: Options) -> tuple[Cover, ...]:
 
 
 def _what(cover: Cover) -> str:
-    return "beside the rules" if cover.rule is None else f"rule {cover.rule}"
+    return "beside the rules" if cover.rule is None else f"rule {cover.rule + 1}"
 
 
 class Inexpressible(Exception):

@@ -90,7 +90,8 @@ def _carry_out(jobs: Sequence[Job], shown: Shown) -> list[Result]:
             at_once = workers if group is plain else max(1, workers // 2)
             for result in run_all(judged, start, at_once) if judged else ():
                 results.append(result)
-                shown.take(row_of(result))
+                is_broken = result.verdict.kind is VerdictKind.BROKEN
+                shown.take(replace(row_of(result), as_expected=not is_broken))
     except KeyboardInterrupt:
         end_workers()
         raise
