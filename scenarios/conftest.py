@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ import pytest
 from harness.attack import Attack, ManifestError, load_attacks
 from harness.backends import names
 from harness.calibration import THIS_RUN, Calibration, needs_reference
-from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
-from harness.cli.load import our_backends
+from harness.cases import EVERY_LEAKY, attempts_of, expand
+from harness.cli import UserError
+from harness.cli.load import chosen_targets, selection
 from harness.model import Result, Scenario, VerdictKind
-from harness.places.local import kernel_release
+from harness.places.choice import Driver, Target, Wish, boot_options, ready
+from harness.places.local import Place, PlaceError
 from harness.results import leaky_race, row_of
 from harness.runner import Job, carry_out
 from harness.scenario import Known, ScenarioError, load_scenario, load_scenarios
@@ -31,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("scenarios")
     group.addoption("--attempts", type=int, default=None, help="attempts of each race")
     group.addoption("--full", action="store_true", help="the manifests' full numbers of attempts")
+    group.addoption("--arch", action="append", default=[], help="as of `harness run`")
+    group.addoption("--kernel", action="append", default=[], help="as of `harness run`")
+    group.addoption("--vm", choices=[each.value for each in Driver], help="as of `harness run`")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -68,11 +74,20 @@ def _calibration() -> Calibration:
     return Calibration()
 
 
-def _judged(job: Job, asked: int | None) -> Result:
+@functools.cache
+def _place(target: Target, append: str) -> Place | None:
+    """Made once by each process; what is saved or fetched for it is shared by all of them."""
+    return ready(target, append, print)
+
+
+def _judged(job: Job, target: Target, asked: int | None) -> Result:
     """Carry the case out, a race beside its leaky reference, which is measured when it is new."""
+    append = boot_options(job.case.scenario.needs) if target.arch else ""
+    place = _place(target, append)
+    job = replace(job, place=place)
     if job.attack is not None and needs_reference(job):
-        for leaky in _calibration().lacking([job], _leaky_jobs(job.attack)):
-            _noted(carry_out(leaky))
+        for leaky in _calibration().lacking([job], _leaky_jobs(job.attack, target)):
+            _noted(carry_out(replace(leaky, place=place)))
         job = _calibration().fitted(job, most=asked or job.attack.attempts.default)
     return _noted(carry_out(job))
 
@@ -84,10 +99,9 @@ def _noted(result: Result) -> Result:
     return result
 
 
-def _leaky_jobs(attack: Attack) -> Iterator[Job]:
-    selection = Selection(ours=(), backends=(EVERY_LEAKY,), kernel=kernel_release())
+def _leaky_jobs(attack: Attack, target: Target) -> Iterator[Job]:
     scenarios = [each for each in _scenarios() if each.attack == attack.id]
-    for case in expand(scenarios, _attacks(), selection):
+    for case in expand(scenarios, _attacks(), selection((EVERY_LEAKY,), (), target)):
         yield Job(case=case, attack=attack, attempts=attack.attempts.quick)
 
 
@@ -100,25 +114,44 @@ class ScenarioFile(pytest.File):
             scenario = load_scenario(self.path, HERE, _known())
         except (ManifestError, ScenarioError) as error:
             raise self.CollectError(str(error)) from None
-        selection = Selection(ours=our_backends(), kernel=kernel_release())
-        for case in expand([scenario], attacks, selection):
+        for target in self._targets():
+            yield from self._items(scenario, attacks, target)
+
+    def _targets(self) -> tuple[Target, ...]:
+        wish = Wish(
+            arches=tuple(self.config.getoption("--arch")),
+            kernels=tuple(self.config.getoption("--kernel")),
+            driver=Driver(self.config.getoption("--vm")) if self.config.getoption("--vm") else None,
+        )
+        try:
+            return chosen_targets(wish)
+        except UserError as error:
+            raise pytest.UsageError(error.message) from None
+
+    def _items(
+        self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target
+    ) -> Iterator[pytest.Item]:
+        for case in expand([scenario], attacks, selection((), (), target)):
             attack = attacks[scenario.attack] if scenario.attack else None
             several = len(scenario.variants or (attack.variants if attack else ())) > 1
             variant = f"{case.variant}-" if several else ""
-            name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}]"
+            where = f"-{target.name}-{target.kernel_name}" if target.arch else ""
+            name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}{where}]"
             asked = self.config.getoption("--attempts")
-            quick = not self.config.getoption("--full")
+            quick = target.arch is not None or not self.config.getoption("--full")
             tries = attempts_of(case, attack, asked=asked, quick=quick)
             job = Job(case=case, attack=attack, attempts=tries)
-            yield CaseItem.from_parent(self, name=name.replace(" ", "_"), job=job)
+            name = name.replace(" ", "_")
+            yield CaseItem.from_parent(self, name=name, job=job, target=target)
 
 
 class CaseItem(pytest.Item):
     """One case of the matrix."""
 
-    def __init__(self, *, job: Job, **arguments: object) -> None:
+    def __init__(self, *, job: Job, target: Target, **arguments: object) -> None:
         super().__init__(**arguments)  # type: ignore[arg-type]
         self.job = job
+        self.target = target
         self._result: Result | None = None
         weakness = job.case.weakness
         if weakness is not None:
@@ -127,7 +160,10 @@ class CaseItem(pytest.Item):
 
     def setup(self) -> None:
         """Carry the case out here, so that what is broken counts as an error."""
-        self._result = _judged(self.job, self.config.getoption("--attempts"))
+        try:
+            self._result = _judged(self.job, self.target, self.config.getoption("--attempts"))
+        except PlaceError as error:
+            pytest.fail(f"broken: {error}", pytrace=False)
         if self._result.verdict.kind is VerdictKind.BROKEN:
             pytest.fail(f"broken: {self._result.verdict.reason}\n{self._by_hand()}", pytrace=False)
 

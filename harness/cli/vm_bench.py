@@ -136,6 +136,9 @@ def _cases(place: VmPlace, count: int) -> Measured:
     case = expand(lab.scenarios, lab.attacks, selection((BACKEND,), (SCENARIO,), target))[0]
     job = Job(case=case, attack=lab.attacks[case.scenario.attack or ""], attempts=1, place=place)
     results = [carry_out(job) for _ in range(count)]
+    broken = [each.verdict for each in results if each.verdict.kind is VerdictKind.BROKEN]
+    for verdict in broken:
+        click.echo(f"  lost: {verdict.reason}", err=True)
     rates = [60 / result.seconds for result in results]
     return Measured(
         what="cases, one after the other",
@@ -143,7 +146,7 @@ def _cases(place: VmPlace, count: int) -> Measured:
         median=statistics.median(rates),
         worst=min(rates),
         count=count,
-        lost=sum(result.verdict.kind is VerdictKind.BROKEN for result in results),
+        lost=len(broken),
     )
 
 
