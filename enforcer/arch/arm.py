@@ -47,6 +47,7 @@ ARM = Abi(
     syscall_instruction=bytes.fromhex("000000ef"),
     pairs_aligned=True,
     e_machine=40,
+    spare_address=0x6000_0000,  # programs may begin at 0x10000 and end anywhere
 )
 
 ARM64 = Abi(

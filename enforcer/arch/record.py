@@ -93,7 +93,7 @@ class Abi:
     that a task making such a call may show, the usual one first. `syscall_instruction` is the code
     that makes a call, as it lies in memory.
     `pairs_aligned`: a 64-bit argument split over two registers starts at an even one.
-    `e_machine` is the ELF machine of its programs.
+    `e_machine` is the ELF machine of its programs, `spare_address` one where they map nothing.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Abi:
     syscall_instruction: bytes
     pairs_aligned: bool = False
     e_machine: int
+    spare_address: int = 0x0010_0000
 
     def layout(self, size: int) -> RegisterLayout:
         """The layout whose regset has `size` bytes; LookupError if this ABI has no such regset."""

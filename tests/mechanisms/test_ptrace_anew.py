@@ -91,7 +91,7 @@ def test_calls_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("there")
     (tmp_path / "policy.yaml").write_text(POLICY.replace("${denied}", str(tmp_path / "denied")))
     log = tmp_path / "events.jsonl"
-    words = [sys.executable, "-c", LAUNCHER, log, sys.executable, "-c", TARGET]
+    words: list[str | Path] = [sys.executable, "-c", LAUNCHER, log, sys.executable, "-c", TARGET]
     done = process.run(words, cwd=tmp_path)
     assert (done.status, done.stdout) == (0, "denied\nb'3\\n' 3 True\n"), done.stderr
     assert len((tmp_path / "frozen").read_text().split()) > 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from errno import EBUSY, EPERM
+from errno import EBUSY, ENOSYS, EPERM
 
 from enforcer.arch.record import Abi
 from enforcer.call import Transition
@@ -30,7 +30,7 @@ from enforcer.mechanisms.ptrace.processes import (
     MEMORY_CALLS,
     WORLD_CALLS,
 )
-from enforcer.mechanisms.ptrace.scripts import LOW_END
+from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.policy.ast import Policy
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
@@ -43,6 +43,8 @@ REWRITTEN = frozenset(
 
 _LISTENS = 1 << 3
 _MAP_FIXED = 0x10
+_NEAR = 1 << 24
+_RANGES = {**MEMORY_CALLS, "remap_file_pages": ((0, 1),)}
 
 
 def _has_bits(register: int, bits: int) -> Condition:
@@ -50,11 +52,20 @@ def _has_bits(register: int, bits: int) -> Condition:
     return Any(tuple(Compare(register, Operator.NE, 0, bit) for bit in single))
 
 
-def _reaches_low(name: str, registers: Sequence[int]) -> Condition:
-    low = Any(tuple(Compare(register, Operator.LT, LOW_END) for register in registers))
+def _reaches_slots(name: str, abi: Abi) -> Condition:
+    """Whether a call may touch the slots at their usual place; some that miss it are in it too."""
+    ranges = [_reaches(start, size, abi.spare_address) for start, size in _RANGES[name]]
     if name in ("mmap", "mmap2"):
-        return All((low, Compare(3, Operator.NE, 0, _MAP_FIXED)))
-    return low
+        return All((*ranges, Compare(3, Operator.NE, 0, _MAP_FIXED)))
+    return Any(tuple(ranges))
+
+
+def _reaches(start: int, size: int | None, base: int) -> Condition:
+    before_end = Compare(start, Operator.LT, base + SPAN)
+    if size is None or base <= _NEAR:
+        return before_end
+    near, long = Compare(start, Operator.GE, base - _NEAR), Compare(size, Operator.GE, _NEAR)
+    return All((before_end, Any((near, long))))
 
 
 _CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
@@ -62,7 +73,6 @@ _CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
 WATCHED: Mapping[str, Condition] = {
     **BY_DESCRIPTOR_OR_MEMORY,
     **dict.fromkeys(WORLD_CALLS, TRUE),
-    **{name: _reaches_low(name, places) for name, places in MEMORY_CALLS.items()},
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
     **dict.fromkeys(CREDENTIAL_CALLS, TRUE),
     "clone3": TRUE,
@@ -72,7 +82,7 @@ WATCHED: Mapping[str, Condition] = {
 """Calls that the policy permits by registers alone and that the tracer must see all the same.
 
 The flags of clone are in register 1 on s390x: elsewhere a stack address with such bits stops once
-too often. Memory calls matter where the slots are mapped at their fixed low address.
+too often.
 """
 
 
@@ -90,7 +100,15 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         reachable.append(detached(policies[0]))
     watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
     spec = mediate(spec_from_policies(reachable, abis, defer=TRACE()), watched, TRACE())
+    spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
+
+
+def _with_guarded_slots(table: AbiTable) -> AbiTable:
+    """Memory calls matter where the slots are mapped at their usual place and cannot be sealed."""
+    watched = {name: _reaches_slots(name, table.abi) for name in MEMORY_CALLS}
+    (guarded,) = mediate(FilterSpec((table,), 0), watched, TRACE()).tables
+    return guarded
 
 
 def _detaches(policy: Policy) -> bool:
@@ -112,7 +130,7 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
     if not table.calls:
         return table
     calls = {
-        number: _own_clauses(name_of(table.abi.name, number) or "", clauses)
+        number: _own_clauses(name_of(table.abi.name, number) or "", table.abi, clauses)
         for number, clauses in table.calls.items()
     }
     calls[HELLO] = always(TRACE(), "the launcher's greeting")
@@ -121,15 +139,18 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
     return replace(table, calls=calls)
 
 
-def _own_clauses(name: str, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
+def _own_clauses(name: str, abi: Abi, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
+    if name == "mmap" and number(abi.name, "mmap2") is not None:
+        old = (ALLOW, TRACE())  # it hides its arguments in memory
+        return tuple(replace(c, answer=ERRNO(ENOSYS)) if c.answer in old else c for c in clauses)
     if name in REWRITTEN:
         return tuple(
             clause if clause.answer == ALLOW else replace(clause, answer=TRACE())
             for clause in clauses
         )
     if name == "remap_file_pages":
-        low = _reaches_low(name, (0,))
-        return (SpecClause(low, ERRNO(EPERM), "protection of the slots"), *clauses)
+        reaches = _reaches_slots(name, abi)
+        return (SpecClause(reaches, ERRNO(EPERM), "protection of the slots"), *clauses)
     if name == "seccomp":
         listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, _LISTENS)))
         return (SpecClause(listens, ERRNO(EBUSY), "the listener's place is taken"), *clauses)

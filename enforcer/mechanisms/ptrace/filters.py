@@ -16,7 +16,7 @@ from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER
-from enforcer.mechanisms.ptrace.scripts import LOW_BASE, LOW_END
+from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
@@ -50,8 +50,8 @@ def passage(abi: Abi) -> bytes:
                 (_LOAD, 0, 0, offset + high),
                 (_EQUAL, 0, 4, 0),
                 (_LOAD, 0, 0, offset + low),
-                (_AT_LEAST, 0, 2, LOW_BASE),
-                (_AT_LEAST, 1, 0, LOW_END),
+                (_AT_LEAST, 0, 2, abi.spare_address),
+                (_AT_LEAST, 1, 0, abi.spare_address + SPAN),
                 (_RETURN, 0, 0, ALLOW),
             ]
             blocks.append([(_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, len(inside), nr), *inside])

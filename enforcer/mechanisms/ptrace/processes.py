@@ -52,17 +52,17 @@ CREDENTIAL_CALLS = frozenset(
 )
 """Calls after which a task may walk names with other rights than its tracer has."""
 
-MEMORY_CALLS: Mapping[str, tuple[int, ...]] = {
-    "mmap": (0,),
-    "mmap2": (0,),
-    "mprotect": (0,),
-    "pkey_mprotect": (0,),
-    "munmap": (0,),
-    "mremap": (0, 4),
-    "shmat": (1,),
-    "madvise": (0,),
+MEMORY_CALLS: Mapping[str, tuple[tuple[int, int | None], ...]] = {
+    "mmap": ((0, 1),),
+    "mmap2": ((0, 1),),
+    "mprotect": ((0, 1),),
+    "pkey_mprotect": ((0, 1),),
+    "munmap": ((0, 1),),
+    "mremap": ((0, 1), (4, 2)),
+    "shmat": ((1, None),),
+    "madvise": ((0, 1),),
 }
-"""Calls that could put something else where the slots are: the addresses in their registers."""
+"""Calls that could put something else where the slots are: registers with an address and a size."""
 
 
 class Processes:
@@ -153,7 +153,7 @@ class Processes:
         base = task.process.space.base
         if base:
             end = base + tracer.arena.size
-            for place in MEMORY_CALLS[entry.name]:
+            for place, _ in MEMORY_CALLS[entry.name]:
                 start = info[5 + place]
                 length = 1 << 32 if entry.name == "shmat" else max(info[6], info[7])
                 if start < end and start + length > base:

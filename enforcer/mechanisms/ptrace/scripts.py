@@ -25,9 +25,6 @@ from enforcer.syscalls import number
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.tracer import Tracer
 
-LOW_BASE = 0x0010_0000
-"""Where the slots are mapped if that is free: a filter can tell calls that reach so low."""
-LOW_END = 0x0040_0000
 _MAP_FIXED_NOREPLACE = 0x10_0000
 _MAP_32BIT = 0x40
 _ALL_SIGNALS = b"\xff" * 8
@@ -92,6 +89,7 @@ def end(tracer: Tracer, task: Task, abi: Abi, result: int | None) -> None:
 def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
     """Map the slots into the task's address space, read-only and sealed where the kernel can.
 
+    They go where a filter can tell the calls that reach there, or at least where they are sealed.
     Until the last check the mapping may be anything: another task of the address space can replace
     descriptor and mapping at every moment. After it, what was checked cannot be changed any more.
     """
@@ -107,8 +105,8 @@ def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
     assert map_number is not None
     protection = mmap.PROT_READ
     low = mmap.MAP_SHARED | _MAP_FIXED_NOREPLACE
-    address = yield map_number, (LOW_BASE, arena.size, protection, low, fd, 0)
-    if address != LOW_BASE:
+    address = yield map_number, (abi.spare_address, arena.size, protection, low, fd, 0)
+    if address != abi.spare_address:
         anywhere = mmap.MAP_SHARED | (_MAP_32BIT if abi.audit_arch in _HAS_32BIT else 0)
         address = yield map_number, (0, arena.size, protection, anywhere, fd, 0)
     protect = number(abi.name, "mprotect")
@@ -125,7 +123,7 @@ def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
         return address
     if abi.bits == 32:
         address &= 0xFFFF_FFFF
-    if not is_sealed and address != LOW_BASE:
+    if not is_sealed and address != abi.spare_address:
         return -errno.ENOMEM
     if not verify_slots(tracer, task, address):
         return -errno.EFAULT

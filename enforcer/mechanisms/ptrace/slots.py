@@ -20,6 +20,8 @@ SMALL_SLOT_SIZE = 1024
 
 
 _AREAS = 4
+SPAN = 0x0030_0000
+"""More than a whole arena: so much is kept free from an ABI's `spare_address` on."""
 
 
 class Arena:
