@@ -126,7 +126,7 @@ class ScenarioFile(pytest.File):
         try:
             return chosen_targets(wish)
         except UserError as error:
-            raise pytest.UsageError(error.message) from None
+            pytest.exit(error.message, returncode=pytest.ExitCode.USAGE_ERROR)
 
     def _items(
         self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target
