@@ -39,6 +39,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vm", choices=[each.value for each in Driver], help="as of `harness run`")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A wrong architecture or kernel is one error, and nothing is collected."""
+    try:
+        _targets(config)
+    except UserError as error:
+        raise pytest.UsageError(error.message) from None
+
+
+def _targets(config: pytest.Config) -> tuple[Target, ...]:
+    driver = config.getoption("--vm")
+    wish = Wish(
+        arches=tuple(config.getoption("--arch")),
+        kernels=tuple(config.getoption("--kernel")),
+        driver=Driver(driver) if driver else None,
+    )
+    return chosen_targets(wish)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Every YAML file below a class's directory is a scenario."""
     if file_path.suffix != ".yaml" or not file_path.is_relative_to(HERE):
@@ -114,19 +132,8 @@ class ScenarioFile(pytest.File):
             scenario = load_scenario(self.path, HERE, _known())
         except (ManifestError, ScenarioError) as error:
             raise self.CollectError(str(error)) from None
-        for target in self._targets():
+        for target in _targets(self.config):
             yield from self._items(scenario, attacks, target)
-
-    def _targets(self) -> tuple[Target, ...]:
-        wish = Wish(
-            arches=tuple(self.config.getoption("--arch")),
-            kernels=tuple(self.config.getoption("--kernel")),
-            driver=Driver(self.config.getoption("--vm")) if self.config.getoption("--vm") else None,
-        )
-        try:
-            return chosen_targets(wish)
-        except UserError as error:
-            pytest.exit(error.message, returncode=pytest.ExitCode.USAGE_ERROR)
 
     def _items(
         self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target

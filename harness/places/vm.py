@@ -19,6 +19,7 @@ import harness
 from enforcer.arch import arch
 from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
+from harness.build import BuildError
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of
 from harness.stages import HERE, Stage
@@ -145,7 +146,15 @@ def vm_place(
         if not is_saved(base):
             say(f"booting and saving {kernel.name} ({hardware.accelerator})")
         snapshot = save(base, lambda guest: _prepare(guest, modules), say)
-    except (ArchiveError, MachineError, NoQemu, LostVM, Refused, CacheFull) as error:
+    except (
+        ArchiveError,
+        BuildError,
+        CacheFull,
+        LostVM,
+        MachineError,
+        NoQemu,
+        Refused,
+    ) as error:
         raise PlaceError(str(error)) from error
     except OSError as error:
         raise PlaceError(

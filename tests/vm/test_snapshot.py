@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import BuildError
 from harness.places.local import PlaceError
 from harness.places.vm import vm_place
 from harness.vm.cache import CacheFull, need_room
@@ -91,4 +92,18 @@ def test_an_error_of_the_disk_is_the_places(saved: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("harness.places.vm.known_bad", lambda *arguments: None)
     monkeypatch.setattr("harness.places.vm.find_kernel", full)
     with pytest.raises(PlaceError, match=r"No space left.*harness vm prune"):
+        vm_place("arm")
+
+
+def test_a_guests_agent_that_is_not_built_is_the_places_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Broken, with the compiler's words, and no traceback."""
+
+    def fail(*arguments: object) -> None:
+        raise BuildError("no compiler here")
+
+    monkeypatch.setattr("harness.places.vm.known_bad", lambda *arguments: None)
+    monkeypatch.setattr("harness.places.vm.find_kernel", fail)
+    with pytest.raises(PlaceError, match="no compiler here"):
         vm_place("arm")
