@@ -135,11 +135,14 @@ def _transferable(worker: Worker, found: int) -> int:
     """A descriptor for reading in place of the O_PATH one (consumed), or -1 and a refusal.
 
     The kernel places no O_PATH descriptors in other tasks. A decision on O_PATH is one on reading.
+    Symbolic links are refused with what the C library's fchmodat, which looks this way whether it
+    has one, says of them itself.
     """
     try:
         kind = os.fstat(found).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            worker.refuse(errno.EPERM, "an O_PATH descriptor of this cannot be handed over")
+            number = errno.EOPNOTSUPP if stat.S_ISLNK(kind) else errno.EPERM
+            worker.refuse(number, "an O_PATH descriptor of this cannot be handed over")
             return -1
         descriptor = openat2(_AT_FDCWD, b"/proc/self/fd/%d" % found, os.O_CLOEXEC, 0, 0)
     finally:
