@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.ptrace import SyscallInfo
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.tracer import Tracer
 
 _LINKS = {"chdir": "cwd", "chroot": "root"}
+_DELETED = " (deleted)"
 
 
 class Directories:
@@ -69,23 +71,47 @@ class Directories:
             info,
             info[4],
             arguments,
-            partial(self.changed, link=_LINKS[entry.name], judged=judged),
+            partial(self.changed, call=entry, args=info[5:11], judged=judged),
         )
 
-    def changed(self, task: Task, *, link: str, judged: tuple[int, int] | None) -> None:
-        """The exit: where the task is now must be what was judged, else its process ends."""
+    def changed(
+        self, task: Task, *, call: Entry, args: Sequence[int], judged: tuple[int, int] | None
+    ) -> None:
+        """The exit: where the task is now must be what was judged, else the sandbox ends."""
         tracer = self.tracer
         info = ptrace.syscall_info(task.tid)
         if judged is not None and ptrace.exit_result() == 0:
-            try:
-                status = Path(f"/proc/{task.tid}/{link}").stat()
-            except OSError:
-                status = None
-            if status is None or (status.st_dev, status.st_ino) != judged:
-                tracer.detect("another directory than judged", tid=task.tid, call=link)
+            place = Path(f"/proc/{task.tid}/{_LINKS[call.name]}")
+            if not is_at(place, judged) and not self.may_be_at(task, place, call, args):
+                tracer.detect("another directory than judged", tid=task.tid, call=call.name)
                 tracer.kill_all()
                 return
         tracer.restore(task, info)
+
+    def may_be_at(self, task: Task, place: Path, call: Entry, args: Sequence[int]) -> bool:
+        """Whether the policy permits to be where the task is now.
+
+        Tasks that share one working directory take each other along: A is judged and goes to X, B
+        is judged and goes to Y, and both find themselves in Y.
+        """
+        tracer = self.tracer
+        try:
+            name = str(place.readlink())
+        except OSError:
+            return False
+        if tracer.world_changed or name[:1] != "/" or name.endswith(_DELETED):
+            return False
+        decision = tracer.decide(task, call.name, args, {"filename": (name,)}, call.abi)
+        return decision.action is Action.PERMIT
+
+
+def is_at(place: Path, judged: tuple[int, int]) -> bool:
+    """Whether the object at `place` has the device and inode `judged`."""
+    try:
+        status = place.stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == judged
 
 
 def identity(fd: int) -> tuple[int, int] | None:
