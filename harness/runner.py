@@ -28,6 +28,7 @@ from harness.model import (
     Reference,
     Result,
     RunKind,
+    Scenario,
     Verdict,
     VerdictKind,
 )
@@ -126,7 +127,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
-        "needs": sorted({*(job.attack.needs if job.attack else ()), *case.scenario.features}),
+        "needs": sorted({*(job.attack.needs if job.attack else ()), *_needs(case.scenario)}),
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },
@@ -145,6 +146,15 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
             ),
         ],
     }
+
+
+def _needs(scenario: Scenario) -> Iterator[str]:
+    """The scenario's features, and what a place must have been booted with."""
+    yield from scenario.features
+    modules = scenario.needs.get("lsm", ())
+    assert isinstance(modules, Sequence)
+    yield from (f"lsm:{module}" for module in modules)
+    yield from (f"cmdline:{word}" for word in str(scenario.needs.get("cmdline", "")).split())
 
 
 def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:

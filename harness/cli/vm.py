@@ -155,7 +155,7 @@ def prune(everything: bool) -> None:
     with locked("prune"):
         for name in (
             "snapshots",
-            *(("kernels", "roots", "initramfs", "apt") if everything else ()),
+            *(("kernels", "roots", "initramfs", "apt", "vng") if everything else ()),
         ):
             for path in (root / name).rglob("*"):
                 freed += path.lstat().st_blocks * 512

@@ -29,17 +29,37 @@ NOBODY = 65534
 _AT_FDCWD = -100
 _OPEN_HOW_BYTES = 24
 _BASE = 0x10000
+ACTIVE_LSMS = Path("/sys/kernel/security/lsm")
+COMMAND_LINE = Path("/proc/cmdline")
 _I386_EXIT = bytes.fromhex("31db31c040cd80")  # ebx = 0, eax = 1, int 0x80
 
 
 def lacking(names: Iterable[str]) -> dict[str, str]:
-    """Those of `names` that this kernel does not give an ordinary user, and why."""
+    """Those of `names` that this kernel does not give an ordinary user, and why.
+
+    Beside the features there are what a machine is booted with: `lsm:NAME`, a security module,
+    and `cmdline:WORD`, a word of the kernel's command line.
+    """
     return {name: reason for name in names if (reason := _why_not(name))}
 
 
 @functools.cache
 def _why_not(name: str) -> str:
+    kind, _, wanted = name.partition(":")
+    match kind:
+        case "lsm":
+            return _not_listed(wanted, ACTIVE_LSMS, ",", "an active security module")
+        case "cmdline":
+            return _not_listed(wanted, COMMAND_LINE, None, "on the kernel's command line")
     return FEATURES[name]()
+
+
+def _not_listed(wanted: str, where: Path, separator: str | None, what: str) -> str:
+    try:
+        listed = where.read_text(encoding="utf-8").strip().split(separator)
+    except OSError as error:
+        return f"{where}: {error.strerror}"
+    return "" if wanted in listed else f"not {what} ({where})"
 
 
 def _as_nobody(body: Callable[[], int]) -> int:

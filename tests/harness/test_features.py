@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,20 @@ def test_what_no_kernel_has_is_lacking() -> None:
     assert features.call_probe("no_such_call")() == "this architecture has no no_such_call"
 
 
+def test_what_a_machine_is_booted_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Active security modules and words of the command line, whole words only."""
+    lsm, line = tmp_path / "lsm", tmp_path / "cmdline"
+    lsm.write_text("lockdown,capability,landlock\n")
+    line.write_text("quiet syscall.x32=y lsm=landlock\n")
+    monkeypatch.setattr(features, "ACTIVE_LSMS", lsm)
+    monkeypatch.setattr(features, "COMMAND_LINE", line)
+    features._why_not.cache_clear()
+    found = features.lacking(["lsm:landlock", "lsm:lock", "cmdline:quiet", "cmdline:audit=1"])
+    features._why_not.cache_clear()
+    assert set(found) == {"lsm:lock", "cmdline:audit=1"}
+    assert str(lsm) in found["lsm:lock"]
+
+
 def job() -> Job:
     scenarios = tree.OWN / "scenarios"
     known = Known(attacks=ATTACKS, backends=names())
@@ -54,6 +69,10 @@ def test_needs_reach_the_agent() -> None:
     scenario = replace(asked.case.scenario, features=("procfs", "io_uring"))
     asked = replace(asked, case=replace(asked.case, scenario=scenario))
     assert prepare(asked, place)["needs"] == ["io_uring", "procfs"]
+    booted = replace(scenario, features=(), needs={"lsm": ["landlock", "bpf"], "cmdline": "a b=1"})
+    asked = replace(asked, case=replace(asked.case, scenario=booted))
+    wanted = ["cmdline:a", "cmdline:b=1", "io_uring", "lsm:bpf", "lsm:landlock"]
+    assert prepare(asked, place)["needs"] == wanted
 
 
 def test_without_a_feature_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
