@@ -19,6 +19,7 @@ from enforcer.policy.problem import Problem, suggestion
 from harness.model import Effect
 from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
+from harness.places.sentinels import OBSERVED
 
 CATALOGUE = {"A": 18, "B": 23, "C": 32, "D": 36}
 """Groups of the attack catalogue and the number of entries of each."""
@@ -177,6 +178,10 @@ class _Reader(MappingFile):
         kind = self.member("kind", AttackKind)
         effect = self.member("effect", Effect)
         sentinel = self.member("sentinel", SentinelKind)
+        if effect and sentinel and effect not in OBSERVED[sentinel]:
+            mend = _one_of(kind for kind, effects in OBSERVED.items() if effect in effects)
+            wrong = f"nothing observes the effect {effect} on a sentinel of kind {sentinel}"
+            self.note(self.node("sentinel"), wrong, mend)
         abis = self.listed("abis", self.check_abi)
         catalogue = self.listed("catalogue", self.check_catalogue_id)
         title, direct_call = self.text("title"), self.text("direct_call")

@@ -15,8 +15,7 @@ class Effect(StrEnum):
 
     READ: the target printed the sentinel's nonce. WRITE: the sentinel's content, inode, mode or
     mtime changed. EXEC: the denied program emitted its nonce. NET: a loopback listener accepted.
-    IPC: an outside helper received the nonce. LIVE: the enforcer is gone while the target runs
-    unconfined. IOCTL: the denied command took effect.
+    IPC: an outside helper received the nonce. IOCTL: the denied command took effect.
     """
 
     READ = "read"
@@ -24,7 +23,6 @@ class Effect(StrEnum):
     EXEC = "exec"
     NET = "net"
     IPC = "ipc"
-    LIVE = "live"
     IOCTL = "ioctl"
 
 

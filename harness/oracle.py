@@ -172,6 +172,8 @@ def _judge_attack(evidence: Evidence, run: Observation | None) -> Verdict:
         )
     if killed:
         reason = f"the target was {run.detail or 'killed'} before any effect"
+        if evidence.race:
+            reason += ", after nobody knows how many attempts"
         return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts)
     if evidence.race:
         return _judge_lost_race(evidence, attempts)

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import termios
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -306,19 +307,25 @@ class TerminalSentinel:
         os.close(self._slave)
 
 
+OBSERVED: Mapping[str, frozenset[Effect]] = {
+    "file": frozenset({Effect.READ, Effect.WRITE, Effect.EXEC}),
+    "dir": frozenset({Effect.READ, Effect.WRITE}),
+    "port": frozenset({Effect.NET}),
+    "socket": frozenset({Effect.IPC}),
+    "tty": frozenset({Effect.IOCTL}),
+}
+"""Kinds of sentinels and the effects on them that show from outside."""
+
+
 def plant(kind: str, effect: Effect, layout: Layout, who: Identity) -> Sentinel:
     """Plant the sentinel that a manifest asks for. Raises SentinelError, OSError."""
+    if effect not in OBSERVED.get(kind, ()):
+        raise SentinelError(f"nothing observes the effect {effect} on a sentinel of kind {kind!r}")
     match kind:
-        case "file" | "dir":
-            if effect not in (Effect.NET, Effect.IPC):
-                return PathSentinel(layout, who, effect, kind)
         case "tty":
-            if effect is Effect.IOCTL:
-                return TerminalSentinel(who)
+            return TerminalSentinel(who)
         case "port":
-            if effect is Effect.NET:
-                return PortSentinel(layout)
+            return PortSentinel(layout)
         case "socket":
-            if effect is Effect.IPC:
-                return SocketSentinel(layout, who)
-    raise SentinelError(f"nothing observes the effect {effect!s} on a sentinel of kind {kind!r}")
+            return SocketSentinel(layout, who)
+    return PathSentinel(layout, who, effect, kind)

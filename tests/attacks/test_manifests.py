@@ -40,6 +40,7 @@ MISTAKES = [
     ("a name unlike the file's", "name: example", "name: other", 1, 7, "'other'"),
     ("an id outside the catalogue", "[A1]", "[A1, A19]", 3, 17, "'A19'"),
     ("an unknown effect", "effect: read", "effect: reed", 4, 9, "'reed'"),
+    ("an effect nobody sees", "sentinel: file", "sentinel: port", 7, 11, "effect read"),
     ("an unknown ABI", "[x86_64]", "[x86-64]", 6, 8, "'x86-64'"),
     ("a text for a list", "[nobody]", "nobody", 9, 9, "'source'"),
     ("a list for a text", "an example", "[an, example]", 2, 8, "'title'"),
