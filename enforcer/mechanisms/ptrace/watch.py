@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +14,15 @@ LIMIT_S = 3.0
 
 
 class Watch(threading.Thread):
-    """Looks twice within the limit whether the tracer still handles the same stop."""
+    """Looks twice within the limit whether the tracer still handles the same stop.
+
+    A tracer that could run, and only waits for a processor, is not being held up by its target.
+    """
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(name="watch", daemon=True)
         self.tracer = tracer
+        self.tid = threading.get_native_id()
         self.over = threading.Event()
 
     def run(self) -> None:
@@ -26,9 +31,16 @@ class Watch(threading.Thread):
         looks = 0
         while not self.over.wait(LIMIT_S / 2):
             handled = tracer.handled
-            looks = looks + 1 if handled == seen and not tracer.is_waiting else 0
+            is_held = handled == seen and not tracer.is_waiting and not _is_running(self.tid)
+            looks = looks + 1 if is_held else 0
             seen = handled
             if looks == 2:
                 tracer.kill_all()
                 tracer.detect("the tracer was stalled", seconds=LIMIT_S)
                 return
+
+
+def _is_running(tid: int) -> bool:
+    """Whether a thread of ours is running or ready to."""
+    text = Path(f"/proc/self/task/{tid}/stat").read_bytes()
+    return text[text.rindex(b")") + 2 :].startswith(b"R")

@@ -1,0 +1,85 @@
+"""Who is held up by its target, and who only waits for a processor."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from enforcer.mechanisms.ptrace import watch
+from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.mechanisms.ptrace.watch import Watch
+
+LOOKS = 5
+
+
+class _Stop:
+    """A tracer at one and the same stop."""
+
+    handled = 7
+    is_waiting = False
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def kill_all(self) -> None:
+        self.ended.append("killed")
+
+    def detect(self, what: str, **_: object) -> None:
+        self.ended.append(what)
+
+
+class _Looks:
+    """So many looks, without waiting between them."""
+
+    def __init__(self) -> None:
+        self.left = LOOKS
+
+    def wait(self, _: float) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def _watch(tracer: _Stop) -> Watch:
+    watching = Watch(cast("Tracer", tracer))
+    watching.over = cast("threading.Event", _Looks())
+    return watching
+
+
+def test_a_blocked_tracer_ends_its_sandbox() -> None:
+    """A thread that waits for memory that never comes (here for a pipe) is held up."""
+    read, write = os.pipe()
+    tracer = _Stop()
+    watches: list[Watch] = []
+    made = threading.Event()
+
+    def trace() -> None:
+        watches.append(_watch(tracer))
+        made.set()
+        os.read(read, 1)
+
+    thread = threading.Thread(target=trace)
+    thread.start()
+    made.wait()
+    stat = Path(f"/proc/self/task/{watches[0].tid}/stat")
+    while b") S " not in stat.read_bytes():
+        os.sched_yield()
+    watches[0].run()
+    os.write(write, b"x")
+    thread.join()
+    os.close(read)
+    os.close(write)
+    assert tracer.ended == ["killed", "the tracer was stalled"]
+
+
+def test_a_tracer_that_can_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine is no attack: this very thread, which runs while it is looked at."""
+    tracer = _Stop()
+    _watch(tracer).run()
+    assert tracer.ended == []
+    monkeypatch.setattr(watch, "_is_running", lambda tid: False)
+    _watch(tracer).run()
+    assert tracer.ended
