@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+from hypothesis.errors import Flaky
 
 from harness.fuzz.property import Mismatch, Property, Tally
 
@@ -179,7 +180,10 @@ def _round(
             campaign.target.search(trial, campaign.tally)(configured, number)
         else:
             seed(number)(configured(given(campaign.target.cases)(attempt)))()
-    except _Failed:
+    except (_Failed, Flaky):
+        if not last:
+            campaign.tally.counts["runs that did not go the same way twice"] += 1
+            return None
         (case, error), (at, seconds) = last[0], first[0]
         if shrink and campaign.target.smallest is not None:
             case, error = _smaller(campaign, case, error)

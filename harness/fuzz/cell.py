@@ -18,6 +18,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from harness.build import BuildError, build_source
+from harness.fuzz.session import Answer, Work
 from harness.fuzz.target import end_all
 from harness.model import Limits
 from harness.places import isolation as walls
@@ -28,15 +29,10 @@ from harness.process import BODY_FAILED, ProcessTimeout, Server, fork, wait
 
 SOURCE = Path(__file__).resolve().parent / "actor" / "tasks.c"
 ANSWER_S = 120.0
-WORKS = ("differential",)
+WORKS = ("differential", "escapes")
 """Modules whose `answer` does what a question asks for."""
 
 MECHANISMS = ("ptrace", "notify", "seccomp", "landlock")
-
-Answer = Mapping[str, object]
-Work = Callable[[Mapping[str, object], Path, Callable[[], Mapping[str, object]]], Answer]
-"""What a walled-in process does with a request, in the directory of its world; the function gives
-the next request of the same session."""
 
 
 class CellError(RuntimeError):
@@ -115,7 +111,7 @@ def _serve() -> None:
         _work(name)
     gc.freeze()
 
-    def answer(value: Mapping[str, object]) -> None:
+    def answer(value: Answer) -> None:
         data = json.dumps(value).encode() + b"\n"
         while data:
             data = data[os.write(output, data) :]
@@ -129,6 +125,7 @@ def _serve() -> None:
 
     while True:
         first = question()
+        _prepare(first, root)
         guard = fork(lambda: _guard(isolation, root, program, first, question, answer))  # noqa: B023
         if wait(guard):
             answer({"broken": "the process of the cell died"})
@@ -151,11 +148,15 @@ def _guard(
     program: bytes,
     first: Mapping[str, object],
     question: Callable[[], Mapping[str, object]],
-    answer: Callable[[Mapping[str, object]], None],
+    answer: Callable[[Answer], None],
 ) -> int:
     """Between the server and the init of the new namespaces."""
     walls.die_with_parent()
     walls.enter(isolation)
+
+    def exchange(value: Answer) -> Mapping[str, object]:
+        answer(value)
+        return question()
 
     def init() -> int:
         walls.die_with_parent()
@@ -165,7 +166,7 @@ def _guard(
             place.parent.mkdir()
             place.write_bytes(program)
             place.chmod(0o755)
-            answer(_work(str(first["work"]))(first, root, question))
+            answer(_work(str(first["work"]))(first, root, exchange))
         except SystemExit:
             return 0
         except Exception:
@@ -182,6 +183,11 @@ def _work(name: str) -> Work:
     """What is done for a question of this kind."""
     found: Work = importlib.import_module(f"harness.fuzz.{name}").answer
     return found
+
+
+def _prepare(question: Mapping[str, object], root: Path) -> None:
+    """What later questions of the kind can share."""
+    importlib.import_module(f"harness.fuzz.{question['work']}").prepare(question, root)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from errno import EACCES, ECHILD, ENOSYS, EPERM
 from pathlib import Path
@@ -26,6 +26,7 @@ from harness.backends import backend
 from harness.fuzz.cases import LiveCase
 from harness.fuzz.live import ERRNOS, in_world, steps_of
 from harness.fuzz.meaning import Unknowable, meaning
+from harness.fuzz.session import Answer, Exchange
 from harness.fuzz.show import call_text, decision_text
 from harness.fuzz.steps import (
     TASKS,
@@ -60,9 +61,11 @@ class Comparison:
     breach: dict[str, str]
 
 
-def answer(
-    question: Mapping[str, object], root: Path, more: Callable[[], Mapping[str, object]]
-) -> dict[str, object]:
+def prepare(question: Mapping[str, object], root: Path) -> None:
+    """Nothing: every program has a policy of its own."""
+
+
+def answer(question: Mapping[str, object], root: Path, exchange: Exchange) -> Answer:
     """A cell's work: `case` and `backend` of the question -> the fields of a Comparison."""
     case = from_json(question["case"])
     assert isinstance(case, LiveCase)

@@ -54,23 +54,10 @@ def _moved(expression: Expression, root: Path) -> Expression:
 
 
 def smallest(case: LiveCase, breaks: Callable[[LiveCase], bool]) -> LiveCase:
-    """The case without the steps, rules and objects that the breach does not need.
-
-    Runs of steps are left out, halving their length as long as that helps (ddmin).
-    """
+    """The case without the steps, rules and objects that the breach does not need."""
     case = replace(case, steps=steps_of(case), count=0, seed=0)
-    length = len(case.steps)
-    while length:
-        start, shorter = 0, False
-        while start < len(case.steps):
-            tried = replace(case, steps=without(case.steps, start, start + length))
-            if tried.steps and breaks(tried):
-                case, shorter = tried, True
-            else:
-                start += length
-        if length == 1 and not shorter:
-            break
-        length = length if shorter and length == 1 else max(length // 2, 1)
+    steps = fewest(case.steps, lambda tried: breaks(replace(case, steps=tried)))
+    case = replace(case, steps=steps)
     for place in reversed(range(len(case.policy.rules))):
         rules = case.policy.rules[:place] + case.policy.rules[place + 1 :]
         tried = replace(case, policy=replace(case.policy, rules=rules))
@@ -81,6 +68,26 @@ def smallest(case: LiveCase, breaks: Callable[[LiveCase], bool]) -> LiveCase:
         if breaks(tried):
             case = tried
     return case
+
+
+def fewest(steps: tuple[Step, ...], breaks: Callable[[tuple[Step, ...]], bool]) -> tuple[Step, ...]:
+    """The steps without those that the breach does not need.
+
+    Runs of them are left out, halving their length as long as that helps (ddmin).
+    """
+    length = len(steps)
+    while length:
+        start, shorter = 0, False
+        while start < len(steps):
+            tried = without(steps, start, start + length)
+            if tried and breaks(tried):
+                steps, shorter = tried, True
+            else:
+                start += length
+        if length == 1 and not shorter:
+            break
+        length = max(length // 2, 1)
+    return steps
 
 
 def without(steps: tuple[Step, ...], start: int, end: int) -> tuple[Step, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.fuzz.properties import compilers, input, kernel, language, live, metamorphic
+from harness.fuzz.properties import compilers, input, kernel, language, live, metamorphic, stateful
 from harness.fuzz.property import Property
 
 PROPERTIES: dict[str, Property[Any]] = {
@@ -22,6 +22,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         metamorphic.PERMIT,
         metamorphic.DISJOINT,
         live.LIVE,
+        stateful.STATEFUL,
         input.LOADERS,
         input.MEMORY,
     )

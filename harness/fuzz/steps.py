@@ -29,6 +29,7 @@ _FIRST = _HEADER.size + _MAKERS.size
 _CALL = struct.Struct("=IIII6Qq")
 _SLOTS, _SLOT_BYTES = 8, 512
 _ABI = "x86_64"
+_AF_UNIX = b"\1\0"
 
 
 class Operation(Enum):
@@ -103,16 +104,32 @@ class Step:
     names: tuple[FileName, ...] = ()
 
 
+@dataclass(frozen=True)
+class TreeCase:
+    """Steps of a tree of tasks under a policy that hides some objects from them."""
+
+    steps: tuple[Step, ...]
+
+
 def moved(step: Step, old: str, new: str) -> Step:
-    """The step with the names that begin with `old` beginning with `new`."""
+    """The step with the names that begin with `old` beginning with `new`; addresses too."""
+    args = list(step.args)
+    for place, value in enumerate(args):
+        if isinstance(value, Text):
+            args[place] = Text(_moved(value.text, old, new))
+        elif isinstance(value, Struct) and value.tail.startswith(_AF_UNIX):
+            path = value.tail.removeprefix(_AF_UNIX)
+            tail = _AF_UNIX + os.fsencode(_moved(os.fsdecode(path), old, new))
+            args[place] = Struct(value.words, tail)
+            args[place + 1] = len(tail)
+    return Step(step.task, step.call, tuple(args), step.operation, step.names)
 
-    def move(value: Argument) -> Argument:
-        if isinstance(value, Text) and (value.text + "/").startswith(old + "/"):
-            return Text(new + value.text.removeprefix(old))
-        return value
 
-    args = tuple(move(value) for value in step.args)
-    return Step(step.task, step.call, args, step.operation, step.names)
+def _moved(text: str, old: str, new: str) -> str:
+    for prefix in (old, f"/proc/self/root{old}"):
+        if (text + "/").startswith(prefix + "/"):
+            return prefix.removesuffix(old) + new + text.removeprefix(prefix)
+    return text
 
 
 class Image:

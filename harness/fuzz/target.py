@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from enforcer.mechanisms.contract import MechanismName, Options, Plan
 from enforcer.policy.ast import Policy
 from harness import process
 from harness.backends import backend, mechanism
-from harness.fuzz.steps import CHANNEL, SHARED, TASKS, Image
+from harness.fuzz.steps import CHANNEL, SHARED, TASKS, Image, Operation, Slot, Step
 
 STEP_S = 15.0
 """How long one step may take before the target is said to hang."""
@@ -45,7 +46,7 @@ class Target:
         ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(TASKS)]
         self.channels = [ours for ours, _ in ends]
         theirs = [end for _, end in ends]
-        plan = None if policy is None else _plan(name, policy)
+        plan = None if policy is None else plan_of(name, policy)
         command = [str(program), str(image.size)]
 
         def body() -> int:
@@ -96,6 +97,15 @@ class Target:
         if self.image.result(place) > 0:
             self.pids[newborn] = self.image.result(place)
         return self.image.result(place)
+
+    def suspended(self) -> set[int]:
+        """Parents by vfork whose children have neither ended nor a new image."""
+        return set(self._pending.values())
+
+    def arrived(self) -> None:
+        """Wait until the first task waits to be told. Raises TargetError."""
+        self.image.put(Step(0, "store", (Slot(0), 0), Operation.STORE))
+        self.tell(0, 0)
 
     def released(self, task: int) -> None:
         """The task has ended or has a new image: a parent that waited for that goes on."""
@@ -149,7 +159,8 @@ class Target:
             raise TargetError(f"ended with {status} at step {self.image.turn} under {self.name}")
 
 
-def _plan(name: str, policy: Policy) -> Plan:
+@functools.lru_cache(maxsize=4)
+def plan_of(name: str, policy: Policy) -> Plan:
     """Whatever of the policy the backend can enforce; cover() says what that is."""
     if name in list(MechanismName):
         return mechanism(name).compile([policy], native().abis, Options(partial=True))

@@ -133,6 +133,13 @@ def test_live_under_other_backends(backend: str) -> None:
         assert tally.decisions >= 400
 
 
+def test_stateful() -> None:
+    """Whatever the tasks of a sandbox do, nothing denied is reached: two runs of the machine."""
+    target = PROPERTIES["stateful"]
+    if not target.available():
+        assert run_campaign(target, Budget(examples=2), number=1).findings == []
+
+
 @QUICK
 @given(PROPERTIES["loaders"].cases)
 def test_loaders(case: BytesCase) -> None:

@@ -19,11 +19,12 @@ from enforcer.policy.ast import (
     TextOperator,
     TextSymbol,
 )
-from harness.fuzz.cases import EDGES, LiveCase
+from harness.fuzz.cases import LiveCase
 from harness.fuzz.cell import cell, unavailable
 from harness.fuzz.live import ERRNOS, smallest
 from harness.fuzz.property import Mismatch, Property, Tally
 from harness.fuzz.show import policy_text
+from harness.fuzz.strategies.register_rules import EDGES
 from harness.fuzz.strategies.worlds import worlds
 from harness.fuzz.wire import to_json
 
