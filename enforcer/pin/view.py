@@ -258,10 +258,20 @@ def through(fd: int) -> bytes:
     return b"/proc/self/fd/%d" % fd
 
 
+UNREACHABLE = b"(unreachable)"
+
+
 def name_in(view: View, fd: int) -> bytes:
-    """The name of the object behind `fd` as the task would see it. Raises OSError as name_of."""
+    """The name of the object behind `fd` as rules are to see it. Raises OSError as name_of.
+
+    It is that from the task's root; what a task still holds outside its root keeps its name there,
+    so that a chroot frees it from no rule.
+    """
     name = name_of(fd)
-    return name if view.fixed_root or name[:1] != b"/" else strip_root(view, name)
+    if view.fixed_root or name[:1] != b"/":
+        return name
+    seen = strip_root(view, name)
+    return name if seen.startswith(UNREACHABLE) else seen
 
 
 def strip_root(view: View, name: bytes) -> bytes:
@@ -284,7 +294,7 @@ def strip_root(view: View, name: bytes) -> bytes:
         return b"/"
     if name.startswith(prefix + b"/"):
         return name[len(prefix) :]
-    return b"(unreachable)" + name
+    return UNREACHABLE + name
 
 
 def is_same(first: int, second: int) -> bool:
