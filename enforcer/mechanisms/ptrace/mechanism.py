@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from enforcer.arch import ABIS
 from enforcer.arch.record import Abi
 from enforcer.cbpf.compiler import compile_filter
-from enforcer.cbpf.instruction import assemble, disassemble
-from enforcer.cbpf.listing import listing
-from enforcer.cbpf.spec import TRACE, USER_NOTIF, FilterSpec
-from enforcer.events import EventKind, EventLog
-from enforcer.kernel.execve import PreparedExecve, find_command
-from enforcer.kernel.openat2 import AT_FDCWD, openat2
-from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
-from enforcer.kernel.seccomp import (
-    FilterFlag,
-    errno_of_call,
-    is_action_available,
-    is_flag_available,
-    load_filter,
-    no_new_privs,
-)
+from enforcer.cbpf.instruction import assemble
+from enforcer.cbpf.spec import TRACE, FilterSpec
+from enforcer.events import EventLog
+from enforcer.kernel.seccomp import is_action_available
 from enforcer.mechanisms.contract import (
     Cover,
-    Defence,
     Extent,
     Inexpressible,
-    LaunchError,
     MechanismName,
     Missing,
     Options,
@@ -41,22 +25,13 @@ from enforcer.mechanisms.contract import (
 from enforcer.mechanisms.ptrace.authority import Authority, detached
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
-from enforcer.mechanisms.ptrace.private import HELLO
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
 from enforcer.mechanisms.ptrace.returns import WAYS
 from enforcer.mechanisms.ptrace.tracer import Config, Tracer
 from enforcer.policy.ast import Policy
-from enforcer.policy.wire import policy_from_json, policy_to_json
-from enforcer.supervision.binaries import Binaries
-from enforcer.supervision.launch import (
-    Handshake,
-    log_descriptors,
-    restore_signals,
-    start_supervisor,
-)
-from enforcer.supervision.protect import protection_spec
-
-_FLAGS = FilterFlag.NEW_LISTENER | FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH
+from enforcer.policy.wire import policy_to_json
+from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
+from enforcer.supervision.target import Target, filter_listing, lacking
 
 
 class Ptrace:
@@ -68,24 +43,10 @@ class Ptrace:
 
     def probe(self) -> tuple[Missing, ...]:
         """Tracing by filter, descriptors of others, and openat2, each asked from the kernel."""
-        missing: list[Missing] = []
-        if not is_action_available(TRACE()):
-            missing.append(Missing(feature="SECCOMP_RET_TRACE", mend="CONFIG_SECCOMP_FILTER"))
-        if not is_action_available(USER_NOTIF) or not is_flag_available(FilterFlag.NEW_LISTENER):
-            missing.append(Missing(feature="seccomp user notification", mend="Linux 5.14"))
-        own = pidfd_open(os.getpid())
-        duplicate = pidfd_getfd(own, own) if own >= 0 else own
-        if duplicate < 0:
-            missing.append(Missing(feature="pidfd_getfd", mend="Linux 5.6, and Yama below 2"))
-        for descriptor in (own, duplicate):
-            if descriptor >= 0:
-                os.close(descriptor)
-        root = openat2(AT_FDCWD, b"/", os.O_PATH | os.O_CLOEXEC, 0, 0)
-        if root < 0:
-            missing.append(Missing(feature="openat2", mend="Linux 5.6"))
-        else:
-            os.close(root)
-        return tuple(missing)
+        if is_action_available(TRACE()):
+            return lacking()
+        absent = Missing(feature="SECCOMP_RET_TRACE", mend="CONFIG_SECCOMP_FILTER")
+        return (absent, *lacking())
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """One Cover a rule, and one for the default."""
@@ -123,42 +84,26 @@ class Ptrace:
 
     def describe(self, plan: Plan) -> str:
         """A listing of the filter; TRACE is where the tracer decides."""
-        big_endian = ABIS[plan.machine].big_endian
-        program = disassemble(bytes.fromhex(str(plan.data["program"])), big_endian=big_endian)
-        return listing(program, big_endian=big_endian)
+        return filter_listing(plan)
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
-        data = json.loads(json.dumps(dict(plan.data)))
-        path = find_command(command[0])
-        abis = [ABIS[name] for name in data["abis"]]
-        policies = [policy_from_json(each) for each in data["policies"]]
-        binaries = Binaries(policies)
-        first = binaries.place_of_command(path)
-        if first is None:
-            raise LaunchError(f"no policy is for {path}")
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            abis=data["abis"],
-            defences=data["defences"],
-            inexpressible=data["inexpressible"],
-        )
+        target = Target(plan, command)
+        target.announce(log, self.name)
 
         def serve(handshake: Handshake) -> None:
-            authorities = [Authority(policy) for policy in policies]
+            authorities = [Authority(policy) for policy in target.policies]
             config = Config(
-                abis=abis_by_audit_arch(abis),
+                abis=abis_by_audit_arch(target.abis),
                 authorities=authorities,
-                binaries=binaries,
-                detached=Authority(detached(policies[0])),
-                defences=frozenset(map(Defence, data["defences"])),
-                inherit=data["inherit"],
-                has_quick=data["quick"],
+                binaries=target.binaries,
+                detached=Authority(detached(target.policies[0])),
+                defences=target.defences,
+                inherit=bool(plan.data["inherit"]),
+                has_quick=bool(plan.data["quick"]),
             )
             tracer = self.make_tracer(config, log)
-            tracer.attach(handshake.target, authorities[first])
+            tracer.attach(handshake.target, authorities[target.place])
             handshake.ready(str(os.getpid()))
             handshake.wait_go()
             handshake.close()
@@ -168,22 +113,10 @@ class Ptrace:
             serve, keep=log_descriptors(log), name="tracer", own_session=False
         )
         supervisor = int(launcher.wait_ready())
-        protection = compile_filter(protection_spec(abis, [supervisor]))
-        environment = [f"{name}={value}" for name, value in os.environ.items()]
-        prepared = PreparedExecve(path, command, environment)
-        restore_signals()
+        target.prepare([supervisor] if self.protects else [])
         launcher.go()
-        try:
-            no_new_privs()
-            if self.protects:
-                load_filter(assemble(protection, big_endian=abis[0].big_endian))
-            listener = load_filter(bytes.fromhex(data["program"]), _FLAGS)
-        except OSError as error:
-            raise LaunchError(f"the kernel refuses the filter: {error}") from error
-        refusal = errno_of_call(HELLO, listener)
-        if refusal:
-            raise LaunchError(f"the tracer does not answer: {errno.errorcode.get(refusal)}")
-        raise prepared.execute()
+        listener = target.enter()
+        target.execute(listener)
 
 
 MECHANISM = Ptrace()

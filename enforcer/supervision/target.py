@@ -1,0 +1,133 @@
+"""A command on its way under a supervisor: what launchers share, from the plan to the execve."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import operator
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+from enforcer.arch import ABIS
+from enforcer.cbpf.compiler import compile_filter
+from enforcer.cbpf.instruction import assemble, disassemble
+from enforcer.cbpf.listing import listing
+from enforcer.cbpf.spec import USER_NOTIF
+from enforcer.events import EventKind, EventLog
+from enforcer.kernel.execve import PreparedExecve, find_command
+from enforcer.kernel.openat2 import AT_FDCWD, openat2
+from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
+from enforcer.kernel.seccomp import (
+    FilterFlag,
+    errno_of_call,
+    is_action_available,
+    is_flag_available,
+    load_filter,
+    no_new_privs,
+)
+from enforcer.mechanisms.contract import Defence, LaunchError, Missing, Plan
+from enforcer.policy.wire import policy_from_json
+from enforcer.supervision.binaries import Binaries
+from enforcer.supervision.greeting import GREETING
+from enforcer.supervision.launch import restore_signals
+from enforcer.supervision.protect import protection_spec
+
+_FLAGS = FilterFlag.NEW_LISTENER | FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH
+
+
+def lacking() -> tuple[Missing, ...]:
+    """What a supervisor needs and this kernel lacks: listeners, others' descriptors, openat2."""
+    missing: list[Missing] = []
+    if not is_action_available(USER_NOTIF) or not is_flag_available(FilterFlag.NEW_LISTENER):
+        missing.append(Missing(feature="seccomp user notification", mend="Linux 5.14"))
+    own = pidfd_open(os.getpid())
+    duplicate = pidfd_getfd(own, own) if own >= 0 else own
+    if duplicate < 0:
+        missing.append(Missing(feature="pidfd_getfd", mend="Linux 5.6, and Yama below 2"))
+    root = openat2(AT_FDCWD, b"/", os.O_PATH | os.O_CLOEXEC, 0, 0)
+    if root < 0:
+        missing.append(Missing(feature="openat2", mend="Linux 5.6"))
+    for descriptor in (own, duplicate, root):
+        if descriptor >= 0:
+            os.close(descriptor)
+    return tuple(missing)
+
+
+def filter_listing(plan: Plan) -> str:
+    """The filter of a plan in words."""
+    big_endian = ABIS[plan.machine].big_endian
+    program = disassemble(bytes.fromhex(str(plan.data["program"])), big_endian=big_endian)
+    return listing(program, big_endian=big_endian)
+
+
+class Target:
+    """What a plan says to the process that becomes `command`, in the order in which it is done.
+
+    `place` is that of the command's policy in `policies`.
+    """
+
+    def __init__(self, plan: Plan, command: Sequence[str]) -> None:
+        """Raises FileNotFoundError, LaunchError."""
+        self._plan = plan
+        self._command = tuple(command)
+        self._path = find_command(command[0])
+        self._protection = b""
+        self.abis = tuple(ABIS[name] for name in map(str, self._sequence("abis")))
+        self.defences = frozenset(Defence(str(word)) for word in self._sequence("defences"))
+        self.policies = tuple(map(policy_from_json, self._sequence("policies")))
+        self.binaries = Binaries(self.policies)
+        place = self.binaries.place_of_command(self._path)
+        if place is None:
+            raise LaunchError(f"no policy is for {self._path}")
+        self.place = place
+
+    def announce(self, log: EventLog, name: str, **fields: object) -> None:
+        """Log what is about to begin."""
+        log.emit(
+            EventKind.START,
+            mechanism=name,
+            command=list(self._command),
+            abis=[abi.name for abi in self.abis],
+            defences=sorted(self.defences),
+            inexpressible=self._plan.data["inexpressible"],
+            **fields,
+        )
+
+    def prepare(self, protected: Sequence[int]) -> None:
+        """What needs no filter and may need calls that the policy denies.
+
+        `protected` are the supervisor's processes, to be kept from the target.
+        """
+        environment = [f"{name}={value}" for name, value in os.environ.items()]
+        self._execve = PreparedExecve(self._path, self._command, environment)
+        if protected:
+            protection = compile_filter(protection_spec(self.abis, protected))
+            self._protection = assemble(protection, big_endian=self.abis[0].big_endian)
+        restore_signals()
+
+    def enter(self, *flags: FilterFlag) -> int:
+        """Load the filters, the policy's with `flags` as well; its listener. Raises LaunchError."""
+        try:
+            no_new_privs()
+            if self._protection:
+                load_filter(self._protection)
+            program = bytes.fromhex(str(self._plan.data["program"]))
+            return load_filter(program, functools.reduce(operator.or_, flags, _FLAGS))
+        except OSError as error:
+            raise LaunchError(f"the kernel refuses the filter: {error}") from error
+
+    def execute(self, *greeting: int) -> NoReturn:
+        """Greet the supervisor, and become the command once it has answered.
+
+        Raises LaunchError when it does not, and the OSError of an execve that fails.
+        """
+        refusal = errno_of_call(GREETING, *greeting)
+        if refusal:
+            raise LaunchError(f"the supervisor does not answer: {errno.errorcode.get(refusal)}")
+        raise self._execve.execute()
+
+    def _sequence(self, key: str) -> Sequence[object]:
+        found = self._plan.data[key]
+        assert isinstance(found, Sequence)
+        return found
