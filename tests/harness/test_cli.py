@@ -206,23 +206,38 @@ def test_a_researchers_path(copy: Path) -> None:
     assert "no leaky enforcer was seen to lose this race" in raced.stdout
 
 
-def test_an_interrupted_campaign_resumes(copy: Path) -> None:
-    """After kill -9 the results so far are kept, and --resume runs the rest only."""
-    state = copy / "interrupted.sqlite"
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, "", id="kill"),
+        pytest.param(signal.SIGINT, 3, "`harness run --resume` goes on", id="ctrl-c"),
+    ],
+)
+def test_an_interrupted_campaign_resumes(
+    copy: Path, how: signal.Signals, status: int, said: str
+) -> None:
+    """The results so far are kept, Ctrl-C says so, and --resume runs the rest only."""
+    state = copy / f"interrupted-{how}.sqlite"
     arguments = ["run", "-b", "seccomp", "-b", "leaky", "--jobs", "1", "--results", str(state)]
-    lines = copy / "first.jsonl"
+    lines = copy / f"first-{how}.jsonl"
     os.mkfifo(lines)
-    first = subprocess.Popen(
-        [sys.executable, "-m", "harness", *arguments, "--json", str(lines)],
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(tree.OWN)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    program = (sys.executable, "-m", "harness", *arguments, "--json", str(lines))
+    messages = copy / f"messages-{how}"
+    with messages.open("w") as output:
+        first = subprocess.Popen(
+            # A shell's background commands ignore interruptions.
+            ["env", "--default-signal=INT", *program],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(tree.OWN)},
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+        )
     with lines.open() as stream:
         stream.readline()  # one result is stored before its line is written
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+        first.send_signal(how)
+        assert first.wait() == status
+    assert said in messages.read_text()
+    assert "Traceback" not in messages.read_text()
     resumed = harness(copy, *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     listed = harness(copy, "report", "--list", "--json", "--results", str(state)).stdout
