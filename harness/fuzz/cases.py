@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from enforcer.call import Action, Call, Value
 from enforcer.cbpf.spec import ALLOW, ERRNO, SpecClause
 from enforcer.condition import LOW_HALF, WORD, Compare, Operator
-from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TextOperator, TextSymbol
+from enforcer.policy.ast import Dialect, Policy, Rule, TextOperator, TextSymbol
 from enforcer.policy.translators import Origin, sources
+from enforcer.syscalls import varies
 from harness.fuzz.steps import Step
 from harness.fuzz.strategies.boundaries import registers_near, texts_near
 from harness.fuzz.strategies.filters import MACHINES, clauses
+from harness.fuzz.strategies.fitting import fitting_rules
 from harness.fuzz.strategies.policies import (
     BOUNDARIES,
     CALLS,
@@ -23,6 +25,7 @@ from harness.fuzz.strategies.policies import (
     policies,
     registers,
 )
+from harness.fuzz.strategies.register_rules import EDGES, boundary_rules, crowded
 from harness.fuzz.worlds import Entry
 
 
@@ -99,12 +102,6 @@ class MemoryCase:
     base: int = 0
 
 
-EDGES = (
-    *(1 << 31, (1 << 31) + 5, LOW_HALF, 1 << 32, (1 << 32) + 1, 5 << 32 | 5, 5 << 32 | 6),
-    *(6 << 32 | 5, (1 << 31) - 1, 1 << 63, (1 << 63) - 1, 1 << 63 | 1 << 31, LOW_HALF << 32),
-)
-
-
 @st.composite
 def clauses_cases(draw: st.DrawFn) -> ClausesCase:
     """Clauses of any conditions for the ABIs of one machine."""
@@ -144,78 +141,22 @@ def long_clauses(draw: st.DrawFn) -> tuple[SpecClause, ...]:
     )
 
 
-@st.composite
-def crowded(draw: st.DrawFn) -> Policy:
-    """Many rules on one argument of one call, so that branches become long; shrinks by count."""
-    count = draw(st.integers(1, 150))
-    first = draw(registers)
-    step = draw(st.sampled_from((1, 2, 1 << 16, (1 << 32) + 1)))
-    operator = draw(st.sampled_from((Operator.EQ, Operator.EQ, Operator.GT, Operator.NE)))
-    mask = draw(st.sampled_from((WORD, WORD, LOW_HALF)))
-    argument = draw(st.integers(0, 2))
-    rules = tuple(
-        Rule(
-            calls=("ioctl",),
-            when=RegisterSymbol(
-                argument=argument,
-                operator=operator,
-                value=(first + place * step) & WORD,
-                mask=mask,
-            ),
-            action=Action.DENY,
-            errno=1 + place % 90,
-        )
-        for place in range(count)
-    )
-    return Policy(binary=None, dialect=Dialect.STRICT, rules=rules, default=Action.PERMIT)
-
-
-@st.composite
-def boundary_rules(draw: st.DrawFn) -> Policy:
-    """Rules on registers alone, with values that are equal to or next to each other's."""
-    value = draw(st.one_of(st.sampled_from(EDGES), registers))
-    near = st.sampled_from(
-        tuple(
-            each & WORD
-            for each in (value, value - 1, value + 1, value << 32 | value, value >> 32, value + 2)
-        )
-    )
-    symbol = st.builds(
-        RegisterSymbol,
-        argument=st.integers(0, 2),
-        operator=st.sampled_from(Operator),
-        value=st.one_of(near, near, registers),
-        mask=st.one_of(st.just(WORD), st.just(WORD), st.sampled_from((LOW_HALF, 3, 0x243))),
-    )
-    found = draw(
-        st.lists(
-            st.builds(
-                Rule,
-                calls=st.sampled_from((("ioctl",), ("mmap",), ("ioctl", "read"), ("socket",))),
-                when=symbol,
-                action=st.sampled_from((Action.PERMIT, Action.DENY, Action.DENY)),
-                errno=st.sampled_from((1, 13, 38)),
-            ).map(_without_errno),
-            min_size=1,
-            max_size=6,
-        )
-    )
-    default = draw(st.sampled_from((Action.PERMIT, Action.KILL, Action.ASK)))
-    return Policy(binary=None, dialect=Dialect.STRICT, rules=tuple(found), default=default)
-
-
-def _without_errno(rule: Rule) -> Rule:
-    if rule.action is Action.DENY:
-        return rule
-    return Rule(calls=rule.calls, when=rule.when, action=rule.action)
-
-
-@st.composite
-def filter_cases(draw: st.DrawFn) -> FilterCase:
+def filter_cases() -> st.SearchStrategy[FilterCase]:
     """Policies of every sort for one machine and some of its ABIs, in the machine's order."""
     sorts = (boundary_rules(), boundary_rules(), policies(), policies(Dialect.STRICT))
-    policy = draw(st.one_of(*sorts, *sorts, crowded()))
-    machine = draw(st.sampled_from(tuple(MACHINES)))
+    return compiled(st.one_of(*sorts, *sorts, fitting_rules(), fitting_rules(), crowded()))
+
+
+@st.composite
+def compiled(draw: st.DrawFn, found: st.SearchStrategy[Policy]) -> FilterCase:
+    """These policies for one machine and some of its ABIs.
+
+    Where a call has its arguments elsewhere on some ABI, the machines that differ come more often.
+    """
+    policy = draw(found)
+    differing = any(varies(name) for rule in policy.rules for name in rule.calls)
+    machines = (*MACHINES, *(("s390x", "s390x", "x86_64") if differing else ()))
+    machine = draw(st.sampled_from(machines))
     chosen = draw(st.integers(1, (1 << len(MACHINES[machine])) - 1))
     names = tuple(abi.name for place, abi in enumerate(MACHINES[machine]) if chosen >> place & 1)
     return FilterCase(policy, machine, names, draw(st.integers(0, 0xFFFF)))
@@ -223,7 +164,9 @@ def filter_cases(draw: st.DrawFn) -> FilterCase:
 
 def call_cases() -> st.SearchStrategy[CallsCase]:
     """A policy of any sort and a seed for calls on it."""
-    return st.builds(CallsCase, st.one_of(policies(), path_rules()), st.integers(0, 0xFFFF))
+    return st.builds(
+        CallsCase, st.one_of(policies(), path_rules(), fitting_rules()), st.integers(0, 0xFFFF)
+    )
 
 
 def calls_near(case: CallsCase | SwapCase, count: int = 60) -> Iterator[Call]:

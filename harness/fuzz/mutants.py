@@ -10,13 +10,15 @@ import contextlib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from enforcer.cbpf import compiler, graph
-from enforcer.cbpf.instruction import Code, Instruction, argument_offsets
+from enforcer.cbpf.instruction import NR_OFFSET, Code, Instruction, argument_offsets
 from enforcer.cbpf.spec import AbiTable, FilterSpec, SpecClause
 from enforcer.condition import LOW_HALF, WORD, Compare, Operator
-from enforcer.policy import decider, residual
+from enforcer.mechanisms import filter_spec
+from enforcer.policy import decide, decider, format, register_text, residual
 from enforcer.policy.ast import (
     AndExpression,
     Dialect,
@@ -241,6 +243,61 @@ def _merged_words(original: Any) -> Any:
     return test
 
 
+def _number_off_by_one(original: Any) -> Any:
+    def test(self: Any, offset: int, mask: int, code: Code, *rest: int) -> int:
+        if offset == NR_OFFSET and code is Code.JGE:
+            code = Code.JGT
+        return original(self, offset, mask, code, *rest)  # type: ignore[no-any-return]
+
+    return test
+
+
+def _multiplexer_as_any_call(original: Any) -> Any:
+    return lambda self, abi, name, number: self._clauses(abi, name)
+
+
+def _registers_of_x86_64(original: Any) -> Any:
+    def source(name: str, translator: str, index: int = 0, abi: str | None = None) -> Any:
+        return original(name, translator, index, None)
+
+    return source
+
+
+def _whole_registers(original: Any) -> Any:
+    return lambda argument, name, value: WORD
+
+
+def _ancestor_reversed(original: Any) -> Any:
+    def test(operator: TextOperator, operand: str, dialect: Dialect) -> Callable[[str], bool]:
+        if operator is TextOperator.INPATH:
+            return lambda text: text_test(operator, text, dialect)(operand)
+        return text_test(operator, operand, dialect)
+
+    return test
+
+
+def _four_rules_only(original: Any) -> Any:
+    def rules(policy: Policy, model: Syscall, abi: str | None = None) -> tuple[Judged, ...]:
+        return judged_rules(replace(policy, rules=policy.rules[:4]), model, abi)
+
+    return rules
+
+
+def _errno_of_the_rule_before(original: Any) -> Any:
+    def rules(policy: Policy, model: Syscall, abi: str | None = None) -> tuple[Judged, ...]:
+        changed = list(policy.rules)
+        for place, (before, rule) in enumerate(pairwise(policy.rules), start=1):
+            if before.action is rule.action:
+                changed[place] = replace(rule, errno=before.errno)
+        return judged_rules(replace(policy, rules=tuple(changed)), model, abi)
+
+    return rules
+
+
+def _without_parentheses(original: Any) -> Any:
+    return lambda expression, outer: original(expression, 0)
+
+
 def _patch(owner: Any, attribute: str, make: Callable[[Any], Any]) -> tuple[Patch, ...]:
     return (Patch(owner=owner, attribute=attribute, make=make),)
 
@@ -321,7 +378,7 @@ MUTANTS: dict[str, Mutant] = {
         _mutant(
             "merged-words",
             "equal tests of different arguments are merged",
-            "compiler",
+            "filters",
             _patch(graph.Graph, "test", _merged_words),
         ),
         _mutant(
@@ -383,6 +440,54 @@ MUTANTS: dict[str, Mutant] = {
             "of a call with two names only the first is judged",
             "decider",
             _patch(decider, "strictest", _first_name_only),
+        ),
+        _mutant(
+            "inpath-reversed",
+            "inpath holds for what is beneath, not for what is above",
+            "decider",
+            _patch(decider, "text_test", _ancestor_reversed),
+        ),
+        _mutant(
+            "number-off-by-one",
+            "the tree of numbers takes the first of a range for the last of the one before",
+            "compiler",
+            _patch(graph.Graph, "test", _number_off_by_one),
+        ),
+        _mutant(
+            "multiplexer-unsplit",
+            "socketcall and ipc are judged by their own names",
+            "compiler",
+            _patch(filter_spec._Calls, "_multiplexer", _multiplexer_as_any_call),
+        ),
+        _mutant(
+            "registers-of-x86_64",
+            "arguments are sought in the registers that x86_64 has them in (clone of s390x)",
+            "compiler",
+            _patch(residual, "source", _registers_of_x86_64),
+        ),
+        _mutant(
+            "command-as-64-bits",
+            "a command, which the kernel takes 32 bits of, is compared as a whole register",
+            "compiler",
+            _patch(register_text, "bits_that_matter", _whole_registers),
+        ),
+        _mutant(
+            "rules-cut-short",
+            "rules beyond the fourth are dropped",
+            "added-permit",
+            _patch(decide, "judged_rules", _four_rules_only),
+        ),
+        _mutant(
+            "errno-of-neighbour",
+            "rules of one action that follow each other share one errno",
+            "disjoint-rules",
+            _patch(decide, "judged_rules", _errno_of_the_rule_before),
+        ),
+        _mutant(
+            "parentheses-dropped",
+            "a policy is printed without its parentheses",
+            "round-trip",
+            _patch(format, "_by_precedence", _without_parentheses),
         ),
     )
 }

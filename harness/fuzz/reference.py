@@ -22,7 +22,7 @@ from enforcer.policy.order import Judged
 from enforcer.policy.translators import Origin, sources
 from enforcer.syscalls import name
 from enforcer.syscalls.multiplex import split
-from harness.fuzz.strategies.policies import MEMORY_TEXTS
+from harness.fuzz.strategies.policies import BOUNDARIES, MEMORY_TEXTS
 
 ENOSYS = ERRNO(errno.ENOSYS)
 UNDECIDED = -1
@@ -56,8 +56,8 @@ class Reference:
                 plain = abi
         return plain if not _is_x32(data) else None
 
-    def answer(self, data: SeccompData) -> int | None:
-        """The answer; UNDECIDED where a filter must defer; None where it may."""
+    def answer(self, data: SeccompData) -> int:
+        """The answer, if the filter gives one; UNDECIDED where it must defer."""
         abi = self.abi_of(data)
         if abi is None:
             return KILL_PROCESS
@@ -71,9 +71,7 @@ class Reference:
             meant = split(abi.name, data.nr, args)
             if meant is None:
                 return ENOSYS
-            if meant.args is None:
-                return None
-            called, args = meant.name, meant.args
+            called, args = meant.name, meant.args or self._unseen(mask)
         return self.decided(called, abi, args)
 
     def decided(self, called: str, abi: Abi, args: tuple[int, int, int, int, int, int]) -> int:
@@ -98,6 +96,11 @@ class Reference:
             gid=_IDS[self._turn % 7 % 3],
         )
         return _as_answer(judged_by(self.policy, rules, call))
+
+    def _unseen(self, mask: int) -> tuple[int, int, int, int, int, int]:
+        """Some arguments of a call that has them in memory."""
+        a, b, c, d, e, f = (self.chance.choice(BOUNDARIES) & mask for _ in range(6))
+        return (a, b, c, d, e, f)
 
     def _values(self, called: str, abi: str) -> tuple[Value, ...]:
         """Some content of the call's memory."""

@@ -13,22 +13,25 @@ from enforcer.syscalls import ALIASES
 from harness.fuzz.cases import SwapCase, calls_near, path_rules
 from harness.fuzz.property import Mismatch, Property, Tally
 from harness.fuzz.show import call_text, decision_text, policy_text
-from harness.fuzz.strategies.policies import policies
+from harness.fuzz.strategies.policies import CALLS, policies
+from harness.fuzz.strategies.register_rules import lists_of_rules
 
-_STRICT = st.one_of(policies(Dialect.STRICT), path_rules())
+_STRICT = st.one_of(policies(Dialect.STRICT), lists_of_rules(), path_rules())
 
 
 def check_permit(case: SwapCase, tally: Tally) -> None:
     """A plain permit put anywhere into a strict policy refuses no call that was permitted.
 
-    Calls that carry others (io_uring) are permitted more, never less, too.
+    It permits the call in question or, every other time, another one, so that a rule that is
+    pushed aside shows. Calls that carry others (io_uring) are permitted more, never less, too.
     """
     if case.policy.dialect is not Dialect.STRICT:
         return
     rules = case.policy.rules
     place = case.place % (len(rules) + 1)
-    for call in calls_near(case):
-        permit = Rule(calls=(call.name,), when=None, action=Action.PERMIT)
+    for turn, call in enumerate(calls_near(case)):
+        name = CALLS[(case.seed + turn) % len(CALLS)] if turn % 2 else call.name
+        permit = Rule(calls=(name,), when=None, action=Action.PERMIT)
         longer = replace(case.policy, rules=(*rules[:place], permit, *rules[place:]))
         before, after = decide(case.policy, call), decide(longer, call)
         tally.decisions += 1
