@@ -203,7 +203,8 @@ def vng_place(
         raise PlaceError(str(error)) from error
     options = [found, "--verbose", "--force-9p", "--cpus", str(cpus), "--memory", f"{MEMORY_MIB}M"]
     options += ["-r", str(_installed(image))]
-    options += ["--append", f"loglevel=3 modprobe.blacklist={UNUSED} {append}".strip()]
+    words = f"loglevel=3 modprobe.blacklist={UNUSED} {kind.append} {append}"
+    options += ["--append", words.strip()]
     if hardware == "tcg":
         options.append("--disable-kvm")
     if foreign:
