@@ -132,6 +132,7 @@ def _search(
     arch: str,
     as_json: bool,
 ) -> None:
+    from enforcer.arch import native
     from harness.fuzz.campaign import Budget, run_campaign
     from harness.fuzz.findings import keep, state_directory
     from harness.fuzz.property import Tally
@@ -139,9 +140,13 @@ def _search(
 
     assert isinstance(budget, Budget)
     machine = _machine(arch)
+    here = native().abis[0].name
     failed = False
     for name in chosen:
         target = PROPERTIES[name]
+        if target.runs_calls and machine not in ("", here):
+            click.echo(f"{name}: not for {machine}: it makes calls, and this machine is {here}")
+            continue
         if lacking := target.available():
             click.echo(f"{name}: not here: {lacking}")
             continue
@@ -161,7 +166,9 @@ def _search(
         else:
             click.echo(_summary(campaign, number))
         for finding in campaign.findings:
-            kept, new = keep(finding, state_directory() / "findings")
+            kept, new = keep(
+                finding, state_directory() / "findings", backend if target.runs_calls else ""
+            )
             failed = failed or not finding.third_party
             if not as_json:
                 _show(finding, kept, new)

@@ -23,7 +23,7 @@ class FindingError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A finding as it was written. `id` names its minimal form."""
+    """A finding as it was written. `id` names its minimal form; `backend` what it ran under."""
 
     id: str
     property: str
@@ -31,6 +31,7 @@ class Kept:
     text: str
     third_party: str
     path: Path
+    backend: str = ""
 
 
 def state_directory() -> Path:
@@ -39,9 +40,10 @@ def state_directory() -> Path:
     return Path(base) / "interposition-lab" / "fuzz"
 
 
-def keep(finding: Finding, directory: Path) -> tuple[Kept, bool]:
+def keep(finding: Finding, directory: Path, backend: str = "") -> tuple[Kept, bool]:
     """Write a finding unless its minimal form is there already; whether it is new."""
-    form = json.dumps([finding.target, to_json(finding.case)], sort_keys=True)
+    under = [backend] if backend else []
+    form = json.dumps([finding.target, to_json(finding.case), *under], sort_keys=True)
     called = f"{finding.target}-{hashlib.sha256(form.encode()).hexdigest()[:10]}"
     path = directory / f"{called}.json"
     kept = Kept(
@@ -51,6 +53,7 @@ def keep(finding: Finding, directory: Path) -> tuple[Kept, bool]:
         text=finding.text(),
         third_party=finding.third_party,
         path=path,
+        backend=backend,
     )
     if path.exists():
         return kept, False
@@ -59,6 +62,7 @@ def keep(finding: Finding, directory: Path) -> tuple[Kept, bool]:
         "format": FORMAT,
         "property": finding.target,
         "third_party": finding.third_party,
+        "backend": backend,
         "text": finding.text(),
         "case": to_json(finding.case),
     }
@@ -87,6 +91,7 @@ def load(path: Path) -> Kept:
         text=str(record.get("text", "")),
         third_party=str(record.get("third_party", "")),
         path=path,
+        backend=str(record.get("backend", "")),
     )
 
 
@@ -104,14 +109,18 @@ def find(wanted: str, directory: Path) -> Kept:
 def replay(kept: Kept) -> str:
     """Try the case again; what came this time, empty when the property holds for it."""
     try:
-        PROPERTIES[kept.property].check(kept.case, Tally(wide=True))
+        PROPERTIES[kept.property].check(kept.case, Tally(backend=kept.backend, wide=True))
     except FAILURES as error:
         return str(error) or type(error).__name__
     return ""
 
 
 def promote(kept: Kept, examples: Path) -> Path:
-    """Make a finding an explicit example, which tests/fuzz tries for ever after."""
+    """Make a finding an explicit example, which tests/fuzz tries for ever after.
+
+    Programs of calls too, with their backend: a scenario wants a benign twin, a direct attempt and
+    an effect, which a program that was made by chance does not have.
+    """
     examples.mkdir(parents=True, exist_ok=True)
     target = examples / f"{kept.id}.json"
     target.write_text(kept.path.read_text(encoding="utf-8"), encoding="utf-8")

@@ -52,4 +52,5 @@ KERNEL = Property(
     cases=_here(),
     check=check_kernel,
     available=unavailable,
+    runs_calls=True,
 )
