@@ -6,11 +6,14 @@ Every child dies with its parent, has a time limit, and is reaped on every way o
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,11 +56,12 @@ def run(
 ) -> Completed:
     """Run `command` to its end in a session of its own and capture what it prints.
 
-    Raises FileNotFoundError (no such program), ProcessTimeout.
+    It dies with the calling thread. Raises FileNotFoundError (no such program), ProcessTimeout.
     """
     words = tuple(str(word) for word in command)
+    _find(words[0], cwd, os.environ if env is None else env)
     process = subprocess.Popen(
-        words,
+        (*_bound(), *words),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -80,17 +84,33 @@ def run(
     return Completed(command=words, status=process.returncode, stdout=stdout, stderr=stderr)
 
 
+@functools.cache
+def _bound() -> tuple[str, ...]:
+    """Begins a command that is to be killed when the thread that starts it ends."""
+    program = shutil.which("setpriv")
+    return () if program is None else (program, "--pdeathsig", "KILL", "--")
+
+
+def _find(program: str, cwd: Path | None, env: Mapping[str, str]) -> None:
+    """Raises FileNotFoundError when there is no such program."""
+    if "/" in program:
+        found = Path(cwd or ".", program).exists()
+    else:
+        found = shutil.which(program, path=env.get("PATH", os.defpath)) is not None
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+
+
 def alone(command: Sequence[str]) -> tuple[str, ...]:
     """`command` with everything that it starts in a process id namespace that ends with us.
 
     Without the right to make one, only the command itself dies with us.
     """
-    bound = ("setpriv", "--pdeathsig", "KILL", "--")
     own = () if os.geteuid() == 0 else ("--user", "--map-current-user")
     namespace = ("unshare", *own, "--pid", "--fork", "--kill-child=KILL")
     if run((*namespace, "true")).status:
-        return (*bound, *command)
-    return (*bound, *namespace, "--", *command)
+        return tuple(command)
+    return (*namespace, "--", *command)
 
 
 def run_on(

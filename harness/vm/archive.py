@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,18 +24,11 @@ class ArchiveError(Exception):
 
 
 def run_tool(command: Sequence[str], *, cwd: Path | None = None, timeout_s: float = 900.0) -> str:
-    """Run a Debian tool and return its standard output; its words become the error's.
-
-    The tool dies with us: an apt that lives on would keep its lock.
-    """
-    if shutil.which(command[0]) is None:
-        raise ArchiveError(f"{command[0]} is not installed: run `harness vm doctor`")
+    """Run a Debian tool and return its standard output; its words become the error's."""
     try:
-        done = process.run(
-            ("setpriv", "--pdeathsig", "KILL", "--", *command), cwd=cwd, timeout_s=timeout_s
-        )
+        done = process.run(command, cwd=cwd, timeout_s=timeout_s)
     except FileNotFoundError as error:
-        raise ArchiveError("setpriv is not installed: run `harness vm doctor`") from error
+        raise ArchiveError(f"{command[0]} is not installed: run `harness vm doctor`") from error
     except process.ProcessTimeout as error:
         raise ArchiveError(f"{error}: is the mirror reachable?") from error
     if done.status:

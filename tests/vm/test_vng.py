@@ -61,14 +61,16 @@ def test_a_case_that_holds(place: VngPlace) -> None:
     assert result.case.place == f"vng:{native().name}"
 
 
-def test_what_is_started_ends_with_us(tmp_path: Path) -> None:
-    """kill -9 of the starter: no process of the tree is left to hold the pipe open."""
+@pytest.mark.parametrize("tree", [False, True], ids=["a program", "a tree"])
+def test_what_is_started_ends_with_us(tmp_path: Path, *, tree: bool) -> None:
+    """kill -9 of the starter: no process is left to hold the pipe open."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    words = ("sh", "-c", f"exec 3> '{pipe}'; sleep 1000 & echo ready >&3; sleep 1000")
+    more = "sleep 1000 &" if tree else ""
+    words = ("sh", "-c", f"exec 3> '{pipe}'; {more} echo ready >&3; exec sleep 1000")
 
     def start() -> int:
-        return process.run(process.alone(words), timeout_s=100).status
+        return process.run(process.alone(words) if tree else words, timeout_s=100).status
 
     starter = process.fork(start)
     with pipe.open() as stream:
