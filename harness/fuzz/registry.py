@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.fuzz.properties import compilers, input, kernel, language, live, metamorphic, stateful
+from harness.fuzz.properties import (
+    compilers,
+    input,
+    kernel,
+    language,
+    live,
+    metamorphic,
+    stateful,
+    wires,
+)
 from harness.fuzz.property import Property
 
 PROPERTIES: dict[str, Property[Any]] = {
@@ -25,6 +34,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         stateful.STATEFUL,
         input.LOADERS,
         input.MEMORY,
+        wires.WIRES,
     )
 }
 

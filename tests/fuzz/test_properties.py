@@ -154,6 +154,13 @@ def test_memory(case: MemoryCase) -> None:
     check("memory", case)
 
 
+@QUICK
+@given(PROPERTIES["wires"].cases)
+def test_wires(case: BytesCase) -> None:
+    """What comes over a pipe is read as it was sent, or refused by the reader's own error."""
+    check("wires", case)
+
+
 def test_every_property_is_a_test() -> None:
     """No property is known to the command line only."""
     tests = {name.removeprefix("test_").replace("_", "-") for name in globals()}
