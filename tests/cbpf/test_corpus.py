@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from enforcer.arch import ABIS
 from enforcer.cbpf import (
     ALLOW,
     ERRNO,
     KILL_PROCESS,
+    TRACE,
     AbiTable,
     FilterSpec,
     SpecClause,
@@ -17,7 +20,11 @@ from enforcer.cbpf import (
 )
 from enforcer.cbpf.corpus import corpus
 from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Not, Operator
+from enforcer.mechanisms.filter_spec import spec_from_policies
+from enforcer.policy.yaml_form import read_yaml
 from enforcer.syscalls import table
+from enforcer.syscalls.translate import CONSTANTS
+from harness.fuzz.strategies.filters import MACHINES
 
 
 def test_corpus_is_the_same_for_the_same_seed() -> None:
@@ -55,3 +62,36 @@ def test_corpus_visits_every_instruction() -> None:
     for call in corpus(spec):
         visited |= simulate(program, call)[1]
     assert visited == set(range(len(program)))
+
+
+POLICY = """
+default: permit
+rules:
+  - deny[eacces]: ioctl
+    when: arg[1]:32 == 0x5412 or arg[1] > 0x7fffffffffff
+  - deny: clone, unshare
+    when: flags sub "CLONE_NEWUSER"
+  - kill: personality
+    when: arg[0] != 0 and arg[0] != 0xffffffff
+  - deny: socket, socketpair
+    when: not (sockdom eq "AF_UNIX" or sockdom eq "AF_INET")
+  - deny: mprotect
+    when: prot sub "PROT_EXEC" and arg[1] >= 0x100001000
+  - deny: fsread
+    when: filename match "/etc/*"
+  - deny: semget
+    when: arg[1] < 3
+"""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_calls_from_a_policys_rules_reach_every_instruction(machine: str) -> None:
+    """Of the filters that a policy with rules of many kinds becomes, for every ABI."""
+    policy, problems = read_yaml(POLICY, "policy.yaml", CONSTANTS)
+    assert policy is not None, problems.found
+    spec = spec_from_policies([policy], MACHINES[machine], defer=TRACE(1))
+    program = compile_filter(spec)
+    unvisited = set(range(len(program)))
+    for call in corpus(spec, draws=2):
+        unvisited -= simulate(program, call)[1]
+    assert unvisited == set()
