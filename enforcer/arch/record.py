@@ -91,7 +91,8 @@ class Abi:
     `nr_bit` is set in every number (x32: 0x40000000); the tables hold numbers with it.
     `multiplexers` are the calls that stand for others (socketcall, ipc). `layouts` are the regsets
     that a task making such a call may show, the usual one first. `syscall_instruction` is the code
-    that makes a call, as it lies in memory.
+    that makes a call, as it lies in memory; `number_in_instruction`: it may hold the number too, so
+    that a task sent back to it makes the same call whatever its registers say.
     `pairs_aligned`: a 64-bit argument split over two registers starts at an even one.
     `e_machine` is the ELF machine of its programs, `spare_address` one where they map nothing.
     """
@@ -105,6 +106,7 @@ class Abi:
     pointer_size: int
     layouts: tuple[RegisterLayout, ...]
     syscall_instruction: bytes
+    number_in_instruction: bool = False
     pairs_aligned: bool = False
     e_machine: int
     spare_address: int = 0x0010_0000

@@ -35,6 +35,7 @@ S390X = Abi(
         ),
     ),
     syscall_instruction=bytes.fromhex("0a00"),
+    number_in_instruction=True,
     e_machine=22,
 )
 

@@ -43,15 +43,30 @@ def cover_by_tracer(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
     """One Cover a rule and one for the default."""
     decider = Decider(policy)
     refused: list[list[str]] = [[] for _ in policy.rules]
+    looking: set[int] = set()
     for name in sorted({name for abi in abis for name in table(abi.name)}):
         model = known_syscall(name)
-        if model is None or not decider.needs(name) or name in _HELD or performs(name):
+        if model is None or not decider.needs(name):
+            continue
+        looking |= {judged.index for judged in judged_rules(policy, model)}
+        if name in _HELD or performs(name):
             continue
         for judged in judged_rules(policy, model):
             if judged.rule.action is Action.PERMIT:
                 refused[judged.index].append(name)
-    covers = [_cover(index, rule, refused[index]) for index, rule in enumerate(policy.rules)]
+    fixed = [abi.name for abi in abis if abi.number_in_instruction]
+    covers = [
+        _cover_without_slots(index, fixed)
+        if fixed and index in looking
+        else _cover(index, rule, refused[index])
+        for index, rule in enumerate(policy.rules)
+    ]
     return (*covers, Cover(rule=None, extent=Extent.FULL, reason=_note(policy.default)))
+
+
+def _cover_without_slots(index: int, fixed: Sequence[str]) -> Cover:
+    reason = f"on {fixed[0]} a task cannot be made to map the memory of its judged arguments"
+    return Cover(rule=index, extent=Extent.NONE, reason=reason, errs="denies too much")
 
 
 def _cover(index: int, rule: Rule, refused: Sequence[str]) -> Cover:

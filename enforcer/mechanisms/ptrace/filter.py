@@ -140,8 +140,9 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
 
 
 def _own_clauses(name: str, abi: Abi, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
-    if name == "mmap" and number(abi.name, "mmap2") is not None:
-        old = (ALLOW, TRACE())  # it hides its arguments in memory
+    hides_memory = name == "mmap" and number(abi.name, "mmap2") is not None
+    if hides_memory or (name == "clone3" and abi.number_in_instruction):
+        old = (ALLOW, TRACE())  # the arguments lie in memory, and no copy can be made of them
         return tuple(replace(c, answer=ERRNO(ENOSYS)) if c.answer in old else c for c in clauses)
     if name in REWRITTEN:
         return tuple(

@@ -375,14 +375,14 @@ class Tracer(Reading):
         It will come again once the slots are mapped, or it was refused.
         """
         space = task.process.space
+        abi = self.config.abis[info[1]]
         if not space.verified and not scripts.has_slots(self, task):
             if space.mapper:
                 space.waiters.append(task.tid)
-            elif self.listener is None:
+            elif self.listener is None or abi.number_in_instruction:
                 self.refuse(task, info, errno.ENOMEM)
             else:
                 space.mapper = task.tid
-                abi = self.config.abis[info[1]]
                 scripts.begin(self, task, info, scripts.map_slots(self, task, abi))
             return None
         if task.slot is None:
