@@ -23,6 +23,7 @@ from harness.scenario import substitute
 LISTENER = (
     "import socket, sys\n"
     "server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "open(sys.argv[3], 'w').close()\n"
     "while True:\n"
     "    server.accept()[0].close(); print(sys.argv[2], 'connection', flush=True)\n"
 )
@@ -33,6 +34,7 @@ RECEIVER = (
     "if os.path.exists(sys.argv[1]): os.unlink(sys.argv[1])\n"
     "receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
     "receiver.bind(sys.argv[1])\n"
+    "open(sys.argv[3], 'w').close()\n"
     "while True:\n"
     "    print(sys.argv[2], 'message', receiver.recv(4096), flush=True)\n"
 )
@@ -130,14 +132,12 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
     if attack.sentinel is SentinelKind.PORT:
         words += [f"port={layout.port}", f"allowed_port={layout.allowed_port}"]
         for port, what in ((layout.port, "DENIED"), (layout.allowed_port, "permitted")):
-            listen = shlex.join([sys.executable, "-c", LISTENER, str(port), what])
-            lines.append(f"{listen} & trap 'kill $(jobs -p)' EXIT")
+            lines += _beside(LISTENER, str(port), what, layout.root / f"{what}-is-ready")
     elif attack.sentinel is SentinelKind.SOCKET:
         words += [f"denied={layout.denied}", f"allowed={layout.allowed}"]
         words += ["inject=injected", "print=printed"]
         for name, what in ((layout.denied, "DENIED"), (layout.allowed, "permitted")):
-            receive = shlex.join([sys.executable, "-c", RECEIVER, str(name), what])
-            lines.append(f"{receive} & trap 'kill $(jobs -p)' EXIT")
+            lines += _beside(RECEIVER, str(name), what, layout.root / f"{what}-is-ready")
     elif attack.sentinel is SentinelKind.TTY:
         words += ["tty=$(tty)", "inject=injected", "print=printed"]
     else:
@@ -157,6 +157,20 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
             lines.append(f"echo the-denied-content > {layout.denied}")
         lines.append(f"find {layout.directory} -mindepth 1 ! -path '{layout.allowed}*' -delete")
     return lines
+
+
+def _beside(program: str, address: str, what: str, ready: Path) -> list[str]:
+    """Start a helper and wait for its file `ready`; it ends with the commands.
+
+    It does not hold their output open, for whose end somebody may wait.
+    """
+    helper = shlex.join([sys.executable, "-c", program, address, what, str(ready)])
+    return [
+        f"{helper} >&2 &",
+        'helpers="$helpers $!"',
+        "trap 'kill $helpers' EXIT",
+        f"until [ -e {shlex.quote(str(ready))} ]; do :; done",
+    ]
 
 
 def _step(title: str, line: str) -> list[str]:
