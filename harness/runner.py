@@ -38,7 +38,7 @@ from harness.process import end_with_parent
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
-ATTEMPT_S = 0.01  # of a race, added to its limit: some 20 times what an idle machine needs
+ATTEMPT_S = 0.02  # of a race, added to its limit: an idle machine needs a fortieth of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing.util import Finalize, get_temp_dir
 
 from harness.runner import begin_worker
+from harness.scratch import Scratch
 from harness.stages import HERE
 
 
 def pool(workers: int, address: str) -> Callable[[], Executor]:
     """Makes executors of so many workers, who tell their stages to `address`."""
+    _keep_sockets_together()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.runner"])
 
@@ -21,6 +26,16 @@ def pool(workers: int, address: str) -> Callable[[], Executor]:
         )
 
     return start
+
+
+@functools.cache
+def _keep_sockets_together() -> None:
+    """What multiprocessing puts on disk goes where it is found again after kill -9."""
+    scratch = Scratch()
+    Finalize(None, scratch.close, exitpriority=-200)
+    before, tempfile.tempdir = tempfile.tempdir, str(scratch.path)
+    get_temp_dir()
+    tempfile.tempdir = before
 
 
 def end_workers() -> None:

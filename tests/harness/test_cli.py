@@ -214,9 +214,15 @@ def test_a_researchers_path(copy: Path) -> None:
     ],
 )
 def test_an_interrupted_campaign_resumes(
-    copy: Path, how: signal.Signals, status: int, said: str
+    copy: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals, status: int, said: str
 ) -> None:
-    """The results so far are kept, Ctrl-C says so, and --resume runs the rest only."""
+    """The results so far are kept, Ctrl-C says so, and --resume runs the rest only.
+
+    What the killed run had in the temporary directory is gone then.
+    """
+    temporary = copy / f"temporary-{how}"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     state = copy / f"interrupted-{how}.sqlite"
     arguments = ["run", "-b", "seccomp", "-b", "leaky", "--jobs", "1", "--results", str(state)]
     lines = copy / f"first-{how}.jsonl"
@@ -240,6 +246,7 @@ def test_an_interrupted_campaign_resumes(
     assert "Traceback" not in messages.read_text()
     resumed = harness(copy, *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
+    assert list(temporary.iterdir()) == []
     listed = harness(copy, "report", "--list", "--json", "--results", str(state)).stdout
     assert len(listed.splitlines()) == 1
     assert "interrupted" not in listed
