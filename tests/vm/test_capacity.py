@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.vm.capacity import free_mib, machines_at_once, processors
+from harness.vm.capacity import crowding, free_mib, machines_at_once, processors
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,16 @@ def test_a_quota_bounds_processors(machine: tuple[Path, Path]) -> None:
     assert processors(proc, cgroups) == len(os.sched_getaffinity(0))
     (cgroups / "box" / "job" / "cpu.max").write_text("50000 100000\n")
     assert processors(proc, cgroups) == 1
+
+
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [pytest.param(0.5, 1.0, id="idle"), pytest.param(12.0, 3.0, id="three for each")],
+)
+def test_other_work_stretches_time(
+    load: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the load of each processor, and never shortens it."""
+    monkeypatch.setattr("harness.vm.capacity.processors", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert crowding() == expected
