@@ -143,7 +143,8 @@ def long_clauses(draw: st.DrawFn) -> tuple[SpecClause, ...]:
 def filter_cases() -> st.SearchStrategy[FilterCase]:
     """Policies of every sort for one machine and some of its ABIs, in the machine's order."""
     sorts = (boundary_rules(), boundary_rules(), policies(), policies(Dialect.STRICT))
-    return compiled(st.one_of(*sorts, *sorts, fitting_rules(), fitting_rules(), crowded()))
+    others = (fitting_rules(), fitting_rules(), path_rules(), crowded())
+    return compiled(st.one_of(*sorts, *sorts, *others))
 
 
 @st.composite

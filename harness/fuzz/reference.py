@@ -41,7 +41,7 @@ class Reference:
         self.abis = tuple(abis)
         self.chance = chance
         self._turn = 0
-        self._memory: dict[tuple[str, str], tuple[Value, ...]] = {}
+        self._memory: dict[tuple[str, str, int], tuple[Value, ...]] = {}
         self._rules: dict[tuple[str, str], tuple[Judged, ...] | int] = {}
 
     def abi_of(self, data: SeccompData) -> Abi | None:
@@ -103,10 +103,11 @@ class Reference:
         return (a, b, c, d, e, f)
 
     def _values(self, called: str, abi: str) -> tuple[Value, ...]:
-        """Some content of the call's memory."""
-        found = self._memory.get((called, abi))
+        """Some content of the call's memory, another one the next time."""
+        key = (called, abi, self._turn % _CONTENTS)
+        found = self._memory.get(key)
         if found is None:
-            found = self._memory[called, abi] = tuple(
+            found = self._memory[key] = tuple(
                 Value(
                     translator=each.translator,
                     text=self.chance.choice((*MEMORY_TEXTS, None)),
@@ -129,4 +130,5 @@ def _is_x32(data: SeccompData) -> bool:
 
 
 _IDS = (0, 1, 1000)
+_CONTENTS = 5
 _X86_64 = 0xC000_003E
