@@ -66,7 +66,9 @@ def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | N
     if json_file is not None:
         json_file.write_text("".join(map(_json, results)), encoding="utf-8")
     for mechanism in MECHANISMS:
-        _print(lines(results, lab.attacks), mechanism)
+        of_it = [result for result in results if result.case.backend == mechanism]
+        if of_it:
+            _print(lines(of_it, lab.attacks), mechanism)
     if any(result.verdict.kind is VerdictKind.BROKEN for result in results):
         sys.exit(Status.BROKEN)
     sound = [result for result in results if result.case.defences == SETTINGS[0].on]
