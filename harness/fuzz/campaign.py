@@ -182,7 +182,8 @@ def _round(
             seed(number)(configured(given(campaign.target.cases)(attempt)))()
     except (_Failed, Flaky):
         if not last:
-            campaign.tally.counts["runs that did not go the same way twice"] += 1
+            if deadline is None or time.monotonic() < deadline:
+                campaign.tally.counts["runs that did not go the same way twice"] += 1
             return None
         (case, error), (at, seconds) = last[0], first[0]
         if shrink and campaign.target.smallest is not None:

@@ -18,7 +18,7 @@ from enforcer.arch import native
 from enforcer.call import Action, Call, Decision
 from enforcer.kernel import namespaces
 from enforcer.mechanisms.contract import Cover, Extent, MechanismName
-from enforcer.policy.ast import Policy
+from enforcer.policy.ast import Policy, TextOperator, TextSymbol
 from enforcer.policy.decide import decide
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import known_syscall
@@ -38,6 +38,7 @@ from harness.fuzz.steps import (
     Struct,
     moved,
 )
+from harness.fuzz.strategies.boundaries import symbols
 from harness.fuzz.target import Target, TargetError, end_all
 from harness.fuzz.wire import from_json
 from harness.fuzz.worlds import ROOT, make_world, seen
@@ -208,6 +209,15 @@ class _Reference:
         if got == self.image.result(place):
             self.compared += 1
             return
+        if got >= 0 > self.image.result(place):
+            self._broken(
+                place,
+                step,
+                Call(name=step.call, abi="x86_64", args=self.image.registers(place)),
+                Decision(action=Action.DENY, reason=reason),
+                self.image.result(place),
+                got,
+            )
         self.apart[reason] = self.apart.get(reason, 0) + 1
 
     def _may_err(self, call: Call, decision: Decision, got: int) -> str:
@@ -225,6 +235,8 @@ class _Reference:
         for cover in self.covers:
             if cover.rule in concerned and _errs(cover, "" if refused_otherwise else wanted):
                 return f"rule {cover.extent}: {cover.reason}"
+        if permitted and _is_second_name(self.policy, call):
+            return "a second name of an object that a rule denies by eq"
         return _documented(self.name, call, got)
 
     def _broken(
@@ -283,6 +295,24 @@ def _cover(root: Path, program: Path) -> None:
     program.parent.mkdir()
     program.write_bytes(content)
     program.chmod(0o755)
+
+
+def _is_second_name(policy: Policy, call: Call) -> bool:
+    """Whether a name of the call is a hard link to what a rule names: see docs/limits.md, Names."""
+    denied = [
+        symbol.operand
+        for symbol in symbols(policy)
+        if isinstance(symbol, TextSymbol) and symbol.operator in (TextOperator.EQ, TextOperator.NEQ)
+    ]
+    names = [value.text for value in call.values if value.translator == "filename" and value.text]
+    return any(_is_same(name, other) for name in names for other in denied if name != other)
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def _trees(got: Mapping[str, str], expected: Mapping[str, str], name: str) -> dict[str, str]:

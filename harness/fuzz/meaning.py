@@ -15,6 +15,7 @@ from enforcer.call import Call, Value
 from harness.fuzz.steps import Argument, FileName, Operation, Step, Struct, Text
 
 MOST_LINKS = 40
+_HOW_BYTES, _PAGE = 24, 4096
 _AT_FDCWD = (1 << 64) - 100
 _ACCESS = ("ro", "wo", "rw", "rw")
 _LETTERS = (("n", os.O_NONBLOCK), ("a", os.O_APPEND), ("c", os.O_CREAT), ("t", os.O_TRUNC))
@@ -29,7 +30,10 @@ def meaning(step: Step, registers: tuple[int, int, int, int, int, int], pid: int
     values = [_file(step, name, registers, pid) for name in step.names]
     if step.call == "openat2":
         how = step.args[2]
-        assert isinstance(how, Struct)
+        if not isinstance(how, Struct):
+            raise Unknowable("memory that cannot be read")
+        if not _HOW_BYTES <= registers[3] <= _PAGE:
+            raise Unknowable("a struct of a size that the kernel refuses")
         flags, mode = how.words[0], how.words[1]
         assert isinstance(flags, int)
         values.append(Value(translator="oflags", text=open_flags(flags)))
@@ -50,7 +54,8 @@ def open_flags(flags: int) -> str:
 
 
 def _text(argument: Argument) -> str:
-    assert isinstance(argument, Text)
+    if not isinstance(argument, Text):
+        raise Unknowable("memory that cannot be read")
     return argument.text
 
 

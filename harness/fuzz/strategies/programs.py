@@ -32,6 +32,8 @@ LEAVES = (
 )
 MOST_TASKS = 6
 MOST_DESCRIPTORS = 40
+POINTERS = (0, 1, 4095, 1 << 47, 1 << 63, (1 << 64) - 4096, (1 << 64) - 1)
+SIZES = (0, 1, 8, 23, 25, 4097, 1 << 31, 1 << 32, (1 << 64) - 1)
 _AT_FDCWD = -100
 _NOWHERE = -1
 _MODES = (0o600, 0o644, 0o700, 0o755)
@@ -77,7 +79,7 @@ class _Writer:
             *([self.registers] * 4),
             *(self.directory, self.directory, self.close, self.close),
             *(self.socket, self.address, self.address, self.pass_descriptor),
-            *(self.task, self.execute),
+            *(self.task, self.execute, self.odd),
         )
 
     def write(self, count: int) -> tuple[Step, ...]:
@@ -307,6 +309,32 @@ class _Writer:
         self.descriptors.append(arrived)
         for end in ends:
             self.add("close", end, task=task)
+
+    def odd(self) -> None:
+        """Addresses that nothing can be read from, and structs of sizes that nobody gives."""
+        wrong, size = self.chance.choice(POINTERS), self.chance.choice(SIZES)
+        name, at = self.name(), self.at()
+        end = self.chance.choice(self.sockets) if self.sockets else _NOWHERE
+        draw = self.chance.randrange(8)
+        if draw == 0:
+            self.add("openat", at, wrong, 0, 0, names=(FileName(1, 0),))
+        elif draw == 1:
+            how = flags("O_NONBLOCK")
+            self.add("openat2", at, name, Struct((how, 0, 0)), size, names=(FileName(1, 0),))
+        elif draw == 2:
+            self.add("openat2", at, name, wrong, 24, names=(FileName(1, 0),))
+        elif draw == 3:
+            self.add("sendmsg", end, wrong, _DONTWAIT)
+        elif draw == 4:
+            message = Struct((0, 0, Slot(3), size, wrong, size, 0))
+            self.add(self.chance.choice(("sendmsg", "recvmsg")), end, message, _DONTWAIT)
+        elif draw == 5:
+            self.add("connect", end, wrong, 16)
+        elif draw == 6:
+            names = (FileName(0, -1, False), FileName(1, -1, False))
+            self.add("rename", *self.chance.choice(((wrong, name), (name, wrong))), names=names)
+        else:
+            self.add("clone3", wrong, self.chance.choice((0, 63, 64, 88, 4097)))
 
     def task(self) -> None:
         """A new process or thread; or the end of one, waited for by the one that made it."""
