@@ -48,6 +48,24 @@ def test_a_place_can_be_opened_by_any_name(backend: str, name: str) -> None:
 
 
 @needs_cell
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(0, "clone3", ((1 << 64) - 1, 4097)),
+        Step(0, "clone3", (1 << 63, 88)),
+        Step(0, "openat2", (-100, Text("a"), 1, 24), names=(FileName(1, 0),)),
+        Step(0, "rename", (1 << 47, Text("a")), names=(FileName(0), FileName(1))),
+    ],
+    ids=["size", "pointer", "open_how", "name"],
+)
+def test_odd_memory_gives_the_kernels_error(step: Step) -> None:
+    """Sizes that nobody gives and addresses that hold nothing: once EFAULT for E2BIG."""
+    tally = Tally(backend="ptrace")
+    check_live(LiveCase(POLICY, COMMON, 0, 0, (step,)), tally)
+    assert tally.decisions == 1
+
+
+@needs_cell
 def test_a_weak_enforcer_differs() -> None:
     """A call that the weak one forgets is a breach."""
     case = LiveCase(POLICY, COMMON, 0, 0, (RENAMED,))

@@ -7,6 +7,7 @@ from errno import E2BIG, EPERM
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from enforcer.kernel.process_memory import PAGE
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
@@ -110,7 +111,7 @@ class Processes:
             tracer.resume(task)
             return
         try:
-            if size > SLOT_SIZE:
+            if size > min(PAGE, SLOT_SIZE):
                 raise UnreadableMemory(address, E2BIG)
             raw = bytearray(tracer.read_bytes(task, address, size))
         except UnreadableMemory as error:
