@@ -38,9 +38,20 @@ class Laboratory:
         raise UserError(f"there is no scenario {name!r}; {mend or '`harness list` shows them'}")
 
 
+def tree_root() -> Path:
+    """The directory of attacks and scenarios. Raises UserError where there is none."""
+    root = tree.root()
+    if not (root / "attacks").is_dir():
+        raise UserError(
+            f"{Path.cwd()} and what is above it have no attacks/ and scenarios/: "
+            "go to a clone of the project (installed packages have the programs only)"
+        )
+    return root
+
+
 def laboratory() -> Laboratory:
     """Load everything. Raises UserError with every mistake of every file."""
-    root = tree.root()
+    root = tree_root()
     known_backends = backends.names()
     try:
         attacks = load_attacks(root / "attacks")

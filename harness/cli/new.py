@@ -10,7 +10,7 @@ import click
 from harness import tree
 from harness.attack import AttackClass, AttackKind
 from harness.cli import UserError
-from harness.cli.load import laboratory
+from harness.cli.load import laboratory, tree_root
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -34,7 +34,7 @@ def command() -> None:
 def attack(name: str, directory: str, race: bool) -> None:
     """An attack program and its manifest."""
     _check_name(name)
-    root = tree.root()
+    root = tree_root()
     where = root / "attacks" / directory
     kind = AttackKind.RACE if race else AttackKind.DETERMINISTIC
     program, manifest = where / f"{name}.c", where / f"{name}.yaml"
@@ -60,7 +60,7 @@ def scenario(name: str, attack_id: str | None) -> None:
             f"there is no attack {attack_id!r}; name one of `harness list attacks` by --attack"
         )
     found = attacks[attack_id]
-    path = tree.root() / "scenarios" / found.attack_class / f"{name}.yaml"
+    path = tree_root() / "scenarios" / found.attack_class / f"{name}.yaml"
     _write(path, "scenario.yaml", {"TITLE": found.title, "ATTACK": attack_id})
     click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
 
@@ -70,6 +70,7 @@ def scenario(name: str, attack_id: str | None) -> None:
 def new_backend(name: str) -> None:
     """A leaky enforcer: one of ours with one weakness planted in it."""
     _check_name(name)
+    tree_root()
     path = tree.OWN / "harness" / "backends" / "leaky" / f"{name.replace('-', '_')}.py"
     _write(path, "backend.txt", {"NAME": name})
     click.echo(f"Now name it in the scenarios that must defeat it: leaky: [leaky-{name}]")

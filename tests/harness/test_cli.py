@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness import tree
+from harness.cli import cli
 
 SEEN = "abi/upper_bits[default-seccomp-x86_64"
 
@@ -139,6 +141,17 @@ def test_mistakes(copy: Path, arguments: tuple[str, ...], message: str) -> None:
     assert said.returncode == 2, said.stderr
     assert message in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_outside_of_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages installed without the tree: one error that says where to go, nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tree, "OWN", tmp_path)
+    for arguments in (["list"], ["run"], ["new", "attack", "x"], ["new", "backend", "x"]):
+        said = CliRunner().invoke(cli, arguments)
+        assert said.exit_code == 2
+        assert "go to a clone of the project" in said.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_scenario_is_one_error(copy: Path) -> None:
