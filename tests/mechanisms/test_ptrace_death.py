@@ -56,7 +56,7 @@ MOST_BEATS = 40
 """The instant is a random number of beats after the first."""
 
 SILENCE_MS = 500
-LIMIT_MS = 20_000
+LIMIT_MS = 60_000
 _PIPE_BYTES = 1 << 16
 
 
@@ -80,7 +80,9 @@ class Beats:
     def count(self, wanted: int) -> None:
         """Return after so many beats."""
         for _ in range(wanted):
-            assert self.read(LIMIT_MS, 1), "the target does not beat"
+            beat = self.read(LIMIT_MS, 1)
+            assert beat is not None, "the target does not beat"
+            assert beat, "the target ended before its tracer did"
 
 
 def _tracer(log: Path) -> int:
