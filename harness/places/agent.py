@@ -36,7 +36,7 @@ from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout
 from harness.places.outcome import UNAVAILABLE, observe
 from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
-from harness.places.usage import Meter
+from harness.places.usage import Meter, below
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
 
@@ -347,6 +347,7 @@ def _reset(layout: Layout) -> None:
 def _end_everything(target: int) -> int:
     """Kill and reap every process of the run; the target's wait status."""
     status = 0
+    _stop_all()
     while True:
         for pid in _descendants():
             kill(pid)
@@ -356,6 +357,16 @@ def _end_everything(target: int) -> int:
             return status
         if pid == target:
             status = found
+
+
+def _stop_all() -> None:
+    """Where no namespace ends them together: stopped first, that none forks while others die."""
+    stopped: set[int] = set()
+    while os.getpid() != 1 and (new := set(below(os.getpid())) - stopped):
+        for pid in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= new
 
 
 def _descendants() -> list[int]:

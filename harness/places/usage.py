@@ -39,7 +39,7 @@ class Meter:
 def resident() -> int:
     """Bytes of memory in all processes below the calling one; shared pages count for each."""
     total = 0
-    for pid in _below(os.getpid()):
+    for pid in below(os.getpid()):
         try:
             total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
         except (FileNotFoundError, ProcessLookupError):
@@ -47,12 +47,13 @@ def resident() -> int:
     return total
 
 
-def _below(pid: int) -> Iterator[int]:
+def below(pid: int) -> Iterator[int]:
+    """Every living process below `pid`."""
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             for child in (thread / "children").read_text().split():
                 yield int(child)
-                yield from _below(int(child))
+                yield from below(int(child))
     except (FileNotFoundError, ProcessLookupError):
         return
 
