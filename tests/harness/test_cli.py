@@ -10,6 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -219,6 +221,13 @@ def test_a_researchers_path(copy: Path) -> None:
     assert "no leaky enforcer was seen to lose this race" in raced.stdout
 
 
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A temporary directory whose name leaves room for that of a socket in it."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
     ("how", "status", "said"),
     [
@@ -227,14 +236,18 @@ def test_a_researchers_path(copy: Path) -> None:
     ],
 )
 def test_an_interrupted_campaign_resumes(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals, status: int, said: str
+    copy: Path,
+    short_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: signal.Signals,
+    status: int,
+    said: str,
 ) -> None:
     """The results so far are kept, Ctrl-C says so, and --resume runs the rest only.
 
     What the killed run had in the temporary directory is gone then.
     """
-    temporary = copy / f"temporary-{how}"
-    temporary.mkdir()
+    temporary = short_directory
     monkeypatch.setenv("TMPDIR", str(temporary))
     state = copy / f"interrupted-{how}.sqlite"
     arguments = ["run", "-b", "seccomp", "-b", "leaky", "--jobs", "1", "--results", str(state)]
