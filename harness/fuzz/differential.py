@@ -179,8 +179,7 @@ class _Reference:
             self.compared += 1
             return
         if reason := self._may_err(meant, decision, got):
-            if not permitted:
-                self._make(target, place, step)
+            self._follow_error(target, place, step, permitted)
             self.apart[reason] = self.apart.get(reason, 0) + 1
             return
         self._broken(place, step, meant, decision, expected, got)
@@ -190,8 +189,8 @@ class _Reference:
         if step.operation is Operation.CLONE:
             newborn = step.args[1]
             assert isinstance(newborn, int)
-            if target.tell(place, maker, newborn) < 0:
-                self.makers[newborn] = maker
+            born = target.tell(place, maker, newborn) >= 0
+            self.makers[newborn] = newborn if born else maker
         else:
             target.tell(place, maker)
 
@@ -202,9 +201,21 @@ class _Reference:
             assert isinstance(newborn, int)
             self.makers[newborn] = self.makers[step.task]
 
+    def _follow_error(self, target: Target, place: int, step: Step, permitted: bool) -> None:
+        """As the backend by its own cover(): refuse the call, or let a denied one through."""
+        got = self.confined.result(place)
+        if got in _REFUSALS:
+            self._leave(place, step, -got)
+        elif not permitted:
+            self._make(target, place, step)
+
     def _follow(self, target: Target, place: int, step: Step, reason: str) -> None:
         """A call that cannot be judged from outside: bare as it was confined."""
         got = self.confined.result(place)
+        if got in _REFUSALS:
+            self._leave(place, step, -got)
+            self.apart[reason] = self.apart.get(reason, 0) + 1
+            return
         self._make(target, place, step)
         if got == self.image.result(place):
             self.compared += 1

@@ -46,6 +46,7 @@ class Target:
         ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(TASKS)]
         self.channels = [ours for ours, _ in ends]
         theirs = [end for _, end in ends]
+        arrival, on_the_way = os.pipe()
         plan = None if policy is None else plan_of(name, policy)
         command = [str(program), str(image.size)]
 
@@ -57,8 +58,12 @@ class Target:
             os.dup2(image.fd, SHARED)
             for task, end in enumerate(theirs):
                 os.dup2(end.fileno(), CHANNEL + task)
+            first = CHANNEL + TASKS
+            if plan is None:
+                os.dup2(on_the_way, first, inheritable=False)
+                first += 1
             os.closerange(3, SHARED)
-            os.closerange(CHANNEL + TASKS, 1 << 16)
+            os.closerange(first, 1 << 16)
             os.chdir(directory)
             os.umask(0o022)
             if plan is None:
@@ -69,6 +74,11 @@ class Target:
         self.main = process.fork(body)
         for end in theirs:
             end.close()
+        os.close(on_the_way)
+        if plan is None:
+            # Its directory and descriptors are looked at from outside before the first step.
+            os.read(arrival, 1)
+        os.close(arrival)
         self.pids[0] = self.main
         self._pending: dict[int, int] = {}
 

@@ -19,6 +19,7 @@ from harness.fuzz.findings import FindingError, find, keep, load, promote, repla
 from harness.fuzz.mutants import MUTANTS, planted
 from harness.fuzz.property import Property, Tally
 from harness.fuzz.registry import PROPERTIES
+from harness.fuzz.show import policy_text
 from harness.fuzz.wire import CaseError, from_json, to_json
 
 LAST = MUTANTS["last-clause-wins"]
@@ -35,7 +36,8 @@ def test_a_finding_is_minimal_kept_once_and_can_be_replayed(tmp_path: Path) -> N
         assert replay(load(kept.path)) == finding.text()
     assert isinstance(finding.case, FilterCase)
     assert len(finding.case.policy.rules) <= 1
-    assert all(word in finding.text() for word in ("default:", "call:", "expected:", "got:"))
+    assert finding.text().startswith(policy_text(finding.case.policy).rstrip() + "\n")
+    assert all(f"\n{word}" in finding.text() for word in ("call:", "expected:", "got:"))
     assert replay(find(kept.id[:12], tmp_path)) == ""
     assert load(promote(kept, tmp_path / "examples")).case == finding.case
 

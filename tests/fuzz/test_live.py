@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from enforcer.call import Action
 from enforcer.policy.ast import Dialect, Policy, Rule, TextOperator, TextSymbol
+from harness import process
 from harness.fuzz.cases import LiveCase
-from harness.fuzz.cell import unavailable
+from harness.fuzz.cell import built, unavailable
 from harness.fuzz.live import steps_of, without
 from harness.fuzz.properties.live import check_live, smallest_live
 from harness.fuzz.property import Mismatch, Tally
-from harness.fuzz.steps import FileName, Operation, Result, Step, Text
+from harness.fuzz.steps import FileName, Image, Operation, Result, Step, Text
 from harness.fuzz.strategies.worlds import COMMON
+from harness.fuzz.target import Target
 
 needs_cell = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "available")
 HIDDEN = Rule(
@@ -71,6 +74,32 @@ def test_a_weak_enforcer_differs() -> None:
     case = LiveCase(POLICY, COMMON, 0, 0, (RENAMED,))
     with pytest.raises(Mismatch, match=r"deny\[54\]"):
         check_live(case, Tally(backend="leaky-notify-open-only"))
+
+
+@needs_cell
+def test_what_a_backend_refuses_by_its_cover_is_left_out() -> None:
+    """A denied call that gets another errno was not made, nor is it in the bare run."""
+    policy = replace(POLICY, rules=(replace(HIDDEN, calls=("fsread",)),))
+    opens = Step(0, "openat", (-100, Text("b"), 0, 0), names=(FileName(1, 0),))
+    changes = Step(0, "fchmod", (Result(0), 0o600))
+    tally = Tally(backend="seccomp")
+    check_live(LiveCase(policy, COMMON, 0, 0, (opens, changes)), tally)
+    assert tally.apart == {"rule none: reads memory: filename": 1}
+    assert tally.decisions == 1
+
+
+@needs_cell
+def test_a_bare_target_has_arrived_when_it_is_looked_at(tmp_path: Path) -> None:
+    """Its directory and its program are its own before the first step."""
+    target = Target(built(), Image(1, 4096, told=True), "none", None, tmp_path)
+    process_directory = Path(f"/proc/{target.main}")
+    try:
+        assert (process_directory / "cwd").readlink() == tmp_path.resolve()
+        assert (process_directory / "exe").readlink() == built().resolve()
+    finally:
+        target.close()
+        process.kill(target.main)
+        process.wait(target.main)
 
 
 @needs_cell

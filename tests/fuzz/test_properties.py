@@ -29,6 +29,8 @@ SLOW = [
 ]
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
 """HypoFuzz takes no test that allows `given` within `given`."""
+COMPARED = {"seccomp": 0.5, "notify": 0.9}
+"""The least share of calls that is compared; seccomp reads no memory."""
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.json"))
 
 
@@ -130,12 +132,14 @@ def test_live(case: LiveCase) -> None:
 
 @pytest.mark.parametrize("backend", ["seccomp", "notify"])
 def test_live_under_other_backends(backend: str) -> None:
-    """The same under seccomp, where it can be compared, and under notify."""
+    """The same under seccomp, where it can be compared, and under notify: most calls can be."""
     target = PROPERTIES["live"]
     if not target.available():
         tally = Tally(backend=backend)
         assert run_campaign(target, Budget(examples=2), number=1, tally=tally).findings == []
-        assert tally.decisions >= 400
+        made = tally.counts["calls made"]
+        assert made >= 100
+        assert tally.decisions >= made * COMPARED[backend]
 
 
 def test_stateful() -> None:
