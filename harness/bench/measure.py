@@ -5,6 +5,8 @@ Each is the least of several tries, because every disturbance only adds time.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -87,6 +89,18 @@ def confinements() -> tuple[str, ...]:
     """What can be measured here: bare, each mechanism, strace."""
     found = [name.value for name in MechanismName]
     return (*found, *([STRACE] if shutil.which("strace") else []))
+
+
+@contextlib.contextmanager
+def bound(wanted: bool) -> Iterator[None]:
+    """Meanwhile this process, and what it starts, runs on one of its processors, if `wanted`."""
+    before = os.sched_getaffinity(0)
+    if wanted:
+        os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def measure(
