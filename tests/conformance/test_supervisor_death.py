@@ -16,7 +16,7 @@ import pytest
 
 from harness import process
 
-DEATHS = int(os.environ.get("SUPERVISOR_DEATHS", "2"))
+DEATHS = int(os.environ.get("SUPERVISOR_DEATHS", "3"))
 """Instants tried for each mechanism, signal and phase."""
 
 POLICY = """\
