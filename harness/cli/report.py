@@ -15,8 +15,9 @@ from harness.cli.run import status_of
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
+from harness.report.places import places, places_records, print_places
 from harness.report.terminal import console, print_matrix, print_unexpected
-from harness.results import Campaign, Store, default_path
+from harness.results import Campaign, Row, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
 
@@ -26,6 +27,12 @@ FORMATS = ("terminal", "json", "junit", "html")
 @click.option("--format", "-f", "form", type=click.Choice(FORMATS), default="terminal")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--compare", type=int, metavar="CAMPAIGN", help="Which verdicts differ from those.")
+@click.option(
+    "--places", "by_place", is_flag=True, help="Places compared with this machine, case by case."
+)
+@click.option(
+    "--with", "others", type=int, multiple=True, metavar="CAMPAIGN", help="Results of those too."
+)
 @click.option("--list", "listing", is_flag=True, help="The campaigns there are.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
@@ -34,6 +41,8 @@ def command(
     form: str,
     output: Path | None,
     compare: int | None,
+    by_place: bool,
+    others: tuple[int, ...],
     listing: bool,
     as_json: bool,
     results: Path | None,
@@ -47,13 +56,16 @@ def command(
         _list(campaigns, as_json)
         return
     number = campaigns[0].id if campaign is None else campaign
-    for wanted in (number, compare):
+    for wanted in (number, compare, *others):
         if wanted is not None and wanted not in [each.id for each in campaigns]:
             raise UserError(f"there is no campaign {wanted}; `harness report --list` shows them")
     if compare is not None:
         _compare(store, compare, number, as_json)
         return
-    rows = store.rows(number)
+    rows = tuple(row for each in (*others, number) for row in store.rows(each))
+    if by_place:
+        _places(rows, as_json)
+        return
     if form == "terminal" and not as_json and output is None:
         output_console = console()
         print_matrix(output_console, rows)
@@ -79,6 +91,16 @@ def _list(campaigns: tuple[Campaign, ...], as_json: bool) -> None:
         else:
             arguments = " ".join(json.loads(each.arguments))
             click.echo(f"{each.id:4}  {started}  {each.cases:5} cases  {state:12}  {arguments}")
+
+
+def _places(rows: tuple[Row, ...], as_json: bool) -> None:
+    found = places(rows)
+    if as_json:
+        for record in places_records(found):
+            click.echo(json.dumps(record))
+    else:
+        print_places(console(), found)
+    sys.exit(Status.UNEXPECTED if found.differences else Status.EXPECTED)
 
 
 def _compare(store: Store, before: int, after: int, as_json: bool) -> None:
