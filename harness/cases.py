@@ -11,6 +11,8 @@ from harness.backends import backend
 from harness.model import Case, Scenario
 
 EVERY_LEAKY = "leaky"
+TIMES_DEFAULT = 5
+"""How far a race goes beyond the manifest's number: what five wins of that number ask for."""
 ALL = "all"
 
 
@@ -96,3 +98,15 @@ def attempts_of(case: Case, attack: Attack | None, *, asked: int | None, quick: 
     if case.scenario.attempts is not None:
         return case.scenario.attempts
     return attack.attempts.quick if quick or case.leaky else attack.attempts.default
+
+
+def most_attempts(case: Case, attack: Attack | None, *, asked: int | None) -> int:
+    """How many tries a race may be given when its first ones are not enough for a verdict.
+
+    What the user asked for is not raised. A leaky race goes on to the manifest's number.
+    """
+    if attack is None or attack.kind is not AttackKind.RACE:
+        return 1
+    if asked is not None:
+        return asked
+    return attack.attempts.default * (1 if case.leaky else TIMES_DEFAULT)

@@ -191,17 +191,24 @@ def _judge_lost_race(evidence: Evidence, attempts: int) -> Verdict:
         reason += "; no verdict: no leaky enforcer was seen to lose this race here"
         return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
     needed = attempts_needed(reference.attempts, reference.wins)
-    won = f"{reference.backend} lost {reference.wins} of {reference.attempts} ({reference.source})"
     if needed is None or attempts < needed:
-        lacking = "nothing can be said" if needed is None else f"{needed} attempts are needed"
-        reason += f"; no verdict: {won}, {lacking}"
+        reason += f"; no verdict: {described(reference)}"
         return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
     return Verdict(
         kind=VerdictKind.HELD,
-        reason=f"{reason}; {won} and would have lost with near certainty after {needed}",
+        reason=f"{reason}; {described(reference)}",
         attempts=attempts,
         bound=bound,
     )
+
+
+def described(reference: Reference) -> str:
+    """What is known of the leaky race, and how many attempts a held one needs beside it."""
+    lost = f"{reference.backend} lost {reference.wins} of {reference.attempts} ({reference.source})"
+    needed = attempts_needed(reference.attempts, reference.wins)
+    if needed is None:
+        return f"{lost}, nothing can be said"
+    return f"{lost}, {needed} attempts are needed"
 
 
 def _judge_command(found: Mapping[RunKind, Observation]) -> Verdict:

@@ -33,8 +33,9 @@ from harness.model import (
     VerdictKind,
 )
 from harness.oracle import Evidence, judge
-from harness.places.local import LocalPlace, Place, PlaceError
+from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
+from harness.rounds import next_round, pooled
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
@@ -45,12 +46,14 @@ ATTEMPT_S = 0.02  # of a race, added to its limit: an idle machine needs a forti
 class Job:
     """One case, ready to be sent to a worker; without a place it runs on this machine.
 
-    A race is judged beside `reference`, the same race against a leaky backend.
+    A race is judged beside `reference`, the same race against a leaky backend, and may be given up
+    to `most` attempts: a leaky one that won too few goes on, another gets what its reference asks.
     """
 
     case: Case
     attack: Attack | None
     attempts: int
+    most: int = 0
     place: Place | None = None
     reference: Reference | None = None
 
@@ -72,9 +75,7 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     observations: tuple[Observation, ...] = ()
     isolation = broken = inexpressible = ""
     try:
-        request = prepare(job, where)
-        timeout_s = job.limits(where).timeout_s * (len(RunKind) + 1)
-        answer = where.run(request, timeout_s)
+        answer = _observe(job, where)
         observations, isolation = answer.observations, answer.isolation
     except Inexpressible as error:
         inexpressible = str(error)
@@ -102,6 +103,26 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     )
 
 
+def _observe(job: Job, place: Place) -> Answer:
+    """The case's runs; of a leaky race as many rounds as it takes."""
+    answer = _one_round(job, place)
+    while job.case.leaky and job.race:
+        further = next_round(answer.observations, job.most)
+        if not further:
+            break
+        again = _one_round(replace(job, attempts=further), place)
+        together = pooled(answer.observations, again.observations)
+        if together is None:
+            break
+        answer = replace(answer, observations=together)
+    return answer
+
+
+def _one_round(job: Job, place: Place) -> Answer:
+    timeout_s = job.limits(place).timeout_s * (len(RunKind) + 1)
+    return place.run(prepare(job, place), timeout_s)
+
+
 def prepare(job: Job, place: Place) -> dict[str, object]:
     """The request for the agent, plans compiled and the program built.
 
@@ -127,7 +148,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
-        "needs": sorted({*(job.attack.needs if job.attack else ()), *_needs(case.scenario)}),
+        "needs": needs_of(case.scenario, job.attack),
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },
@@ -148,13 +169,13 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     }
 
 
-def _needs(scenario: Scenario) -> Iterator[str]:
-    """The scenario's features, and what a place must have been booted with."""
-    yield from scenario.features
+def needs_of(scenario: Scenario, attack: Attack | None) -> list[str]:
+    """The features of both, and what a place must have been booted with, sorted."""
     modules = scenario.needs.get("lsm", ())
     assert isinstance(modules, Sequence)
-    yield from (f"lsm:{module}" for module in modules)
-    yield from (f"cmdline:{word}" for word in str(scenario.needs.get("cmdline", "")).split())
+    words = str(scenario.needs.get("cmdline", "")).split()
+    booted = {*(f"lsm:{module}" for module in modules), *(f"cmdline:{word}" for word in words)}
+    return sorted({*scenario.features, *(attack.needs if attack else ()), *booted})
 
 
 def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:

@@ -16,7 +16,7 @@ import pytest
 from harness.attack import Attack, ManifestError, load_attacks
 from harness.backends import names
 from harness.calibration import THIS_RUN, Calibration, needs_reference
-from harness.cases import EVERY_LEAKY, attempts_of, expand
+from harness.cases import EVERY_LEAKY, attempts_of, expand, most_attempts
 from harness.cli import UserError
 from harness.cli.load import chosen_targets, selection
 from harness.model import Result, Scenario, VerdictKind
@@ -98,7 +98,7 @@ def _place(target: Target, append: str) -> Place | None:
     return ready(target, append, print)
 
 
-def _judged(job: Job, target: Target, asked: int | None) -> Result:
+def _judged(job: Job, target: Target) -> Result:
     """Carry the case out, a race beside its leaky reference, which is measured when it is new."""
     append = boot_options(job.case.scenario.needs) if target.arch else ""
     place = _place(target, append)
@@ -106,7 +106,7 @@ def _judged(job: Job, target: Target, asked: int | None) -> Result:
     if job.attack is not None and needs_reference(job):
         for leaky in _calibration().lacking([job], _leaky_jobs(job.attack, target)):
             _noted(carry_out(replace(leaky, place=place)))
-        job = _calibration().fitted(job, most=asked or job.attack.attempts.default)
+        job = _calibration().fitted(job)
     return _noted(carry_out(job))
 
 
@@ -120,7 +120,8 @@ def _noted(result: Result) -> Result:
 def _leaky_jobs(attack: Attack, target: Target) -> Iterator[Job]:
     scenarios = [each for each in _scenarios() if each.attack == attack.id]
     for case in expand(scenarios, _attacks(), selection((EVERY_LEAKY,), (), target)):
-        yield Job(case=case, attack=attack, attempts=attack.attempts.quick)
+        most = most_attempts(case, attack, asked=None)
+        yield Job(case=case, attack=attack, attempts=attack.attempts.quick, most=most)
 
 
 class ScenarioFile(pytest.File):
@@ -147,7 +148,8 @@ class ScenarioFile(pytest.File):
             asked = self.config.getoption("--attempts")
             quick = target.arch is not None or not self.config.getoption("--full")
             tries = attempts_of(case, attack, asked=asked, quick=quick)
-            job = Job(case=case, attack=attack, attempts=tries)
+            most = most_attempts(case, attack, asked=asked)
+            job = Job(case=case, attack=attack, attempts=tries, most=most)
             name = name.replace(" ", "_")
             yield CaseItem.from_parent(self, name=name, job=job, target=target)
 
@@ -168,7 +170,7 @@ class CaseItem(pytest.Item):
     def setup(self) -> None:
         """Carry the case out here, so that what is broken counts as an error."""
         try:
-            self._result = _judged(self.job, self.target, self.config.getoption("--attempts"))
+            self._result = _judged(self.job, self.target)
         except PlaceError as error:
             pytest.fail(f"broken: {error}", pytrace=False)
         if self._result.verdict.kind is VerdictKind.BROKEN:

@@ -13,8 +13,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.calibration import THIS_RUN
-from harness.cases import attempts_of
+from harness.calibration import THIS_RUN, beside
+from harness.cases import attempts_of, most_attempts
 from harness.cli import Status, UserError
 from harness.cli.load import chosen_targets, laboratory, selection
 from harness.cli.progress import Shown, progress
@@ -58,7 +58,8 @@ def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | N
     for case in cases(lab.scenarios, lab.attacks, chosen):
         attack = lab.attacks[case.scenario.attack or ""]
         tries = attempts_of(case, attack, asked=attempts, quick=True)
-        jobs.append(Job(case=case, attack=attack, attempts=tries))
+        most = most_attempts(case, attack, asked=attempts)
+        jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
     if not jobs:
         raise UserError("no case is selected; `harness list cases` shows what there is")
     with progress(console(stderr=True), len(jobs)) as shown:
@@ -86,9 +87,7 @@ def _carry_out(jobs: Sequence[Job], shown: Shown) -> list[Result]:
     races = [job for job in jobs if job.race and not job.case.leaky]
     try:
         for group in (plain, bare, races):
-            judged = [
-                replace(job, reference=reference(job.case, results, THIS_RUN)) for job in group
-            ]
+            judged = [beside(job, reference(job.case, results, THIS_RUN)) for job in group]
             at_once = workers if group is plain else max(1, workers // 2)
             for result in run_all(judged, start, at_once) if judged else ():
                 results.append(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -9,14 +10,18 @@ import click
 from enforcer.arch import native
 from enforcer.mechanisms.contract import Extent
 from enforcer.policy.problem import PolicyError
-from harness.attack import Attack
+from harness.attack import Attack, AttackKind
 from harness.backends import backend
-from harness.cases import Selection, expand
+from harness.calibration import Calibration, needs_reference
+from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.cli.load import laboratory, opened, our_backends
-from harness.model import Scenario, VerdictKind
+from harness.model import Case, Scenario, VerdictKind
+from harness.oracle import described
+from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
 from harness.report.matrix import MEANING
 from harness.results import Row, default_path
+from harness.runner import Job, needs_of
 from harness.scenario import parse_policies, substitute
 
 
@@ -24,23 +29,30 @@ from harness.scenario import parse_policies, substitute
 @click.argument("scenario")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
 def command(scenario: str, results: Path | None) -> None:
-    """What SCENARIO attacks, how each backend covers its policy, and the last verdicts."""
+    """What SCENARIO attacks, how each backend covers its policy, and the last verdicts.
+
+    SCENARIO is an id or a file, or the id of one case as reports and `harness list cases` print it.
+    """
     lab = laboratory()
-    found = lab.scenario(scenario)
+    case = lab.case(scenario) if "[" in scenario else None
+    found = case.scenario if case else lab.scenario(scenario)
     attack = lab.attacks[found.attack] if found.attack else None
     click.echo(f"{found.id}: {found.title}\n    {found.path}")
     if attack is not None:
         _explain_attack(attack)
     else:
         click.echo(f"\nCommand, compared with its bare run: {' '.join(found.command)}")
+    _explain_needs(found, attack)
     _explain_policy(found)
-    _explain_cover(found)
+    _explain_cover(found, (case.backend,) if case else found.backends or our_backends())
     path = results or default_path()
-    if path.exists():
-        store = opened(path)
-        selection = Selection(ours=our_backends(), kernel=kernel_release())
-        rows = [store.last_of(case.id) for case in expand([found], lab.attacks, selection)]
-        _explain_results([row for row in rows if row is not None])
+    store = opened(path) if path.exists() else None
+    selection = Selection(ours=our_backends(), kernel=kernel_release())
+    cases = [case] if case else expand([found], lab.attacks, selection)
+    if attack is not None and attack.kind is AttackKind.RACE:
+        _explain_references(cases, attack, Calibration(store.leaky_races() if store else ()))
+    rows = [store.last_of(each.id) for each in cases] if store else []
+    _explain_results([row for row in rows if row is not None])
 
 
 def _explain_attack(attack: Attack) -> None:
@@ -63,6 +75,29 @@ def _header_comment(program: Path) -> list[str]:
     return [line.removeprefix(" *").removeprefix(" ").expandtabs(8) for line in lines]
 
 
+def _explain_needs(scenario: Scenario, attack: Attack | None) -> None:
+    needed = needs_of(scenario, attack)
+    missing = lacking(needed)
+    for name in needed:
+        here = f"lacking here, so inapplicable: {missing[name]}" if name in missing else "here"
+        click.echo(f"    needs: {name} ({here})")
+
+
+def _explain_references(cases: Iterable[Case], attack: Attack, known: Calibration) -> None:
+    """By which leaky race each of these is judged, as far as earlier runs measured it."""
+    click.echo("\nA held race is judged by the same race against a leaky enforcer:")
+    for case in cases:
+        least = attempts_of(case, attack, asked=None, quick=False)
+        most = most_attempts(case, attack, asked=None)
+        job = Job(case=case, attack=attack, attempts=least, most=most)
+        if not needs_reference(job):
+            continue
+        reference = known.reference(case)
+        said = described(reference) if reference else "not measured yet; the next run does it first"
+        click.echo(f"    {case.id}: {said}")
+        click.echo(f"        {known.fitted(job).attempts} attempts in a full run, at most {most}")
+
+
 def _explain_policy(scenario: Scenario) -> None:
     click.echo("\nPolicy:")
     text = substitute(scenario.policy, LocalPlace().layout().placeholders())
@@ -70,7 +105,7 @@ def _explain_policy(scenario: Scenario) -> None:
         click.echo(f"    {line}")
 
 
-def _explain_cover(scenario: Scenario) -> None:
+def _explain_cover(scenario: Scenario, backends: Iterable[str]) -> None:
     text = substitute(scenario.policy, LocalPlace().layout().placeholders())
     try:
         policies = parse_policies(text, scenario.dialect, str(scenario.path))
@@ -78,7 +113,7 @@ def _explain_cover(scenario: Scenario) -> None:
         click.echo(str(error))
         return
     click.echo("\nHow far each backend enforces it:")
-    for name in scenario.backends or our_backends():
+    for name in backends:
         try:
             covers = [
                 cover for policy in policies for cover in backend(name).cover(policy, native().abis)

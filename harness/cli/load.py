@@ -10,11 +10,11 @@ from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import suggestion
 from harness import backends, tree
 from harness.attack import Attack, ManifestError, load_attacks
-from harness.cases import ALL, EVERY_LEAKY, Selection
+from harness.cases import ALL, EVERY_LEAKY, Selection, expand
 from harness.cli import UserError
-from harness.model import Scenario
+from harness.model import Case, Scenario
 from harness.places.choice import Target, Wish, targets
-from harness.places.local import PlaceError
+from harness.places.local import PlaceError, kernel_release
 from harness.results import ResultsError, Store
 from harness.scenario import Known, ScenarioError, load_scenarios
 
@@ -36,6 +36,26 @@ class Laboratory:
                 return scenario
         mend = suggestion(wanted, [scenario.id for scenario in self.scenarios])
         raise UserError(f"there is no scenario {name!r}; {mend or '`harness list` shows them'}")
+
+    def case(self, wanted: str) -> Case:
+        """The case of this machine with this id, or the only one whose id has that text.
+
+        Raises UserError.
+        """
+        chosen = Selection(
+            ours=our_backends(), backends=(ALL, *self.backends), kernel=kernel_release()
+        )
+        cases = {each.id: each for each in expand(self.scenarios, self.attacks, chosen)}
+        if wanted in cases:
+            return cases[wanted]
+        fitting = [name for name in cases if wanted in name]
+        if len(fitting) == 1:
+            return cases[fitting[0]]
+        if fitting:
+            shown = "\n  ".join(fitting[:20])
+            raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  {shown}")
+        mend = suggestion(wanted, cases) or "`harness list cases` shows them"
+        raise UserError(f"there is no case {wanted!r}; {mend}")
 
 
 def tree_root() -> Path:

@@ -9,15 +9,13 @@ from pathlib import Path
 import click
 
 from enforcer.mechanisms.contract import MechanismName
-from enforcer.policy.problem import suggestion
 from harness.attack import Attack, SentinelKind
 from harness.build import BuildError, build
-from harness.cases import Selection, attempts_of, expand
+from harness.cases import attempts_of
 from harness.cli import UserError
-from harness.cli.load import laboratory, our_backends
+from harness.cli.load import laboratory
 from harness.model import Case, Effect
 from harness.places.layout import Layout
-from harness.places.local import kernel_release
 from harness.scenario import substitute
 
 LISTENER = (
@@ -56,25 +54,9 @@ def command(case: str, directory: Path) -> None:
     only. Try: sh -c "$(harness repro CASE)"
     """
     lab = laboratory()
-    chosen = Selection(
-        ours=our_backends(), backends=("all", *lab.backends), kernel=kernel_release()
-    )
-    cases = {each.id: each for each in expand(lab.scenarios, lab.attacks, chosen)}
-    found = _find(case, cases)
+    found = lab.case(case)
     attack = lab.attacks[found.scenario.attack] if found.scenario.attack else None
     click.echo(script(found, attack, Layout(root=directory)), nl=False)
-
-
-def _find(wanted: str, cases: dict[str, Case]) -> Case:
-    if wanted in cases:
-        return cases[wanted]
-    fitting = [name for name in cases if wanted in name]
-    if len(fitting) == 1:
-        return cases[fitting[0]]
-    if fitting:
-        raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  " + "\n  ".join(fitting[:20]))
-    mend = suggestion(wanted, cases) or "`harness list cases` shows them"
-    raise UserError(f"there is no case {wanted!r}; {mend}")
 
 
 def script(case: Case, attack: Attack | None, layout: Layout) -> str:

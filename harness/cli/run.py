@@ -6,14 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from harness.calibration import THIS_RUN, Calibration
-from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand
+from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand, most_attempts
 from harness.cli import Status, UserError
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
 from harness.cli.progress import Shown, progress
@@ -80,7 +79,7 @@ from harness.workers import end_workers, pool
     metavar="TEXT",
     help="Only cases whose id has this text; may be repeated.",
 )
-@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race.")
+@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race, not raised.")
 @click.option("--quick", is_flag=True, help="The manifests' lower numbers of attempts.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
 @click.option(
@@ -171,8 +170,8 @@ def command(
                     row = row_of(result)
                     take(row)
                     shown.take(row)
-                fit = partial(_fitted, calibration, attempts)
-                _carry_out(placed, _at_once(placed, jobs, shown), shown, take, fit)
+                at_once = _at_once(placed, jobs, shown)
+                _carry_out(placed, at_once, shown, take, calibration.fitted)
         except KeyboardInterrupt:
             interrupted = True
         except (ResultsError, OSError) as error:
@@ -207,14 +206,9 @@ def _jobs(
     for case in expand(lab.scenarios, lab.attacks, chosen):
         attack = lab.attacks[case.scenario.attack] if case.scenario.attack else None
         tries = attempts_of(case, attack, asked=attempts, quick=quick)
-        jobs.append(Job(case=case, attack=attack, attempts=tries))
+        most = most_attempts(case, attack, asked=attempts)
+        jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
     return jobs
-
-
-def _fitted(calibration: Calibration, attempts: int | None, job: Job) -> Job:
-    """A race beside its reference; the user's own number of attempts is not raised."""
-    assert job.attack is not None
-    return calibration.fitted(job, most=attempts or job.attack.attempts.default)
 
 
 def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:

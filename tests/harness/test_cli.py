@@ -71,6 +71,9 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert "Claim:" in explained
     assert "seccomp: in full" in explained
     assert ": held" in explained
+    of_the_case = harness(copy, "explain", SEEN).stdout
+    assert of_the_case.count(": held") == 1
+    assert "ptrace:" not in of_the_case
     assert harness(copy, "repro", SEEN).returncode == 0
     assert SEEN in harness(copy, "list", "cases").stdout
 
