@@ -42,8 +42,8 @@ from harness.fuzz.strategies.boundaries import symbols
 from harness.fuzz.target import Target, TargetError, end_all
 from harness.fuzz.wire import from_json
 from harness.fuzz.worlds import ROOT, make_world, seen
+from harness.places import isolation as walls
 
-BATCH_S = 60.0
 _PIDS = frozenset({"clone", "clone3", "wait4", "getppid"})
 _CONTENTS = frozenset({"read", "pread64", "readlink", "readlinkat", "getcwd"})
 _DATA_BYTES = 640
@@ -87,7 +87,7 @@ def compare_case(case: LiveCase, name: str, root: Path) -> Comparison:
     breach: dict[str, str] = {}
     try:
         target = Target(program, image, name, policy, world)
-        target.wait_batch(BATCH_S)
+        target.wait_batch()
     except TargetError as error:
         place = min(image.turn, len(steps) - 1)
         breach = {
@@ -99,7 +99,7 @@ def compare_case(case: LiveCase, name: str, root: Path) -> Comparison:
     taken = int((time.monotonic() - started) * 1000)
     end_all()
     found = seen(root)
-    _cover(root, program)
+    _renew(root, program)
     make_world(world, case.world, program)
     reference = _Reference(policy, name, steps, image, world)
     if not breach:
@@ -299,9 +299,11 @@ def _documented(name: str, call: Call, got: int) -> str:
     return ""
 
 
-def _cover(root: Path, program: Path) -> None:
-    """A fresh file system over the root, with nothing in it but the actor's program."""
+def _renew(root: Path, program: Path) -> None:
+    """A network without used ports; a file system with nothing in it but the actor's program."""
     content = program.read_bytes()
+    namespaces.unshare(namespaces.CLONE_NEWNET)
+    walls.raise_loopback()
     namespaces.mount("tmpfs", root, "tmpfs", namespaces.MS_NOSUID, "size=64m,mode=755")
     program.parent.mkdir()
     program.write_bytes(content)

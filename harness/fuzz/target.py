@@ -152,13 +152,18 @@ class Target:
             if left <= 0:
                 raise TargetError(f"tasks {sorted(tasks)} hang at step {place}")
 
-    def wait_batch(self, timeout_s: float) -> None:
-        """Wait for the end of the first task. Raises TargetError when it hangs or is killed."""
+    def wait_batch(self) -> None:
+        """Wait for the end of the first task, as long as steps are made.
+
+        Raises TargetError when it hangs or is killed.
+        """
         pidfd = os.pidfd_open(self.main)
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
         poller.register(0, 0)
-        ready = poller.poll(timeout_s * 1000)
+        turn = -1
+        while not (ready := poller.poll(STEP_S * 1000)) and turn != self.image.turn:
+            turn = self.image.turn
         os.close(pidfd)
         if (0, select.POLLHUP) in ready:
             raise SystemExit(1)

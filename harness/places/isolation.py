@@ -135,7 +135,7 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
         namespaces.mount(
             "devpts", Path("/dev/pts"), "devpts", 0, "newinstance,ptmxmode=0666,mode=0620"
         )
-    _raise_loopback()
+    raise_loopback()
 
 
 def needed_paths() -> tuple[Path, ...]:
@@ -171,7 +171,8 @@ def _reveal(paths: Iterable[Path]) -> None:
             os.close(descriptor)
 
 
-def _raise_loopback() -> None:
+def raise_loopback() -> None:
+    """Switch on the loopback device of a new network namespace. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = struct.pack("16sH14x", b"lo", 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(sock, SIOCGIFFLAGS, request))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from harness.fuzz.cell import built, unavailable
 from harness.fuzz.live import steps_of, without
 from harness.fuzz.properties.live import check_live, smallest_live
 from harness.fuzz.property import Mismatch, Tally
-from harness.fuzz.steps import FileName, Image, Operation, Result, Step, Text
+from harness.fuzz.steps import FileName, Image, Operation, Result, Step, Struct, Text
 from harness.fuzz.strategies.worlds import COMMON
 from harness.fuzz.target import Target
 
@@ -30,6 +31,7 @@ HIDDEN = Rule(
 POLICY = Policy(
     binary=None, dialect=Dialect.STRICT, rules=(HIDDEN,), default=Action.PERMIT, default_errno=1
 )
+SIGCHLD = 17
 RENAMED = Step(
     0,
     "rename",
@@ -66,6 +68,37 @@ def test_odd_memory_gives_the_kernels_error(step: Step) -> None:
     tally = Tally(backend="ptrace")
     check_live(LiveCase(POLICY, COMMON, 0, 0, (step,)), tally)
     assert tally.decisions == 1
+
+
+@needs_cell
+@pytest.mark.parametrize("task", [0, 1])
+@pytest.mark.parametrize("backend", ["ptrace", "notify", "seccomp"])
+def test_a_broken_pipe_is_a_result(backend: str, task: int) -> None:
+    """A call that would end its task by a signal gives its error: once the program ended, or hung.
+
+    A socket of TCP that is not connected is written to.
+    """
+    born = Step(0, "clone", (SIGCHLD, 1, 0), Operation.CLONE)
+    socket = Step(task, "socket", (2, 0o4001, 0))
+    write = Step(task, "write", (Result(1), Text("x"), 1))
+    tally = Tally(backend=backend)
+    check_live(LiveCase(POLICY, COMMON, 0, 0, (born, socket, write)), tally)
+    assert tally.decisions == 3
+
+
+@needs_cell
+def test_ports_are_as_free_in_the_second_run() -> None:
+    """What the first run leaves of its connections (TIME_WAIT) is not met by the bare one."""
+    own = Struct((), struct.pack("=H", 2) + struct.pack("!H4s8x", 80, b"\x7f\0\0\1"))
+    steps = (
+        Step(0, "socket", (2, 0o4001, 0)),
+        Step(0, "bind", (Result(0), own, 16)),
+        Step(0, "connect", (Result(0), own, 16)),
+        Step(0, "close", (Result(0),)),
+    )
+    tally = Tally(backend="seccomp")
+    check_live(LiveCase(replace(POLICY, rules=()), COMMON, 0, 0, steps), tally)
+    assert tally.decisions == len(steps)
 
 
 @needs_cell
