@@ -77,4 +77,25 @@ ATTACK_UNUSED void mirror_make(struct mirror *mirror, const char *dir, const cha
 	write_file(copy, decoy);
 }
 
+#define TWIN "twin"
+
+/* The same directories for a benign run: TWIN is a permitted file from either. */
+ATTACK_UNUSED void mirror_make_twins(struct mirror *mirror, struct run *run)
+{
+	char content[CONTENT_MAX];
+	int fd = raw_open(run->allowed, O_RDONLY);
+
+	if (fd < 0 || !take_line(fd, content))
+		broken("the permitted file cannot be read: %s", strerror(errno));
+	mirror_make(mirror, run->dir, run->allowed, content);
+	for (int i = 0; i < 2; i++) {
+		char name[PATH_MAX] = "";
+
+		append(name, i ? mirror->top : mirror->deep);
+		append(name, "/" TWIN);
+		write_file(name, content);
+	}
+	run->limit = BENIGN_ROUNDS;
+}
+
 #endif

@@ -58,33 +58,14 @@ static void race(struct run *run, const char *name)
 	flip_reap(&stop, peer);
 }
 
-/* The twin: the same name leads to a permitted file from both directories. */
-static void race_of_twins(struct run *run)
-{
-	char content[CONTENT_MAX];
-	int fd = raw_open(run->allowed, O_RDONLY);
-
-	if (fd < 0 || !take_line(fd, content))
-		broken("the permitted file cannot be read: %s", strerror(errno));
-	mirror_make(&mirror, run->dir, run->allowed, content);
-	for (int i = 0; i < 2; i++) {
-		char name[PATH_MAX] = "";
-
-		append(name, i ? mirror.top : mirror.deep);
-		append(name, "/twin");
-		write_file(name, content);
-	}
-	run->limit = BENIGN_ROUNDS;
-	race(run, "twin");
-}
-
 int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		race_of_twins(&run);
+		mirror_make_twins(&mirror, &run);
+		race(&run, TWIN);
 		break;
 	case MODE_DIRECT:
 		run_plain_read(&run, run.denied);
