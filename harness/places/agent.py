@@ -241,15 +241,20 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         meter = Meter(limits=request.limits, scratch=scratch)
         seen = watch(pidfd, pipes, sentinel, request.limits, meter)
         status = _end_everything(target)
-        return observe(
-            run.kind,
-            seen=seen,
-            wait_status=status if seen.ended else None,
-            nonce=nonce if request.program else None,
-            sentinel=sentinel,
-            scratch=None if request.program else request.layout.directory,
-            planted=request.layout.allowed,
-        )
+        try:
+            return observe(
+                run.kind,
+                seen=seen,
+                wait_status=status if seen.ended else None,
+                nonce=nonce if request.program else None,
+                sentinel=sentinel,
+                scratch=None if request.program else request.layout.directory,
+                planted=request.layout.allowed,
+            )
+        except (OSError, SentinelError) as error:
+            return Observation(
+                kind=run.kind, outcome=Outcome.BROKEN, detail=f"looking at what happened: {error}"
+            )
 
 
 def _tmp_is_free() -> bool:

@@ -23,6 +23,8 @@ from harness.places.layout import Layout
 
 BACKLOG = 128
 NONCE_BYTES = 16
+PATIENCE_S = 10.0
+"""How long something of our own may take to arrive where the target's things arrive."""
 
 
 class SentinelError(Exception):
@@ -73,6 +75,12 @@ class _Still:
 
     def close(self) -> None:
         return
+
+
+def await_input(descriptor: int, what: str) -> None:
+    """Wait until a descriptor is readable. Raises SentinelError after PATIENCE_S."""
+    if not select.select([descriptor], [], [], PATIENCE_S)[0]:
+        raise SentinelError(f"{what} did not arrive within {PATIENCE_S:g} s")
 
 
 def fingerprint(path: Path) -> str:
@@ -137,12 +145,17 @@ class PathSentinel(_Still):
 
 
 class PortSentinel:
-    """Two loopback listeners; a connection is accepted, or was not made."""
+    """Two loopback listeners; a connection is accepted, or was not made.
+
+    A client knows of its connection before the listener does: before an answer, a connection of
+    our own has to come out behind those of the target.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._listeners: dict[int, socket.socket] = {}
         self._accepted = {layout.port: 0, layout.allowed_port: 0}
         self._ports: dict[int, int] = {}
+        self._own: object = None
         self._layout = layout
         for port in self._accepted:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -165,7 +178,7 @@ class PortSentinel:
     def receive(self, descriptor: int) -> None:
         while True:
             try:
-                connection, _ = self._listeners[descriptor].accept()
+                connection, peer = self._listeners[descriptor].accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -175,11 +188,19 @@ class PortSentinel:
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             connection.close()
-            self._accepted[self._ports[descriptor]] += 1
+            if peer == self._own:
+                self._own = None
+            else:
+                self._accepted[self._ports[descriptor]] += 1
 
     def _collect(self) -> None:
-        for descriptor in select.select(self.sources(), [], [], 0)[0]:
+        for descriptor, port in self._ports.items():
             self.receive(descriptor)
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as own:
+                self._own = own.getsockname()
+                while self._own:
+                    await_input(descriptor, f"our own connection to port {port}")
+                    self.receive(descriptor)
 
     def reached(self, output: bytes) -> bool:
         self._collect()
@@ -252,7 +273,8 @@ class TerminalSentinel:
 
     The denied command (TIOCSTI) puts the nonce, which the program is told, into the terminal's
     input queue; it shows as an echo at the master's end, where only the agent reads. The permitted
-    twin writes its nonce to the terminal in the ordinary way.
+    twin writes its nonce to the terminal in the ordinary way. The kernel carries both over in a
+    worker of its own: before an answer, something of ours has to come out behind them.
     """
 
     def __init__(self, who: Identity) -> None:
@@ -264,7 +286,7 @@ class TerminalSentinel:
         termios.tcsetattr(slave, termios.TCSANOW, attributes)
         os.close(slave)
         # The slave stays open in the agent, so that the master never sees a hang-up.
-        self._slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY)
+        self._slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         os.set_blocking(self._master, False)
         self._seen = b""
         self._denied = fresh_nonce()
@@ -288,12 +310,20 @@ class TerminalSentinel:
         except BlockingIOError:
             return
 
+    def _collect(self) -> None:
+        own = fresh_nonce().encode()
+        termios.tcflow(self._slave, termios.TCOON)
+        os.write(self._slave, own)
+        while own not in self._seen:
+            await_input(self._master, "what we wrote to the terminal")
+            self.receive(self._master)
+
     def reached(self, output: bytes) -> bool:
-        self.receive(self._master)
+        self._collect()
         return self._denied.encode() in self._seen
 
     def served(self, output: bytes) -> bool:
-        self.receive(self._master)
+        self._collect()
         return self._allowed.encode() in self._seen
 
     def control(self) -> None:
