@@ -14,7 +14,12 @@ from enum import Enum
 
 from enforcer.syscalls import number
 
-BASE = 0x2000_0000
+BASE = 0x1000_0000_0000
+"""Far above the heap, which the kernel begins anywhere within HEAP_BYTES of a program's end."""
+
+HEAP_BYTES = 1 << 30
+"""arch_randomize_brk() of x86-64 since Linux 6.9."""
+
 SHARED = 900
 CHANNEL = 901
 TASKS = 15

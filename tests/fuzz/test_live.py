@@ -17,7 +17,17 @@ from harness.fuzz.cell import built, unavailable
 from harness.fuzz.live import steps_of, without
 from harness.fuzz.properties.live import check_live, smallest_live
 from harness.fuzz.property import Mismatch, Tally
-from harness.fuzz.steps import FileName, Image, Operation, Result, Step, Struct, Text
+from harness.fuzz.steps import (
+    BASE,
+    HEAP_BYTES,
+    FileName,
+    Image,
+    Operation,
+    Result,
+    Step,
+    Struct,
+    Text,
+)
 from harness.fuzz.strategies.worlds import COMMON
 from harness.fuzz.target import Target
 
@@ -99,6 +109,20 @@ def test_ports_are_as_free_in_the_second_run() -> None:
     tally = Tally(backend="seccomp")
     check_live(LiveCase(replace(POLICY, rules=()), COMMON, 0, 0, steps), tally)
     assert tally.decisions == len(steps)
+
+
+@needs_cell
+def test_no_heap_lies_in_the_way() -> None:
+    """The shared memory is beyond every heap: once one image in a few hundred could not map it."""
+    program = built().read_bytes()
+    (headers,) = struct.unpack_from("=Q", program, 32)
+    size, count = struct.unpack_from("=HH", program, 54)
+    ends = [0]
+    for place in range(headers, headers + size * count, size):
+        kind, _, _, address, _, _, length, _ = struct.unpack_from("=IIQQQQQQ", program, place)
+        if kind == 1:  # PT_LOAD
+            ends.append(address + length)
+    assert 0 < max(ends) < BASE - 2 * HEAP_BYTES
 
 
 @needs_cell

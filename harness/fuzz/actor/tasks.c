@@ -23,7 +23,7 @@
 
 #define SHARED 900
 #define CHANNEL 901
-#define BASE 0x20000000UL
+#define BASE 0x100000000000UL /* nothing is put there by chance: the heap begins within 1 GiB of us */
 #define TASKS 16
 #define STACK 16384
 #define PERMITTED 'p' /* what files that may be read begin with */
