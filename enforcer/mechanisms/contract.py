@@ -46,7 +46,8 @@ class Extent(StrEnum):
 class Cover:
     """How far one rule is enforced. `rule` None speaks of the policy's default.
 
-    `errs` says for PARTIAL in which direction: "permits too much" or "denies too much".
+    `errs` says for PARTIAL in which direction: "permits too much", "denies too much", or "denies
+    with another errno".
     """
 
     rule: int | None

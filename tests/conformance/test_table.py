@@ -105,6 +105,20 @@ TABLE = (
         for size, answer in ((255, "No such file or directory"), (256, "File name too long"))
     ),
     Row(
+        name="path-deny-new-errno",
+        rules='- deny[enoent]: [mkdir, mkdirat]\n    when: not filename match "{root}/open"',
+        act='os.mkdir("{root}/new")',
+        answer="No such file or directory",
+        by=SUPERVISED,
+    ),
+    Row(
+        name="read-and-write-is-to-write",
+        rules='- deny[exdev]: fsread\n    when: filename eq "{root}/shut"',
+        act='os.open("{root}/shut", os.O_RDWR)',
+        answer="done",
+        by=SUPERVISED,
+    ),
+    Row(
         name="path-deny-rename",
         rules='- deny[exdev]: fswrite\n    when: filename eq "{root}/shut"',
         act='os.rename("{root}/open", "{root}/shut")',

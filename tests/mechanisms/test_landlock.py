@@ -17,7 +17,12 @@ from enforcer.events import FileLog
 from enforcer.kernel.landlock import FileRight, NetRight, Scope, abi_of, create_ruleset, version
 from enforcer.mechanisms.contract import Extent, Inexpressible, LaunchError, Options, Plan
 from enforcer.mechanisms.landlock import MECHANISM
-from enforcer.mechanisms.landlock.judgement import TOO_MUCH_DENIED, TOO_MUCH_PERMITTED, judge
+from enforcer.mechanisms.landlock.judgement import (
+    OTHER_ERRNO,
+    TOO_MUCH_DENIED,
+    TOO_MUCH_PERMITTED,
+    judge,
+)
 from enforcer.mechanisms.landlock.layer import layer_from_json, layer_to_json
 from enforcer.mechanisms.landlock.places import (
     EVERYWHERE,
@@ -149,11 +154,48 @@ COVERS: list[tuple[str, Policy, int | None, Extent, str]] = [
     (
         "names outside",
         rules(
-            '  - deny: [rename, renameat, renameat2]\n    when: not filename[1] match "/tmp"',
+            '  - deny[eacces]: [mkdir, mkdirat]\n    when: not filename match "/tmp"',
         ),
         0,
         Extent.FULL,
         "",
+    ),
+    (
+        "another errno",
+        rules('  - deny[enoent]: [mkdir, mkdirat]\n    when: not filename match "/tmp"'),
+        0,
+        Extent.PARTIAL,
+        OTHER_ERRNO,
+    ),
+    (
+        "moves, which may be EXDEV",
+        rules(
+            '  - deny[eacces]: [rename, renameat, renameat2]\n    when: not filename[1] match "/t"',
+        ),
+        0,
+        Extent.PARTIAL,
+        OTHER_ERRNO,
+    ),
+    (
+        "writing what may not be read",
+        rules("  - permit: fswrite", "  - deny[eacces]: fsread"),
+        0,
+        Extent.PARTIAL,
+        TOO_MUCH_DENIED,
+    ),
+    (
+        "execution of what may not be read",
+        rules("  - permit: execve", "  - deny[eacces]: fsread"),
+        0,
+        Extent.PARTIAL,
+        TOO_MUCH_DENIED,
+    ),
+    (
+        "calls that share a right with denied ones",
+        rules("  - permit: rename", "  - deny[eacces]: [mkdir, mkdirat]"),
+        0,
+        Extent.PARTIAL,
+        TOO_MUCH_DENIED,
     ),
 ]
 
@@ -385,6 +427,33 @@ def test_a_shell_under_an_allow_list(world: Path, script: str, expected: int) ->
     assert "no content" not in run.output
     assert sorted(path.name for path in (world / "no").iterdir()) == ["f"]
     assert (world / "no" / "f").read_text() == "no content\n"
+
+
+@usable
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (": >> no/f", ""),
+        ("exec 3<> no/f", "Permission denied"),
+        ("mkdir no/d", "Permission denied"),
+    ],
+)
+def test_what_partial_rules_lose_is_what_the_kernel_does(world: Path, act: str, said: str) -> None:
+    """Opened for writing alone a file that may not be read opens, for both it does not; a refusal
+    is EACCES, whatever the rule says.
+    """
+    found = rules(
+        "  - deny[enoent]: [mkdir, mkdirat]",
+        "  - permit: fswrite",
+        f'  - permit: fsread\n    when: filename match "{world}/ok" or {SYSTEM}',
+        "  - deny[eacces]: fsread",
+    )
+    assert cover_of(found, 0) == (Extent.PARTIAL, OTHER_ERRNO)
+    assert cover_of(found, 1) == (Extent.PARTIAL, TOO_MUCH_DENIED)
+    plan = MECHANISM.compile([found], ABIS_HERE, PARTIAL)
+    run = launch(world, plan, [SHELL, "-c", f"cd {world}; {act}"])
+    assert said in run.output
+    assert (run.status == 0) == (said == "")
 
 
 @usable

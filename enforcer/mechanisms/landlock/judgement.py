@@ -6,8 +6,9 @@ the Region on which it is permitted; a right is permitted where all accesses tha
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from enforcer.arch.record import Abi
@@ -23,7 +24,7 @@ from enforcer.mechanisms.landlock.places import (
     region_of_expression,
     united,
 )
-from enforcer.mechanisms.landlock.uses import MEDIATED, NET_CALLS, SIGNAL_CALLS, USES, Use
+from enforcer.mechanisms.landlock.uses import MEDIATED, MOVES, NET_CALLS, SIGNAL_CALLS, USES, Use
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -40,6 +41,8 @@ from enforcer.syscalls import ALIASES, syscall, table
 
 TOO_MUCH_PERMITTED = "permits too much"
 TOO_MUCH_DENIED = "denies too much"
+OTHER_ERRNO = "denies with another errno"
+_WORST_FIRST = (TOO_MUCH_PERMITTED, TOO_MUCH_DENIED, OTHER_ERRNO)
 
 _NAMED = 4
 _ADDRESS = re.compile(r"inet6?-\[[^\]]*\]:(?P<port>\d{1,5})")
@@ -60,7 +63,7 @@ class Notes:
             entries.append(entry)
 
     def cover(self, rule: int | None) -> Cover:
-        """All losses of a rule as one Cover; permitting too much is the worse direction."""
+        """All losses of a rule as one Cover; permitting too much is the worst direction."""
         entries = self.lost.get(rule, [])
         if not entries:
             return Cover(rule=rule, extent=Extent.FULL)
@@ -70,7 +73,7 @@ class Notes:
             rule=rule,
             extent=Extent.NONE if Extent.NONE in extents else Extent.PARTIAL,
             reason="; ".join(reason for _, _, reason in entries),
-            errs=TOO_MUCH_PERMITTED if TOO_MUCH_PERMITTED in directions else TOO_MUCH_DENIED,
+            errs=min(directions, key=_WORST_FIRST.index),
         )
 
 
@@ -305,9 +308,22 @@ def _note_calls(policy: Policy, abis: Sequence[Abi], notes: Notes) -> None:
         if reachable & {"execve", "execveat"}:
             reason = "memfd and the dynamic loader execute what execve may not"
             notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
+        if rule.action is Action.DENY:
+            _note_errno(index, rule, reachable - SIGNAL_CALLS, notes)
         if rule.action is Action.KILL and reachable:
             reason = "the call is denied, the process not killed"
             notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
+
+
+def _note_errno(index: int, rule: Rule, reachable: Collection[str], notes: Notes) -> None:
+    """Note where the kernel's errno is not the rule's."""
+    if reachable and rule.errno != errno.EACCES:
+        wanted = errno.errorcode.get(rule.errno, str(rule.errno))
+        notes.add(index, Extent.PARTIAL, OTHER_ERRNO, f"refusals are EACCES, not {wanted}")
+    moves = sorted(set(reachable) & MOVES)
+    if moves and rule.errno != errno.EXDEV:
+        reason = f"between directories EXDEV may be the refusal of {_listed(moves)}"
+        notes.add(index, Extent.PARTIAL, OTHER_ERRNO, reason)
 
 
 def _note_shapes(
@@ -322,23 +338,32 @@ def _note_shapes(
             for region in _beneath_only(policy, rule):
                 reason = f"the directory {region} itself can be opened as well"
                 notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
-    narrowed = sorted(
-        {
-            use.call
-            for right, uses in USES.items()
-            for use in uses
-            if not rights[right].contains(by_use[use])
-        }
-    )
+    narrowed = {
+        use
+        for right, uses in USES.items()
+        for use in uses
+        if not rights[right].contains(by_use[use])
+    }
     if narrowed:
-        reason = f"rights are shared with stricter calls: {_listed(narrowed)}"
-        notes.add(None, Extent.PARTIAL, TOO_MUCH_DENIED, reason)
+        calls = _listed(sorted({use.call for use in narrowed}))
+        _note_denied(policy, narrowed, f"rights are shared with stricter calls: {calls}", notes)
     if not rights[FileRight.READ_FILE].contains(rights[FileRight.WRITE_FILE]):
         reason = "to open for reading and writing takes both permissions"
-        notes.add(None, Extent.PARTIAL, TOO_MUCH_DENIED, reason)
+        _note_denied(policy, USES[FileRight.WRITE_FILE], reason, notes)
     if not rights[FileRight.READ_FILE].is_everything:
         reason = "a program that may not be read is not executed, the command itself excepted"
-        notes.add(None, Extent.PARTIAL, TOO_MUCH_DENIED, reason)
+        _note_denied(policy, USES[FileRight.EXECUTE], reason, notes)
+
+
+def _note_denied(policy: Policy, uses: Iterable[Use], reason: str, notes: Notes) -> None:
+    """Note at every rule that permits some of these accesses, and at the default, that it may
+    not.
+    """
+    words = {word for use in uses for word in (use.call, use.alias)}
+    for index, rule in enumerate(policy.rules):
+        if rule.action is Action.PERMIT and words & set(rule.calls):
+            notes.add(index, Extent.PARTIAL, TOO_MUCH_DENIED, reason)
+    notes.add(None, Extent.PARTIAL, TOO_MUCH_DENIED, reason)
 
 
 def _beneath_only(policy: Policy, rule: Rule) -> list[str]:

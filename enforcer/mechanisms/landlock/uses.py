@@ -58,6 +58,7 @@ Landlock has no right for looking at metadata or changing it (stat, access, chmo
 attributes, chdir: catalogue C18), and lets O_PATH descriptors be opened, which give no content.
 """
 
+MOVES = frozenset({*_RENAMES, *_LINKS})
 NET_CALLS = ("bind", "connect")
 SIGNAL_CALLS = frozenset(
     {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"}
