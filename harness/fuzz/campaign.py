@@ -169,6 +169,7 @@ def _round(
     configured = settings(
         max_examples=examples,
         deadline=None,
+        derandomize=False,
         database=database,
         phases=phases if database is not None else phases[1:],
         suppress_health_check=list(HealthCheck),

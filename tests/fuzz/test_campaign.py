@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import Phase, find, settings
+from hypothesis import strategies as st
 
 from enforcer.arch import ABIS
 from harness.cli.fuzz import command
+from harness.fuzz import findings
 from harness.fuzz.benchmark import hunt
 from harness.fuzz.campaign import Budget, run_campaign
-from harness.fuzz.cases import FilterCase
-from harness.fuzz.findings import FindingError, find, keep, load, promote, replay
+from harness.fuzz.cases import FilterCase, filter_cases
+from harness.fuzz.findings import FindingError, keep, load, promote, replay
 from harness.fuzz.mutants import MUTANTS, planted
 from harness.fuzz.property import Property, Tally
 from harness.fuzz.registry import PROPERTIES
@@ -38,7 +44,7 @@ def test_a_finding_is_minimal_kept_once_and_can_be_replayed(tmp_path: Path) -> N
     assert len(finding.case.policy.rules) <= 1
     assert finding.text().startswith(policy_text(finding.case.policy).rstrip() + "\n")
     assert all(f"\n{word}" in finding.text() for word in ("call:", "expected:", "got:"))
-    assert replay(find(kept.id[:12], tmp_path)) == ""
+    assert replay(findings.find(kept.id[:12], tmp_path)) == ""
     assert load(promote(kept, tmp_path / "examples")).case == finding.case
 
 
@@ -69,7 +75,7 @@ def test_only_cases_have_a_json_form() -> None:
 def test_a_missing_finding_is_an_error(tmp_path: Path) -> None:
     """The message says where it was looked for."""
     with pytest.raises(FindingError, match=str(tmp_path)):
-        find("nothing", tmp_path)
+        findings.find("nothing", tmp_path)
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(FindingError, match="no finding"):
         load(tmp_path / "x.json")
@@ -95,12 +101,40 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean compiler" in wrong.output
 
 
-def test_filter_cases_cover_every_abi() -> None:
-    """Big-endian and 32-bit ones too, within a hundred cases."""
-    seen: set[str] = set()
+@pytest.mark.parametrize("abi", ABIS)
+def test_filter_cases_cover_every_abi(abi: str) -> None:
+    """Big-endian and 32-bit ones too: a case with each can be drawn."""
+    few = settings(max_examples=2000, phases=[Phase.generate], database=None, derandomize=False)
+    abis = filter_cases().map(lambda case: case.abis)
+    assert abi in find(abis, lambda found: abi in found, settings=few, random=Random(0))
 
-    def check(case: FilterCase, tally: Tally) -> None:
-        seen.update(case.abis)
 
-    run_campaign(replace(PROPERTIES["compiler"], check=check), Budget(examples=100))
-    assert seen == set(ABIS)
+def test_loaded_modules_change_no_example(tmp_path: Path) -> None:
+    """A seed stands for the same examples whatever tests ran in this process before."""
+
+    def drawn() -> list[int]:
+        found: list[int] = []
+
+        def check(case: int, tally: Tally) -> None:
+            found.append(case)
+
+        target = Property(name="n", claim="", group="", cases=st.integers(), check=check)
+        run_campaign(target, Budget(examples=400), number=1)
+        return found
+
+    before = drawn()
+    source = tmp_path / "loaded_later.py"
+    source.write_text("".join(f"a{n} = {10**9 + n * 7}\n" for n in range(500)))
+    spec = importlib.util.spec_from_file_location("loaded_later", source)
+    assert spec is not None
+    sys.modules["loaded_later"] = importlib.util.module_from_spec(spec)
+    try:
+        assert drawn() == before
+    finally:
+        del sys.modules["loaded_later"]
+
+
+def test_every_property_test_tries_the_same_examples() -> None:
+    """No test of a landing depends on chance or on what failed before."""
+    assert settings().derandomize
+    assert settings().database is None
