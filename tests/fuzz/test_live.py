@@ -28,8 +28,10 @@ from harness.fuzz.steps import (
     Struct,
     Text,
 )
+from harness.fuzz.strategies.programs import unix_address
 from harness.fuzz.strategies.worlds import COMMON
 from harness.fuzz.target import Target
+from harness.fuzz.worlds import Entry, Kind
 
 needs_cell = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "available")
 HIDDEN = Rule(
@@ -123,6 +125,35 @@ def test_no_heap_lies_in_the_way() -> None:
         if kind == 1:  # PT_LOAD
             ends.append(address + length)
     assert 0 < max(ends) < BASE - 2 * HEAP_BYTES
+
+
+PLACES = ("/w/sub/new", "/w/none/x", "/w/a/x", "/w/a", "/w/loop/x")
+
+
+@needs_cell
+@pytest.mark.parametrize("backend", ["ptrace", "notify"])
+@pytest.mark.parametrize("call", ["bind", "connect"])
+def test_errors_of_addresses_come_in_the_kernels_order(backend: str, call: str) -> None:
+    """The descriptor is looked at first, and only a UNIX socket walks its path."""
+    symbol = TextSymbol(translator="sockaddr", operator=TextOperator.EQ, operand="/w/b")
+    policy = replace(POLICY, rules=(replace(HIDDEN, calls=(call,), when=symbol),))
+    steps = [
+        Step(0, "socket", (1, 0o4002, 0)),
+        Step(0, "socket", (2, 0o4002, 0)),
+        Step(0, "socket", (2, 0o4001, 0)),
+        Step(0, "socket", (16, 0o4003, 0)),
+        opened("/w/a", os.O_RDONLY),
+        opened("/w/a", os.O_PATH if backend == "ptrace" else os.O_RDONLY),
+    ]
+    ends: tuple[int | Result, ...] = (-1, 99, *map(Result, range(len(steps))))
+    for end in ends:
+        for place in PLACES:
+            address = unix_address(place)
+            steps.append(Step(0, call, (end, address, len(address.tail))))
+    world = (*COMMON, Entry("loop", Kind.LINK, "loop"))
+    tally = Tally(backend=backend)
+    check_live(LiveCase(policy, world, 0, 0, tuple(steps)), tally)
+    assert tally.decisions == len(steps)
 
 
 @needs_cell

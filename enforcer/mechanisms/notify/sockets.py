@@ -35,6 +35,7 @@ from enforcer.supervision.messages import (
     read_plain,
 )
 from enforcer.supervision.named_bind import bind_path
+from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.translate import CONSTANTS, format_sockaddr
 
 Handler = Callable[[Worker, Arguments], None]
@@ -91,14 +92,17 @@ def _connect(worker: Worker, args: Arguments) -> int:
 def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> int:
     """connect or bind by path: to the socket, or in the directory, that was judged."""
     binds = worker.call == "bind"
+    call = raw.bind if binds else raw.connect
     with resolve(worker.view, _AT_FDCWD, path, follow=not binds, entry=binds) as pinned:
-        if not pinned.name:
-            return -pinned.errno
-        names = (pinned.name,)
-        number = worker.decide({"sockaddr": names, "filename": names}, pinned.missing)
-        if number or pinned.errno:
-            return -(number or pinned.errno)
+        if pinned.name:
+            names = (pinned.name,)
+            number = worker.decide({"sockaddr": names, "filename": names}, pinned.missing)
+            if number:
+                return -number
         with _Duplicate(worker, args[0]) as socket:
+            refusal = path_refusal(socket, lambda own: call(own, address, len(address)))
+            if refusal or pinned.errno or not pinned.name:
+                return -(refusal or pinned.errno or errno.EACCES)
             if binds:
                 return worker.act(lambda: bind_path(worker.view, socket, pinned, address))
             place = address_of(pinned)

@@ -19,6 +19,7 @@ from enforcer.pin.identity import act_as
 from enforcer.pin.view import own_identity
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.supervision.messages import Message, Refused, address_of, own_control
+from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.constants import CONSTANTS
 
 _MSG_NOSIGNAL = CONSTANTS["MSG_NOSIGNAL"]
@@ -42,6 +43,16 @@ def pin_socket(task: Task, path: bytes, *, entry: bool = False) -> Pinned:
         found[0].close()
         raise Refused(found[0].errno)
     return found[0]
+
+
+def path_refusal_for(task: Task, register: int, address: bytes, *, binds: bool) -> int:
+    """Why a task's descriptor takes no path, whatever is there; 0: it is a UNIX socket."""
+    call = raw_sockets.bind if binds else raw_sockets.connect
+
+    def attempt(socket: int) -> int:
+        return call(socket, address, len(address))
+
+    return -_with_duplicate(task, register, lambda socket: -path_refusal(socket, attempt))
 
 
 def connect_for(task: Task, register: int, pinned: Pinned) -> int:

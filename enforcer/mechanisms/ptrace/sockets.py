@@ -19,7 +19,7 @@ from enforcer.kernel.unix_diag import bound_file
 from enforcer.mechanisms.ptrace.messages import Messages, read_address
 from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.private import DELIVER
-from enforcer.mechanisms.ptrace.reaching import connect_for, pin_socket
+from enforcer.mechanisms.ptrace.reaching import connect_for, path_refusal_for, pin_socket
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
 from enforcer.supervision.memory import UnreadableMemory
@@ -92,15 +92,19 @@ class Sockets:
         try:
             pinned = pin_socket(task, path, entry=binds)
         except Refused as error:
-            tracer.refuse(task, info, error.number)
+            refusal = path_refusal_for(task, info[5], raw, binds=binds)
+            tracer.refuse(task, info, refusal or error.number)
             return
         texts = {"sockaddr": (pinned.name,), "filename": (pinned.name,)}
         missing = int(pinned.missing)
         decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi, missing)
-        if decision.action is not Action.PERMIT or pinned.errno:
+        refusal = pinned.errno
+        if decision.action is Action.PERMIT:
+            refusal = path_refusal_for(task, info[5], raw, binds=binds) or refusal
+        if decision.action is not Action.PERMIT or refusal:
             pinned.close()
             if tracer.settle(task, info, entry.name, decision, texts):
-                tracer.refuse(task, info, pinned.errno)
+                tracer.refuse(task, info, refusal)
             return
         tracer.note(task, entry.name, decision, texts)
         if binds:

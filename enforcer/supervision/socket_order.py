@@ -1,0 +1,43 @@
+"""What a socket itself says to a path, before anybody walks it.
+
+The kernel looks at the descriptor first, and only a UNIX socket walks the path; whoever judges a
+path for a task has walked it before, and puts the errors back into that order.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Callable
+from errno import EBADF, EINVAL, ENOTSOCK
+
+
+def path_refusal(descriptor: int, attempt: Callable[[int], int]) -> int:
+    """Why a descriptor (ours, or -errno) takes no path at all: an errno, or 0 for a UNIX socket.
+
+    `attempt` makes the call with the caller's own copy of the address and gives 0 or -errno;
+    sockets of the internet families are asked so, because they refuse every path.
+    """
+    if descriptor < 0:
+        return -descriptor
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_PATH:
+        return EBADF
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return ENOTSOCK
+    family = _family(descriptor)
+    if family == socket.AF_UNIX:
+        return 0
+    if family in (socket.AF_INET, socket.AF_INET6):
+        return -attempt(descriptor) or EINVAL
+    return EINVAL
+
+
+def _family(descriptor: int) -> int:
+    # With all four arguments nothing is looked up, and nothing can fail.
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+    try:
+        return asked.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+    finally:
+        asked.detach()
