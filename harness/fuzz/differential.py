@@ -248,7 +248,7 @@ class _Reference:
                 return f"rule {cover.extent}: {cover.reason}"
         if permitted and _is_second_name(self.policy, call):
             return "a second name of an object that a rule denies by eq"
-        return _documented(self.name, call, got)
+        return _documented(self.name, call, permitted, got)
 
     def _broken(
         self, place: int, step: Step, meant: Call, decision: Decision, expected: int, got: int
@@ -292,10 +292,12 @@ def _possible(step: Step, name: str) -> Step:
     return replace(step, args=tuple(map(plain, step.args)))
 
 
-def _documented(name: str, call: Call, got: int) -> str:
+def _documented(name: str, call: Call, permitted: bool, got: int) -> str:
     """What docs/limits.md says that a mechanism does otherwise for every policy."""
     if _is_notify(name) and call.name == "clone3" and got == -ENOSYS:
         return "clone3 is ENOSYS under notify"
+    if backend(name).mechanism == MechanismName.LANDLOCK and not permitted and got < 0:
+        return "Landlock is asked after the call's own errors"
     return ""
 
 

@@ -177,6 +177,16 @@ def test_what_a_backend_refuses_by_its_cover_is_left_out() -> None:
 
 
 @needs_cell
+def test_landlock_is_asked_last() -> None:
+    """A denied call that fails anyway gives its own error, and does nothing all the same."""
+    rules = (Rule(calls=("mkdir",), when=None, action=Action.DENY, errno=13),)
+    exists = Step(0, "mkdir", (Text("/w/sub"), 0o700), names=(FileName(0, -1, False),))
+    tally = Tally(backend="landlock")
+    check_live(LiveCase(replace(POLICY, rules=rules), COMMON, 0, 0, (exists,)), tally)
+    assert tally.apart == {"Landlock is asked after the call's own errors": 1}
+
+
+@needs_cell
 def test_a_bare_target_has_arrived_when_it_is_looked_at(tmp_path: Path) -> None:
     """Its directory and its program are its own before the first step."""
     target = Target(built(), Image(1, 4096, told=True), "none", None, tmp_path)
