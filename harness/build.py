@@ -105,12 +105,24 @@ def build_source(source: Path, abi: str, *, include: Path) -> Path:
 
 
 @functools.cache
-def compilers(abi: str) -> tuple[Compiler, ...]:
-    """The compilers for `abi` on this machine that build a small program, the best first.
+def compiler(abi: str) -> Compiler:
+    """The best compiler for `abi` on this machine that builds a small program.
 
-    Raises BuildError when one takes too long.
+    One process at a time tries, because zig's first build of a target makes its C library too.
+    Raises BuildError when none works or one takes too long, which is not remembered: a full disk
+    or a busy machine may have been the cause.
     """
-    return tuple(each for each in _candidates(abi) if _builds(each))
+    said = ""
+    with _locked(_made("zig") / f"{abi}.lock"):
+        for each in _candidates(abi):
+            tried = _probed(each)
+            if tried.status == 0:
+                return each
+            said += f"\n{tried.describe()}"
+    raise BuildError(
+        f"no compiler here builds static {abi} programs; install gcc with the C library's static "
+        f"files (for i386 gcc-multilib), or ziglang: pip install interposition-lab[cross]{said}"
+    )
 
 
 def _candidates(abi: str) -> Iterator[Compiler]:
@@ -125,23 +137,18 @@ def _candidates(abi: str) -> Iterator[Compiler]:
         yield Compiler(command=(sys.executable, "-m", "ziglang", "cc", "-target", target))
 
 
-def _builds(compiler: Compiler) -> bool:
+def _probed(compiler: Compiler) -> process.Completed:
     with Scratch() as scratch:
         source = scratch / "probe.c"
         source.write_text(_PROBE, encoding="ascii")
-        return compiler.build(source, source.with_suffix(".out")).status == 0
+        return compiler.build(source, source.with_suffix(".out"))
 
 
 def _compile(source: Path, abi: str, program: Path, flags: tuple[str, ...]) -> None:
-    found = compilers(abi)
-    if not found:
-        raise BuildError(
-            f"no compiler here builds static {abi} programs; install gcc with the C library's "
-            "static files (for i386 gcc-multilib), or ziglang: pip install interposition-lab[cross]"
-        )
+    chosen = compiler(abi)
     with tempfile.TemporaryDirectory(dir=program.parent) as scratch:
         output = Path(scratch) / program.name
-        completed = found[0].build(source, output, *flags)
+        completed = chosen.build(source, output, *flags)
         if completed.status != 0:
             raise BuildError(f"{source}: not built for {abi}: {completed.describe()}")
         output.replace(program)

@@ -14,7 +14,7 @@ import click
 
 from enforcer.mechanisms.contract import MechanismName
 from harness import process
-from harness.build import BuildError, cache_directory, compilers
+from harness.build import BuildError, cache_directory, compiler
 from harness.cases import local_abis
 from harness.cli import Status
 from harness.places import isolation
@@ -112,19 +112,13 @@ def _mechanisms() -> Iterator[Finding]:
 def _compilers() -> Iterator[Finding]:
     for abi in local_abis():
         try:
-            found = compilers(abi)
+            found = compiler(abi)
         except BuildError as error:
-            mend = "once it can be built, `harness doctor` says so"
+            mend = "install gcc and libc6-dev (for i386 gcc-multilib), or: pip install ziglang"
             yield Finding(what=f"attacks for {abi}", state=LACKING, detail=str(error), mend=mend)
             continue
-        yield Finding(
-            what=f"attacks for {abi}",
-            state=OK if found else LACKING,
-            detail=f"built by `{' '.join(found[0].command)}`" if found else "no compiler works",
-            mend=""
-            if found
-            else "install gcc and libc6-dev (for i386 gcc-multilib), or: pip install ziglang",
-        )
+        built = f"built by `{' '.join(found.command)}`"
+        yield Finding(what=f"attacks for {abi}", state=OK, detail=built)
     zig = importlib.util.find_spec("ziglang") is not None
     yield Finding(
         what="attacks for other architectures",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from enforcer.arch import ABIS, native
 from harness import build as building
 from harness.attack import Attack, load_attacks
-from harness.build import WARNINGS, BuildError, Compiler, build, build_source, compilers
+from harness.build import WARNINGS, BuildError, Compiler, build, build_source, compiler
 from tests.attacks.laboratory import ROOT
 
 OWN = [abi.name for abi in native().abis]
@@ -44,8 +46,7 @@ def test_an_attack_builds(attack: Attack, abi: str) -> None:
 def test_an_attack_warns_of_nothing(attack: Attack, abi: str, tmp_path: Path) -> None:
     """-Wall -Wextra -Werror."""
     include = f"-I{ROOT / 'include'}"
-    compiler = compilers(abi)[0]
-    completed = compiler.build(
+    completed = compiler(abi).build(
         attack.program, tmp_path / "out.o", *WARNINGS, "-Werror", "-c", include
     )
     assert completed.status == 0, completed.describe()
@@ -100,11 +101,9 @@ def test_without_a_compiler_the_error_says_how_to_get_one(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither cc nor ziglang: one sentence, with both ways out."""
-    source = tmp_path / "one.c"
-    source.write_text(EMPTY)
-    monkeypatch.setattr(building, "compilers", lambda abi: ())
+    monkeypatch.setattr(building, "_candidates", lambda abi: iter(()))
     with pytest.raises(BuildError, match=r"install gcc.*ziglang"):
-        build_source(source, "i386", include=tmp_path)
+        building.compiler.__wrapped__("i386")
 
 
 def test_a_compiler_that_cannot_link_is_passed_over(
@@ -118,7 +117,52 @@ def test_a_compiler_that_cannot_link_is_passed_over(
     monkeypatch.setattr(
         building, "_candidates", lambda abi: iter((Compiler(command=(str(broken),)), working))
     )
-    assert building.compilers.__wrapped__(NATIVE) == (working,)
+    assert building.compiler.__wrapped__(NATIVE) == working
+
+
+def _script(path: Path, text: str) -> Compiler:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return Compiler(command=(str(path),))
+
+
+def test_a_compiler_that_is_not_needed_is_not_tried(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zig's C library takes half a minute, for nothing where cc works."""
+
+    def two() -> Iterator[Compiler]:
+        yield Compiler(command=("cc",))
+        raise AssertionError("the second was asked for")
+
+    monkeypatch.setattr(building, "_candidates", lambda abi: two())
+    assert compiler.__wrapped__(NATIVE) == Compiler(command=("cc",))
+
+
+def test_a_compiler_that_failed_is_tried_again(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it said is told; nothing of it stays when the disk has room again."""
+    once = _script(
+        tmp_path / "cc", f"mkdir '{tmp_path}/full' || exec cc \"$@\"; echo full >&2; exit 1"
+    )
+    monkeypatch.setattr(building, "_candidates", lambda abi: iter((once,)))
+    monkeypatch.setattr(building, "compiler", functools.cache(compiler.__wrapped__))
+    with pytest.raises(BuildError, match=r"(?s)no compiler.*full"):
+        building.compiler(NATIVE)
+    assert building.compiler(NATIVE) == once
+
+
+def test_compilers_are_tried_by_one_at_a_time(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody meets another's first build of a C library half done."""
+    busy = tmp_path / "busy"
+    alone = _script(tmp_path / "cc", f"mkdir '{busy}' && cc \"$@\" && rmdir '{busy}'")
+    monkeypatch.setattr(building, "_candidates", lambda abi: iter((alone,)))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: compiler.__wrapped__(NATIVE), range(4)))
+    assert found == [alone] * 4
 
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
