@@ -17,7 +17,7 @@ from harness.cli.vm_bench import command as bench
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
 from harness.vm.archive import KEYRING, ArchiveError
-from harness.vm.cache import CacheFull, cache_root, locked
+from harness.vm.cache import CacheFull, cache_root, locked, remove_unused
 from harness.vm.guest import Refused
 from harness.vm.images import fetch_kernel, fetch_root
 from harness.vm.machines import MACHINES, Machine, MachineError, machine
@@ -31,6 +31,7 @@ TOOLS = {
     "mkfs.erofs": "erofs-utils",
     "setpriv": "util-linux",
 }
+IMAGES = ("kernels", "roots", "initramfs", "apt", "vng")
 
 
 def _say(text: str) -> None:
@@ -149,18 +150,21 @@ command.add_command(bench, "bench")
 @command.command("prune")
 @click.option("--all", "everything", is_flag=True, help="Kernels and root file systems too.")
 def prune(everything: bool) -> None:
-    """Remove snapshots (they are made again when needed)."""
+    """Remove snapshots (they are made again when needed); what a running harness uses stays."""
     root = cache_root()
     freed = 0
+    kept = []
     with locked("prune"):
-        for name in (
-            "snapshots",
-            *(("kernels", "roots", "initramfs", "apt", "vng") if everything else ()),
-        ):
-            for path in (root / name).rglob("*"):
-                freed += path.lstat().st_blocks * 512
-            shutil.rmtree(root / name, ignore_errors=True)
+        for name in ("snapshots", *(IMAGES if everything else ())):
+            for path in sorted((root / name).glob("*")):
+                size = sum(found.lstat().st_blocks * 512 for found in path.rglob("*"))
+                if remove_unused(path):
+                    freed += size
+                else:
+                    kept.append(f"{name}/{path.name}")
     click.echo(f"freed {freed / 1e6:.0f} MB")
+    for path in kept:
+        click.echo(f"in use, kept: {path}")
 
 
 @command.command("doctor")

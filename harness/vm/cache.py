@@ -57,12 +57,42 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+_held: dict[Path, int] = {}  # locks of what this process uses, until it ends
+
+
+def _use(path: Path) -> Path:
+    directory = cache_root() / "locks"
+    directory.mkdir(exist_ok=True)
+    return directory / f"{path.parent.name}-{path.name}.use"
+
+
+def hold(path: Path) -> None:
+    """Keep `path` from `remove_unused` as long as this process lives."""
+    name = _use(path)
+    if name not in _held:
+        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        _held[name] = lock
+
+
+def remove_unused(path: Path) -> bool:
+    """Remove a directory that no living process holds; whether it went."""
+    with _use(path).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+
+
 def made_once(path: Path, make: Callable[[Path], None]) -> Path:
     """`path`, a directory that `make(temporary)` fills if it is not there yet.
 
     It appears under its name only when `make` returned, so nobody ever sees half of it; leavings
-    of makers that were killed are removed by the next one.
+    of makers that were killed are removed by the next one. This process holds it.
     """
+    hold(path)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

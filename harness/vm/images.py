@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import build
 from harness.vm import cpio
 from harness.vm.archive import Archive, ArchiveError, run_tool, unpack
-from harness.vm.cache import cache_root, digest, locked, made_once, need_room
+from harness.vm.cache import cache_root, digest, hold, locked, made_once, need_room
 from harness.vm.machines import Machine, MachineError
 
 ROOT_SUITE = "trixie"
@@ -62,9 +62,9 @@ class Kernel:
 
 
 def archive(machine: Machine, suite: str) -> Archive:
-    return Archive(
-        root=cache_root() / "apt" / f"{machine.debian}-{suite}", suite=suite, debian=machine.debian
-    )
+    root = cache_root() / "apt" / f"{machine.debian}-{suite}"
+    hold(root)
+    return Archive(root=root, suite=suite, debian=machine.debian)
 
 
 def fetch_kernel(machine: Machine, version: str, say: Say) -> Kernel:

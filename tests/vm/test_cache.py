@@ -7,10 +7,12 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click.testing
 import pytest
 
 from harness import process
-from harness.vm.cache import digest, locked, made_once
+from harness.cli.vm import command
+from harness.vm.cache import cache_root, digest, locked, made_once, remove_unused
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,43 @@ def test_leavings_of_others_go_unless_they_are_at_work(tmp_path: Path) -> None:
     with locked("busy"):
         made_once(directory / "thing", lambda into: None)
     assert {path.name for path in directory.iterdir()} == {"thing", ".busy.abcd"}
+
+
+def test_what_a_living_process_uses_is_not_removed(tmp_path: Path) -> None:
+    """Made by it or found by it; afterwards it goes."""
+    target = tmp_path / "place" / "thing"
+    asked, go = os.pipe(), os.pipe()
+
+    def use() -> int:
+        made_once(target, lambda into: (into / "content").touch())
+        os.write(asked[1], b"x")
+        os.read(go[0], 1)
+        return 0
+
+    for _ in ("maker", "finder"):
+        user = process.fork(use)
+        os.read(asked[0], 1)
+        assert not remove_unused(target)
+        assert (target / "content").exists()
+        os.write(go[1], b"x")
+        assert process.wait(user) == 0
+    assert remove_unused(target)
+    assert not target.exists()
+
+
+def test_prune_says_what_it_keeps(tmp_path: Path) -> None:
+    """The snapshots of a running harness stay, the others go; images only when asked for."""
+    root = cache_root()
+    used = made_once(root / "snapshots" / "used", lambda into: (into / "memory").touch())
+    for name in ("snapshots/old", "kernels/arm-6.1"):
+        (root / name).mkdir(parents=True)
+    ran = click.testing.CliRunner().invoke(command, ["prune"])
+    assert (ran.exit_code, ran.stdout.splitlines()[1:]) == (0, ["in use, kept: snapshots/used"])
+    assert (used / "memory").exists()
+    assert not (root / "snapshots/old").exists()
+    assert (root / "kernels/arm-6.1").exists()
+    click.testing.CliRunner().invoke(command, ["prune", "--all"])
+    assert not (root / "kernels/arm-6.1").exists()
 
 
 def test_a_digest_tells_where_parts_end() -> None:
