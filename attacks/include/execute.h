@@ -20,15 +20,13 @@ ATTACK_UNUSED void execute_by_name(const char *name)
 	syscall(SYS_execve, name, arguments, no_environment);
 }
 
-/* One attempt; what the program printed is a win and the content. */
-ATTACK_UNUSED void run_executed(struct run *run, execution execute, const char *name)
+/* Executes in a child: true and what the program printed, or false and errno. */
+ATTACK_UNUSED bool executed(execution execute, const char *name, char line[CONTENT_MAX])
 {
-	char line[CONTENT_MAX];
 	int ends[2], status;
 	bool said;
 	pid_t child;
 
-	run->attempts = 1;
 	if (pipe2(ends, O_CLOEXEC))
 		broken("pipe2: %s", strerror(errno));
 	child = fork();
@@ -43,12 +41,18 @@ ATTACK_UNUSED void run_executed(struct run *run, execution execute, const char *
 	said = take_line(ends[0], line);
 	if (waitpid(child, &status, 0) != child)
 		broken("waitpid: %s", strerror(errno));
-	if (said) {
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : EACCES;
+	return said;
+}
+
+/* One attempt; what the program printed is a win and the content. */
+ATTACK_UNUSED void run_executed(struct run *run, execution execute, const char *name)
+{
+	run->attempts = 1;
+	if (executed(execute, name, run->content))
 		run->wins++;
-		memcpy(run->content, line, sizeof(line));
-	} else {
-		run->error = WIFEXITED(status) ? WEXITSTATUS(status) : EACCES;
-	}
+	else
+		run->error = errno;
 }
 
 #endif

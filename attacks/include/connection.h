@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Connections on loopback, of which the caller must know whom they reached.
+ */
+#ifndef CONNECTION_H
+#define CONNECTION_H
+
+#include "attack.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+/* Connects a new socket in one call or another: 0 or more, or -1 and errno. */
+typedef long (*connection)(int fd);
+
+ATTACK_UNUSED void set_option(int fd, int level, int name, int value)
+{
+	struct linger reset = { .l_onoff = 1 };
+
+	if (name == SO_LINGER && level == SOL_SOCKET)
+		setsockopt(fd, level, name, &reset, sizeof(reset));
+	else
+		setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/*
+ * The port that was reached, in network order; 0 and errno when none was. The
+ * last acknowledgement is held back until we know who answered, for a listener
+ * that accepts and resets would be gone by then; only `wanted` gets it.
+ */
+ATTACK_UNUSED in_port_t reach(connection make, in_port_t wanted)
+{
+	struct sockaddr_in peer = { 0 };
+	socklen_t size = sizeof(peer);
+	int fd = (int)syscall(SYS_socket, JUNK(AF_INET), JUNK(SOCK_STREAM), JUNK(0));
+	int error;
+
+	if (fd < 0)
+		broken("socket: %s", strerror(errno));
+	set_option(fd, SOL_SOCKET, SO_LINGER, 0);
+	set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+	if (make(fd) < 0 || getpeername(fd, (struct sockaddr *)&peer, &size))
+		peer.sin_port = 0;
+	else if (peer.sin_port == wanted)
+		set_option(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+	error = errno;
+	close(fd);
+	errno = error;
+	return peer.sin_port;
+}
+
+/* Races: connects as often as attempts are due; reaching `wanted` is a win. */
+ATTACK_UNUSED void race_to_port(struct run *run, _Atomic unsigned int *turns, connection make,
+				in_port_t wanted)
+{
+	while (race_next(run, turns)) {
+		in_port_t port = reach(make, wanted);
+
+		if (!port)
+			run->error = errno;
+		else if (port == wanted)
+			run->wins++;
+	}
+}
+
+#endif
