@@ -119,6 +119,14 @@ class ManifestError(Exception):
 
 def load_attacks(root: Path) -> Mapping[str, Attack]:
     """All attacks under `root` by id, sorted. Raises ManifestError with every mistake."""
+    attacks, problems = sound_attacks(root)
+    if problems:
+        raise ManifestError(problems)
+    return attacks
+
+
+def sound_attacks(root: Path) -> tuple[Mapping[str, Attack], Sequence[Problem]]:
+    """As load_attacks, for those who go on without what is wrong: and the mistakes."""
     attacks: dict[str, Attack] = {}
     problems: list[Problem] = []
     for path in sorted(root.glob("*/*.yaml")):
@@ -140,9 +148,7 @@ def load_attacks(root: Path) -> Mapping[str, Attack]:
                     mend=f"write {manifest.name} beside it",
                 )
             )
-    if problems:
-        raise ManifestError(problems)
-    return attacks
+    return attacks, problems
 
 
 def load_attack(path: Path) -> Attack:

@@ -150,8 +150,15 @@ def _compile(source: Path, abi: str, program: Path, flags: tuple[str, ...]) -> N
         output = Path(scratch) / program.name
         completed = chosen.build(source, output, *flags)
         if completed.status != 0:
-            raise BuildError(f"{source}: not built for {abi}: {completed.describe()}")
+            first = _first_error(completed.stderr)
+            raise BuildError(f"{source}: not built for {abi}: {first}\n{completed.describe()}")
         output.replace(program)
+
+
+def _first_error(diagnostics: str) -> str:
+    """The compiler's first line that speaks of an error, for those who read one line only."""
+    lines = diagnostics.splitlines()
+    return next((line.strip() for line in lines if "error:" in line), "the compiler failed")
 
 
 def _digest(source: Path, abi: str, include: Path) -> str:

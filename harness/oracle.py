@@ -16,6 +16,7 @@ from harness.model import Observation, Outcome, Reference, RunKind, Verdict, Ver
 from harness.odds import attempts_needed, percent, win_rate_bound
 
 SIGKILL = 9
+SIGXFSZ = 25
 SIGSYS = 31
 
 CONFINED = (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
@@ -91,7 +92,12 @@ def _missing(kind: RunKind) -> Verdict:
 
 
 def _unfinished(run: Observation) -> Verdict:
-    return _verdict(VerdictKind.BROKEN, f"{run.kind} run: {run.outcome}: {run.detail}".rstrip(": "))
+    reason = f"{run.kind} run: {run.outcome}: {run.detail}".rstrip(": ")
+    if run.outcome is Outcome.HUNG:
+        reason += " (`timeout_s` of the scenario's `limits`)"
+    elif run.signal == SIGXFSZ:
+        reason += ", a file grew too large (`file_bytes` of the scenario's `limits`)"
+    return _verdict(VerdictKind.BROKEN, reason)
 
 
 def _judge_control(run: Observation | None) -> Verdict | None:
@@ -188,7 +194,10 @@ def _judge_lost_race(evidence: Evidence, attempts: int) -> Verdict:
     if evidence.leaky:
         return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts, bound=bound)
     if reference is None:
-        reason += "; no verdict: no leaky enforcer was seen to lose this race here"
+        reason += (
+            "; no verdict: no leaky enforcer was seen to lose this race here "
+            "(the scenario names some under `leaky`)"
+        )
         return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
     needed = attempts_needed(reference.attempts, reference.wins)
     if needed is None or attempts < needed:

@@ -6,14 +6,16 @@ inapplicable and inexpressible skip; a known weakness is a strict xfail.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.attack import Attack, ManifestError, load_attacks
+from enforcer.policy.problem import Problem
+from harness.attack import Attack, sound_attacks
 from harness.backends import names
 from harness.calibration import THIS_RUN, Calibration, needs_reference
 from harness.cases import EVERY_LEAKY, attempts_of, expand, most_attempts
@@ -24,7 +26,7 @@ from harness.places.choice import Driver, Target, Wish, boot_options, ready
 from harness.places.local import Place, PlaceError
 from harness.results import leaky_race, row_of
 from harness.runner import Job, carry_out
-from harness.scenario import Known, ScenarioError, load_scenario, load_scenarios
+from harness.scenario import Known, ScenarioError, load_scenario, scenario_files
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,7 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A wrong architecture or kernel is one error, and nothing is collected."""
+    """A wrong architecture or kernel is one error, and nothing is collected; a wrong scenario or
+    manifest is an error of its own, and the others run.
+    """
+    config.option.continue_on_collection_errors = True
     try:
         _targets(config)
     except UserError as error:
@@ -78,12 +83,21 @@ def _known() -> Known:
 
 @functools.cache
 def _scenarios() -> tuple[Scenario, ...]:
-    return load_scenarios(HERE, _known())
+    """Those that can be read; what is wrong with another is its own error."""
+    found = []
+    for path in scenario_files(HERE):
+        with contextlib.suppress(ScenarioError):
+            found.append(load_scenario(path, HERE, _known()))
+    return tuple(found)
+
+
+def _attacks() -> Mapping[str, Attack]:
+    return _loaded()[0]
 
 
 @functools.cache
-def _attacks() -> Mapping[str, Attack]:
-    return load_attacks(HERE.parent / "attacks")
+def _loaded() -> tuple[Mapping[str, Attack], Sequence[Problem]]:
+    return sound_attacks(HERE.parent / "attacks")
 
 
 @functools.cache
@@ -129,12 +143,12 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         try:
-            attacks = _attacks()
             scenario = load_scenario(self.path, HERE, _known())
-        except (ManifestError, ScenarioError) as error:
-            raise self.CollectError(str(error)) from None
+        except ScenarioError as error:
+            wrong = "\n".join(map(str, (*error.problems, *_loaded()[1])))
+            raise self.CollectError(wrong) from None
         for target in _targets(self.config):
-            yield from self._items(scenario, attacks, target)
+            yield from self._items(scenario, _attacks(), target)
 
     def _items(
         self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target

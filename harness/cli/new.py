@@ -61,7 +61,9 @@ def scenario(name: str, attack_id: str | None) -> None:
         )
     found = attacks[attack_id]
     path = tree_root() / "scenarios" / found.attack_class / f"{name}.yaml"
-    _write(path, "scenario.yaml", {"TITLE": found.title, "ATTACK": attack_id})
+    values = {"TITLE": found.title, "ATTACK": attack_id}
+    mark = "" if found.kind is AttackKind.RACE else "# "
+    _write(path, "scenario.yaml", {**values, "LEAKY": mark})
     click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
 
 

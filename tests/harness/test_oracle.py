@@ -344,3 +344,16 @@ def test_what_is_not_enforced_in_full_is_told() -> None:
     assert told in judge(evidence(attack)).reason
     assert told in judge(evidence(replace(attack, effect=True, wins=1))).reason
     assert "in part" not in judge(evidence()).reason
+
+
+@pytest.mark.parametrize(
+    ("run", "limit"),
+    [
+        (replace(CONTROL, outcome=Outcome.HUNG, effect=False), "timeout_s"),
+        (replace(CONTROL, outcome=Outcome.CRASHED, signal=25, effect=False), "file_bytes"),
+    ],
+    ids=("time", "size"),
+)
+def test_a_limit_that_was_reached_is_named(run: Observation, limit: str) -> None:
+    """As the scenario spells it."""
+    assert f"`{limit}` of the scenario's `limits`" in judge(evidence(run)).reason
