@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Claim: the target cannot shake its supervisor off by signals (catalogue D14).
+ * Claim: the target cannot shake its supervisor off, neither by signals nor by
+ * taking its descriptors away (catalogue D14).
  *
  *	target			supervisor
  *	finds it: enforcer_pid=, TracerPid, or /proc
  *	SIGKILL or SIGSTOP ----> dead or stopped
+ *	prlimit(NOFILE, 0) ----> cannot open anything
  *	openat(DENIED)		(nobody answers)
  *
  * Found by /proc only inside a pid namespace made for this run: in another group,
@@ -14,6 +16,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #define NAMESPACE_PIDS 64
 #define TRIES 500
@@ -86,14 +89,27 @@ static void wait_for_end(int pid)
 		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1000);
 }
 
+/* True when the supervisor was hit. */
+static bool strike(const struct run *run, int pid)
+{
+	static const uint64_t nothing[2];
+
+	if (!strcmp(run->variant, "limit"))
+		return !syscall(SYS_prlimit64, JUNK(pid), JUNK(RLIMIT_NOFILE), nothing, NULL);
+	if (!strcmp(run->variant, "stop"))
+		return !syscall(SYS_kill, JUNK(pid), JUNK(SIGSTOP));
+	if (syscall(SYS_kill, JUNK(pid), JUNK(SIGKILL)))
+		return false;
+	wait_for_end(pid);
+	return true;
+}
+
 static void attack(struct run *run)
 {
-	int number = strcmp(run->variant, "stop") ? SIGKILL : SIGSTOP, pid = find_supervisor(run);
+	int pid = find_supervisor(run);
 
-	if (pid && syscall(SYS_kill, JUNK(pid), JUNK(number)))
+	if (pid && !strike(run, pid))
 		run->error = errno;
-	else if (pid && number == SIGKILL)
-		wait_for_end(pid);
 	for (int i = 0; i < TRIES && !run->wins; i++) {
 		run_opened(run, raw_open(run->denied, O_RDONLY));
 		spin(20000);
