@@ -42,7 +42,7 @@ def meaning(step: Step, registers: tuple[int, int, int, int, int, int], pid: int
         values.insert(0, Value(translator="string", text=_text(step.args[0])))
     for argument in step.args:
         if isinstance(argument, Struct) and step.call in ("bind", "connect", "sendto"):
-            values.append(Value(translator="sockaddr", text=_address(argument.tail)))
+            values.append(_address(argument.tail, pid, step.call != "bind"))
     if step.operation is Operation.CLONE and step.call == "clone":
         registers = (registers[0], 0, 0, 0, 0, 0)
     return Call(name=step.call, abi="x86_64", args=registers, values=tuple(values))
@@ -59,12 +59,14 @@ def _text(argument: Argument) -> str:
     return argument.text
 
 
-def _address(raw: bytes) -> str:
+def _address(raw: bytes, pid: int, follows: bool) -> Value:
     (family,) = struct.unpack_from("=H", raw)
     if family == 1:
-        return os.fsdecode(raw[2:].split(b"\0", 1)[0])
+        path = os.fsdecode(raw[2:].split(b"\0", 1)[0])
+        found, exists = _named(path, f"/proc/{pid}/cwd", pid, follows)
+        return Value(translator="sockaddr", text=found, exists=exists)
     (port,) = struct.unpack_from("!H", raw, 2)
-    return f"inet-[{'.'.join(map(str, raw[4:8]))}]:{port}"
+    return Value(translator="sockaddr", text=f"inet-[{'.'.join(map(str, raw[4:8]))}]:{port}")
 
 
 def _file(step: Step, name: FileName, registers: tuple[int, ...], pid: int) -> Value:
@@ -74,6 +76,12 @@ def _file(step: Step, name: FileName, registers: tuple[int, ...], pid: int) -> V
         descriptor = registers[name.directory]
         if descriptor != _AT_FDCWD:
             base = f"/proc/{pid}/fd/{descriptor & 0xFFFF_FFFF}"
+    found, exists = _named(text, base, pid, name.follows)
+    return Value(translator="filename", text=found, exists=exists)
+
+
+def _named(text: str, base: str, pid: int, follows: bool) -> tuple[str, bool]:
+    """As object_name, for a task, from the directory `base`."""
     for own in ("/proc/self", "/proc/thread-self"):
         if (text + "/").startswith(own + "/"):
             text = f"/proc/{pid}" + text.removeprefix(own)
@@ -82,10 +90,9 @@ def _file(step: Step, name: FileName, registers: tuple[int, ...], pid: int) -> V
     except OSError:
         raise Unknowable("relative to no directory") from None
     try:
-        found, exists = object_name(start, text, name.follows)
+        return object_name(start, text, follows)
     finally:
         os.close(start)
-    return Value(translator="filename", text=found, exists=exists)
 
 
 def object_name(start: int, name: str, follows: bool, links: int = 0) -> tuple[str, bool]:

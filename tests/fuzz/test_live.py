@@ -177,6 +177,23 @@ def test_what_a_backend_refuses_by_its_cover_is_left_out() -> None:
 
 
 @needs_cell
+@pytest.mark.parametrize("world", [COMMON, ()], ids=["there", "missing"])
+@pytest.mark.parametrize("backend", ["ptrace", "notify"])
+def test_an_address_is_judged_by_the_name_it_leads_to(
+    backend: str, world: tuple[Entry, ...]
+) -> None:
+    """Relative ones too: the fuzzer's own reading once took their text as it stood."""
+    symbol = TextSymbol(translator="filename", operator=TextOperator.MATCH, operand="/w/sub")
+    policy = replace(POLICY, rules=(replace(HIDDEN, calls=("fswrite",), when=symbol),))
+    address = unix_address("sub/new")
+    binds = Step(0, "bind", (Result(0), address, len(address.tail)))
+    steps = (Step(0, "socket", (1, 0o4002, 0)), binds, Step(0, "bind", (-1, *binds.args[1:])))
+    tally = Tally(backend=backend)
+    check_live(LiveCase(policy, world, 0, 0, steps), tally)
+    assert tally.decisions == len(steps)
+
+
+@needs_cell
 def test_landlock_is_asked_last() -> None:
     """A denied call that fails anyway gives its own error, and does nothing all the same."""
     rules = (Rule(calls=("mkdir",), when=None, action=Action.DENY, errno=13),)
