@@ -56,16 +56,14 @@ def wait_for_end(pid: int) -> None:
         ("live", signal.SIGKILL),
     ],
 )
-def test_nothing_is_left(
-    name: str, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_left(name: str, number: signal.Signals, tmp_path: Path) -> None:
     """No process, no file, no mount, whatever ends the fuzzer while a target runs."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TMPDIR", str(scratch))
+    # Not in our own environment: tempfile reads TMPDIR once, and later tests would keep it.
+    places = [f"XDG_STATE_HOME={tmp_path / 'state'}", f"TMPDIR={scratch}"]
     mounts = Path("/proc/self/mountinfo").read_text()
-    command = [sys.executable, "-m", "harness", "fuzz", name, "--time", "300s"]
+    command = ["env", *places, sys.executable, "-m", "harness", "fuzz", name, "--time", "300s"]
     fuzzer = process.start(command, tmp_path / "out", tmp_path / "err")
     marker = f"TMPDIR={scratch}"
     try:
