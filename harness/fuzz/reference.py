@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from enforcer.arch.record import Abi
 from enforcer.call import Call, Decision, Value
@@ -22,27 +23,47 @@ from enforcer.policy.order import Judged
 from enforcer.policy.translators import Origin, sources
 from enforcer.syscalls import name
 from enforcer.syscalls.multiplex import split
-from harness.fuzz.strategies.policies import BOUNDARIES, MEMORY_TEXTS
+from harness.fuzz.strategies.boundaries import texts_near
+from harness.fuzz.strategies.policies import BOUNDARIES, TEXTS_OF
 
 ENOSYS = ERRNO(errno.ENOSYS)
 UNDECIDED = -1
 """The answer hangs on more than the filter sees: it must defer."""
 
 
+Registers = tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """What decides beside the registers."""
+
+    values: tuple[Value, ...]
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """The rules for one call, and with what its registers are judged."""
+
+    rules: tuple[Judged, ...]
+    unseen: tuple[_Unseen, ...]
+
+
 class Reference:
     """Expected answers for one policy on some ABIs of one machine.
 
-    Memory and ids, which a filter does not see, are drawn from `chance`: whatever they are, an
-    answer that a filter gives must be right.
+    Memory and ids, which a filter does not see, are drawn from `chance`. A call on which they could
+    tell is judged with several: an answer that a filter gives must be right for all.
     """
 
     def __init__(self, policy: Policy, abis: Sequence[Abi], chance: random.Random) -> None:
         self.policy = policy
         self.abis = tuple(abis)
         self.chance = chance
-        self._turn = 0
-        self._memory: dict[tuple[str, str, int], tuple[Value, ...]] = {}
-        self._rules: dict[tuple[str, str], tuple[Judged, ...] | int] = {}
+        self._texts: dict[str, tuple[str | None, ...]] = {}
+        self._calls: dict[tuple[str, str], _Judging | int] = {}
 
     def abi_of(self, data: SeccompData) -> Abi | None:
         """The ABI that a call is of, among those given; x32 by its bit."""
@@ -71,52 +92,70 @@ class Reference:
             meant = split(abi.name, data.nr, args)
             if meant is None:
                 return ENOSYS
-            called, args = meant.name, meant.args or self._unseen(mask)
+            called, args = meant.name, meant.args or self._elsewhere(mask)
         return self.decided(called, abi, args)
 
-    def decided(self, called: str, abi: Abi, args: tuple[int, int, int, int, int, int]) -> int:
+    def decided(self, called: str, abi: Abi, args: Registers) -> int:
         """`decide` on one call, as an answer of a filter.
 
         The rules that concern a call are looked up once for its name, as `decide` looks them up.
         """
-        rules = self._rules.get((called, abi.name))
-        if rules is None:
-            found = concerning(self.policy, called, abi.name)
-            rules = _as_answer(found) if isinstance(found, Decision) else found
-            self._rules[called, abi.name] = rules
-        if isinstance(rules, int):
-            return rules
-        self._turn += 1
-        call = Call(
-            name=called,
-            abi=abi.name,
-            args=args,
-            values=self._values(called, abi.name),
-            uid=_IDS[self._turn % 3],
-            gid=_IDS[self._turn % 7 % 3],
-        )
-        return _as_answer(judged_by(self.policy, rules, call))
+        judging = self._calls.get((called, abi.name))
+        if judging is None:
+            judging = self._calls[called, abi.name] = self._judging(called, abi.name)
+        if isinstance(judging, int):
+            return judging
+        found = UNDECIDED
+        for turn, unseen in enumerate(judging.unseen):
+            call = Call(
+                name=called,
+                abi=abi.name,
+                args=args,
+                values=unseen.values,
+                uid=unseen.uid,
+                gid=unseen.gid,
+            )
+            answer = _as_answer(judged_by(self.policy, judging.rules, call))
+            if turn and answer != found:
+                return UNDECIDED
+            found = answer
+        return found
 
-    def _unseen(self, mask: int) -> tuple[int, int, int, int, int, int]:
+    def _judging(self, called: str, abi: str) -> _Judging | int:
+        rules = concerning(self.policy, called, abi)
+        if isinstance(rules, Decision):
+            return _as_answer(rules)
+        in_memory = [each for each in sources(called, abi) if each.origin is Origin.MEMORY]
+        tells = in_memory or any(judged.rule.predicate is not None for judged in rules)
+        return _Judging(
+            rules,
+            tuple(
+                _Unseen(
+                    tuple(self._value(each.translator) for each in in_memory),
+                    uid=_IDS[turn % 3],
+                    gid=_IDS[turn // 3 % 3],
+                )
+                for turn in range(_CONTENTS if tells else 1)
+            ),
+        )
+
+    def _value(self, translator: str) -> Value:
+        """A text that fits: unreadable, next to what the policy compares it with, or any."""
+        texts = self._texts.get(translator)
+        if texts is None:
+            near = texts_near(self.policy, translator)
+            texts = (None, *near, *TEXTS_OF[translator])
+            self._texts[translator] = texts
+        return Value(
+            translator=translator,
+            text=self.chance.choice(texts),
+            exists=self.chance.random() < 0.5,
+        )
+
+    def _elsewhere(self, mask: int) -> Registers:
         """Some arguments of a call that has them in memory."""
         a, b, c, d, e, f = (self.chance.choice(BOUNDARIES) & mask for _ in range(6))
         return (a, b, c, d, e, f)
-
-    def _values(self, called: str, abi: str) -> tuple[Value, ...]:
-        """Some content of the call's memory, another one the next time."""
-        key = (called, abi, self._turn % _CONTENTS)
-        found = self._memory.get(key)
-        if found is None:
-            found = self._memory[key] = tuple(
-                Value(
-                    translator=each.translator,
-                    text=self.chance.choice((*MEMORY_TEXTS, None)),
-                    exists=self.chance.random() < 0.5,
-                )
-                for each in sources(called, abi)
-                if each.origin is Origin.MEMORY
-            )
-        return found
 
 
 def _as_answer(decision: Decision) -> int:
@@ -130,5 +169,7 @@ def _is_x32(data: SeccompData) -> bool:
 
 
 _IDS = (0, 1, 1000)
-_CONTENTS = 5
+_CONTENTS = 9
+"""How many memories and ids are tried where they could tell."""
+
 _X86_64 = 0xC000_003E

@@ -51,11 +51,14 @@ def registers_near(policy: Policy) -> tuple[int, ...]:
     return tuple(found)
 
 
-def texts_near(policy: Policy) -> tuple[str, ...]:
-    """Texts that match a policy's operands, nearly match, and match with one slash more."""
+def texts_near(policy: Policy, translator: str = "") -> tuple[str, ...]:
+    """Texts that match a policy's operands, nearly match, and match with one slash more.
+
+    With `translator` only the operands that are compared with texts of it.
+    """
     found: dict[str, None] = {}
     for symbol in symbols(policy):
-        if isinstance(symbol, TextSymbol):
+        if isinstance(symbol, TextSymbol) and translator in ("", symbol.translator):
             for near in _texts(symbol.operator, symbol.operand):
                 found[near] = None
     return tuple(found)

@@ -33,11 +33,23 @@ CALLS = (
 )
 NAMES = (*CALLS, "fsread", "fswrite")
 
-MEMORY_TEXTS = (
-    *("/", "/etc", "/etc/passwd", "/tmp/a", "/tmp/a/b", "/tmp", "/usr/lib/x", "/a b", ""),
-    *("inet-[127.0.0.1]:80", "inet-[0.0.0.0]:8080", "@abstract", "unix-[]", "./x", "ls -l"),
-    *("ro", "rwct", "wo", "roa", "rot", "CLONE_NEWUSER", "644", "user.x"),
-)
+TEXTS_OF = {
+    "filename": (
+        *("/", "/etc", "/etc/passwd", "/tmp/a", "/tmp/a/b", "/tmp", "/usr/lib/x", "/a b", ""),
+        "./x",
+    ),
+    "sockaddr": ("inet-[127.0.0.1]:80", "inet-[0.0.0.0]:8080", "@abstract", "unix-[]", "/tmp/a"),
+    "oflags": ("ro", "rwct", "wo", "roa", "rot"),
+    "flags": ("CLONE_NEWUSER",),
+    "mode": ("644",),
+    "string": ("user.x",),
+    "argv": ("ls -l",),
+    "prot": ("PROT_READ|PROT_EXEC",),
+    "fd": ("3",),
+}
+"""What the memory of a call may hold, by translator."""
+
+MEMORY_TEXTS = tuple(dict.fromkeys(text for texts in TEXTS_OF.values() for text in texts))
 REGISTER_TEXTS = (
     *("ro", "wo", "rwct", "n", "a", "PROT_EXEC", "PROT_NONE", "PROT_READ|PROT_WRITE", "EXEC"),
     *("MAP_ANONYMOUS", "MAP_SHARED", "CLONE_NEWUSER", "SIGKILL", "SIGCHLD|CLONE_VM", "TIOCSTI"),
