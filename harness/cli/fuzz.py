@@ -54,6 +54,13 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
 )
 @click.option("--seed", type=int, default=None, help="Repeats a campaign; a new one if not given.")
 @click.option("--benchmark", is_flag=True, help="Plant known mistakes; report how soon found.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="With --benchmark: N seeds for each mistake, from --seed on.",
+)
 @click.option("--list", "listed", is_flag=True, help="Say what the properties claim.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
@@ -64,14 +71,15 @@ def command(
     arch: str,
     seed: int | None,
     benchmark: bool,
+    seeds: int,
     listed: bool,
     as_json: bool,
 ) -> None:
     """Compare every compiler, simulator and decider with the semantics, on generated policies.
 
     PROPERTY is the name of a property or of a group (see --list); all of them if none is given,
-    ten seconds each unless --time or --examples says otherwise. What breaks a property is shrunk,
-    printed, and kept below the user's state directory.
+    ten seconds each unless --time or --examples says otherwise. What breaks a property is shrunk
+    (for at most as long again, and a minute), printed, and kept below the user's state directory.
 
     \b
       harness fuzz replay FINDING     try a finding again
@@ -94,7 +102,7 @@ def command(
         seconds = 10.0
     if benchmark:
         budget = Budget(seconds=seconds or BENCHMARK_S, examples=examples or BENCHMARK_EXAMPLES)
-        _benchmark(budget, number, as_json)
+        _benchmark(budget, range(number, number + seeds), as_json)
         return
     _search(chosen, Budget(seconds=seconds, examples=examples), number, backend, arch, as_json)
 
@@ -172,6 +180,9 @@ def _search(
             failed = failed or not finding.third_party
             if not as_json:
                 _show(finding, kept, new)
+        if campaign.interrupted:
+            click.echo(f"{name}: interrupted; what was found so far is kept", err=True)
+            raise SystemExit(Status.UNEXPECTED if failed else Status.BROKEN)
     raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
 
 
@@ -202,7 +213,7 @@ class _Progress:
         if now < self._next:
             return
         self._next = now + PROGRESS_S
-        rate = campaign.tally.decisions / campaign.seconds if campaign.seconds else 0.0
+        rate = campaign.wall_rate
         text = (
             f"{campaign.target.name}: {campaign.examples} cases, "
             f"{campaign.examples / max(campaign.seconds, 0.001):.0f}/s, {rate:.0f} decisions/s"
@@ -219,6 +230,7 @@ def _record(campaign: Campaign, number: int) -> dict[str, object]:
         "cpu_seconds": round(campaign.cpu_s, 3),
         "decisions": campaign.tally.decisions,
         "decisions_per_second": round(campaign.rate),
+        "decisions_per_wall_second": round(campaign.wall_rate),
         "counts": dict(campaign.tally.counts),
         "not_compared": dict(campaign.tally.apart),
         "findings": [
@@ -246,7 +258,8 @@ def _summary(campaign: Campaign, number: int) -> str:
     return (
         f"{campaign.target.name}: {verdict}; {campaign.examples} cases, "
         f"{campaign.tally.decisions} decisions in {campaign.seconds:.1f} s "
-        f"({campaign.rate:.0f} a second of one core){counts}; seed {number}"
+        f"({campaign.rate:.0f} a second of one core, "
+        f"{campaign.wall_rate:.0f} by the clock){counts}; seed {number}"
     )
 
 
@@ -269,6 +282,8 @@ def _show(finding: Finding, kept: Kept, new: bool) -> None:
     whose = f"a finding about {finding.third_party}" if finding.third_party else "a finding"
     click.echo(f"\n{whose}{'' if new else ' (known)'}, after {finding.examples} cases:")
     click.echo("\n".join("  " + line for line in finding.text().splitlines()))
+    if finding.shrunk_s is not None:
+        click.echo(f"  shrunk:   for {finding.shrunk_s:.0f} s, then broken off: it may be smaller")
     click.echo(f"  again:    harness fuzz replay {kept.id}")
     click.echo(f"  keep it:  harness fuzz promote {kept.id}\n")
 
@@ -299,30 +314,47 @@ def _with_findings(verb: str, names: tuple[str, ...]) -> None:
     raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
 
 
-def _benchmark(budget: object, number: int, as_json: bool) -> None:
-    from harness.fuzz.benchmark import hunt
+def _benchmark(budget: object, seeds: range, as_json: bool) -> None:
+    from harness.fuzz.benchmark import benchmark
     from harness.fuzz.campaign import Budget
     from harness.fuzz.mutants import MUTANTS
 
     assert isinstance(budget, Budget)
-    missed = 0
-    for mutant in MUTANTS.values():
-        score = hunt(mutant, budget, number)
-        missed += not score.found
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("mistake", "found", "examples", "most", "CPU s", "most", "seconds"):
+        table.add_column(column, justify="left" if column == "mistake" else "right")
+    failed = 0
+    for standing in benchmark(tuple(MUTANTS.values()), budget, seeds):
+        name = standing.mutant.name
+        failed += not standing.is_enough
+        examples, cpu_s, seconds = standing.examples, standing.cpu_s, standing.seconds
         if as_json:
             record = {
-                "mutant": mutant.name,
-                "property": mutant.property,
-                "found": score.found,
-                "examples": score.examples,
-                "seconds": round(score.seconds, 3),
+                "mutant": name,
+                "mistake": standing.mutant.mistake,
+                "property": standing.mutant.property,
+                "seeds": len(seeds),
+                "found": standing.found,
+                "missed_by": standing.missed_by,
+                "examples": examples,
+                "cpu_seconds": [round(each, 3) for each in cpu_s],
+                "seconds": [round(each, 3) for each in seconds],
             }
             click.echo(json.dumps(record))
             continue
-        result = "found" if score.found else "MISSED"
-        click.echo(
-            f"{result:7}{score.examples:5} cases {score.seconds:7.2f} s  "
-            f"{mutant.name:24} {mutant.mistake}"
+        click.echo(f"{name}: {standing.found} of {len(seeds)}", err=True)
+        table.add_row(
+            name,
+            f"{standing.found} of {len(seeds)}",
+            *(f"{examples[0]:.0f}", f"{examples[1]}"),
+            *(f"{cpu_s[0]:.1f}", f"{cpu_s[1]:.1f}"),
+            f"{seconds[0]:.1f}",
         )
-    click.echo(f"{len(MUTANTS) - missed} of {len(MUTANTS)} found, seed {number}", err=as_json)
-    raise SystemExit(Status.UNEXPECTED if missed else Status.EXPECTED)
+    if not as_json:
+        console().print(table)
+    click.echo(
+        f"{len(MUTANTS) - failed} of {len(MUTANTS)} found by nine seeds of ten; "
+        f"seeds {seeds[0]} to {seeds[-1]}, medians and most",
+        err=as_json,
+    )
+    raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)

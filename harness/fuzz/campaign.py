@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.errors import Flaky
 
@@ -16,6 +16,9 @@ from harness.fuzz.property import Mismatch, Property, Tally
 
 ROUND = 100
 """Examples of one run of Hypothesis; a campaign is many, each with a seed of its own."""
+
+SHRINK_S = 60.0
+"""Making a finding small takes at most this long, and at most as long again as the campaign may."""
 
 CRASHES = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, TypeError)
 FAILURES = (*CRASHES, ValueError, AttributeError, RecursionError)
@@ -32,13 +35,17 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A breach in its minimal form. `case` is the value that shows it."""
+    """A breach in its minimal form. `case` is the value that shows it.
+
+    `shrunk_s` is set when making it small was broken off, after so many seconds.
+    """
 
     target: str
     case: object
     error: Exception
     examples: int
     seconds: float
+    shrunk_s: float | None = None
 
     @property
     def mismatch(self) -> Mismatch | None:
@@ -61,6 +68,7 @@ class Campaign:
 
     target: Property[Any]
     tally: Tally
+    interrupted: bool = False
     examples: int = 0
     cpu_s: float = 0.0
     seconds: float = 0.0
@@ -71,9 +79,18 @@ class Campaign:
         """Decisions compared a second of processor time."""
         return self.tally.decisions / self.cpu_s if self.cpu_s else 0.0
 
+    @property
+    def wall_rate(self) -> float:
+        """Decisions compared a second by the clock."""
+        return self.tally.decisions / self.seconds if self.seconds else 0.0
+
 
 class _Failed(Exception):
     """Ends a run of Hypothesis in which a check failed; the case stands beside it."""
+
+
+class _TimeIsUp(BaseException):
+    """Ends a run of Hypothesis at once; no Exception, which it would try to explain."""
 
 
 def run_campaign(
@@ -90,7 +107,8 @@ def run_campaign(
     """Try `target` with seed `number`. After a third party's finding the search goes on.
 
     `watch` is called after every example. With `database` failing examples are kept there and
-    tried first in the next campaign.
+    tried first in the next campaign. An interrupt (SIGINT) ends the campaign, not the caller: what
+    was found so far is there, and `interrupted` set.
     """
     campaign = Campaign(target=target, tally=tally if tally is not None else Tally())
     started, cpu = time.monotonic(), time.process_time()
@@ -100,13 +118,20 @@ def run_campaign(
         left = ROUND if budget.examples is None else budget.examples - campaign.examples
         if left <= 0 or (deadline is not None and time.monotonic() >= deadline):
             break
-        found = _round(campaign, number, min(ROUND, left), deadline, started, kept, shrink, watch)
+        most = min(ROUND, left)
+        try:
+            found = _round(campaign, number, most, budget, deadline, started, kept, shrink, watch)
+        except KeyboardInterrupt:
+            campaign.interrupted, found = True, None
         number += 1
         campaign.seconds = time.monotonic() - started
         campaign.cpu_s = time.process_time() - cpu
+        if found is not None:
+            campaign.findings.append(found)
+        if campaign.interrupted:
+            break
         if found is None:
             continue
-        campaign.findings.append(found)
         mismatch = found.mismatch
         if mismatch is None or not mismatch.third_party:
             break
@@ -122,6 +147,7 @@ def _round(
     campaign: Campaign,
     number: int,
     examples: int,
+    budget: Budget,
     deadline: float | None,
     started: float,
     database: ExampleDatabase | None,
@@ -131,14 +157,16 @@ def _round(
     """One run of Hypothesis; the shrunk case of a failure."""
     last: list[tuple[object, Exception]] = []
     first: list[tuple[int, float]] = []
+    most_s = SHRINK_S if budget.seconds is None else min(SHRINK_S, budget.seconds)
 
     class OneTrial:
-        def begin(self) -> bool:
+        def begin(self) -> None:
             if not last:
                 if deadline is not None and time.monotonic() >= deadline:
-                    return False
+                    raise _TimeIsUp
                 campaign.examples += 1
-            return True
+            elif campaign.tally.is_late():
+                raise _TimeIsUp
 
         def end(self) -> None:
             if not last:
@@ -149,14 +177,14 @@ def _round(
             if not last:
                 first.append((campaign.examples, time.monotonic() - started))
                 last.append((case, error))
+                campaign.tally.until = time.monotonic() + most_s
             last[0] = (case, error)
             raise _Failed from error
 
     trial = OneTrial()
 
     def attempt(case: object) -> None:
-        if not trial.begin():
-            return
+        trial.begin()
         try:
             campaign.target.check(case, campaign.tally)
         except FAILURES as error:
@@ -175,24 +203,37 @@ def _round(
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
         print_blob=False,
+        verbosity=Verbosity.quiet,
     )
     try:
         if campaign.target.search is not None:
             campaign.target.search(trial, campaign.tally)(configured, number)
         else:
             seed(number)(configured(given(campaign.target.cases)(attempt)))()
-    except (_Failed, Flaky):
+    except (_Failed, _TimeIsUp):
+        pass
+    except Flaky:
         if not last:
-            if deadline is None or time.monotonic() < deadline:
-                campaign.tally.counts["runs that did not go the same way twice"] += 1
-            return None
-        (case, error), (at, seconds) = last[0], first[0]
-        if shrink and campaign.target.smallest is not None:
+            campaign.tally.counts["runs that did not go the same way twice"] += 1
+    except KeyboardInterrupt:
+        campaign.interrupted = True
+    if not last:
+        return None
+    (case, error), (at, seconds) = last[0], first[0]
+    if shrink and campaign.target.smallest is not None and not campaign.interrupted:
+        try:
             case, error = _smaller(campaign, case, error)
-        return Finding(
-            target=campaign.target.name, case=case, error=error, examples=at, seconds=seconds
-        )
-    return None
+        except KeyboardInterrupt:
+            campaign.interrupted = True
+    cut_short = shrink and (campaign.interrupted or campaign.tally.is_late())
+    return Finding(
+        target=campaign.target.name,
+        case=case,
+        error=error,
+        examples=at,
+        seconds=seconds,
+        shrunk_s=time.monotonic() - started - seconds if cut_short else None,
+    )
 
 
 def _smaller(campaign: Campaign, case: object, error: Exception) -> tuple[object, Exception]:
