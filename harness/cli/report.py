@@ -20,11 +20,18 @@ from harness.report.terminal import console, print_matrix, print_unexpected
 from harness.results import Campaign, Row, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
+BY_SUFFIX = {".html": "html", ".xml": "junit"}
 
 
 @click.command("report")
-@click.argument("campaign", type=int, required=False)
-@click.option("--format", "-f", "form", type=click.Choice(FORMATS), default="terminal")
+@click.argument("campaign", metavar="[CAMPAIGN]", default="")
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Default: terminal; to a file, what its name ends in, else json.",
+)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--compare", type=int, metavar="CAMPAIGN", help="Which verdicts differ from those.")
 @click.option(
@@ -37,8 +44,8 @@ FORMATS = ("terminal", "json", "junit", "html")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
 def command(
-    campaign: int | None,
-    form: str,
+    campaign: str,
+    form: str | None,
     output: Path | None,
     compare: int | None,
     by_place: bool,
@@ -55,7 +62,7 @@ def command(
     if listing:
         _list(campaigns, as_json)
         return
-    number = campaigns[0].id if campaign is None else campaign
+    number = campaigns[0].id if not campaign else _number(campaign)
     for wanted in (number, compare, *others):
         if wanted is not None and wanted not in [each.id for each in campaigns]:
             raise UserError(f"there is no campaign {wanted}; `harness report --list` shows them")
@@ -66,6 +73,8 @@ def command(
     if by_place:
         _places(rows, as_json)
         return
+    if form is None:
+        form = "terminal" if output is None else BY_SUFFIX.get(output.suffix, "json")
     if form == "terminal" and not as_json and output is None:
         output_console = console()
         print_matrix(output_console, rows)
@@ -78,7 +87,19 @@ def command(
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def _number(campaign: str) -> int:
+    if campaign.isdecimal():
+        return int(campaign)
+    mend = "`harness report --list` shows them"
+    if campaign in FORMATS:
+        mend = f"for the format: harness report -f {campaign} -o FILE"
+    raise UserError(f"{campaign!r} is no campaign's number; {mend}")
 
 
 def _list(campaigns: tuple[Campaign, ...], as_json: bool) -> None:

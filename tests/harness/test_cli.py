@@ -75,6 +75,12 @@ def test_run_report_explain_repro(copy: Path) -> None:
     of_the_case = harness(copy, "explain", SEEN).stdout
     assert of_the_case.count(": held") == 1
     assert "ptrace:" not in of_the_case
+    page = copy / "matrix.html"
+    assert harness(copy, "report", "-o", str(page)).returncode == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    named = harness(copy, "report", "html")
+    assert named.returncode == 2
+    assert "harness report -f html -o FILE" in named.stderr
     assert harness(copy, "repro", SEEN).returncode == 0
     assert SEEN in harness(copy, "list", "cases").stdout
 
