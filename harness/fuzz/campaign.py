@@ -213,7 +213,8 @@ def _round(
     except (_Failed, _TimeIsUp):
         pass
     except Flaky:
-        if not last:
+        # Also said of an example that the end of the time broke off.
+        if not last and (deadline is None or time.monotonic() < deadline):
             campaign.tally.counts["runs that did not go the same way twice"] += 1
     except KeyboardInterrupt:
         campaign.interrupted = True

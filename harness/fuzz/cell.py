@@ -57,6 +57,9 @@ class Cell:
         except (EOFError, ProcessTimeout) as error:
             self._server = None
             raise CellError(f"the cell was lost: {error}") from error
+        except KeyboardInterrupt:
+            self.close()  # its answer is still to come: nobody may take it for that of another
+            raise
         if "broken" in answer:
             raise CellError(str(answer["broken"]))
         found: Mapping[str, object] = answer

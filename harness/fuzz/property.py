@@ -5,6 +5,8 @@ A check is a plain function, so that tests, campaigns, replays and HypoFuzz run 
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,7 +64,8 @@ class Tally:
 
     `wide` asks for every call of a table, not only those that rules speak of and some others.
     Breaches whose signature is in `known` were reported already and are passed over. `apart` says
-    why calls that were made could not be compared, and how many.
+    why calls that were made could not be compared, and how many. Once it is_late(), a finding is
+    made no smaller; `until` is that moment, by the monotonic clock, in seconds.
     """
 
     decisions: int = 0
@@ -72,6 +75,11 @@ class Tally:
     backend: str = ""
     machine: str = ""
     wide: bool = False
+    until: float = math.inf
+
+    def is_late(self) -> bool:
+        """Whether there is no time left to make a finding smaller."""
+        return time.monotonic() >= self.until
 
     def report(self, mismatch: Mismatch) -> None:
         """Raise a breach that is not known yet."""
@@ -84,8 +92,8 @@ class Tally:
 class Trial(Protocol):
     """How a search tells the campaign of its examples."""
 
-    def begin(self) -> bool:
-        """One more example begins; False when the time is spent."""
+    def begin(self) -> None:
+        """One more example begins. Raises what ends the search when the time is spent."""
         ...
 
     def end(self) -> None:
@@ -108,8 +116,9 @@ class Property(Generic[Case]):
     """One claim. `check` raises Mismatch where a case breaks it, and whatever a crash raises.
 
     `available` says why this machine cannot check it (empty: it can). `runs_calls`: real calls are
-    made, on this machine. `smallest` makes a finding smaller where Hypothesis cannot shrink it;
-    `search` stands in for given(), for properties whose cases come about step by step.
+    made, on this machine. `smallest` makes a finding smaller where Hypothesis cannot shrink it,
+    until the tally is_late(); `search` stands in for given(), for properties whose cases come about
+    step by step.
     """
 
     name: str
