@@ -120,8 +120,8 @@ def compiler(abi: str) -> Compiler:
                 return each
             said += f"\n{tried.describe()}"
     raise BuildError(
-        f"no compiler here builds static {abi} programs; install gcc with the C library's static "
-        f"files (for i386 gcc-multilib), or ziglang: pip install interposition-lab[cross]{said}"
+        f"no compiler here builds static {abi} programs; install gcc and libc6-dev "
+        f"(for i386 gcc-multilib), or ziglang: ci/setup cross{said}"
     )
 
 

@@ -114,8 +114,7 @@ def _compilers() -> Iterator[Finding]:
         try:
             found = compiler(abi)
         except BuildError as error:
-            mend = "install gcc and libc6-dev (for i386 gcc-multilib), or: pip install ziglang"
-            yield Finding(what=f"attacks for {abi}", state=LACKING, detail=str(error), mend=mend)
+            yield Finding(what=f"attacks for {abi}", state=LACKING, detail=str(error))
             continue
         built = f"built by `{' '.join(found.command)}`"
         yield Finding(what=f"attacks for {abi}", state=OK, detail=built)
@@ -124,7 +123,7 @@ def _compilers() -> Iterator[Finding]:
         what="attacks for other architectures",
         state=OK if zig else LACKING,
         detail="ziglang" if zig else "ziglang is not installed",
-        mend="" if zig else "pip install interposition-lab[cross]",
+        mend="" if zig else "ci/setup cross",
     )
     cache = cache_directory()
     place = cache if cache.exists() else next(each for each in cache.parents if each.exists())
