@@ -149,6 +149,7 @@ MACHINES: Mapping[str, Machine] = {
             kernels=_ALL,
             default_kernel="6.1",
             abis=("ppc64le",),
+            parks_cpus=True,
         ),
     )
 }

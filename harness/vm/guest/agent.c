@@ -45,7 +45,37 @@ struct process {
 static struct process processes[PROCESSES];
 static int port = -1, put_fd = -1;
 
-/* The port reports a hang-up while no host is connected: wait until one is. */
+/*
+ * The port reports a hang-up while no host is connected; SIGIO tells when one comes. It is blocked,
+ * so it stays pending and is not missed. A restored machine may have no timers yet: only an
+ * interrupt wakes it.
+ */
+static sigset_t port_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	return set;
+}
+
+static void wait_for_host(void)
+{
+	struct timespec limit = { 1, 0 };
+	sigset_t set = port_signal();
+
+	sigtimedwait(&set, NULL, &limit);
+}
+
+static void hear_host(void)
+{
+	sigset_t set = port_signal();
+
+	if (sigprocmask(SIG_BLOCK, &set, NULL) || fcntl(port, F_SETOWN, getpid()) ||
+	    fcntl(port, F_SETFL, O_NONBLOCK | O_ASYNC))
+		die("SIGIO");
+}
+
 static void port_write(const void *data, size_t size)
 {
 	const uint8_t *at = data;
@@ -57,7 +87,11 @@ static void port_write(const void *data, size_t size)
 			at += n;
 			size -= n;
 		} else {
-			pause_ms(1);
+			struct pollfd state = { port, POLLOUT, 0 };
+
+			poll(&state, 1, 1);
+			if (state.revents & POLLHUP)
+				wait_for_host();
 		}
 	}
 }
@@ -129,6 +163,10 @@ static void start(uint32_t id, char *data, size_t size)
 	if (!slot->pid) {
 		char *argv[512];
 
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
 		setsid();
 		for (int i = 0; i < arguments; i++)
 			argv[i] = strings[2 + i];
@@ -229,6 +267,7 @@ static void synchronise(uint32_t id, const uint8_t *data, size_t size)
 		refuse(id, "sync");
 		return;
 	}
+	wake_timers();
 	unpark();
 	now.tv_sec = get32(data) | (uint64_t)get32(data + 4) << 32;
 	now.tv_nsec = get32(data + 8);
@@ -391,7 +430,7 @@ static void serve(void)
 		if (fds[0].revents & POLLIN)
 			read_port();
 		else if (fds[0].revents)
-			pause_ms(1);
+			wait_for_host();
 		for (int i = 0; i < PROCESSES; i++) {
 			struct process *p = &processes[i];
 
@@ -435,5 +474,6 @@ int main(void)
 	raise_loopback();
 	permit_terminal_injection();
 	open_port();
+	hear_host();
 	serve();
 }

@@ -11,6 +11,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void say(const char *format, ...)
@@ -121,6 +123,27 @@ static void raise_loopback(void)
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request))
 		say("loopback: %s", strerror(errno));
 	close(fd);
+}
+
+/*
+ * A restored CPU whose timer QEMU did not save waits for an event that never comes, and asks for no
+ * later one. It asks for one that is earlier than any: each CPU gets a sleep until long ago.
+ */
+static void wake_timers(void)
+{
+	struct timespec past = { 0, 1 };
+	cpu_set_t set;
+
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		if (sched_setaffinity(0, sizeof(set), &set))
+			break;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &past, NULL);
+	}
+	memset(&set, 0xff, sizeof(set));
+	if (sched_setaffinity(0, sizeof(set), &set))
+		say("affinity: %s", strerror(errno));
 }
 
 /* CPUs that were parked while the machine was saved come back. */
