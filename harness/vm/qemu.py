@@ -16,6 +16,8 @@ from harness import process
 from harness.vm.images import Kernel
 from harness.vm.machines import KNOWN_BAD, Machine
 
+DYING_S = 0.2
+
 
 class LostVM(Exception):
     """A virtual machine died or fell silent; the text ends with its console's tail."""
@@ -120,6 +122,7 @@ class Qemu:
 
     def lost(self, what: str) -> LostVM:
         """The error for a machine that died or hangs, with the ends of console and stderr."""
+        process.pause(self._process, DYING_S)  # its sockets are closed before it is gone
         state = "still runs" if self.alive() else f"ended with {self._process.returncode}"
         parts = [f"{what} (QEMU {state})"]
         for name in ("errors", "console"):

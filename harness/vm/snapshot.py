@@ -25,7 +25,7 @@ RESTORE_S = 10.0
 RESTORE_TRIES = 3
 BOOT_TRIES = 2
 
-PARK = "for cpu in /sys/devices/system/cpu/cpu*/online; do echo 0 > $cpu || :; done"
+PARK = "for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do echo 0 > $cpu || :; done"
 
 PARTS = ("state", "memory")
 SUM = "sum"  # beside them: what they were when they were saved
@@ -100,6 +100,7 @@ def save(base: Base, prepare: Prepare, say: Say = lambda text: None) -> Path:
                 (into / SUM).write_text(content_sum(into), encoding="ascii")
                 return
             except LostVM:
+                need_room(into, STATE_MIB)  # what QEMU cannot write kills it
                 if attempt == BOOT_TRIES:
                     raise
 

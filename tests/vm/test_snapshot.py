@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,7 +13,8 @@ from harness.build import BuildError
 from harness.places.local import PlaceError
 from harness.places.vm import vm_place
 from harness.vm.cache import CacheFull, need_room
-from harness.vm.snapshot import SUM, content_sum, discard_damaged
+from harness.vm.qemu import Hardware, LostVM
+from harness.vm.snapshot import SUM, Base, content_sum, discard_damaged, save
 
 MEMORY_BYTES = 8 << 20
 
@@ -81,6 +84,25 @@ def test_a_full_disk_names_the_mend(saved: Path) -> None:
     need_room(saved, 0)
     with pytest.raises(CacheFull, match=r"harness vm prune.*XDG_CACHE_HOME"):
         need_room(saved, 1 << 40)
+
+
+def test_a_disk_that_fills_while_a_machine_boots_is_said(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU is killed by its memory file then; that is not the guest's fault, nor tried again."""
+    boots: list[Path] = []
+
+    def die(base: Base, prepare: object, into: Path) -> None:
+        boots.append(into)
+        free = SimpleNamespace(f_bavail=0, f_frsize=4096)
+        monkeypatch.setattr("harness.vm.cache.os.statvfs", lambda path: free)
+        raise LostVM("ended with -7")
+
+    base = cast("Base", SimpleNamespace(key="full", hardware=Hardware()))
+    monkeypatch.setattr("harness.vm.snapshot._boot_and_save", die)
+    with pytest.raises(CacheFull, match="0 MiB free"):
+        save(base, lambda guest: None)
+    assert len(boots) == 1
 
 
 def test_an_error_of_the_disk_is_the_places(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
