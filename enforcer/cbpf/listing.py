@@ -165,7 +165,7 @@ def _argument(calls: Calls, offset: int) -> tuple[str, str, Argument] | None:
     if len({called for _, called in listed}) != 1 or offset < 16:
         return None
     abi, called = listed[0]
-    for argument in syscall(called).arguments:
+    for argument in syscall(called, abi).arguments:
         if argument.index == (offset - 16) // 8:
             return abi, called, argument
     return None

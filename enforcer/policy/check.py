@@ -23,6 +23,7 @@ from enforcer.policy.ast import (
     TrueSymbol,
 )
 from enforcer.policy.order import ALIAS_TRANSLATORS, specialise
+from enforcer.policy.patterns import can_take_long
 from enforcer.policy.problem import Problem, Problems, Severity, suggestion
 from enforcer.policy.register_text import register_text_condition
 from enforcer.policy.translators import TRANSLATORS, Origin, known_syscall, source
@@ -32,6 +33,7 @@ from enforcer.syscalls.constants import differing
 _MULTIPLEXERS = frozenset({"socketcall", "ipc"})
 _EXECUTES = frozenset({"execve", "execveat"})
 _CONSTANT = re.compile(r"\b[A-Z][A-Za-z0-9]*_[A-Za-z0-9_]+\b|\b[A-Z]{4,}[A-Z0-9]*\b")
+_BRACKETED_SLASH = re.compile(r"(?<!\\)\[[^\]]*/[^\[]*\]")
 _SHOWN_NAMES = 3
 
 
@@ -163,7 +165,13 @@ class _Check:
         self._operand(symbol)
 
     def _operand(self, symbol: TextSymbol) -> None:
-        """Strings that look like something else than they mean."""
+        """Strings that look like something else than they mean, or that a target can abuse."""
+        if symbol.operator is TextOperator.RE and can_take_long(symbol.operand):
+            self._warn(
+                symbol.position,
+                "a repeated group that repeats or chooses: some texts take very long to compare",
+                "use match or several rules; the texts are the program's choice",
+            )
         match symbol.translator, symbol.operator:
             case "sockaddr", TextOperator.MATCH:
                 if "[" in symbol.operand.replace("\\[", ""):
@@ -172,6 +180,12 @@ class _Check:
                         "`[...]` in a pattern is any one of these characters",
                         "use eq or sub, or write \\\\[ for the bracket of an address",
                     )
+            case "filename", TextOperator.MATCH if _BRACKETED_SLASH.search(symbol.operand):
+                self._warn(
+                    symbol.position,
+                    "`[...]` with a `/` in it is no choice of characters, but stands for itself",
+                    "leave the / out: * ? and [...] never match it",
+                )
             case "filename", TextOperator.EQ | TextOperator.NEQ | TextOperator.MATCH:
                 if symbol.operand[:1] not in ("", "/", "*", "$", "?", "["):
                     self._warn(

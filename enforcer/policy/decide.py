@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable, Sequence
 
 from enforcer.call import Action, Call, Decision
-from enforcer.condition import Compare, Operator, holds
+from enforcer.condition import Compare, holds
 from enforcer.policy.ast import (
     AndExpression,
     Dialect,
@@ -217,19 +217,7 @@ def register_condition(symbol: RegisterSymbol) -> Compare:
 def predicate_holds(predicate: Predicate, uid: int, gid: int) -> bool:
     """Whether a predicate holds for a caller with these effective ids."""
     number = uid if predicate.principal is Principal.USER else gid
-    match predicate.operator:
-        case Operator.EQ:
-            return number == predicate.value
-        case Operator.NE:
-            return number != predicate.value
-        case Operator.LT:
-            return number < predicate.value
-        case Operator.LE:
-            return number <= predicate.value
-        case Operator.GT:
-            return number > predicate.value
-        case Operator.GE:
-            return number >= predicate.value
+    return holds(Compare(0, predicate.operator, predicate.value), (number,))
 
 
 def _both(left: bool | None, right: bool | None) -> bool | None:

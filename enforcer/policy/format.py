@@ -28,6 +28,7 @@ WIDTH = 96
 
 _PREDICATE_SIGNS = {Operator.EQ: "=", Operator.NE: "!=", Operator.LT: "<", Operator.GT: ">"}
 _PLAIN_SCALAR = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*\Z")
+_NOT_IN_A_HEADER = re.compile(r'[\n\r"#]|,\s*(emulation|description)\s*:', re.IGNORECASE)
 _WORDS_OF_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n", "~"})
 
 
@@ -43,6 +44,9 @@ def format_systrace(policy: Policy) -> str:
         raise NotExpressible(f"a systrace policy always asks by default, not {policy.default}")
     if policy.include:
         raise NotExpressible("a systrace policy includes no templates")
+    for text in (policy.binary or "", policy.template, policy.emulation, policy.description):
+        if text != text.strip() or _NOT_IN_A_HEADER.search(text):
+            raise NotExpressible(f"a header of systrace cannot hold {text!r}")
     if policy.template:
         header = (
             f"Template: {policy.template}, Emulation: {policy.emulation}, "

@@ -22,18 +22,13 @@ def belongs_by_memory(name: str, alias: str, texts: Texts) -> bool | None:
 
     Opening is reading when the access mode is ro and nothing is created or cut, as for openat.
     """
-    flags = source(name, "oflags")
-    if flags is not None:
-        text = texts("oflags", 0)
-        if text is None:
-            return None
-        reads = is_reading(text)
-        return reads if alias == "fsread" else not reads
-    address = source(name, "sockaddr")
-    if address is not None:
-        text = texts("sockaddr", 0)
-        return None if text is None else path_of_sockaddr(text) != ""
-    return None
+    by_flags = source(name, "oflags") is not None
+    text = texts("oflags" if by_flags else "sockaddr", 0)
+    if text is None:
+        return None
+    if not by_flags:
+        return path_of_sockaddr(text) != ""
+    return is_reading(text) == (alias == "fsread")
 
 
 def is_reading(oflags: str) -> bool:

@@ -12,6 +12,8 @@ from enforcer.policy.yaml_form import read_yaml
 from enforcer.syscalls.translate import CONSTANTS
 
 SUFFIXES = (".systrace", ".yaml", ".yml")
+MOST_BYTES = 1 << 20
+"""A longer file is no policy."""
 
 
 def parse_systrace(text: str, source: str) -> tuple[Policy, ...]:
@@ -35,11 +37,15 @@ def parse_file(path: Path) -> tuple[Policy, ...]:
     if path.suffix not in SUFFIXES:
         raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}")])
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise PolicyError([_unreadable(source, error.strerror or str(error))]) from error
     except UnicodeDecodeError as error:
         raise PolicyError([_unreadable(source, f"not UTF-8: byte {error.start}")]) from error
+    if len(raw) > MOST_BYTES:
+        raise PolicyError([_unreadable(source, f"more than {MOST_BYTES} bytes")])
     if path.suffix == ".systrace":
         return parse_systrace(text, source)
     return (parse_yaml(text, source),)

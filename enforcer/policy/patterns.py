@@ -19,6 +19,8 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }
 _REPEAT_LIMIT = 255
+_UNIT = re.compile(r"\\.|\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\]|.", re.DOTALL)
+"""Of a regular expression: an escape, a bracket, or one character."""
 
 
 class PatternError(ValueError):
@@ -30,8 +32,13 @@ def translate_fnmatch(pattern: str) -> str:
 
     `*`, `?` and brackets do not match `/`; a match of a leading directory counts. `[` that is not
     closed before the next `/` stands for itself, as POSIX says.
+
+    What stands between two stars is taken where it fits first, and never sought again: the names
+    come from targets, which must not be able to make a match take long. Nothing is lost, because
+    the next star stands for whatever was passed over.
     """
     parts: list[str] = []
+    pieces: list[str] = []
     place = 0
     while place < len(pattern):
         character = pattern[place]
@@ -39,7 +46,8 @@ def translate_fnmatch(pattern: str) -> str:
         if character == "*":
             while pattern[place : place + 1] == "*":
                 place += 1
-            parts.append("[^/]*")
+            pieces.append("".join(parts))
+            parts.clear()
         elif character == "?":
             parts.append("[^/]")
         elif character == "\\" and place < len(pattern):
@@ -56,7 +64,11 @@ def translate_fnmatch(pattern: str) -> str:
                 place = end + 1
         else:
             parts.append(re.escape(character))
-    return "(?s:" + "".join(parts) + "(?:/.*)?)"
+    last = "".join(parts)
+    if pieces:
+        first, *between = pieces
+        last = first + "".join(f"(?>[^/]*?{piece})" for piece in between) + "[^/]*" + last
+    return f"(?s:{last}(?:/.*)?)"
 
 
 def literal_of(pattern: str) -> str | None:
@@ -99,7 +111,7 @@ def translate_ere(pattern: str) -> str:
                 if not repeatable:
                     raise PatternError(f"`{character}` has nothing to repeat")
                 if character == "{":
-                    found = re.compile(r"(\d{1,3})(,(\d{1,3})?)?\}").match(pattern, place)
+                    found = re.compile(r"([0-9]{1,3})(,([0-9]{1,3})?)?\}").match(pattern, place)
                     if found is None:
                         raise PatternError("`{` is not followed by `n}`, `n,}` or `n,m}`")
                     _check_repeat(found.group(1), found.group(3))
@@ -140,6 +152,25 @@ def translate_ere(pattern: str) -> str:
     if depth:
         raise PatternError("`(` without its `)`")
     return "(?s:" + "".join(parts) + ")"
+
+
+def can_take_long(pattern: str) -> bool:
+    """Whether a regular expression repeats what repeats or chooses: tried in very many ways."""
+    inside, closed = [False], False
+    for unit in _UNIT.findall(pattern):
+        if unit in ("*", "+", "{"):
+            if closed:
+                return True
+            inside[-1], closed = True, False
+        elif unit == "(":
+            inside.append(False)
+            closed = False
+        elif unit == ")" and len(inside) > 1:
+            closed = inside.pop()
+            inside[-1] = inside[-1] or closed
+        else:
+            inside[-1], closed = inside[-1] or unit == "|", False
+    return False
 
 
 def _check_repeat(least: str, most: str | None) -> None:

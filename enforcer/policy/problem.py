@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from enforcer.policy.ast import Position
+
+SHOWN = 160
+"""Of a longer line, how many characters are shown."""
 
 
 class Severity(StrEnum):
@@ -32,14 +36,45 @@ class Problem:
 
     def __str__(self) -> str:
         kind = "warning: " if self.severity is Severity.WARNING else ""
-        lines = [f"{self.source}:{self.line}:{self.column}: {kind}{self.message}"]
+        place = f"{printable(self.source)}:{self.line}:{self.column}"
+        lines = [f"{place}: {kind}{printable(self.message)}"]
         if self.text:
-            shown = self.text.expandtabs(1)
-            width = max(1, min(self.length, len(shown) - self.column + 1))
-            lines += [f"    {shown}", "    " + " " * (self.column - 1) + "^" * width]
+            lines += _pointed_at(self.text, self.column - 1, self.length)
         if self.mend:
-            lines.append(f"    {self.mend}")
+            lines.append(f"    {printable(self.mend)}")
         return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal obeys or does not show."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def character_name(character: str) -> str:
+    """Code point and name, which tell apart what looks alike: `U+0430 CYRILLIC SMALL LETTER A`."""
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+def _pointed_at(text: str, start: int, length: int) -> list[str]:
+    """The part of a line around a place, and carets beneath it."""
+    first = max(0, start - SHOWN // 2) if len(text) > SHOWN else 0
+    part = text[first : first + SHOWN]
+    before, marked = part[: start - first], part[start - first : start - first + length]
+    shown = "".join(
+        each if each.isprintable() else " " if each == "\t" else "\N{REPLACEMENT CHARACTER}"
+        for each in part
+    )
+    missing = start - first - len(before)
+    carets = " " * (_columns(before) + missing) + "^" * max(1, _columns(marked))
+    return ["    " + shown, "    " + carets]
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows the text."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
 
 
 class PolicyError(Exception):
@@ -88,6 +123,10 @@ class Problems:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?` for the known word nearest to `word`; empty when none is near."""
+    """`did you mean X?` for the known word nearest to `word`; empty when none is near.
+
+    A character beyond ASCII, which no known word has, is named.
+    """
     near = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else ""
+    said = [f"`{each}` is {character_name(each)}" for each in word if not each.isascii()][:1]
+    return "; ".join([*said, *(f"did you mean {each}?" for each in near)])

@@ -100,19 +100,7 @@ def _joined(left: Sequence[Clause], right: Sequence[Clause]) -> tuple[Clause, ..
             if agreed is None or theirs.decision is None or not _same(agreed, theirs.decision):
                 agreed = None
             _append(pairs, All((ours.when, theirs.when)), agreed)
-    return tuple(_without_repetition(pairs))
-
-
-def _without_repetition(clauses: list[Clause]) -> list[Clause]:
-    """The same answers without clauses that say what the next one says anyway."""
-    kept: list[Clause] = []
-    for clause in clauses:
-        if clause.when == TRUE:
-            while kept and kept[-1].decision == clause.decision:
-                kept.pop()
-            return [*kept, clause]
-        kept.append(clause)
-    return kept
+    return tuple(pairs)
 
 
 def _same(left: Decision, right: Decision) -> bool:

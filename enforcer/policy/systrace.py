@@ -29,14 +29,15 @@ from enforcer.policy.tokens import (
 
 EPERM = 1
 
-_POLICY = re.compile(r"\s*policy:\s*(\S.*?)\s*,\s*emulation:\s*([A-Za-z0-9_]+)\s*\Z", re.I)
+_CASELESS = re.IGNORECASE | re.ASCII
+_POLICY = re.compile(r"\s*policy:\s*(\S.*?)\s*,\s*emulation:\s*([A-Za-z0-9_]+)\s*\Z", _CASELESS)
 _TEMPLATE = re.compile(
     r"\s*template:\s*(\S.*?)\s*,\s*emulation:\s*([A-Za-z0-9_]+)\s*,\s*description:\s*(.*?)\s*\Z",
-    re.I,
+    _CASELESS,
 )
-_HEADER = re.compile(r"\s*(policy|template)\s*:", re.I)
-_DETACHED = re.compile(r"\s*detached\s*\Z")
-_RULE = re.compile(r"\s*([A-Za-z0-9_]+)-(#?[A-Za-z0-9_]+)\s*:(?=\s|\Z)")
+_HEADER = re.compile(r"\s*(policy|template)\s*:", _CASELESS)
+_DETACHED = re.compile(r"\s*detached\s*\Z", re.ASCII)
+_RULE = re.compile(r"\s*([A-Za-z0-9_]+)-(#?[A-Za-z0-9_]+)\s*:(?=\s|\Z)", re.ASCII)
 _SIMPLE = ("permit", "permit-now", "deny", "deny-now", "ask")
 _ACTIONS = ("permit", "deny", "ask")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from enforcer.policy.ast import Position
+from enforcer.policy.problem import character_name
 
 
 class TokenKind(StrEnum):
@@ -132,11 +133,15 @@ def _unreadable(fragment: Fragment, start: int) -> SyntaxProblem:
         end = fragment.text.find("\n", start)
         place = fragment.position(start, len(fragment.text) if end < 0 else end)
         return SyntaxProblem(place, "this string has no end", 'close it with "')
-    if character == "'":
+    if character in _OTHER_QUOTES:
         return SyntaxProblem(
             fragment.position(start, start + 1), "strings stand in double quotes", 'write "..."'
         )
     place = fragment.position(start, start + 1)
     if character.isdigit():
         return SyntaxProblem(place, "this is no number", "write 123 or 0x7b")
-    return SyntaxProblem(place, f"unexpected character {character!r}")
+    named = "" if character.isascii() else f", {character_name(character)}"
+    return SyntaxProblem(place, f"unexpected character {character!r}{named}")
+
+
+_OTHER_QUOTES = frozenset("'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")

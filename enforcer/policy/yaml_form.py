@@ -12,10 +12,14 @@ from enforcer.call import Action, Transition
 from enforcer.policy.ast import Dialect, Policy, Position, Rule
 from enforcer.policy.expressions import Parser
 from enforcer.policy.names import errno_names, parse_errno
-from enforcer.policy.problem import Problems, suggestion
+from enforcer.policy.problem import Problems, character_name, suggestion
 from enforcer.policy.tokens import Fragment, SyntaxProblem, tokenize
 
 EPERM = 1
+MOST_LEVELS = 12
+"""How deep YAML may be nested; a policy needs five levels."""
+MOST_READ = 1 << 20
+"""Characters and entries read in one policy, aliases followed."""
 
 _Found = TypeVar("_Found")
 
@@ -41,24 +45,55 @@ def read_yaml(
 ) -> tuple[Policy | None, Problems]:
     """The policy of a document, and what is wrong with it (nothing is raised)."""
     problems = Problems(source, text)
+    if (odd := _ODD_LINE_END.search(text)) is not None:
+        problems.add(
+            _place_of(text, odd.start()),
+            f"{character_name(odd.group())} ends a line in YAML alone",
+            'leave it out, or write it as an escape within "..."',
+        )
+        return None, problems
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
+    except SyntaxProblem as problem:
+        problems.add(problem.position, problem.message, problem.mend)
+        return None, problems
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Position(mark.line + 1, mark.column + 1) if mark else None
-        problems.add(place, f"not YAML: {error.problem or error.context}")
+        said = str(error.problem or error.context)
+        mend = 'within {} write the action in quotes: {"deny[eacces]": read}'
+        problems.add(place, f"not YAML: {said}", mend if said.endswith("got '['") else "")
         return None, problems
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        place = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problems.add(place, f"not YAML: {error.reason}")
+        problems.add(_place_of(text, error.position), f"not YAML: {error.reason}")
         return None, problems
     if not isinstance(root, yaml.MappingNode):
         problems.add(
             _position(root) if root else None, "a policy is a mapping", "begin with: rules: []"
         )
         return None, problems
-    return _Reader(text, source, problems, constants).policy(root), problems
+    try:
+        return _Reader(text, source, problems, constants).policy(root), problems
+    except SyntaxProblem as problem:
+        problems.add(problem.position, problem.message, problem.mend)
+        return None, problems
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what is nested deeper than any policy, before the composer runs out of stack."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MOST_LEVELS:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise SyntaxProblem(
+                Position(mark.line + 1, mark.column + 1), f"more than {MOST_LEVELS} levels"
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Reader:
@@ -72,6 +107,7 @@ class _Reader:
         self._problems = problems
         self._constants = constants
         self._dialect = Dialect.STRICT
+        self._read = 0
 
     def policy(self, root: yaml.MappingNode) -> Policy:
         keys = self._mapping(root, _KEYS, "a policy")
@@ -240,6 +276,7 @@ class _Reader:
     ) -> dict[str, yaml.Node]:
         """The values by key; unknown and repeated keys are noted."""
         found: dict[str, yaml.Node] = {}
+        self._count(node, len(node.value))
         for key, value in node.value:
             if passed is not None and any(key is each for each in passed):
                 continue
@@ -258,10 +295,19 @@ class _Reader:
         return found
 
     def _scalar(self, node: yaml.Node) -> str | None:
+        self._count(node, len(node.value))
         if isinstance(node, yaml.ScalarNode) and node.value != "":
             return str(node.value)
         self._problems.add(_position(node), "expected a word or text here")
         return None
+
+    def _count(self, node: yaml.Node, size: int) -> None:
+        """Aliases make a short text long: what they stand for counts each time."""
+        self._read += size + 1
+        if self._read > MOST_READ:
+            raise SyntaxProblem(
+                _position(node), "this is too long, with all that its aliases stand for"
+            )
 
     def _string(self, node: yaml.Node | None) -> str | None:
         return None if node is None else self._scalar(node)
@@ -275,6 +321,15 @@ class _Reader:
             self._problems.add(_position(node), f"expected {' or '.join(known)}, found `{text}`")
             return None
         return text
+
+
+_ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+"""What PyYAML takes for the end of a line, but no editor and no compiler does."""
+
+
+def _place_of(text: str, index: int) -> Position:
+    before = text[:index]
+    return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _position(node: yaml.Node) -> Position:

@@ -82,6 +82,9 @@ def test_small_filter_reads_like_this() -> None:
         ("x86_64", "read", Compare(2, Operator.EQ, 0x50, 0xF0), "(arg2.low & 0xf0) == 0x50"),
         ("x32", "ioctl", Compare(1, Operator.EQ, 7), "ioctl (x32)"),
         ("arm64", "ioctl", Compare(1, Operator.EQ, 7), "(ioctl)"),
+        ("x86_64", "clone", Compare(0, Operator.EQ, 1 << 28, 1 << 28), "(CLONE_NEWUSER)"),
+        ("s390x", "clone", Compare(1, Operator.EQ, 1 << 28, 1 << 28), "(CLONE_NEWUSER)"),
+        ("x86_64", "getpid", Compare(0, Operator.EQ, 7), "arg0.low == 0x7 "),
     ],
 )
 def test_calls_and_constants_have_names(abi: str, call: str, compare: Compare, shown: str) -> None:
@@ -113,6 +116,18 @@ def test_constants_without_a_name() -> None:
     assert constant_name("x86_64", "ioctl", command, 0x7777_7777) == ""
     assert constant_name("x86_64", "ioctl", command, 0) == ""
     assert constant_name("x86_64", "read", size, 2) == ""
+
+
+def test_many_calls_get_no_heading() -> None:
+    """A heading names at most four calls, and no constant is guessed where several come."""
+    clauses = (SpecClause(Compare(1, Operator.EQ, 0x5412), ERRNO(1)), SpecClause(TRUE, ALLOW))
+    for count, heading in ((4, "read (x86_64), write (x86_64), open (x86_64), close"), (5, None)):
+        calls = dict.fromkeys(range(count), clauses)
+        table = AbiTable(ABIS["x86_64"], calls, ENOSYS)
+        text = listing(compile_filter(FilterSpec((table,), KILL_PROCESS)))
+        assert ("--" in text) == (heading is not None)
+        assert heading is None or heading in text
+        assert "TIOCSTI" not in text
 
 
 def test_other_peoples_programs() -> None:

@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from enforcer import policy as policy_package
 from enforcer.call import Action, Call, Decision, Elevation, Transition, Value
 from enforcer.policy.decide import decide
 from enforcer.policy.decider import Decider
@@ -128,6 +129,15 @@ def test_made_ready_for_today(name: str, expected: str) -> None:
         ('filename match "/\\\\*"', "/x", False),
         ('filename match "/\\\\*"', "/*", True),
         ('filename match "/[\\\\]]"', "/]", True),
+        ('filename match "/**/c"', "/abc/c", True),
+        ('filename match "/*a*b"', "/xaya/b", False),
+        ('filename match "/*a*b*"', "/xabyb/b", True),
+        ('filename match "/*a/*b"', "/aa/ab", True),
+        ('filename match "*ab*ab"', "abab", True),
+        ('filename match "*ab*ab"', "aab", False),
+        ('filename match "/*a*a*a*a*a*a*a*b"', "/" + "a" * 4000, False),
+        ('filename match "/[[:digit]x"', "/:x", True),
+        ('filename match "/[[:digit]x"', "/7x", False),
         ('filename eq "/A"', "/a", False),
         ('filename neq "/A"', "/a", True),
         ('filename sub "b/"', "/a/b/c", True),
@@ -364,3 +374,88 @@ def test_other_abis_have_their_own_registers() -> None:
     assert decide(policy, Call(name="clone", abi="s390x", args=args)).action is Action.PERMIT
     assert decide(policy, Call(name="clone", abi="x86_64", args=args)).action is Action.DENY
     assert Decider(policy).decide("clone", args, {}, abi="s390x").action is Action.PERMIT
+
+
+@pytest.mark.parametrize(
+    ("rule", "judged", "expected"),
+    [
+        ('stat: filename eq "/a" then permit', call("stat"), "deny[efault]"),
+        ('stat: filename eq "/a" then permit', call("stat", filename=None), "deny[efault]"),
+        ('rename: filename[1] eq "/a" then permit', call("rename", filename="/a"), "deny[efault]"),
+        ('bind: filename eq "/a" then permit', call("bind", sockaddr="/a"), "permit"),
+        ('bind: filename eq "/a" then permit', call("bind", sockaddr=None), "deny[efault]"),
+        ('bind: filename eq "/a" then permit', call("bind"), "deny[efault]"),
+        (
+            'bind: filename sub "non-existent" then permit',
+            call("bind", exists=False, sockaddr="/a", filename="/a"),
+            "permit",
+        ),
+        (
+            'bind: filename eq "/a" then permit',
+            call("bind", sockaddr="/b", filename="/a"),
+            "permit",
+        ),
+        ('openat2: oflags sub "ro" then permit', call("openat2"), "deny[efault]"),
+        ('close: fd re "^[0-2]$" then permit', call("close", 2), "permit"),
+        ('close: fd re "^[0-2]$" then permit', call("close", 3), "ask"),
+        ('socket: call eq "bind" or call eq "socket" then permit', call("socket"), "permit"),
+        ('socket: not (call eq "bind") then permit', call("socket"), "permit"),
+        ('socket: call neq "socket" then permit', call("socket"), "ask"),
+    ],
+    ids=str,
+)
+def test_where_texts_come_from(rule: str, judged: Call, expected: str) -> None:
+    """Memory that was not given, the path within an address, registers as text, the name itself."""
+    assert answer(systrace(rule), judged) == expected
+
+
+@pytest.mark.parametrize(
+    ("judged", "expected"),
+    [
+        (call("open", 0, 0, filename="/a"), "deny[eacces]"),
+        (call("open", 0, 2, filename="/a"), "ask"),
+        (call("openat2", filename="/a", oflags="ro"), "deny[eacces]"),
+        (call("openat2", filename="/a", oflags="rw"), "ask"),
+        (call("openat2", filename="/a", oflags=None), "deny[efault]"),
+    ],
+    ids=str,
+)
+def test_membership_by_flags(judged: Call, expected: str) -> None:
+    """Opening for reading is fsread: by the register of open, and by openat2's memory."""
+    assert answer(systrace("fsread: deny[eacces]"), judged) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "args", "expected"),
+    [
+        ('mode eq "644" or mode eq "600"', (0, 0o644), True),
+        ('mode eq "644" or mode eq "600"', (0, 0o640), False),
+        ('fd match "[3-5]"', (4,), True),
+        ('fd match "[3-5]"', (6,), False),
+        ('fd match "[35]"', (5,), True),
+        ('fd match "[35]"', (4,), False),
+        ('fd neq "4" and mode nsub "7"', (3, 0o600), True),
+        ('fd neq "4" and mode nsub "7"', (3, 0o700), False),
+        ('not fd eq "4"', (4,), False),
+    ],
+)
+def test_texts_of_registers(value: str, args: tuple[int, ...], expected: bool) -> None:
+    """Compared as text by decide and turned round into conditions by the decider: no difference."""
+    got = answer(strict(f"'{value}'", "fchmod"), call("fchmod", *args))
+    assert got == ("permit" if expected else "deny[eperm]")
+
+
+def test_the_last_alternative_decides_what_cannot_be_read() -> None:
+    """`or` is unknown only while no side is true; `and` only while none is false."""
+    for when, expected in (
+        ('filename eq "/a" or oflags sub "w" or arg[0] == 1', "permit"),
+        ('filename eq "/a" and filename sub "x" or arg[0] == 2', "deny[efault]"),
+        ('filename eq "/a" and arg[0] == 2 or oflags sub "w"', "deny[eperm]"),
+    ):
+        assert answer(strict(f"'{when}'"), call("openat", 1, filename=None)) == expected
+
+
+def test_only_known_names_are_exported() -> None:
+    """The package loads its functions late; a wrong name is an error as in any module."""
+    with pytest.raises(AttributeError, match="no attribute 'parse_ini'"):
+        _ = policy_package.parse_ini

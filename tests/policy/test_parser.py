@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enforcer.call import Action, Elevation, Transition
 from enforcer.policy import load_policies
-from enforcer.policy.ast import Dialect, Position, TextSymbol
+from enforcer.policy.ast import Dialect, Policy, Position, TextSymbol
 from enforcer.policy.check import check_policy
-from enforcer.policy.parser import parse_file, parse_systrace, parse_yaml
+from enforcer.policy.parser import MOST_BYTES, parse_file, parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Severity
 
 HEAD = "Policy: /bin/x, Emulation: native\n"
@@ -54,6 +55,7 @@ def problems(text: str) -> list[tuple[int, int, str]]:
         ('native-open: filename re "a{300}" then permit', 26, "more than 255"),
         ('native-open: filename re "a{x}" then permit', 26, "not followed by"),
         ('native-open: filename match "[[.a.]]" then permit', 29, "pattern"),
+        (f'native-open: filename re "{"(" * 51}a{")" * 51}" then permit', 26, "50 levels"),
         ("native-open: arg[1] == 2 then permit", 14, "does not compare registers"),
         ("native-open: deny[enofile]", 19, "unknown error code"),
         ('native-open: deny["x"]', 19, "unknown error code"),
@@ -71,6 +73,11 @@ def problems(text: str) -> list[tuple[int, int, str]]:
         ("native-open:", 13, "expected a condition"),
         ("native-open: ~", 14, "unexpected character"),
         ("native-open: 12x", 14, "no number"),
+        ('native-open: fil\u0435name eq "x" then permit', 17, "CYRILLIC SMALL LETTER IE"),
+        ("native-open: filename eq \u201cx\u201d then permit", 26, "double quotes"),
+        ('native-open: filename re "a{\u0663}" then permit', 26, "not followed by"),
+        ("native-open:\u00a0permit", 13, "U+00A0 NO-BREAK SPACE"),
+        ("pol\u0131cy: /bin/x, emulation: native", 4, "LATIN SMALL LETTER DOTLESS I"),
         ("linux-open: permit", 1, "a rule for linux in a policy for native"),
         ("native_open permit", 1, "unexpected `native_open`"),
         ("Policy: bin/ls, Emulation: native", 9, "absolute"),
@@ -99,6 +106,7 @@ def test_mistakes_in_systrace_files(rule: str, column: int, message: str) -> Non
         ("rules:\n  - permit: [[read]]", 2, 14, "expected a word"),
         ("rules:\n  - permit: raed", 2, 13, "unknown call `raed`"),
         ("rules:\n  - permit: [read, opne]", 2, 20, "unknown call `opne`"),
+        ("rules:\n  - permit: opne\n    when: arg[1] == 0", 2, 13, "unknown call `opne`"),
         ("rules:\n  - permit[enoent]: read", 2, 5, "unexpected [enoent]"),
         ("rules:\n  - deny[enoway]: read", 2, 5, "unknown error code"),
         ("rules:\n  - deny: read\n    as: root", 2, 5, "`as` belongs to permit"),
@@ -135,6 +143,15 @@ def test_mistakes_in_systrace_files(rule: str, column: int, message: str) -> Non
         ("rules: [", 1, 9, "not YAML"),
         ("rules: \x07", 1, 8, "not YAML"),
         ("rules: *x", 1, 8, "not YAML"),
+        ("rules: " + "[" * 400, 1, 19, "more than 12 levels"),
+        ("rules:\n  - &a [*a]", 2, 5, "a rule is a mapping"),
+        ("rules: []\nrules: []", 2, 1, "twice"),
+        ("rules:\n\t- permit: read", 2, 1, "not YAML"),
+        ("rules: []\n--- \nrules: []", 2, 1, "not YAML"),
+        ("rules:\n  - <<: {permit: read}", 2, 5, "unknown key `<<`"),
+        ("rules:\n  - permit: read # \u2028", 2, 20, "U+2028 LINE SEPARATOR ends a line"),
+        ("rules:\r  - permit: read", 1, 7, "U+000D ends a line"),
+        ("rules: [{deny[eacces]: read}]", 1, 14, "not YAML"),
         ("- default", 1, 1, "a policy is a mapping"),
     ],
 )
@@ -183,6 +200,7 @@ def test_a_caret_shows_the_place() -> None:
             (5, 10),
         ),
         ('rules:\n  - permit: stat\n    when: filename eq "a"\n      or filname eq "x"', (4, 10)),
+        ('rules:\n  - permit: stat\n    when: |\n      filname\n      eq "x"', (4, 7)),
     ],
 )
 def test_places_within_every_kind_of_scalar(text: str, place: tuple[int, int]) -> None:
@@ -227,6 +245,59 @@ Template: t, Emulation: native, Description: some text
     assert parse_systrace("# nothing\n", "x") == ()
 
 
+def test_carriage_returns_are_no_part_of_a_policy() -> None:
+    """A file with the line ends of another system is read as it is, with the same places."""
+    text = 'rules:\n  - permit: stat\n    when: >\n      filename eq "a"\n      or true\n'
+    assert parse_yaml(text.replace("\n", "\r\n"), "x") == parse_yaml(text, "x")
+    wrong = text.replace("filename", "filname")
+    assert problems(wrong.replace("\n", "\r\n")) == problems(wrong)
+
+
+def test_what_stands_in_a_message_cannot_reach_the_terminal() -> None:
+    """Escapes and reversals are shown, not obeyed; wide letters keep the caret in its place."""
+    with pytest.raises(PolicyError) as raised:
+        parse_systrace(HEAD + 'native-open: "\x1b[2J\u202e" then permit\n', "x\x1b")
+    assert str(raised.value).splitlines()[:3] == [
+        "x\\x1b:2:14: expected a condition, found `\\x1b[2J\\u202e`",
+        '    native-open: "\ufffd[2J\ufffd" then permit',
+        "                 ^^^^^^^",
+    ]
+    with pytest.raises(PolicyError) as raised:
+        parse_systrace(HEAD + 'native-open: filename eq "\u65e5\u672ca\u0301" thn permit\n', "x")
+    line, carets = str(raised.value).splitlines()[1:3]
+    assert carets == " " * (line.index(" thn") + 1 + 2 - 1) + "^^^"
+
+
+def test_of_a_long_line_the_part_around_the_mistake_is_shown() -> None:
+    """A megabyte in one line does not bury the message."""
+    long = " or ".join(['filename eq "/a"'] * 190)
+    with pytest.raises(PolicyError) as raised:
+        parse_systrace(HEAD + f"native-open: {long} thn permit\n", "x")
+    first, line, carets, *_ = str(raised.value).splitlines()
+    assert len(line) <= 164
+    assert line[carets.index("^") :].startswith("thn permit")
+    assert first.startswith(f"x:2:{14 + len(long) + 1}: ")
+
+
+@pytest.mark.parametrize("word", ["\u043epen", "ope\u0578"])
+def test_letters_that_look_alike_are_told_apart(word: str) -> None:
+    """The mend names the letter that is not the one it seems to be."""
+    with pytest.raises(PolicyError) as raised:
+        parse_yaml(f"rules: [{{permit: {word}}}]", "x")
+    (problem,) = raised.value.problems
+    assert problem.mend.startswith(f"`{word.strip('open')}` is U+0")
+    assert problem.mend.endswith("did you mean open?")
+
+
+def test_aliases_are_followed_but_not_without_end() -> None:
+    """A list can be named and used again; what would stand for very much is refused."""
+    text = "rules:\n  - permit: &calls [read, write]\n  - deny: *calls\n"
+    assert [rule.calls for rule in parse_yaml(text, "x").rules] == [("read", "write")] * 2
+    names = ", ".join(["read"] * 500)
+    bomb = f"rules:\n  - &r\n    permit: [{names}]\n" + "  - *r\n" * 500
+    assert "all that its aliases stand for" in problems(bomb)[0][2]
+
+
 def test_depth_is_bounded() -> None:
     """Endless nesting and endless chains are refused, not crashes."""
     for text in (
@@ -263,6 +334,10 @@ rules:
     when: filename eq "etc"
   - deny: socket
     when: sockdom eq "AF_LOCAL"
+  - deny: stat
+    when: filename match "/home/[^/]*/x"
+  - deny: stat
+    when: filename re "^/(a+)+$"
   - permit[detach]: [execve, read]
   - deny: socketcall
   - deny: mount
@@ -284,6 +359,8 @@ rules:
         "clone has no arg[5]",
         "any one of these characters",
         "file names are absolute",
+        "`[...]` with a `/` in it is no choice",
+        "some texts take very long to compare",
         'no sockdom of socket prints as "AF_LOCAL"',
         "[detach] says nothing of read",
         "socketcall is judged as the calls",
@@ -293,6 +370,7 @@ rules:
         assert words in said, words
     (old,) = parse_systrace(
         HEAD + 'native-fsread: oflags eq "ro" then permit\n'
+        'native-mquery: filename eq "/x" then permit\n'
         'native-mquery: permit\nnative-read: filename eq "/x" then permit\n'
         'native-read: nothing eq "/x" then permit\n',
         "x",
@@ -300,6 +378,16 @@ rules:
     said = "\n".join(problem.message for problem in check_policy(old))
     for words in ("sees file names only", "unknown call `mquery`", "always false", "unknown trans"):
         assert words in said, words
+
+
+def test_a_transition_belongs_to_a_permit() -> None:
+    """No form can write another; a policy that is made otherwise is refused, too."""
+    (rule,) = parse_yaml("rules: [{deny: execve}]", "x").rules
+    wrong = replace(rule, transition=Transition.DETACH)
+    policy = Policy(binary=None, dialect=Dialect.STRICT, rules=(wrong,))
+    (problem,) = check_policy(policy)
+    assert problem.severity is Severity.ERROR
+    assert problem.message == "[detach] belongs to permit"
 
 
 def test_files(tmp_path: Path) -> None:
@@ -310,7 +398,12 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_bytes(b"rules: \xff")
     assert parse_file(tmp_path / "a.systrace")[0].dialect is Dialect.SYSTRACE
     assert parse_file(tmp_path / "b.yaml")[0].dialect is Dialect.STRICT
-    for name in ("c.txt", "d.yaml", "e.yaml"):
+    (tmp_path / "f.yaml").write_text("#" + " " * MOST_BYTES)
+    (tmp_path / "g.yaml").write_bytes(b"\xef\xbb\xbfrules: []")
+    (tmp_path / "h.systrace").write_bytes(b"\xef\xbb\xbf" + HEAD.encode())
+    assert parse_file(tmp_path / "g.yaml")[0].rules == ()
+    assert parse_file(tmp_path / "h.systrace")[0].binary == "/bin/x"
+    for name in ("c.txt", "d.yaml", "e.yaml", "f.yaml"):
         with pytest.raises(PolicyError, match=name):
             parse_file(tmp_path / name)
 

@@ -115,6 +115,13 @@ def low(argument: int, value: int, mask: int = LOW_HALF) -> Compare:
         ('- permit: close\n    when: fd re "^[0-2]"', "close", [(TRUE, "defer")]),
         ('- permit: close\n    when: fd match "1*"', "close", [(TRUE, "defer")]),
         ('- permit: close\n    when: fd match "1?3?"', "close", [(TRUE, "defer")]),
+        ('- permit: close\n    when: fd match "??[13579]"', "close", [(TRUE, "defer")]),
+        (
+            '- permit: mprotect\n    when: prot eq "PROT_READ|nothing"',
+            "mprotect",
+            [(TRUE, "deny 1")],
+        ),
+        ('- permit: accept4\n    when: flags sub "SOCK"', "accept4", [(TRUE, "deny 1")]),
         ('- permit: ioctl\n    when: cmd sub "0x"', "ioctl", [(TRUE, "defer")]),
         ('- permit: ioctl\n    when: cmd re "^T"', "ioctl", [(TRUE, "defer")]),
         ('- permit: mmap\n    when: flags sub "MAP_X|"', "mmap", [(TRUE, "defer")]),

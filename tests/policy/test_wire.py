@@ -60,9 +60,38 @@ def test_policy_survives_the_journey() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("default", "maybe"), ("rules", [{}]), ("rules", "none"), ("default_errno", "1")],
+    [
+        ("default", "maybe"),
+        ("rules", [{}]),
+        ("rules", [1]),
+        ("rules", "none"),
+        ("default_errno", "1"),
+        ("default_errno", True),
+        ("binary", 1),
+        ("dialect", None),
+    ],
 )
 def test_damaged_policy_is_refused(key: str, value: object) -> None:
     """A field of the wrong kind is a WireError, not a policy that means something else."""
     with pytest.raises(WireError):
         policy_from_json({**policy_to_json(POLICY), key: value})
+
+
+@pytest.mark.parametrize(
+    "when",
+    [[], ["maybe"], ["not"], ["and", ["true"]], ["text", "filename", 0, "eq"], {"true": 1}],
+    ids=str,
+)
+def test_damaged_expression_is_refused(when: object) -> None:
+    """Whatever is no expression is a WireError; nothing of it is passed over."""
+    data = policy_to_json(POLICY)
+    rules = data["rules"]
+    assert isinstance(rules, list)
+    with pytest.raises(WireError):
+        policy_from_json({**data, "rules": [{**rules[0], "when": when}]})
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    """The whole policy, too."""
+    with pytest.raises(WireError, match="a mapping was expected"):
+        policy_from_json([])
