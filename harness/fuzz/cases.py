@@ -89,6 +89,14 @@ class BytesCase:
 
 
 @dataclass(frozen=True)
+class TextCase:
+    """The text of what may be a policy of a dialect."""
+
+    text: str
+    dialect: Dialect
+
+
+@dataclass(frozen=True)
 class MemoryCase:
     """A read at `offset` in three mapped pages that end in a hole; `text` lies there.
 

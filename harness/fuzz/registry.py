@@ -22,6 +22,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         language.ROUND_TRIP,
         language.CONVERSION,
         language.CHECKER,
+        input.NEAR_VALID,
         compilers.COMPILER,
         compilers.FILTERS,
         compilers.SIMULATORS,

@@ -18,6 +18,7 @@ from harness.fuzz.cases import (
     LiveCase,
     MemoryCase,
     SwapCase,
+    TextCase,
 )
 from harness.fuzz.findings import load, replay
 from harness.fuzz.property import Mismatch, Property, Tally
@@ -65,6 +66,13 @@ def test_conversion(case: CallsCase) -> None:
 def test_checker(case: Policy) -> None:
     """The checker never fails, and what it says has a place."""
     check("checker", case)
+
+
+@settings(QUICK, max_examples=100)
+@given(PROPERTIES["near-valid"].cases)
+def test_near_valid(case: TextCase) -> None:
+    """A slip in a policy is an error with a place, or makes another policy."""
+    check("near-valid", case)
 
 
 @QUICK

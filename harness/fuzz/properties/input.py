@@ -12,12 +12,16 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from enforcer.kernel.mapped import address_of
+from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.load import load_policies
+from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem
 from enforcer.supervision.memory import UnreadableMemory, read_bytes, read_string
 from harness.attack import ManifestError, load_attack
-from harness.fuzz.cases import BytesCase, MemoryCase
+from harness.fuzz.cases import BytesCase, MemoryCase, TextCase
 from harness.fuzz.property import Mismatch, Property, Tally
+from harness.fuzz.show import policy_text
+from harness.fuzz.strategies.near_valid import near_valid
 from harness.scenario import Known, ScenarioError, load_scenario
 
 PAGE = mmap.PAGESIZE
@@ -85,6 +89,36 @@ def _placed(problems: Iterable[Problem], case: BytesCase) -> None:
         raise Mismatch(call=repr(case.data), expected="a place", got=repr(problem))
     if not found:
         raise Mismatch(call=repr(case.data), expected="a problem", got="none")
+
+
+def check_near_valid(case: TextCase, tally: Tally) -> None:
+    """Every error has a place in the text; what is read all the same can be printed."""
+    tally.decisions += 1
+    try:
+        found = _read(case.text, case.dialect)
+    except PolicyError as error:
+        lines = [*case.text.split("\n"), ""]
+        for problem in error.problems:
+            at, column = problem.line - 1, problem.column - 1
+            if problem.message and 0 <= at < len(lines) and 0 <= column <= len(lines[at]) + 1:
+                str(problem)
+                continue
+            raise Mismatch(policy=case.text, expected="a place", got=repr(problem)) from None
+        if not error.problems:
+            raise Mismatch(policy=case.text, expected="a problem", got="none") from None
+        tally.counts["refused"] += 1
+        return
+    for policy in found:
+        printed = policy_text(policy)
+        again = _read(printed, policy.dialect)
+        if again != (policy,):
+            raise Mismatch(policy=case.text, expected=repr(policy), got=f"{again!r} from {printed}")
+
+
+def _read(text: str, dialect: Dialect) -> tuple[Policy, ...]:
+    if dialect is Dialect.SYSTRACE:
+        return parse_systrace(text, "x")
+    return (parse_yaml(text, "x"),)
 
 
 def check_memory(case: MemoryCase, tally: Tally) -> None:
@@ -160,4 +194,11 @@ MEMORY = Property(
     group="input",
     cases=memory_cases,
     check=check_memory,
+)
+NEAR_VALID = Property(
+    name="near-valid",
+    claim="a policy with one slip is read, or refused with a place for every error",
+    group="language",
+    cases=near_valid(),
+    check=check_near_valid,
 )
