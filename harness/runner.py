@@ -39,7 +39,7 @@ from harness.rounds import next_round, pooled
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
-ATTEMPT_S = 0.02  # of a race, added to its limit: an idle machine needs a fortieth of it
+ATTEMPT_S = 0.05  # of a race, added to its limit: an idle machine needs a hundredth of it
 
 
 @dataclass(frozen=True, kw_only=True)
