@@ -102,6 +102,7 @@ def unavailable() -> str:
 def _serve() -> None:
     """One session after the other, until the fuzzer closes the pipe or dies."""
     walls.die_with_parent()
+    os.umask(0o022)
     isolation = walls.available()
     root = coverable_root()
     assert root is not None

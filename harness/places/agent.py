@@ -218,6 +218,7 @@ def _guard(
 
 def _first_process(request: Request, run: Run, isolation: Isolation, who: Identity) -> Observation:
     """Pid 1 of the run: furnish, plant, start the target, watch it, end everything, look."""
+    os.umask(0o022)  # whoever asks for the run may have a closed one
     with ExitStack() as stack:
         try:
             program = request.program.read_bytes() if request.program else None
@@ -419,7 +420,6 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
 def main() -> NoReturn:
     """Serve on standard input and output; nothing else of ours may write there."""
     walls.die_with_parent()
-    os.umask(0o022)
     output = os.dup(1)
     os.dup2(2, 1)
 
