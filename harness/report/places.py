@@ -15,7 +15,7 @@ from harness.report.matrix import SEVERITY, SHORT
 from harness.results import Row
 
 LOCAL = "local"
-NO_VERDICT = frozenset({VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE})
+NO_VERDICT = frozenset({VerdictKind.BROKEN, VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE})
 
 Key = tuple[str, str, str]  # scenario, variant, backend
 

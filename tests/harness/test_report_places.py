@@ -64,12 +64,13 @@ def test_what_differs_is_told_with_its_reason() -> None:
         assert texts(found) == expected
 
 
-def test_the_reason_is_that_of_the_side_without_a_verdict() -> None:
+@pytest.mark.parametrize("kind", [VerdictKind.INAPPLICABLE, VerdictKind.BROKEN], ids=str)
+def test_the_reason_is_that_of_the_side_without_a_verdict(kind: VerdictKind) -> None:
     """Where this machine cannot say, its own reason explains why another can."""
-    here = row(VerdictKind.INAPPLICABLE, "this kernel lacks rings")
+    here = row(kind, "this kernel lacks rings")
     found = places((here, row(VerdictKind.HELD, "no effect", **ARM)))
     assert texts(found) == [
-        "vm:arm arm 6.1: inapplicable -> held: this kernel lacks rings: race/x[default-ptrace]"
+        f"vm:arm arm 6.1: {kind} -> held: this kernel lacks rings: race/x[default-ptrace]"
     ]
 
 
