@@ -19,7 +19,7 @@ from harness import process
 from harness.backends import backend, mechanism
 from harness.fuzz.steps import CHANNEL, SHARED, TASKS, Image, Operation, Slot, Step
 
-STEP_S = 15.0
+STEP_S = 30.0
 """How long one step may take before the target is said to hang."""
 
 CLONE_VFORK = 0x4000

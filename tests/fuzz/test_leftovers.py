@@ -15,7 +15,7 @@ from harness import process
 from harness.fuzz.cell import unavailable
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "available")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def marked(marker: str) -> list[int]:
