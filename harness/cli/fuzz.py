@@ -27,7 +27,6 @@ LEAST_SHARE = 0.95
 
 MOST_REASONS = 4
 BENCHMARK_EXAMPLES = 400
-BENCHMARK_S = 60.0
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 
@@ -101,7 +100,7 @@ def command(
     if seconds is None and examples is None and not benchmark:
         seconds = 10.0
     if benchmark:
-        budget = Budget(seconds=seconds or BENCHMARK_S, examples=examples or BENCHMARK_EXAMPLES)
+        budget = Budget(seconds=seconds, examples=examples or BENCHMARK_EXAMPLES)
         _benchmark(budget, range(number, number + seeds), as_json)
         return
     _search(chosen, Budget(seconds=seconds, examples=examples), number, backend, arch, as_json)
