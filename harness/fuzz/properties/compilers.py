@@ -38,6 +38,7 @@ from enforcer.policy import decider
 from enforcer.policy.decide import decide
 from enforcer.syscalls import name
 from enforcer.syscalls import number as number_of
+from harness.fuzz.aside import Endless, aside
 from harness.fuzz.bulk import is_reachable, kernel_answers, unavailable
 from harness.fuzz.cases import (
     CallsCase,
@@ -65,6 +66,8 @@ FEW_RULES = 12
 RANDOM_CALLS = 3
 DECIDER_CALLS = 240
 DRAWS = 4
+LIBSECCOMP_CPU_S = 3
+"""What one compilation may take; milliseconds are usual."""
 LIBSECCOMP_DRAWS = 24
 _SIX = Struct("=6Q")
 
@@ -285,10 +288,8 @@ def check_libseccomp(case: FilterCase, tally: Tally) -> None:
     """libseccomp's program, at each of its optimisation levels, == evaluate(spec).
 
     It is given only the calls that rules speak of; the rest is its default action. What it cannot
-    express is counted. A difference is a finding about libseccomp.
+    express is counted. A difference, and a compilation without end, is a finding about libseccomp.
     """
-    from enforcer.cbpf.libseccomp import LibseccompUnsupported, compile_libseccomp
-
     spec = _narrowed(specification(case))
     if spec is None:
         tally.counts["nothing to compile"] += 1
@@ -300,10 +301,8 @@ def check_libseccomp(case: FilterCase, tally: Tally) -> None:
         if data.nr in listed or data.nr < _X32_BIT  # others are a foreign ABI's to it, by design
     ]
     for level in (1, 2):
-        try:
-            program = compile_libseccomp(spec, optimize=level)
-        except (LibseccompUnsupported, OSError):
-            tally.counts["inexpressible"] += 1
+        program = _by_libseccomp(case, spec, level, tally)
+        if program is None:
             continue
         simulator = fast_simulator(program)
         for data, expected in calls:
@@ -325,6 +324,35 @@ def check_libseccomp(case: FilterCase, tally: Tally) -> None:
                 signature=signature,
                 third_party="libseccomp",
             )
+
+
+def _by_libseccomp(case: FilterCase, spec: FilterSpec, level: int, tally: Tally) -> Program | None:
+    """Its program; None where there is none to compare, which is counted."""
+    from enforcer.cbpf.libseccomp import LibseccompUnsupported, compile_libseccomp
+
+    def work() -> Program | None:
+        try:
+            return compile_libseccomp(spec, optimize=level)
+        except (LibseccompUnsupported, OSError):
+            return None
+
+    try:
+        program = aside(work, cpu_seconds=LIBSECCOMP_CPU_S)
+    except Endless as error:
+        signature = f"libseccomp, without end, level {level}"
+        if signature not in tally.known:
+            raise Mismatch(
+                policy=policy_text(case.policy),
+                expected="a program",
+                got=f"{error} (libseccomp, optimisation level {level})",
+                signature=signature,
+                third_party="libseccomp",
+            ) from error
+        tally.counts["known breaches"] += 1
+        return None
+    if program is None:
+        tally.counts["inexpressible"] += 1
+    return program
 
 
 def _live(spec: FilterSpec, program: Program | None, data: SeccompData) -> str:
