@@ -77,6 +77,14 @@ class RegisterLayout:
     short_state: ShortState | None = None
 
     @property
+    def result_waits(self) -> bool:
+        """Whether a tracer can give a result at the call's exit only.
+
+        Before that its register still is the number's, or the number has to come back into its own.
+        """
+        return self.number_is_kept or self.number == self.result
+
+    @property
     def first_argument(self) -> int:
         """Where programs put argument 0, which a kernel may show elsewhere during the call."""
         return self.result if self.number == self.result else self.arguments[0]

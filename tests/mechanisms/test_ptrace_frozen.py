@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from enforcer.arch import ABIS
+from enforcer.arch.record import Abi
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace import scripts
 from enforcer.mechanisms.ptrace.registers import CallRegisters, FrozenArgument
+from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.tracer import Tracer
 
 RISCV = ABIS["riscv64"]
 CALL: SyscallInfo = (ptrace.OP_SECCOMP, RISCV.audit_arch, 0, 0, 56, 3, 0, 0, 0, 0, 0, 0)
@@ -53,3 +59,22 @@ def test_the_registers_of_a_call_have_its_argument(written: list[bytes]) -> None
     at = RISCV.layouts[0].arguments[0]
     assert int.from_bytes(saved[at : at + 8], "little") == 3
     assert written == []
+
+
+@pytest.mark.parametrize("abi", ABIS.values(), ids=ABIS)
+def test_a_result_waits_where_it_would_be_a_number(
+    abi: Abi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """s390x has both in one register: a result of 0 before the call would be call 0."""
+    written: list[object] = []
+    at_exit: list[object] = []
+    monkeypatch.setattr(scripts, "answer", lambda *given: at_exit.append(given[-1]))
+    tracer = SimpleNamespace(
+        config=SimpleNamespace(abis={abi.audit_arch: abi}),
+        registers=SimpleNamespace(cancel=lambda *given: written.append(given[-1])),
+        resume=lambda task: None,
+    )
+    call = (ptrace.OP_SECCOMP, abi.audit_arch, *CALL[2:])
+    Tracer.cancel(cast("Tracer", tracer), cast("Task", SimpleNamespace(tid=1)), call, -errno.EACCES)
+    waits = abi.name in ("s390x", "riscv64")
+    assert (written, at_exit) == (([], [-13]) if waits else ([-13], []))

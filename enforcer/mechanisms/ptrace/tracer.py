@@ -353,7 +353,7 @@ class Tracer(Reading):
         task.retry = 0
         task.multiplexed = False
         abi = self.config.abis[info[1]]
-        if abi.layouts[0].number_is_kept:
+        if abi.layouts[0].result_waits:
             scripts.answer(self, task, info, result)
             return
         self.registers.cancel(task.tid, abi, result)
