@@ -52,9 +52,15 @@ def expand(
                         leaky=backend(name).leaky,
                         catalogue=attack.catalogue if attack else (),
                     )
-                    if all(word.lower() in case.id.lower() for word in selection.keywords):
+                    if matches(case.id, selection.keywords):
                         cases.append(case)
     return tuple(cases)
+
+
+def matches(text: str, keywords: Iterable[str]) -> bool:
+    """Whether every keyword is in `text`, of one that says `a or b` either; case does not count."""
+    words = (keyword.lower().split(" or ") for keyword in keywords)
+    return all(any(word.strip() in text.lower() for word in either) for either in words)
 
 
 def local_abis() -> tuple[str, ...]:

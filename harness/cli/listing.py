@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.backends import backend
-from harness.cases import expand
+from harness.cases import expand, matches
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
 from harness.places.choice import Wish
 from harness.report.terminal import console
@@ -56,10 +56,6 @@ def command(
     console().print(table)
 
 
-def _matches(text: str, keywords: tuple[str, ...]) -> bool:
-    return all(word.lower() in text.lower() for word in keywords)
-
-
 def _scenarios(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]:
     return [
         {
@@ -68,7 +64,7 @@ def _scenarios(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str
             "title": scenario.title,
         }
         for scenario in lab.scenarios
-        if _matches(f"{scenario.id} {scenario.attack} {scenario.title}", keywords)
+        if matches(f"{scenario.id} {scenario.attack} {scenario.title}", keywords)
     ]
 
 
@@ -83,7 +79,7 @@ def _attacks(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]
             "title": attack.title,
         }
         for attack in lab.attacks.values()
-        if _matches(f"{attack.id} {attack.title} {attack.catalogue}", keywords)
+        if matches(f"{attack.id} {attack.title} {attack.catalogue}", keywords)
     ]
 
 

@@ -77,7 +77,7 @@ from harness.workers import end_workers, pool
     "keywords",
     multiple=True,
     metavar="TEXT",
-    help="Only cases whose id has this text; may be repeated.",
+    help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",
 )
 @click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race, not raised.")
 @click.option("--quick", is_flag=True, help="The manifests' lower numbers of attempts.")
