@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,11 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
     help="Compile for this machine only (calls are made here).",
 )
 @click.option("--seed", type=int, default=None, help="Repeats a campaign; a new one if not given.")
-@click.option("--benchmark", is_flag=True, help="Plant known mistakes; report how soon found.")
+@click.option(
+    "--benchmark",
+    is_flag=True,
+    help="Plant known mistakes, all or those named; how soon are they found?",
+)
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
@@ -92,17 +97,17 @@ def command(
         return
     from harness.fuzz.campaign import Budget
 
+    number = int(time.time()) % 1_000_000 if seed is None else seed
+    if benchmark:
+        budget = Budget(seconds=seconds, examples=examples or BENCHMARK_EXAMPLES)
+        _benchmark(wanted, budget, range(number, number + seeds), as_json)
+        return
     chosen = _chosen(wanted)
     if listed:
         _list(chosen)
         return
-    number = int(time.time()) % 1_000_000 if seed is None else seed
-    if seconds is None and examples is None and not benchmark:
+    if seconds is None and examples is None:
         seconds = 10.0
-    if benchmark:
-        budget = Budget(seconds=seconds, examples=examples or BENCHMARK_EXAMPLES)
-        _benchmark(budget, range(number, number + seeds), as_json)
-        return
     _search(chosen, Budget(seconds=seconds, examples=examples), number, backend, arch, as_json)
 
 
@@ -313,7 +318,7 @@ def _with_findings(verb: str, names: tuple[str, ...]) -> None:
     raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
 
 
-def _benchmark(budget: object, seeds: range, as_json: bool) -> None:
+def _benchmark(wanted: Sequence[str], budget: object, seeds: range, as_json: bool) -> None:
     from harness.fuzz.benchmark import benchmark
     from harness.fuzz.campaign import Budget
     from harness.fuzz.mutants import MUTANTS
@@ -323,7 +328,12 @@ def _benchmark(budget: object, seeds: range, as_json: bool) -> None:
     for column in ("mistake", "found", "examples", "most", "CPU s", "most", "seconds"):
         table.add_column(column, justify="left" if column == "mistake" else "right")
     failed = 0
-    for standing in benchmark(tuple(MUTANTS.values()), budget, seeds):
+    for word in wanted:
+        if word not in MUTANTS:
+            mend = suggestion(word, MUTANTS) or "known: " + ", ".join(MUTANTS)
+            raise UserError(f"no mistake {word!r}; {mend}")
+    chosen = tuple(MUTANTS[word] for word in wanted or MUTANTS)
+    for standing in benchmark(chosen, budget, seeds):
         name = standing.mutant.name
         failed += not standing.is_enough
         examples, cpu_s, seconds = standing.examples, standing.cpu_s, standing.seconds

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import Status
+from harness.cli.fuzz import command
 from harness.fuzz.benchmark import hunt
 from harness.fuzz.campaign import Budget
 from harness.fuzz.mutants import MUTANTS, Mutant, planted
@@ -31,3 +36,15 @@ def test_mistake_is_taken_out_again(mutant: Mutant) -> None:
     with planted(mutant):
         assert [getattr(*place) for place in owners] != before
     assert [getattr(*place) for place in owners] == before
+
+
+def test_named_mistakes_are_tried_alone() -> None:
+    """With as many seeds as were asked for; a name that is none is said to be none."""
+    words = ["--benchmark", "no-arch-check", "--seeds", "2", "--seed", "0", "--json"]
+    ran = CliRunner().invoke(command, words)
+    (record,) = (json.loads(line) for line in ran.stdout.splitlines())
+    assert (record["mutant"], record["found"], record["seeds"]) == ("no-arch-check", 2, 2)
+    assert ran.exit_code == Status.EXPECTED
+    wrong = CliRunner().invoke(command, ["--benchmark", "no-arch-chek"])
+    assert wrong.exit_code == Status.USAGE
+    assert "no-arch-check" in wrong.output
