@@ -31,6 +31,8 @@ RACED = Step(
     (Slot(5), Text("/w/jail/./file"), Text("/w/secret/file"), Slot(6), 64, 20_000),
     Operation.RACE,
 )
+RACE_ROUNDS = 10
+"""A race is not won in every run, least of all on a busy machine; the others show at once."""
 
 
 @pytest.mark.parametrize("backend", ["ptrace", "notify"])
@@ -55,7 +57,8 @@ def test_nothing_escapes(backend: str) -> None:
 def test_an_escape_is_noticed(backend: str, steps: tuple[Step, ...], words: str) -> None:
     """Each weakness shows in what is watched from outside; the sound enforcer holds."""
     with pytest.raises(Mismatch, match=words):
-        check_tree(TreeCase(steps), Tally(backend=backend))
+        for _ in range(RACE_ROUNDS):
+            check_tree(TreeCase(steps), Tally(backend=backend))
     check_tree(TreeCase(steps), Tally(backend=backend.split("-")[1]))
 
 
