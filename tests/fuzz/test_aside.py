@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -30,5 +31,5 @@ def test_work_without_end_is_ended() -> None:
 
 def test_a_crash_is_not_taken_for_an_answer() -> None:
     """Nor for work without end."""
-    with pytest.raises(ChildProcessError, match="-6"):
-        aside(os.abort, cpu_seconds=10)
+    with pytest.raises(ChildProcessError, match="-15"):
+        aside(lambda: os.kill(os.getpid(), signal.SIGTERM), cpu_seconds=10)
