@@ -154,6 +154,16 @@ def kill(pid: int) -> None:
         return
 
 
+def end_as_interrupted() -> None:
+    """From here on SIGTERM and SIGHUP end this process as Ctrl-C does: KeyboardInterrupt.
+
+    One that whoever started us has set aside (nohup) stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def fork(body: Callable[[], int]) -> int:
     """Run `body` in a forked child, whose exit status it returns; the caller gets the pid.
 

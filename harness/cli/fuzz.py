@@ -15,6 +15,7 @@ from rich.table import Table
 
 from enforcer.policy.problem import suggestion
 from harness.cli import Status, UserError
+from harness.process import end_as_interrupted
 from harness.report.terminal import console
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def command(
         return
     from harness.fuzz.campaign import Budget
 
+    end_as_interrupted()
     number = int(time.time()) % 1_000_000 if seed is None else seed
     if benchmark:
         budget = Budget(seconds=seconds, examples=examples or BENCHMARK_EXAMPLES)

@@ -19,6 +19,7 @@ from harness.cli.progress import Shown, progress
 from harness.model import Result, VerdictKind
 from harness.places.choice import Driver, Target, Wish, boot_options, footprint_mib, ready
 from harness.places.local import Place, PlaceError
+from harness.process import end_as_interrupted
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.terminal import console, print_matrix, print_unexpected
@@ -121,6 +122,7 @@ def command(
 
     Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken.
     """
+    end_as_interrupted()
     lab = laboratory()
     wish = Wish(
         arches=arches,

@@ -243,6 +243,8 @@ def short_directory() -> Iterator[Path]:
     [
         pytest.param(signal.SIGKILL, -signal.SIGKILL, "", id="kill"),
         pytest.param(signal.SIGINT, 3, "`harness run --resume` goes on", id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 3, "`harness run --resume` goes on", id="terminate"),
+        pytest.param(signal.SIGHUP, 3, "`harness run --resume` goes on", id="hang-up"),
     ],
 )
 def test_an_interrupted_campaign_resumes(
@@ -253,7 +255,7 @@ def test_an_interrupted_campaign_resumes(
     status: int,
     said: str,
 ) -> None:
-    """The results so far are kept, Ctrl-C says so, and --resume runs the rest only.
+    """The results so far are kept, what can be caught says so, and --resume runs the rest only.
 
     What the killed run had in the temporary directory is gone then.
     """
@@ -267,8 +269,8 @@ def test_an_interrupted_campaign_resumes(
     messages = copy / f"messages-{how}"
     with messages.open("w") as output:
         first = subprocess.Popen(
-            # A shell's background commands ignore interruptions.
-            ["env", "--default-signal=INT", *program],
+            # A shell's background commands ignore interruptions, those under nohup hang-ups.
+            ["env", "--default-signal=INT,HUP", *program],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(tree.OWN)},
             stdout=subprocess.DEVNULL,
