@@ -198,7 +198,7 @@ class Verdict:
     """The judgement, with the numbers that it rests on.
 
     `bound` is the upper end of the one-sided 95 % interval of the win rate after `attempts` without
-    a win.
+    a win. `elsewhere`: what is inexpressible here is expressible on other architectures.
     """
 
     kind: VerdictKind
@@ -206,6 +206,7 @@ class Verdict:
     attempts: int = 0
     wins: int = 0
     bound: float | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +221,10 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """A verdict about this machine (inapplicable) contradicts no expectation; broken does."""
+        """A verdict about this machine contradicts no expectation; broken does."""
         if self.verdict.kind is VerdictKind.BROKEN:
             return False
-        if self.verdict.kind is VerdictKind.INAPPLICABLE:
+        if self.verdict.kind is VerdictKind.INAPPLICABLE or self.verdict.elsewhere:
             return True
         if self.case.weakness is not None:
             return self.verdict.kind is VerdictKind.BYPASSED

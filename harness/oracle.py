@@ -12,6 +12,7 @@ from typing import cast
 
 from enforcer.call import Action
 from enforcer.events import EventKind
+from enforcer.mechanisms.contract import Inexpressible
 from harness.model import Observation, Outcome, Reference, RunKind, Verdict, VerdictKind
 from harness.odds import attempts_needed, percent, win_rate_bound
 
@@ -46,7 +47,7 @@ class Evidence:
     attempts: int = 1
     reference: Reference | None = None
     log_required: bool = False
-    inexpressible: str = ""
+    inexpressible: Inexpressible | None = None
     broken: str = ""
 
 
@@ -62,8 +63,12 @@ def judge(evidence: Evidence) -> Verdict:
 def _judge(evidence: Evidence) -> Verdict:
     if evidence.broken:
         return _verdict(VerdictKind.BROKEN, evidence.broken)
-    if evidence.inexpressible:
-        return _verdict(VerdictKind.INEXPRESSIBLE, evidence.inexpressible)
+    if evidence.inexpressible is not None:
+        return Verdict(
+            kind=VerdictKind.INEXPRESSIBLE,
+            reason=str(evidence.inexpressible),
+            elsewhere=evidence.inexpressible.elsewhere,
+        )
     found = evidence.observations
     for kind, observation in found.items():
         if observation.outcome is Outcome.BROKEN or observation.kind is not kind:

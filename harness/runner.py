@@ -73,12 +73,13 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     started = time.monotonic()
     where = place or job.place or _local_place()
     observations: tuple[Observation, ...] = ()
-    isolation = broken = inexpressible = ""
+    isolation = broken = ""
+    inexpressible: Inexpressible | None = None
     try:
         answer = _observe(job, where)
         observations, isolation = answer.observations, answer.isolation
     except Inexpressible as error:
-        inexpressible = str(error)
+        inexpressible = error
     except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
         broken = f"{type(error).__name__}: {error}"
     verdict = judge(

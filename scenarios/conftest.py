@@ -28,6 +28,7 @@ from harness.results import leaky_race, row_of
 from harness.runner import Job, carry_out
 from harness.scenario import Known, ScenarioError, load_scenario, scenario_files
 
+SKIPPED = (VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE)
 HERE = Path(__file__).resolve().parent
 
 
@@ -194,9 +195,7 @@ class CaseItem(pytest.Item):
         assert self._result is not None
         verdict, case = self._result.verdict, self._result.case
         expected = VerdictKind.HELD if case.weakness is not None else case.expected
-        if verdict.kind is VerdictKind.INAPPLICABLE or (
-            verdict.kind is VerdictKind.INEXPRESSIBLE and case.expected is verdict.kind
-        ):
+        if self._result.as_expected and verdict.kind in SKIPPED:
             pytest.skip(f"{verdict.kind}: {verdict.reason}")
         if verdict.kind is not expected:
             raise Unexpected(f"{verdict.kind} instead of {expected}: {verdict.reason}")

@@ -47,13 +47,14 @@ class Cover:
     """How far one rule is enforced. `rule` None speaks of the policy's default.
 
     `errs` says for PARTIAL in which direction: "permits too much", "denies too much", or "denies
-    with another errno".
+    with another errno". `elsewhere`: on other architectures the same rule is covered.
     """
 
     rule: int | None
     extent: Extent
     reason: str = ""
     errs: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,11 @@ class Inexpressible(Exception):
     def __init__(self, covers: Sequence[Cover]) -> None:
         self.covers = tuple(covers)
         super().__init__("; ".join(f"{_what(c)}: {c.extent}: {c.reason}" for c in covers))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether only this architecture is why."""
+        return all(cover.elsewhere for cover in self.covers)
 
 
 class LaunchError(Exception):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcer.mechanisms.contract import Cover, Extent, Inexpressible
 from harness.model import Observation, Outcome, Reference, RunKind, VerdictKind
 from harness.odds import win_rate_bound
 from harness.oracle import Evidence, judge
@@ -30,6 +31,8 @@ DIRECT = Observation(
     events=(ENFORCING, DENIED),
 )
 ATTACK = replace(DIRECT, kind=RunKind.ATTACK, attempts=100)
+NOT_EVER = Inexpressible([Cover(rule=0, extent=Extent.NONE, reason="it reads memory")])
+NOT_HERE = Inexpressible([Cover(rule=0, extent=Extent.NONE, reason="s390x", elsewhere=True)])
 REFERENCE = Reference(backend="leaky-one", attempts=100, wins=50, source="this run")
 ALL = {run.kind: run for run in (CONTROL, BENIGN, DIRECT, ATTACK)}
 
@@ -46,7 +49,8 @@ def evidence(*changes: Observation, without: RunKind | None = None, **fields: ob
 TABLE = [
     ("all controls in place", evidence(), VerdictKind.HELD),
     ("build failed", evidence(broken="no compiler"), VerdictKind.BROKEN),
-    ("rule without expression", evidence(inexpressible="rule 1"), VerdictKind.INEXPRESSIBLE),
+    ("rule without expression", evidence(inexpressible=NOT_EVER), VerdictKind.INEXPRESSIBLE),
+    ("rule without expression here", evidence(inexpressible=NOT_HERE), VerdictKind.INEXPRESSIBLE),
     ("no control", evidence(without=RunKind.CONTROL), VerdictKind.BROKEN),
     ("no benign twin", evidence(without=RunKind.BENIGN), VerdictKind.BROKEN),
     ("no direct attempt", evidence(without=RunKind.DIRECT), VerdictKind.BROKEN),

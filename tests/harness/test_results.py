@@ -76,6 +76,14 @@ def test_expected(backend: str, kind: VerdictKind, expected: bool) -> None:
     assert result(backend, kind).as_expected is expected
 
 
+def test_what_an_architecture_cannot_express() -> None:
+    """That is a verdict about the machine, whoever was expected to hold or to fall there."""
+    for backend in ("ptrace", "leaky-x"):
+        told = result(backend, VerdictKind.INEXPRESSIBLE)
+        elsewhere = replace(told, verdict=replace(told.verdict, elsewhere=True))
+        assert [told.as_expected, elsewhere.as_expected] == [False, True]
+
+
 def test_a_known_weakness_is_strict() -> None:
     """A weakness that a scenario names must show: a held verdict there is unexpected too."""
     case = replace(CASE, scenario=replace(SCENARIO, known={"ptrace": "A1"}))

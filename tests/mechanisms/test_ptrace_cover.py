@@ -24,5 +24,6 @@ rules:
 def test_rules_on_memory_need_slots(abi: str, first: Extent) -> None:
     """s390x tasks map none: rules on names are said to be out of reach, no others."""
     policy = parse_yaml(POLICY, "policy.yaml")
-    found = [cover.extent for cover in cover_by_tracer(policy, [ABIS[abi]])]
-    assert found == [first, Extent.FULL, Extent.FULL]
+    found = cover_by_tracer(policy, [ABIS[abi]])
+    assert [cover.extent for cover in found] == [first, Extent.FULL, Extent.FULL]
+    assert [cover.elsewhere for cover in found] == [first is Extent.NONE, False, False]

@@ -66,7 +66,9 @@ def cover_by_tracer(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
 
 def _cover_without_slots(index: int, fixed: Sequence[str]) -> Cover:
     reason = f"on {fixed[0]} a task cannot be made to map the memory of its judged arguments"
-    return Cover(rule=index, extent=Extent.NONE, reason=reason, errs="denies too much")
+    return Cover(
+        rule=index, extent=Extent.NONE, reason=reason, errs="denies too much", elsewhere=True
+    )
 
 
 def _cover(index: int, rule: Rule, refused: Sequence[str]) -> Cover:
