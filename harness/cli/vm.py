@@ -19,9 +19,10 @@ from harness.places.vm import VmPlace, vm_place
 from harness.vm.archive import KEYRING, ArchiveError
 from harness.vm.cache import CacheFull, cache_root, locked, remove_unused
 from harness.vm.guest import Refused
-from harness.vm.images import fetch_kernel, fetch_root
+from harness.vm.images import fetch_kernel
 from harness.vm.machines import MACHINES, Machine, MachineError, machine
 from harness.vm.qemu import LostVM, NoQemu, known_bad, version
+from harness.vm.roots import fetch_root
 from harness.vm.snapshot import Base, booted, restored, temporary
 
 TOOLS = {

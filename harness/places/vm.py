@@ -28,9 +28,10 @@ from harness.vm.archive import ArchiveError
 from harness.vm.cache import CacheFull, cache_root, digest
 from harness.vm.capacity import crowding
 from harness.vm.guest import Guest, Refused
-from harness.vm.images import fetch_root, find_kernel
+from harness.vm.images import find_kernel
 from harness.vm.machines import MachineError, machine
 from harness.vm.qemu import Hardware, LostVM, NoQemu, known_bad
+from harness.vm.roots import fetch_root
 from harness.vm.snapshot import Base, is_saved, restored, save
 
 LIBRARY = PurePosixPath("/opt/lab")

@@ -27,11 +27,12 @@ from harness.places.vm import library
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
-from harness.vm.cache import cache_root, made_once
+from harness.vm.cache import CacheFull, cache_root, made_once
 from harness.vm.capacity import crowding
-from harness.vm.images import Kernel, fetch_kernel, fetch_root, find_kernel
+from harness.vm.images import Kernel, fetch_kernel, find_kernel
 from harness.vm.machines import Machine, MachineError, machine
 from harness.vm.qemu import LostVM, NoQemu, known_bad
+from harness.vm.roots import fetch_root, fetch_tree
 
 BOOT_S = 300.0
 MEMORY_MIB = 1024
@@ -173,7 +174,8 @@ def vng_place(
     cpus: int = 2,
     say: Callable[[str], None],
 ) -> VngPlace:
-    """The place for a kernel; `root` is a foreign architecture's root file system, with a Python.
+    """The place for a kernel. `root` is the guest's root file system, with a Python; without one
+    it is this machine's, for a foreign architecture one that is made of Debian's packages.
 
     Raises PlaceError with the mend.
     """
@@ -181,11 +183,9 @@ def vng_place(
     found = str(program) if program.exists() else shutil.which("vng")
     if found is None:
         raise PlaceError("virtme-ng is not installed: pip install 'interposition-lab[vm]'")
-    if shutil.which("udevadm") is None and root is None:
-        raise PlaceError("virtme-ng's guests need udev: run as root: apt-get install udev")
     foreign = name != native().name
-    if foreign and root is None:
-        raise PlaceError(f"a {name} guest needs a root file system: --root DIR")
+    if not foreign and root is None and shutil.which("udevadm") is None:
+        raise PlaceError("virtme-ng's guests need udev: run as root: apt-get install udev")
     kind = machine(name)
     version = kernel or kind.default_kernel
     try:
@@ -199,7 +199,9 @@ def vng_place(
                 "their root: name another image or build tree with --kernel"
             )
         hardware = _accelerator(kind, say)
-    except (ArchiveError, MachineError, NoQemu, LostVM) as error:
+        if foreign and root is None:
+            root = str(fetch_tree(kind, say))
+    except (ArchiveError, CacheFull, MachineError, NoQemu, LostVM) as error:
         raise PlaceError(str(error)) from error
     options = [found, "--verbose", "--force-9p", "--cpus", str(cpus), "--memory", f"{MEMORY_MIB}M"]
     options += ["-r", str(_installed(image))]

@@ -1,4 +1,4 @@
-"""Kernels, initial root file systems and root file systems, made of Debian's packages."""
+"""Kernels and initial root file systems, made of Debian's packages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from harness.vm.archive import Archive, ArchiveError, run_tool, unpack
 from harness.vm.cache import cache_root, digest, hold, locked, made_once, need_room
 from harness.vm.machines import Machine, MachineError
 
-ROOT_SUITE = "trixie"
-ROOT_PACKAGES = ("base-files", "coreutils", "dash", "libc6", "libseccomp2", "python3")
 MODULES = (
     "crc32c_generic",  # erofs asks the crypto layer for it by name
     "virtio_pci",
@@ -42,10 +40,6 @@ BUILT = (
 FETCH_MIB = 768  # of the largest: packages, and what is in them
 PACKED = "vmlinuz"  # the image as Debian has it, beside the one that boots faster
 KERNEL_PACKAGES = r"linux-(image|binary|modules|base)-?[0-9].*"
-MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
-MOUNT_POINTS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp")
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
-GROUP = "root:x:0:\nnogroup:x:65534:\n"
 AGENT = Path(__file__).parent / "guest" / "agent.c"
 
 Say = Callable[[str], None]
@@ -236,33 +230,3 @@ def initramfs(machine: Machine, kernel: Kernel) -> Path:
         (into / "initramfs.cpio").write_bytes(cpio.archive(entries))
 
     return made_once(path, make) / "initramfs.cpio"
-
-
-def fetch_root(machine: Machine, say: Say) -> Path:
-    """An erofs image with a small Debian and Python for this machine, made if not cached yet."""
-    key = digest(ROOT_SUITE, *ROOT_PACKAGES, *MOUNT_POINTS)
-    path = cache_root() / "roots" / f"{machine.debian}-{key}"
-
-    def make(into: Path) -> None:
-        need_room(into, FETCH_MIB)
-        say(f"building a root file system for {machine.arch} from Debian {ROOT_SUITE}")
-        source = archive(machine, ROOT_SUITE)
-        with locked(source.root.name):
-            source.update()
-            packages = source.closure(ROOT_PACKAGES, r".*")
-            files = source.download(packages, into / "packages")
-        tree = into / "tree"
-        for name in MERGED:
-            (tree / "usr" / name).mkdir(parents=True)
-            (tree / name).symlink_to(f"usr/{name}")
-        for package in files:
-            unpack(package, tree)
-        for name in MOUNT_POINTS:
-            (tree / name).mkdir(exist_ok=True, parents=True)
-        (tree / "etc/passwd").write_text(PASSWD)
-        (tree / "etc/group").write_text(GROUP)
-        run_tool(["mkfs.erofs", "--quiet", "--all-root", str(into / "root.erofs"), str(tree)])
-        shutil.rmtree(tree)
-        shutil.rmtree(into / "packages")
-
-    return made_once(path, make) / "root.erofs"

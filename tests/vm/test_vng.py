@@ -84,10 +84,23 @@ def _say(text: str) -> None:
     raise AssertionError(text)
 
 
-def test_a_foreign_guest_needs_a_root() -> None:
-    """Said before anything is fetched."""
-    with pytest.raises(PlaceError, match="--root DIR"):
-        vng_place(FOREIGN, KERNEL, say=_say)
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kernel without modules, for a machine that needs no QEMU."""
+    monkeypatch.setattr("harness.places.vng.known_bad", lambda *arguments: None)
+    found = tmp_path / "vmlinuz"
+    found.write_bytes(b"kernel")
+    return found
+
+
+def test_a_foreign_guest_has_a_root_of_its_own(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made of Debian's packages unless one is named."""
+    monkeypatch.setattr("harness.places.vng.fetch_tree", lambda machine, say: Path("/made"))
+    for named, used in ((None, "/made"), ("/mine", "/mine")):
+        options = vng_place(FOREIGN, str(image), root=named, say=_say).options
+        assert options[options.index("--root") + 1] == used
 
 
 def test_a_kernel_that_cannot_have_the_root_is_refused(
