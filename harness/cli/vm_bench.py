@@ -36,6 +36,7 @@ from harness.vm.snapshot import booted, restored, temporary
 COMMAND = "true"
 BACKEND, SCENARIO = "seccomp", "io_uring_open["  # a case that every machine can run
 VNG_S = 900.0
+SAID_EVERY = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +63,9 @@ def command(
 ) -> None:
     """Cold boot, restore to first command, private memory, case rate, virtme-ng's time.
 
-    Exit status 3 when a guest was lost.
+    Exit status 3 when a guest was lost, or the measuring was interrupted.
     """
+    process.end_as_interrupted()
     try:
         name = machine(find_arch(arch).name).arch
         place = vm_place(name, kernel, say=lambda text: click.echo(f"  {text}", err=True))
@@ -74,17 +76,21 @@ def command(
             shutil.which("vng") is not None or (Path(sys.executable).parent / "vng").exists()
         )
     rows: list[Measured] = []
+    failed = ""
     try:
         for row in measure(place, kernel, copies, cases, vng=vng):
             rows.append(row)
             if as_json:
                 click.echo(json.dumps({"machine": place.base.kernel.name, **asdict(row)}))
     except (LostVM, Refused, PlaceError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(Status.BROKEN)
-    if not as_json:
+        failed = f"Error: {error}"
+    except KeyboardInterrupt:
+        failed = "interrupted"
+    if rows and not as_json:
         _print(place, rows)
-    if any(row.lost for row in rows):
+    if failed:
+        click.echo(failed, err=True)
+    if failed or any(row.lost for row in rows):
         sys.exit(Status.BROKEN)
 
 
@@ -135,7 +141,11 @@ def _cases(place: VmPlace, count: int) -> Measured:
     (target,) = chosen_targets(Wish(arches=(place.base.machine.arch,), kernels=(place.kernel,)))
     case = expand(lab.scenarios, lab.attacks, selection((BACKEND,), (SCENARIO,), target))[0]
     job = Job(case=case, attack=lab.attacks[case.scenario.attack or ""], attempts=1, place=place)
-    results = [carry_out(job) for _ in range(count)]
+    results = []
+    for number in range(1, count + 1):
+        results.append(carry_out(job))
+        if number % SAID_EVERY == 0:
+            click.echo(f"  {number}/{count} cases", err=True)
     broken = [each.verdict for each in results if each.verdict.kind is VerdictKind.BROKEN]
     for verdict in broken:
         click.echo(f"  lost: {verdict.reason}", err=True)
