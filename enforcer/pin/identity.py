@@ -92,10 +92,11 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
         return -EPERM
     result = -EPERM
     errors: list[BaseException] = []
+    groups = identity.groups if identity.groups != own.groups else None
 
     def run() -> None:
         nonlocal result
-        if set_file_ids(identity.uids[3], identity.gids[3], identity.groups) < 0:
+        if set_file_ids(identity.uids[3], identity.gids[3], groups) < 0:
             return
         if set_effective_capabilities(identity.effective & own.permitted, own.permitted) < 0:
             return
