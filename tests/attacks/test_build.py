@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -113,11 +114,16 @@ def test_a_compiler_that_cannot_link_is_passed_over(
     broken = tmp_path / "cc"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    working = Compiler(command=("cc",))
+    working = compiler(NATIVE)
     monkeypatch.setattr(
         building, "_candidates", lambda abi: iter((Compiler(command=(str(broken),)), working))
     )
     assert building.compiler.__wrapped__(NATIVE) == working
+
+
+def _words() -> str:
+    """How a shell calls a compiler that works here."""
+    return f'{shlex.join(compiler(NATIVE).command)} "$@"'
 
 
 def _script(path: Path, text: str) -> Compiler:
@@ -130,13 +136,14 @@ def test_a_compiler_that_is_not_needed_is_not_tried(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Zig's C library takes half a minute, for nothing where cc works."""
+    working = compiler(NATIVE)
 
     def two() -> Iterator[Compiler]:
-        yield Compiler(command=("cc",))
+        yield working
         raise AssertionError("the second was asked for")
 
     monkeypatch.setattr(building, "_candidates", lambda abi: two())
-    assert compiler.__wrapped__(NATIVE) == Compiler(command=("cc",))
+    assert compiler.__wrapped__(NATIVE) == working
 
 
 def test_a_compiler_that_failed_is_tried_again(
@@ -144,7 +151,7 @@ def test_a_compiler_that_failed_is_tried_again(
 ) -> None:
     """What it said is told; nothing of it stays when the disk has room again."""
     once = _script(
-        tmp_path / "cc", f"mkdir '{tmp_path}/full' || exec cc \"$@\"; echo full >&2; exit 1"
+        tmp_path / "cc", f"mkdir '{tmp_path}/full' || exec {_words()}; echo full >&2; exit 1"
     )
     monkeypatch.setattr(building, "_candidates", lambda abi: iter((once,)))
     monkeypatch.setattr(building, "compiler", functools.cache(compiler.__wrapped__))
@@ -158,7 +165,7 @@ def test_compilers_are_tried_by_one_at_a_time(
 ) -> None:
     """Nobody meets another's first build of a C library half done."""
     busy = tmp_path / "busy"
-    alone = _script(tmp_path / "cc", f"mkdir '{busy}' && cc \"$@\" && rmdir '{busy}'")
+    alone = _script(tmp_path / "cc", f"mkdir '{busy}' && {_words()} && rmdir '{busy}'")
     monkeypatch.setattr(building, "_candidates", lambda abi: iter((alone,)))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: compiler.__wrapped__(NATIVE), range(4)))

@@ -63,7 +63,19 @@ def test_nothing_is_left(name: str, number: signal.Signals, tmp_path: Path) -> N
     # Not in our own environment: tempfile reads TMPDIR once, and later tests would keep it.
     places = [f"XDG_STATE_HOME={tmp_path / 'state'}", f"TMPDIR={scratch}"]
     mounts = Path("/proc/self/mountinfo").read_text()
-    command = ["env", *places, sys.executable, "-m", "harness", "fuzz", name, "--time", "300s"]
+    # What started the tests may ignore interruptions, as a shell does for its background.
+    command = [
+        "env",
+        "--default-signal=INT",
+        *places,
+        sys.executable,
+        "-m",
+        "harness",
+        "fuzz",
+        name,
+        "--time",
+        "300s",
+    ]
     fuzzer = process.start(command, tmp_path / "out", tmp_path / "err")
     marker = f"TMPDIR={scratch}"
     try:
