@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -63,6 +62,34 @@ static long raw(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uin
 	__asm__ volatile("syscall"
 			 : "=a"(result)
 			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+/*
+ * A task in the same memory that calls `function` on a stack of its own, which never returns.
+ * musl's wrapper refuses to make threads.
+ */
+static long start(void (*function)(void *), char *top, uint64_t flags, void *argument)
+{
+	void **stack = (void **)top - 2;
+	long result;
+	register uint64_t r10 __asm__("r10") = 0;
+	register uint64_t r8 __asm__("r8") = 0;
+
+	stack[0] = (void *)function;
+	stack[1] = argument;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "pop %%rax\n\t"
+			 "pop %%rdi\n\t"
+			 "call *%%rax\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(result)
+			 : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0UL), "r"(r10), "r"(r8)
 			 : "rcx", "r11", "memory");
 	return result;
 }
@@ -116,7 +143,7 @@ static __attribute__((noreturn)) void born(uint32_t place)
 	follow(task);
 }
 
-static int enter(void *place)
+static void enter(void *place)
 {
 	born((uint32_t)(uintptr_t)place);
 }
@@ -132,11 +159,7 @@ static long make_task(uint32_t place, const uint64_t *args)
 
 		result = raw(SYS_clone3, (uintptr_t)&how, sizeof(how), 0, 0, 0, 0);
 	} else if (flags & CLONE_VM) {
-		char *top = stacks[args[1] % TASKS] + STACK;
-
-		/* The C library's wrapper puts a function on the new stack. */
-		result = clone(enter, top, (int)flags, (void *)(uintptr_t)place);
-		return result < 0 ? -errno : result;
+		return start(enter, stacks[args[1] % TASKS] + STACK, flags, (void *)(uintptr_t)place);
 	} else {
 		result = raw(SYS_clone, flags, 0, 0, 0, 0, 0);
 	}
@@ -178,7 +201,7 @@ struct flip {
 	volatile int stop;
 };
 
-static int flip(void *argument)
+static void flip(void *argument)
 {
 	struct flip *flipping = argument;
 
@@ -187,7 +210,6 @@ static int flip(void *argument)
 			flipping->path[n] = flipping->names[turn & 1][n];
 	flipping->stop = 2;
 	raw(SYS_exit, 0, 0, 0, 0, 0, 0);
-	return 0;
 }
 
 /*
@@ -201,9 +223,10 @@ static long race(const uint64_t *args)
 	volatile char *content = (char *)args[3];
 	long opened = 0;
 	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+	long made = start(flip, stacks[TASKS - 1] + STACK, (uint64_t)flags, &flipping);
 
-	if (clone(flip, stacks[TASKS - 1] + STACK, flags, &flipping) < 0)
-		return -errno;
+	if (made < 0)
+		return made;
 	for (uint64_t n = 0; n < args[5]; n++) {
 		long fd = raw(SYS_openat, (uint64_t)-100, args[0], 0, 0, 0, 0);
 
