@@ -18,7 +18,9 @@ class Machine:
     `kernel_package` is Debian's name of the newest kernel of a suite, `kernels` maps a version as
     `--kernel` names it to that suite. `bus` is the suffix of virtio device names. `uncompressed`
     says that a kernel taken out of its bzImage boots faster. `parks_cpus`: only the first CPU is
-    online while a machine is saved, because QEMU loses the timers of the others.
+    online while a machine is saved, because QEMU loses the timers of the others. `boots_from_rom`:
+    QEMU starts a kernel through a ROM of its own, which a restored copy must have too; elsewhere
+    the kernel only lies in the saved memory, and reading it again would be for nothing.
     """
 
     arch: str
@@ -37,6 +39,7 @@ class Machine:
     abis: tuple[str, ...] = ()
     append: str = ""
     parks_cpus: bool = False
+    boots_from_rom: bool = True
 
 
 # An emulated timer that has to wait for a processor fails the kernel's test of it, which panics.
@@ -91,6 +94,7 @@ MACHINES: Mapping[str, Machine] = {
             kernels=_ALL,
             default_kernel="6.1",
             abis=("arm",),
+            boots_from_rom=False,
         ),
         Machine(
             arch="arm64",
@@ -105,6 +109,7 @@ MACHINES: Mapping[str, Machine] = {
             kernels=_ALL,
             default_kernel="6.1",
             abis=("arm64", "arm"),
+            boots_from_rom=False,
         ),
         Machine(
             arch="riscv64",
@@ -120,6 +125,7 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="7.2",
             abis=("riscv64",),
             parks_cpus=True,
+            boots_from_rom=False,
         ),
         Machine(
             arch="s390x",

@@ -64,7 +64,7 @@ def command_line(
     append: str = "",
     restore: bool = False,
 ) -> list[str]:
-    """QEMU's arguments; the same for the boot that is saved and for every restored copy.
+    """QEMU's arguments for the boot that is saved, or for a copy, which has the same devices.
 
     Memory is a file, shared while the base runs and copy-on-write in the copies.
     """
@@ -79,9 +79,6 @@ def command_line(
         "-object",
         f"memory-backend-file,id=ram0,size={hardware.memory_mib}M,mem-path={memory},share={share}",
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
-        "-append",
-        f"console={machine.console} panic=-1 quiet loglevel=3 {machine.append} {append}".strip(),
         *("-drive", f"file={root},if=none,id=root,format=raw,readonly=on"),
         *("-device", f"virtio-blk-{machine.bus},drive=root"),
         *("-device", f"virtio-serial-{machine.bus},id=serial"),
@@ -96,6 +93,10 @@ def command_line(
         arguments[at : at + 2] = ["-device", "sclpconsole,chardev=console"]
     if restore:
         arguments += ["-incoming", "defer"]
+    if machine.boots_from_rom or not restore:
+        words = f"console={machine.console} panic=-1 quiet loglevel=3 {machine.append} {append}"
+        arguments += ["-kernel", str(kernel.image), "-initrd", str(initramfs)]
+        arguments += ["-append", words.strip()]
     return arguments
 
 
