@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,10 @@ def _unpacked(machine: Machine, wanted: tuple[str, ...], into: Path, say: Say) -
     shutil.rmtree(into / "packages")
     for name in MOUNT_POINTS:
         (tree / name).mkdir(exist_ok=True, parents=True)
-    (tree / "etc/passwd").write_text(PASSWD)
-    (tree / "etc/group").write_text(GROUP)
+    for name, text in (("passwd", PASSWD), ("group", GROUP)):
+        (tree / "etc" / name).write_text(text)
+        (tree / "etc" / name).chmod(0o644)
+    # Whoever makes it may have a closed umask; the guest's ids are others.
+    for directory, _, _ in os.walk(tree):
+        Path(directory).chmod(0o755)
     return tree

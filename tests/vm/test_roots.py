@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class OnePackage:
         assert packages == ("shell=1",)
         tree = into / "shell"
         (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN").chmod(0o755)
         (tree / "bin").mkdir()
         (tree / "bin/sh").write_text("a shell")
         control = "Package: shell\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
@@ -59,8 +61,19 @@ def _say(text: str) -> None:
 
 
 def test_a_tree_for_virtme_ng(source: OnePackage) -> None:
-    """Merged directories, places for its mounts, and a way to switch the guest off; made once."""
-    tree = fetch_tree(MACHINE, _say)
+    """Merged directories, places for its mounts, and a way to switch the guest off; made once.
+
+    A closed umask closes none of it.
+    """
+    before = os.umask(0o077)
+    try:
+        tree = fetch_tree(MACHINE, _say)
+    finally:
+        os.umask(before)
+    for directory in (tree, tree / "usr/bin", tree / "proc"):
+        assert directory.stat().st_mode & 0o777 == 0o755
+    for file in (tree / "usr/bin/sh", tree / "etc/passwd"):
+        assert file.stat().st_mode & 0o777 == 0o644
     assert (tree / "usr/bin/sh").read_text() == "a shell"
     assert (tree / "bin").is_symlink()
     assert (tree / "sbin/poweroff").readlink() == Path("../bin/busybox")
