@@ -26,7 +26,7 @@ from harness.places.local import Answer, PlaceError, answer_of
 from harness.places.vm import library
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
-from harness.vm.archive import ArchiveError
+from harness.vm.archive import FILTERED, ArchiveError
 from harness.vm.cache import CacheFull, cache_root, made_once
 from harness.vm.capacity import crowding
 from harness.vm.images import Kernel, fetch_kernel, find_kernel
@@ -124,7 +124,7 @@ class VngPlace:
         with tempfile.TemporaryDirectory(prefix="lab-vng-") as name:
             shared = Path(name)
             with tarfile.open(fileobj=io.BytesIO(library())) as content:
-                content.extractall(shared, filter="data")
+                content.extractall(shared, **FILTERED)
             program = request["program"]
             if program is None:
                 yield request, shared
