@@ -364,7 +364,7 @@ def _benchmark(wanted: Sequence[str], budget: object, seeds: range, as_json: boo
     if not as_json:
         console().print(table)
     click.echo(
-        f"{len(MUTANTS) - failed} of {len(MUTANTS)} found by nine seeds of ten; "
+        f"{len(chosen) - failed} of {len(chosen)} found by nine seeds of ten; "
         f"seeds {seeds[0]} to {seeds[-1]}, medians and most",
         err=as_json,
     )

@@ -44,6 +44,7 @@ def test_named_mistakes_are_tried_alone() -> None:
     ran = CliRunner().invoke(command, words)
     (record,) = (json.loads(line) for line in ran.stdout.splitlines())
     assert (record["mutant"], record["found"], record["seeds"]) == ("no-arch-check", 2, 2)
+    assert "1 of 1 found" in ran.stderr
     assert ran.exit_code == Status.EXPECTED
     wrong = CliRunner().invoke(command, ["--benchmark", "no-arch-chek"])
     assert wrong.exit_code == Status.USAGE
