@@ -15,7 +15,11 @@ class EventKind(StrEnum):
     START: the enforcer's description (backend, defences, features). ENFORCING: the witness, with
     the evidence that enforcement is on. DECISION: one decision (denials, kills and rules with
     `log`). DETECTION: an interference was noticed (verify, lost task, unknown ABI).
-    END: the supervisor saw the last task end; carries the count of decisions.
+    END: the supervisor saw the last task end; `decisions` counts what it decided, `judged` the
+    calls that it held and judged, by name.
+
+    An enforcer that kills says so first, and names the call: a decision or a detection with the
+    action `kill` stands in the log before the signal is sent.
     """
 
     START = "start"

@@ -46,9 +46,9 @@ _NO_ARGUMENTS = (0, 0, 0, 0, 0, 0)
 
 
 def kernel_answer(decision: Decision) -> int | None:
-    """The answer of a filter with a supervisor behind it; None: the supervisor must see the call.
+    """The answer of a filter; None: it needs a supervisor, which must see the call.
 
-    It sees what it has to log and what it performs with other ids. ASK is denied with EPERM.
+    That sees what it has to log and what it performs with other ids. ASK is denied with EPERM.
     """
     if decision.log or decision.elevation is not None:
         return None
@@ -61,6 +61,11 @@ def kernel_answer(decision: Decision) -> int | None:
             return ERRNO(errno.EPERM)
         case Action.KILL:
             return KILL_PROCESS
+
+
+def supervised_answer(decision: Decision) -> int | None:
+    """As kernel_answer, but a kill is the supervisor's: its log names the call before it ends."""
+    return None if decision.action is Action.KILL else kernel_answer(decision)
 
 
 def spec_from_policies(

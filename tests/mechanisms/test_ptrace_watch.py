@@ -20,6 +20,7 @@ class _Stop:
     """A tracer at one and the same stop."""
 
     handled = 7
+    call = "openat"
     is_waiting = False
 
     def __init__(self) -> None:
@@ -28,8 +29,8 @@ class _Stop:
     def kill_all(self) -> None:
         self.ended.append("killed")
 
-    def detect(self, what: str, **_: object) -> None:
-        self.ended.append(what)
+    def detect(self, reason: str, **_: object) -> None:
+        self.ended.append(reason)
 
 
 class _Looks:
@@ -72,7 +73,7 @@ def test_a_blocked_tracer_ends_its_sandbox() -> None:
     thread.join()
     os.close(read)
     os.close(write)
-    assert tracer.ended == ["killed", "the tracer was stalled"]
+    assert tracer.ended == ["the tracer was stalled", "killed"]
 
 
 def test_a_tracer_that_can_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

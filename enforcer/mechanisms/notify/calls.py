@@ -100,6 +100,7 @@ def _named(name: str, abi: str, handler: Handler) -> Handler:
     def handle(worker: Worker, args: Arguments) -> None:
         worker.call = name
         worker.abi = abi
+        worker.judged[name] += 1
         handler(worker, args)
 
     return handle

@@ -127,7 +127,8 @@ def _is_judged(worker: Worker, descriptor: int) -> bool:
                 return True
         finally:
             os.close(judged)
-    session.detect(worker.tid, "another object was opened than judged", judged=names[0])
+    reason = "another object was opened than judged"
+    session.detect(worker.tid, worker.call, reason, judged=names[0])
     return False
 
 

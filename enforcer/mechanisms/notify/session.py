@@ -7,13 +7,14 @@ import os
 import select
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from enforcer.call import Decision
+from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import notification, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
@@ -26,6 +27,7 @@ from enforcer.pin.same_objects import SameObjects, has_binds
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.decider import Decider
 from enforcer.policy.denied_names import names_denied_by_equality
+from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.protect import Protected
 
@@ -104,9 +106,18 @@ class Session:
         self.are_credentials_fixed = self.are_credentials_fixed and not credentials
         self.generation += 1
 
-    def detect(self, tid: int, reason: str, **evidence: object) -> None:
-        """Log an interference and end the process that it came by."""
-        self.log.emit(EventKind.DETECTION, mechanism="notify", pid=tid, reason=reason, **evidence)
+    def detect(self, tid: int, call: str, reason: str, **evidence: object) -> None:
+        """Log an interference, with the call that it came by, and end the process."""
+        self.log.emit(
+            EventKind.DETECTION,
+            mechanism="notify",
+            action=Action.KILL,
+            call=call,
+            pid=tid,
+            tid=tid,
+            reason=reason,
+            **evidence,
+        )
         self.kill(tid)
 
     def kill(self, tid: int) -> None:
@@ -142,6 +153,7 @@ class Session:
             EventKind.END,
             mechanism="notify",
             decisions=sum(worker.decisions for worker in self._workers),
+            judged=dict(sum((worker.judged for worker in self._workers), Counter[str]())),
             denials=sum(worker.denials for worker in self._workers),
         )
 
@@ -151,8 +163,7 @@ class Session:
         The launcher's own listener is replaced by a closed one's stand-in, so that nobody but the
         supervisor keeps it alive.
         """
-        held = notification.receive(self.listener)
-        cookie, pid = notification.NOTIFICATION.unpack(held)[:2]
+        cookie, pid = self._greeting()
         nowhere = os.open(os.devnull, os.O_RDONLY)
         try:
             notification.replace_descriptor(self.listener, cookie, nowhere, number)
@@ -173,6 +184,17 @@ class Session:
             synchronous=is_synchronous,
         )
         notification.answer(self.listener, cookie, 0)
+
+    def _greeting(self) -> tuple[int, int]:
+        """The launcher's greeting: cookie and pid. What else it has to do before is let through.
+
+        Up to its execve its code is ours, and a policy that kills would end it unheard.
+        """
+        while True:
+            fields = notification.NOTIFICATION.unpack(notification.receive(self.listener))
+            if fields[3] == GREETING:
+                return fields[0], fields[1]
+            notification.let_continue(self.listener, fields[0])
 
     def _watch(self) -> None:
         """Return when no target is left.

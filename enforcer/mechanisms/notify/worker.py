@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,7 @@ class Worker(threading.Thread):
         self.values: Values = {}
         self.decision: Decision | None = None
         self.decisions = 0
+        self.judged: Counter[str] = Counter()
         self.denials = 0
         self.is_signalled = False
         self.is_multiplexed = False

@@ -15,6 +15,7 @@ from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import NO_CALL
 from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.syscalls import name
 
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.tracer import Tracer
@@ -55,8 +56,9 @@ def advance(tracer: Tracer, task: Task) -> None:
         tracer.registers.call_again(task.tid, abi, task.saved, anew.number, anew.arguments)
     else:
         if info[4] != anew.number or info[5 : 5 + len(anew.arguments)] != anew.arguments:
-            tracer.detect("another call than the one that was judged", tid=task.tid, call=info[4])
-            tracer.kill(task.process)
+            call = name(tracer.config.abis[info[1]].name, info[4]) or str(info[4])
+            reason = "another call than the one that was judged"
+            tracer.end(reason, task.process, tid=task.tid, call=call)
         ptrace.set_signal_mask(task.tid, anew.signals)
         task.anew = replace(anew, is_made=True)
     ptrace.resume_to_syscall(task.tid)

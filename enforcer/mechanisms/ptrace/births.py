@@ -50,8 +50,8 @@ def adopt_orphans(tracer: Tracer, executed: int = 0) -> None:
             continue
         tracer.early.discard(tid)
         if len(tracer.config.authorities) > 1:
-            tracer.detect("a child whose parent is gone", tid=tid)
-            tracer.kill(Process(tid, Space(), tracer.config.authorities[0]))
+            lost = Process(tid, Space(), tracer.config.authorities[0])
+            tracer.end("a child whose parent is gone", lost, tid=tid, call="")
             continue
         task = Task(tid, Process(tgid, Space(), tracer.config.authorities[0]))
         tracer.tasks[tid] = task

@@ -83,8 +83,7 @@ class Directories:
         if judged is not None and ptrace.exit_result() == 0:
             place = Path(f"/proc/{task.tid}/{_LINKS[call.name]}")
             if not is_at(place, judged) and not self.may_be_at(task, place, call, args):
-                tracer.detect("another directory than judged", tid=task.tid, call=call.name)
-                tracer.kill_all()
+                tracer.end("another directory than judged", tid=task.tid, call=call.name)
                 return
         tracer.restore(task, info)
 

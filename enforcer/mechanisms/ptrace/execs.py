@@ -44,9 +44,10 @@ class Execution:
     """What a permitted execve is expected to become; None: not looked at.
 
     `image` is the device and inode of the program in memory at the end (of a script's interpreter),
-    `arguments` its whole argument vector, zero bytes between, `tail` their end.
+    `tail` its whole argument vector, a zero byte after each.
     """
 
+    call: str
     name: str
     image: tuple[int, int] | None
     tail: bytes | None
@@ -86,7 +87,7 @@ class Execs:
         if not needs and len(tracer.config.authorities) == 1:
             decision = tracer.decide(task, entry.name, info[5:11], {}, entry.abi)
             if tracer.settle(task, info, entry.name, decision, {}):
-                self.switch_blindly(task, decision.transition)
+                self.switch_blindly(task, entry.name, decision.transition)
                 tracer.resume(task)
             return
         try:
@@ -134,6 +135,7 @@ class Execs:
             rest = given[1:] if expected is not None else given
             tail = b"".join(each + b"\0" for each in (*(expected or ()), *rest))
         task.executing = Execution(
+            call=entry.name,
             name=pinned.name,
             image=image if tracer.verifies else None,
             tail=tail if tracer.verifies else None,
@@ -221,11 +223,13 @@ class Execs:
         tracer.note(task, call, decision, {"filename": (name,)})
         raise Refused(EACCES)
 
-    def switch_blindly(self, task: Task, transition: Transition) -> None:
+    def switch_blindly(self, task: Task, call: str, transition: Transition) -> None:
         """A permitted execve of a single policy that names no file: it only may detach."""
         if transition is Transition.DETACH:
             detached = self.tracer.config.detached
-            task.executing = Execution(name="", image=None, tail=None, authority=detached)
+            task.executing = Execution(
+                call=call, name="", image=None, tail=None, authority=detached
+            )
 
 
 def executed(tracer: Tracer, leader: Task) -> None:
@@ -246,8 +250,13 @@ def executed(tracer: Tracer, leader: Task) -> None:
         births.adopt_orphans(tracer, executed=process.tgid)
     if execution is not None:
         if not _is_as_judged(tracer, leader, execution):
-            tracer.detect("another image than judged", pid=leader.tid, name=execution.name)
-            tracer.kill_all()
+            tracer.end(
+                "another image than judged",
+                call=execution.call,
+                pid=leader.tid,
+                tid=leader.tid,
+                name=execution.name,
+            )
             return
         if execution.authority is not None:
             process.authority = execution.authority

@@ -20,7 +20,7 @@ from enforcer.cbpf.spec import (
     always,
 )
 from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
-from enforcer.mechanisms.filter_spec import spec_from_policies
+from enforcer.mechanisms.filter_spec import spec_from_policies, supervised_answer
 from enforcer.mechanisms.ptrace.authority import detached
 from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.processes import (
@@ -99,7 +99,8 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     if any(_detaches(policy) for policy in policies):
         reachable.append(detached(policies[0]))
     watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
-    spec = mediate(spec_from_policies(reachable, abis, defer=TRACE()), watched, TRACE())
+    spec = spec_from_policies(reachable, abis, defer=TRACE(), answer=supervised_answer)
+    spec = mediate(spec, watched, TRACE())
     spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
 

@@ -23,11 +23,12 @@ from enforcer.mechanisms.contract import (
     covers_of_defences,
 )
 from enforcer.mechanisms.ptrace.authority import Authority, detached
+from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
 from enforcer.mechanisms.ptrace.returns import WAYS
-from enforcer.mechanisms.ptrace.tracer import Config, Tracer
+from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_to_json
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor

@@ -105,6 +105,7 @@ def own_call(tracer: Tracer, task: Task, info: SyscallInfo, away: SyscallInfo) -
     tracer.registers.call_as_before(task.tid, tracer.config.abis[away[1]], away)
     if info[4] == AGAIN:
         task.retry += 1
+        task.again = True
     return away
 
 

@@ -76,6 +76,7 @@ def end(tracer: Tracer, task: Task, abi: Abi, result: int | None) -> None:
     saved, task.saved, task.script = task.saved, b"", None
     if result is None:
         tracer.registers.call_again(task.tid, abi, saved)
+        task.again = True
     else:
         tracer.registers.restore(task.tid, abi, saved, result)
     if task.signals is not None:

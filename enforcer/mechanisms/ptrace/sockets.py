@@ -159,8 +159,9 @@ class Sockets:
                 else:
                     is_there = bound_file(socket.st_ino) in (judged, None)
                 if not is_there:
-                    tracer.detect("another socket than judged", tid=task.tid, name=pinned.name)
-                    tracer.kill_all()
+                    tracer.end(
+                        "another socket than judged", call="bind", tid=task.tid, name=pinned.name
+                    )
                     return
         tracer.restore(task, info)
 
@@ -183,6 +184,7 @@ class Sockets:
             self.calls.by_registers(task, info, entry)
             return
         task.multiplexed = True
+        tracer.judged[meant.name] += 1
         own = (info[0], info[1], info[2], info[3], direct, *args, info[11])
         table[direct].handler(task, own, table[direct])
 

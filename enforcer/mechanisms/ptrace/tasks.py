@@ -78,11 +78,13 @@ class Task:
     script, signals: what it is being made to do, and the signal mask to put back after it.
     newborn: the registers with which it is to start.
     retry: how often the call at hand found its name changed.
+    again: the tracer made it go back before a call that was counted already.
     executing: a judged execve under way.
     """
 
     __slots__ = (
         "_view",
+        "again",
         "anew",
         "area",
         "at_exit",
@@ -113,6 +115,7 @@ class Task:
         self.script: Script | None = None
         self.signals: bytes | None = None
         self.retry = 0
+        self.again = False
         self.multiplexed = False
         self.small: int | None = None
         self.held: Pinned | None = None

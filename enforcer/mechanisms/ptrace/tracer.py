@@ -6,10 +6,10 @@ import errno
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 
-from enforcer.arch.record import Abi
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import ptrace
@@ -17,6 +17,7 @@ from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.ptrace import anew, births, execs, returns, scripts
 from enforcer.mechanisms.ptrace.authority import Authority, errno_of
+from enforcer.mechanisms.ptrace.config import Config, Texts
 from enforcer.mechanisms.ptrace.dispatch import Entry, dispatch_table
 from enforcer.mechanisms.ptrace.listener import Listener
 from enforcer.mechanisms.ptrace.private import HELLO
@@ -28,29 +29,12 @@ from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, Arena
 from enforcer.mechanisms.ptrace.tasks import Continuation, Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
-from enforcer.supervision.binaries import Binaries
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _BIRTHS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
 _CODE = b"".join(way.code for way in WAYS.values())
-
-Texts = Mapping[str, Sequence[str | None]]
-"""The texts of arguments in memory by translator."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """What a plan says to its tracer; `binaries` are those of the authorities' policies."""
-
-    abis: Mapping[int, Abi]
-    authorities: Sequence[Authority]
-    binaries: Binaries
-    detached: Authority
-    defences: frozenset[Defence]
-    inherit: bool = False
-    has_quick: bool = False
 
 
 class Tracer(Reading):
@@ -83,6 +67,8 @@ class Tracer(Reading):
         self.world_changed = False
         self.credentials_changed = False
         self.decisions = 0
+        self.judged: Counter[str] = Counter()
+        self.call = ""
         self.handled = 0
         self.is_waiting = True
         self.copies = Defence.COPY in config.defences
@@ -118,11 +104,15 @@ class Tracer(Reading):
                 except (TaskGone, TargetGone):
                     continue
         except BaseException as error:
-            self.kill_all()
-            self.detect("the tracer failed", error=f"{type(error).__name__}: {error}")
+            self.end("the tracer failed", error=f"{type(error).__name__}: {error}")
             raise
         watch.over.set()
-        self.log.emit(EventKind.END, decisions=self.decisions, cpu_s=round(time.process_time(), 6))
+        self.log.emit(
+            EventKind.END,
+            decisions=self.decisions,
+            judged=dict(self.judged),
+            cpu_s=round(time.process_time(), 6),
+        )
 
     def wait(self) -> tuple[int, int]:
         """The next stop or end of any task."""
@@ -177,9 +167,18 @@ class Tracer(Reading):
         if entry is None:
             self.refuse(task, info, errno.ENOSYS)
             return
+        self.count(task, entry.name)
         if self.config.abis[info[1]].bits == NARROW:
             info = narrow(info)
         entry.handler(task, info, entry)
+
+    def count(self, task: Task, name: str) -> None:
+        """A call is held; one that the tracer itself sent round again was counted before."""
+        self.call = name
+        if task.again:
+            task.again = False
+        else:
+            self.judged[name] += 1
 
     def at_launch(self, task: Task, info: SyscallInfo) -> None:
         """The launcher may do what it needs; its first word brings the listener."""
@@ -226,8 +225,7 @@ class Tracer(Reading):
         if info[0] != ptrace.OP_ENTRY:
             ptrace.resume_to_syscall(task.tid)
         elif info[1] not in self.dispatch:
-            self.detect("foreign ABI", tid=task.tid, arch=info[1])
-            self.kill(task.process)
+            self.end("foreign ABI", task.process, tid=task.tid, call=str(info[4]), arch=info[1])
         else:
             self.at_call(task, info)
 
@@ -248,8 +246,7 @@ class Tracer(Reading):
                 births.give_registers(self, task)
             self.resume(task)
         else:
-            self.detect("unknown stop", tid=task.tid, stop=event, number=number)
-            self.kill(task.process)
+            self.end("unknown stop", task.process, tid=task.tid, stop=event, number=number)
 
     def unknown(self, tid: int, status: int) -> None:
         """A new task may report before its parent's fork event does: it waits for that."""
@@ -259,7 +256,7 @@ class Tracer(Reading):
             self.early.add(tid)
             births.adopt_orphans(self)
         else:
-            self.detect("stop of an unknown task", tid=tid, status=status)
+            self.detect("stop of an unknown task", tid=tid, status=status, action=Action.KILL)
             _kill(tid)
 
     def ended(self, task: Task) -> None:
@@ -379,6 +376,7 @@ class Tracer(Reading):
         if not space.verified and not scripts.has_slots(self, task):
             if space.mapper:
                 space.waiters.append(task.tid)
+                task.again = True
             elif self.listener is None or abi.number_in_instruction:
                 self.refuse(task, info, errno.ENOMEM)
             else:
@@ -452,6 +450,7 @@ class Tracer(Reading):
         abi = self.config.abis[info[1]]
         self.registers.call_again(task.tid, abi, task.saved)
         task.saved = b""
+        task.again = True
         self.resume(task)
 
     def pass_copied(self, task: Task, info: SyscallInfo, names: Mapping[int, bytes]) -> None:
@@ -472,9 +471,19 @@ class Tracer(Reading):
 
     # ----- ends -----
 
-    def detect(self, what: str, **fields: object) -> None:
+    def detect(self, reason: str, **fields: object) -> None:
         """Log an interference."""
-        self.log.emit(EventKind.DETECTION, what=what, **fields)
+        self.log.emit(EventKind.DETECTION, reason=reason, **fields)
+
+    def end(self, reason: str, process: Process | None = None, **fields: object) -> None:
+        """End the sandbox, or one process of it, for an interference that is logged before.
+
+        Without a better word the call is the one that the tracer was last concerned with.
+        """
+        try:
+            self.detect(reason, **{"action": Action.KILL, "call": self.call, **fields})
+        finally:
+            self.kill_all() if process is None else self.kill(process)
 
     def kill(self, process: Process) -> None:
         """End one process."""
@@ -487,7 +496,5 @@ class Tracer(Reading):
 
 
 def _kill(tid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(tid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

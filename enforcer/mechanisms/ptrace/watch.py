@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enforcer.call import Action
+
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.tracer import Tracer
 
@@ -35,9 +37,18 @@ class Watch(threading.Thread):
             looks = looks + 1 if is_held else 0
             seen = handled
             if looks == 2:
+                self.tell()
                 tracer.kill_all()
-                tracer.detect("the tracer was stalled", seconds=LIMIT_S)
                 return
+
+    def tell(self) -> None:
+        """Log what is about to happen, but wait no longer for a log that may be what stalls."""
+        fields = {"action": Action.KILL, "call": self.tracer.call, "seconds": LIMIT_S}
+        word = threading.Thread(
+            target=self.tracer.detect, args=("the tracer was stalled",), kwargs=fields, daemon=True
+        )
+        word.start()
+        word.join(LIMIT_S / 2)
 
 
 def _is_running(tid: int) -> bool:

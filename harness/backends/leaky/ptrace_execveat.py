@@ -5,9 +5,10 @@ from __future__ import annotations
 from enforcer.events import EventLog
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import MECHANISM, Ptrace
+from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.dispatch import Entry
 from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.mechanisms.ptrace.tracer import Config, Tracer
+from enforcer.mechanisms.ptrace.tracer import Tracer
 from harness.backends.handlers import exchanged
 from harness.backends.weak import Leaky
 
