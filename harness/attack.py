@@ -108,6 +108,12 @@ class Attack:
     program: Path
     manifest: Path
 
+    def direct_calls(self, variant: str) -> frozenset[str]:
+        return frozenset({self.direct_call})
+
+    def attack_calls(self, variant: str) -> frozenset[str]:
+        return frozenset({self.direct_call})
+
 
 class ManifestError(Exception):
     """All mistakes found in the manifests that were loaded."""

@@ -92,6 +92,11 @@ def build(attack: Attack, abi: str) -> Path:
     return build_source(attack.program, abi, include=include)
 
 
+def source_digest(attack: Attack, abi: str) -> str:
+    """A short name for all that the built program is made of. Raises OSError."""
+    return _digest(attack.program, abi, attack.program.parent.parent / "include")
+
+
 def build_source(source: Path, abi: str, *, include: Path) -> Path:
     """As `build`, for any C file that needs only the headers of `include`."""
     directory = _made("attacks")

@@ -1,74 +1,112 @@
-"""How often each race is won from leaky enforcers: the measure that a held race is judged by.
+"""What attacks win from leaky enforcers: the measure by which "held" is judged.
 
-Known from the leaky cases of the same run, else from an earlier run in the same place, else the
-leaky cases are added to the run. The races of one attack, ABI, kernel and place are comparable;
-those of one backend in one run are counted together.
+Known from the leaky cases of the same run, else from an earlier run of the same provenance that is
+not too old, else the leaky cases are added to the run. A reference is of the same scenario,
+variant, ABI, kernel and place; those of one backend in one run are counted together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from harness.backends import backend
-from harness.model import Case, Reference, VerdictKind
+from harness.model import Provenance, Reference, VerdictKind
 from harness.odds import attempts_needed
-from harness.results import LeakyRace
+from harness.results import LeakyRun
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job
 
-THIS_RUN = "this run"
-_Key = tuple[str, str, str, str, str]
+OLDEST_S = 24 * 3600.0
+"""Older references are measured anew: what else a machine does changes how often a race is won."""
+
+_Key = tuple[str, str, str, str, str, Provenance | None]
+Belongs = Callable[[Job], Provenance | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """Runs of one leaky backend in one campaign, counted together."""
+
+    attempts: int
+    wins: int
+    campaign: int | None
+    finished: float
+
+    def reference(self, name: str, now: float) -> Reference:
+        source = "this run"
+        if self.campaign is not None:
+            source = f"campaign {self.campaign}, {_age(now - self.finished)} ago"
+        return Reference(backend=name, attempts=self.attempts, wins=self.wins, source=source)
 
 
 class Calibration:
-    """The races of leaky backends that are known, and what they are worth to others."""
+    """The attacks on leaky backends that are known, and what they are worth to others.
 
-    def __init__(self, recorded: Iterable[LeakyRace] = ()) -> None:
-        self._found: dict[_Key, dict[str, Reference]] = {}
-        for race in recorded:
-            self.note(race)
+    `belongs` gives a job's provenance; `now` is in seconds since the epoch.
+    """
 
-    def note(self, race: LeakyRace) -> None:
-        """Take a finished race in: added to those of its backend in the same run, in the place of
-        an earlier run's.
+    def __init__(
+        self,
+        recorded: Iterable[LeakyRun] = (),
+        *,
+        belongs: Belongs,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._found: dict[_Key, dict[str, _Known]] = {}
+        self._belongs = belongs
+        self._now = now
+        for run in recorded:
+            if now() - run.finished < OLDEST_S:
+                self.note(run)
+
+    def note(self, run: LeakyRun) -> None:
+        """Take a finished attack in: added to those of its backend in the same campaign, in the
+        place of an earlier one's.
         """
-        key = (race.attack, race.variant, race.arch, race.kernel, race.place)
+        key = (run.scenario, run.variant, run.arch, run.kernel, run.place, run.provenance)
         of_it = self._found.setdefault(key, {})
-        known = of_it.get(race.backend)
-        together = known is not None and known.source == race.source
-        of_it[race.backend] = Reference(
-            backend=race.backend,
-            attempts=race.attempts + (known.attempts if known and together else 0),
-            wins=race.wins + (known.wins if known and together else 0),
-            source=race.source,
+        known = of_it.get(run.backend)
+        together = known is not None and known.campaign == run.campaign
+        of_it[run.backend] = _Known(
+            attempts=run.attempts + (known.attempts if known and together else 0),
+            wins=run.wins + (known.wins if known and together else 0),
+            campaign=run.campaign,
+            finished=run.finished,
         )
 
-    def reference(self, case: Case) -> Reference | None:
-        """The leaky enforcer to judge a race by: of the same mechanism, and the hardest to win."""
-        known = list(self._found.get(_key(case), {}).values())
-        same = backend(case.backend).mechanism
-        return min(
+    def reference(self, job: Job) -> Reference | None:
+        """The leaky enforcer to judge by: one that lost, of the same mechanism, the hardest to
+        win from.
+        """
+        known = self._found.get(self._key(job), {})
+        same = backend(job.case.backend).mechanism
+        names = sorted(
             known,
-            key=lambda each: (
-                backend(each.backend).mechanism != same,
-                each.wins / each.attempts,
-                each.backend,
+            key=lambda name: (
+                not known[name].wins,
+                backend(name).mechanism != same,
+                known[name].wins / known[name].attempts,
+                name,
             ),
-            default=None,
         )
+        return known[names[0]].reference(names[0], self._now()) if names else None
 
     def lacking(self, jobs: Sequence[Job], leaky: Iterable[Job]) -> list[Job]:
-        """Those of the jobs `leaky` without which races among `jobs` could not be judged.
+        """Those of the jobs `leaky` without which cases among `jobs` could not be judged.
 
         A race that won little and could have gone on is not known well enough.
         """
         there = {job.case.id for job in jobs}
-        measuring = [job for job in (*leaky, *jobs) if job.case.leaky]
+        measuring: dict[_Key, list[Job]] = {}
+        for job in (*leaky, *jobs):
+            if job.case.leaky:
+                measuring.setdefault(self._key(job), []).append(job)
         wanted: dict[str, Job] = {}
-        for race in (job.case for job in jobs if needs_reference(job)):
-            comparable = [job for job in measuring if _key(job.case) == _key(race)]
-            same = backend(race.backend).mechanism
+        for judged in filter(needs_reference, jobs):
+            comparable = measuring.get(self._key(judged), [])
+            same = backend(judged.case.backend).mechanism
             of_it = [job for job in comparable if backend(job.case.backend).mechanism == same]
             for job in of_it or comparable:
                 if job.case.id not in there and not self._is_known(job):
@@ -76,27 +114,43 @@ class Calibration:
         return list(wanted.values())
 
     def _is_known(self, leaky: Job) -> bool:
-        known = self._found.get(_key(leaky.case), {}).get(leaky.case.backend)
-        return known is not None and (known.wins >= ENOUGH_WINS or known.attempts >= leaky.most)
+        known = self._found.get(self._key(leaky), {}).get(leaky.case.backend)
+        if known is None:
+            return False
+        return not leaky.race or known.wins >= ENOUGH_WINS or known.attempts >= leaky.most
 
     def fitted(self, job: Job) -> Job:
-        """The race with its reference, and with as many attempts as that asks for."""
-        return beside(job, self.reference(job.case)) if needs_reference(job) else job
+        """The job with its reference, a race with as many attempts as that asks for."""
+        return beside(job, self.reference(job)) if needs_reference(job) else job
+
+    def _key(self, job: Job) -> _Key:
+        case = job.case
+        return (
+            case.scenario.id,
+            case.variant,
+            case.abi,
+            case.kernel,
+            case.place,
+            self._belongs(job),
+        )
 
 
 def beside(job: Job, reference: Reference | None) -> Job:
-    """The race judged by `reference`, with as many of its most attempts as that asks for."""
+    """The job judged by `reference`, a race with as many of its most attempts as that asks for."""
     needed = attempts_needed(reference.attempts, reference.wins) if reference else None
-    attempts = max(job.attempts, min(needed or 0, job.most))
+    attempts = max(job.attempts, min(needed or 0, job.most)) if job.race else job.attempts
     return replace(job, reference=reference, attempts=attempts)
 
 
 def needs_reference(job: Job) -> bool:
-    """Whether the case is a race that could be held."""
+    """Whether the case is an attack that could be held."""
     case = job.case
     is_judged = case.backend != "none" and case.expected is not VerdictKind.INEXPRESSIBLE
-    return job.race and not case.leaky and is_judged
+    return job.attack is not None and not case.leaky and is_judged
 
 
-def _key(case: Case) -> _Key:
-    return (case.scenario.attack or "", case.variant, case.abi, case.kernel, case.place)
+def _age(seconds: float) -> str:
+    """In words, rounded down."""
+    if seconds < 3600:
+        return f"{max(seconds, 0) / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

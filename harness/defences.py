@@ -68,17 +68,16 @@ def cases(
     return sorted(found, key=lambda case: not case.leaky)
 
 
-def reference(case: Case, results: Iterable[Result], source: str) -> Reference | None:
-    """The same race with every defence off, among results."""
+def reference(case: Case, results: Iterable[Result]) -> Reference | None:
+    """The same attack with every defence off, among results of this run."""
+    off = replace(case, defences=frozenset[Defence](), leaky=True)
     for result in results:
-        if result.verdict.attempts and result.case == replace(
-            case, defences=frozenset[Defence](), leaky=True
-        ):
+        if result.case == off and result.verdict.kind in (VerdictKind.BYPASSED, VerdictKind.HELD):
             return Reference(
                 backend=f"{case.backend} with all defences off",
-                attempts=result.verdict.attempts,
+                attempts=max(result.verdict.attempts, 1),
                 wins=result.verdict.wins,
-                source=source,
+                source="this run",
             )
     return None
 

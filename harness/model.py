@@ -27,12 +27,19 @@ class Effect(StrEnum):
 
 
 class RunKind(StrEnum):
-    """The runs that one verdict needs."""
+    """The runs that one verdict needs, in their order.
+
+    DIRECT_CONTROL is the direct attempt without an enforcer: what is denied later must be possible
+    here. CONTROL_AGAIN repeats the control behind the others: an effect that appears only now and
+    then proves nothing by staying away.
+    """
 
     CONTROL = "control"
+    DIRECT_CONTROL = "direct control"
     BENIGN = "benign"
     DIRECT = "direct"
     ATTACK = "attack"
+    CONTROL_AGAIN = "control again"
 
 
 class Outcome(StrEnum):
@@ -80,7 +87,8 @@ class Observation:
     `attempts` and `wins` are the program's own counts (a win is believed only when `effect` was
     seen from outside). `errno` is what a blocked attempt reported, 0 if none. `events` are the
     enforcer's log (of very many decisions the first and the last). `tree` is a digest of the
-    scratch directory afterwards (command scenarios).
+    scratch directory afterwards (command scenarios). Of a repeated run this is the last one that
+    showed no effect, else the last; `repeats` counts all, `effects` those that showed it.
     """
 
     kind: RunKind
@@ -98,6 +106,8 @@ class Observation:
     seconds: float = 0.0
     detail: str = ""
     tree: str = ""
+    repeats: int = 1
+    effects: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +194,23 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Digests of all that a result depends on; results of another provenance say nothing here.
+
+    `program` is the attack's source, headers, flags and ABI; `policy` the scenario's policy and
+    whatever else it gives its runs; `modules` the enforcer and the harness, leaky backends among
+    them; `machine` the kernel, processors and isolation of the place.
+    """
+
+    program: str
+    policy: str
+    modules: str
+    machine: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reference:
-    """How often a race was won from the leaky enforcer `backend`, and where that was measured."""
+    """How often an attack won from the leaky enforcer `backend`, and where that was measured."""
 
     backend: str
     attempts: int
@@ -211,13 +236,17 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A case with its verdict and what it rests on. `isolation` is how the runs were walled in."""
+    """A case with its verdict and what it rests on. `isolation` is how the runs were walled in.
+
+    `provenance` is None where the case could not be prepared.
+    """
 
     case: Case
     verdict: Verdict
     observations: tuple[Observation, ...] = ()
     isolation: str = ""
     seconds: float = 0.0
+    provenance: Provenance | None = None
 
     @property
     def as_expected(self) -> bool:

@@ -7,12 +7,12 @@ go through, is the plain act denied and enforcement witnessed, and only then the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
-from enforcer.call import Action
 from enforcer.events import EventKind
 from enforcer.mechanisms.contract import Inexpressible
+from harness.evidence import Attributed, filter_is_on, judged, killed_by_enforcer, witnessed
 from harness.model import Observation, Outcome, Reference, RunKind, Verdict, VerdictKind
 from harness.odds import attempts_needed, percent, win_rate_bound
 
@@ -35,9 +35,12 @@ class Evidence:
 
     `command` is True when a command is compared with its bare run, False for an attack.
     `attempts` is how many the attack was asked to make; `race` says that they are random trials.
-    `reference` is how often the same race was won from a leaky enforcer; `leaky` says that this
-    case is such a one, which needs none. `log_required` asks that the enforcer's log shows the
-    attempt. `inexpressible` and `broken` say why there are no runs.
+    `reference` is how often the same attack won from a leaky enforcer; `leaky` says that this case
+    is such a one, which needs none. `log_required` asks that the enforcer's log shows the attempt:
+    `direct` and `attack` say what a line must tell to be of it. `counted`: the enforcer counts the
+    calls that it judges, so that the program's count of attempts is not believed without them.
+    `reachable` is what of the laboratory the target could have reached. `inexpressible` and
+    `broken` say why there are no runs.
     """
 
     observations: Mapping[RunKind, Observation]
@@ -47,6 +50,10 @@ class Evidence:
     attempts: int = 1
     reference: Reference | None = None
     log_required: bool = False
+    direct: Attributed = field(default_factory=Attributed)
+    attack: Attributed = field(default_factory=Attributed)
+    counted: bool = False
+    reachable: str = ""
     inexpressible: Inexpressible | None = None
     broken: str = ""
 
@@ -54,10 +61,13 @@ class Evidence:
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on one case."""
     verdict = _judge(evidence)
+    reason = verdict.reason
     losses = _losses(evidence.observations) if verdict.kind in RESTS_ON_RULES else ""
     if losses:
-        return replace(verdict, reason=f"{verdict.reason}; enforced in part: {losses}")
-    return verdict
+        reason += f"; enforced in part: {losses}"
+    if evidence.reachable and evidence.observations:
+        reason += f"; not walled in: the target could reach {evidence.reachable}"
+    return replace(verdict, reason=reason)
 
 
 def _judge(evidence: Evidence) -> Verdict:
@@ -78,9 +88,10 @@ def _judge(evidence: Evidence) -> Verdict:
         if observation.outcome is Outcome.UNAVAILABLE:
             return _verdict(VerdictKind.INAPPLICABLE, observation.detail)
     if evidence.command:
-        return _judge_command(found)
+        return _judge_command(evidence)
     return (
-        _judge_control(found.get(RunKind.CONTROL))
+        _judge_control(found.get(RunKind.CONTROL), found.get(RunKind.CONTROL_AGAIN))
+        or _judge_direct_control(found.get(RunKind.DIRECT_CONTROL))
         or _judge_benign(found.get(RunKind.BENIGN))
         or _judge_direct(found.get(RunKind.DIRECT))
         or _judge_witnesses(found, CONFINED)
@@ -105,18 +116,44 @@ def _unfinished(run: Observation) -> Verdict:
     return _verdict(VerdictKind.BROKEN, reason)
 
 
-def _judge_control(run: Observation | None) -> Verdict | None:
+def _judge_control(run: Observation | None, again: Observation | None) -> Verdict | None:
     if run is None:
         return _missing(RunKind.CONTROL)
     if run.outcome is Outcome.UNSUPPORTED:
         return _verdict(VerdictKind.INAPPLICABLE, run.detail or "the attack is unsupported here")
     if run.outcome in (Outcome.CRASHED, Outcome.HUNG):
         return _unfinished(run)
-    if not run.effect:
-        blocked = f" (errno {run.errno})" if run.errno else ""
-        reason = f"without any enforcer the attack has no effect here{blocked}"
-        return _verdict(VerdictKind.INAPPLICABLE, reason)
-    return None
+    if run.effect:
+        return None
+    if again is not None and again.effects:
+        return _sometimes(run, again)
+    blocked = f" (errno {run.errno})" if run.errno else ""
+    reason = f"without any enforcer the attack has no effect here{blocked}"
+    return _verdict(VerdictKind.INAPPLICABLE, reason)
+
+
+def _sometimes(run: Observation, again: Observation) -> Verdict:
+    """The effect comes and goes by itself: that it stayed away under an enforcer proves nothing."""
+    effects, runs = run.effect + again.effects, 1 + again.repeats
+    reason = f"sometimes: without any enforcer the effect appeared in {effects} of {runs} runs"
+    return _verdict(VerdictKind.INAPPLICABLE, reason)
+
+
+def _judge_direct_control(run: Observation | None) -> Verdict | None:
+    """What is denied under the enforcer must be possible without it."""
+    if run is None:
+        return _missing(RunKind.DIRECT_CONTROL)
+    if run.effect:
+        return None
+    if run.outcome is Outcome.UNSUPPORTED:
+        return _verdict(
+            VerdictKind.INAPPLICABLE, run.detail or "the direct act is unsupported here"
+        )
+    if run.outcome is Outcome.HUNG:
+        return _unfinished(run)
+    why = f"errno {run.errno}" if run.errno else run.detail or "it ended without one"
+    reason = f"without any enforcer the direct attempt has no effect either ({why})"
+    return _verdict(VerdictKind.INAPPLICABLE, f"{reason}: its denial would prove nothing")
 
 
 def _judge_benign(run: Observation | None) -> Verdict | None:
@@ -137,9 +174,23 @@ def _judge_direct(run: Observation | None) -> Verdict | None:
         return _missing(RunKind.DIRECT)
     if run.effect:
         return _verdict(VerdictKind.NOT_ENFORCING, "the direct attempt was not denied")
-    if not run.finished and not _killed(run):
-        return _unfinished(run)
-    return None
+    if run.finished:
+        return None
+    return _judge_kill(run) if _killed(run) else _unfinished(run)
+
+
+def _judge_kill(run: Observation) -> Verdict | None:
+    """A death counts as enforcement only by the enforcer's own evidence of it.
+
+    SIGKILL comes from anybody: the kernel short of memory, the limit of CPU time, a person. SIGSYS
+    is a filter's, where there is one.
+    """
+    if run.signal == SIGSYS and filter_is_on(run.events):
+        return None
+    if killed_by_enforcer(run.events):
+        return None
+    reason = f"{run.kind} run: {run.detail}, and nothing shows that the enforcer did it"
+    return _verdict(VerdictKind.BROKEN, reason)
 
 
 def _judge_witnesses(
@@ -147,7 +198,7 @@ def _judge_witnesses(
 ) -> Verdict | None:
     for kind in kinds:
         run = found.get(kind)
-        if run is not None and not witnessed(run):
+        if run is not None and not witnessed(run.events):
             reason = f"{kind} run: the enforcer's log has no witness that enforcement was on"
             return _verdict(VerdictKind.NOT_ENFORCING, reason)
     return None
@@ -166,58 +217,108 @@ def _judge_attack(evidence: Evidence, run: Observation | None) -> Verdict:
             attempts=attempts,
             wins=wins,
         )
-    killed = _killed(run)
-    if not run.finished and not killed:
+    return (
+        _judge_end(evidence, run)
+        or _judge_again(evidence)
+        or _judge_log(evidence)
+        or _judge_reference(evidence, run)
+        or _held(evidence, run)
+    )
+
+
+def _judge_end(evidence: Evidence, run: Observation) -> Verdict | None:
+    """Whether an attack without effect ran to its end, or was ended by the enforcer."""
+    if _killed(run):
+        if evidence.race:
+            reason = f"attack run: {run.detail}: nobody knows after how many attempts"
+            return _verdict(VerdictKind.BROKEN, reason)
+        return _judge_kill(run)
+    if not run.finished:
         return _unfinished(run)
     if run.wins:
         reason = f"the program counts {run.wins} wins, but nothing was seen from outside"
         return _verdict(VerdictKind.BROKEN, reason)
-    if not killed and attempts < evidence.attempts:
-        reason = f"only {attempts} of {evidence.attempts} attempts were made"
+    if run.attempts < evidence.attempts:
+        reason = f"only {run.attempts} of {evidence.attempts} attempts were made"
         return _verdict(VerdictKind.BROKEN, reason)
-    if evidence.log_required and not logged(run):
-        return Verdict(
-            kind=VerdictKind.UNLOGGED,
-            reason="denied, but the enforcer's log does not show the attempt",
-            attempts=attempts,
-        )
-    if killed:
-        reason = f"the target was {run.detail or 'killed'} before any effect"
-        if evidence.race:
-            reason += ", after nobody knows how many attempts"
-        return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts)
+    if evidence.race and evidence.counted:
+        counted = judged(run.events, evidence.attack.calls)
+        if counted is None:
+            reason = "the enforcer's log has no end with the number of calls that it judged"
+            return _verdict(VerdictKind.BROKEN, reason)
+        if counted < run.attempts:
+            calls = ", ".join(sorted(evidence.attack.calls))
+            reason = f"the program counts {run.attempts} attempts, the enforcer judged {counted} of"
+            return _verdict(VerdictKind.BROKEN, f"{reason} its calls ({calls})")
+    return None
+
+
+def _judge_again(evidence: Evidence) -> Verdict | None:
+    """The control behind the others: of races their own rate speaks."""
     if evidence.race:
-        return _judge_lost_race(evidence, attempts)
-    return Verdict(kind=VerdictKind.HELD, reason="no effect", attempts=attempts)
+        return None
+    again = evidence.observations.get(RunKind.CONTROL_AGAIN)
+    if again is None:
+        return _missing(RunKind.CONTROL_AGAIN)
+    if again.effects < again.repeats:
+        return _sometimes(evidence.observations[RunKind.CONTROL], again)
+    return None
 
 
-def _judge_lost_race(evidence: Evidence, attempts: int) -> Verdict:
-    """No attempt won: that says something only where a leaky enforcer would have lost."""
-    reference = evidence.reference
-    bound = win_rate_bound(attempts)
-    reason = f"no effect in {attempts} attempts (win rate below {percent(bound)}, one-sided 95 %)"
+def _judge_log(evidence: Evidence) -> Verdict | None:
+    """The log must show the denied call itself, on the denied object, by the target."""
+    if not evidence.log_required:
+        return None
+    for kind, what in ((RunKind.DIRECT, evidence.direct), (RunKind.ATTACK, evidence.attack)):
+        run = evidence.observations.get(kind)
+        if run is not None and not what.shown(run.events):
+            reason = f"denied, but the log of the {kind} run does not show {what.described()}"
+            return Verdict(kind=VerdictKind.UNLOGGED, reason=reason, attempts=run.attempts)
+    return None
+
+
+def _judge_reference(evidence: Evidence, run: Observation) -> Verdict | None:
+    """No effect says something only where a leaky enforcer lost to the same program."""
     if evidence.leaky:
-        return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=attempts, bound=bound)
-    if reference is None:
-        reason += (
-            "; no verdict: no leaky enforcer was seen to lose this race here "
+        return None
+    known = evidence.reference
+    if known is None or not known.wins:
+        lost = "" if known is None else f": {known.backend} held it ({known.source})"
+        reason = (
+            f"no effect; no verdict: no leaky enforcer was seen to lose to this attack here{lost} "
             "(the scenario names some under `leaky`)"
         )
-        return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
-    needed = attempts_needed(reference.attempts, reference.wins)
-    if needed is None or attempts < needed:
-        reason += f"; no verdict: {described(reference)}"
-        return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=attempts)
-    return Verdict(
-        kind=VerdictKind.HELD,
-        reason=f"{reason}; {described(reference)}",
-        attempts=attempts,
-        bound=bound,
-    )
+        return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=run.attempts)
+    if not evidence.race:
+        return None
+    wrong = ""
+    needed = attempts_needed(known.attempts, known.wins)
+    if known.wins >= known.attempts:
+        wrong = f"{described(known)}: an attack that wins every attempt is no race"
+    elif needed is None or run.attempts < needed:
+        wrong = described(known)
+    if not wrong:
+        return None
+    reason = f"no effect in {run.attempts} attempts; no verdict: {wrong}"
+    return Verdict(kind=VerdictKind.BROKEN, reason=reason, attempts=run.attempts)
+
+
+def _held(evidence: Evidence, run: Observation) -> Verdict:
+    reason, bound = "no effect", None
+    if _killed(run):
+        reason = f"the target was {run.detail} before any effect"
+    elif evidence.race:
+        bound = win_rate_bound(run.attempts)
+        reason += f" in {run.attempts} attempts (win rate below {percent(bound)}, one-sided 95 %)"
+    if evidence.reference is not None:
+        reason += f"; {described(evidence.reference)}"
+    return Verdict(kind=VerdictKind.HELD, reason=reason, attempts=run.attempts, bound=bound)
 
 
 def described(reference: Reference) -> str:
-    """What is known of the leaky race, and how many attempts a held one needs beside it."""
+    """What is known of the leaky enforcer, and how many attempts a held race needs beside it."""
+    if reference.attempts <= 1:
+        return f"{reference.backend} lost ({reference.source})"
     lost = f"{reference.backend} lost {reference.wins} of {reference.attempts} ({reference.source})"
     needed = attempts_needed(reference.attempts, reference.wins)
     if needed is None:
@@ -225,15 +326,26 @@ def described(reference: Reference) -> str:
     return f"{lost}, {needed} attempts are needed"
 
 
-def _judge_command(found: Mapping[RunKind, Observation]) -> Verdict:
+def _judge_command(evidence: Evidence) -> Verdict:
+    found = evidence.observations
     bare = found.get(RunKind.CONTROL)
     confined = found.get(RunKind.BENIGN)
+    direct = found.get(RunKind.DIRECT)
     if bare is None:
         return _missing(RunKind.CONTROL)
     if bare.outcome is Outcome.HUNG:
         return _unfinished(bare)
     if bare.exit_status == 127:
         return _verdict(VerdictKind.INAPPLICABLE, "the command is not installed here")
+    if bare.exit_status != 0:
+        last = bare.stderr.strip().rpartition("\n")[2]
+        why = f"exit status {bare.exit_status}" if bare.signal is None else bare.detail
+        reason = f"without any enforcer the command fails: {why}" + f": {last:.300}" * bool(last)
+        return _verdict(VerdictKind.INAPPLICABLE, reason)
+    if direct is not None:
+        wrong = _judge_direct_control(found.get(RunKind.DIRECT_CONTROL))
+        if wrong is not None:
+            return wrong
     if confined is None:
         return _missing(RunKind.BENIGN)
     if confined.outcome is Outcome.HUNG:
@@ -243,11 +355,21 @@ def _judge_command(found: Mapping[RunKind, Observation]) -> Verdict:
         return unwitnessed
     difference = _difference(bare, confined)
     if difference:
-        return _verdict(VerdictKind.OVERBLOCKED, difference)
-    direct = found.get(RunKind.DIRECT)
+        again = found.get(RunKind.CONTROL_AGAIN)
+        unsteady = _difference(bare, again) if again is not None else ""
+        if unsteady:
+            reason = f"sometimes: a second bare run differs from the first ({unsteady:.300})"
+            return _verdict(VerdictKind.INAPPLICABLE, reason)
+        return _verdict(VerdictKind.OVERBLOCKED, f"differs from the bare run: {difference}")
     if direct is not None and direct.effect:
         return _verdict(VerdictKind.NOT_ENFORCING, "the direct attempt was not denied")
-    return _verdict(VerdictKind.HELD, "the same outcome as the bare run")
+    if direct is not None and _killed(direct):
+        unexplained = _judge_kill(direct)
+        if unexplained is not None:
+            return unexplained
+    if direct is not None and direct.outcome is Outcome.HUNG:
+        return _unfinished(direct)
+    return _judge_log(evidence) or _verdict(VerdictKind.HELD, "the same outcome as the bare run")
 
 
 def _difference(bare: Observation, confined: Observation) -> str:
@@ -258,9 +380,9 @@ def _difference(bare: Observation, confined: Observation) -> str:
         ("standard error", bare.stderr, confined.stderr),
     ):
         if expected != found:
-            return f"{what} differs from the bare run: {found!r:.300} instead of {expected!r:.300}"
+            return f"{what} {found!r:.300} instead of {expected!r:.300}"
     if bare.tree != confined.tree:
-        return "the files left in the scratch directory differ from those of the bare run"
+        return "other files are left in the scratch directory"
     return ""
 
 
@@ -288,17 +410,3 @@ def _killed(run: Observation) -> bool:
     Every limit of the agent's that ends a target has another outcome or another signal.
     """
     return run.outcome is Outcome.CRASHED and run.signal in (SIGKILL, SIGSYS)
-
-
-def witnessed(run: Observation) -> bool:
-    """Whether the enforcer's log says, with evidence, that enforcement was on in this run."""
-    return any(event.get("event") == EventKind.ENFORCING for event in run.events)
-
-
-def logged(run: Observation) -> bool:
-    """Whether the enforcer's log shows a refusal or the detection of an interference."""
-    return any(
-        event.get("event") == EventKind.DETECTION
-        or (event.get("event") == EventKind.DECISION and event.get("action") != Action.PERMIT)
-        for event in run.events
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -11,15 +12,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.model import Result, VerdictKind
+from harness.model import Provenance, Result, VerdictKind
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE campaign (
     id INTEGER PRIMARY KEY,
     started REAL NOT NULL,
     arguments TEXT NOT NULL,
     cases INTEGER NOT NULL,
+    root TEXT NOT NULL,
+    tree TEXT NOT NULL,
+    machine TEXT NOT NULL,
+    selection TEXT NOT NULL,
     finished REAL
 );
 CREATE TABLE result (
@@ -45,6 +50,8 @@ CREATE TABLE result (
     bound REAL,
     seconds REAL NOT NULL,
     isolation TEXT NOT NULL,
+    finished REAL NOT NULL,
+    provenance TEXT NOT NULL,
     observations TEXT NOT NULL,
     PRIMARY KEY (campaign, case_id)
 );
@@ -57,7 +64,7 @@ class ResultsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One stored result."""
+    """One stored result. `finished` is when it came, in seconds since the epoch."""
 
     case_id: str
     scenario: str
@@ -80,7 +87,21 @@ class Row:
     bound: float | None
     seconds: float
     isolation: str
+    finished: float = 0.0
+    provenance: Provenance | None = None
     observations: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a campaign comes from: the directory of its attacks and scenarios, what stood there
+    (revision and digest of the modules), the machine in words, and the options that select cases.
+    """
+
+    root: str
+    tree: str
+    machine: str
+    selection: str = "{}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +112,10 @@ class Campaign:
     started: float
     arguments: str
     cases: int
+    root: str
+    tree: str
+    machine: str
+    selection: str
     finished: float | None
 
 
@@ -104,10 +129,13 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeakyRace:
-    """How a race against a leaky backend ended; `source` says which run that was."""
+class LeakyRun:
+    """How an attack on a leaky backend ended, and what that belongs to.
 
-    attack: str
+    `campaign` is None for one of this run; `finished` is in seconds since the epoch.
+    """
+
+    scenario: str
     variant: str
     arch: str
     kernel: str
@@ -115,24 +143,28 @@ class LeakyRace:
     backend: str
     attempts: int
     wins: int
-    source: str
+    provenance: Provenance
+    campaign: int | None
+    finished: float
 
 
-def leaky_race(row: Row, source: str) -> LeakyRace | None:
-    """The race behind a result; None for other results and for those without a verdict."""
+def leaky_run(row: Row, campaign: int | None) -> LeakyRun | None:
+    """What a result tells of a leaky backend; None for others and for those without a verdict."""
     ended = row.verdict in (VerdictKind.BYPASSED, VerdictKind.HELD)
-    if not (row.leaky and ended and row.attack and row.attempts > 0):
+    if not (row.leaky and ended and row.attack and row.provenance):
         return None
-    return LeakyRace(
-        attack=row.attack,
+    return LeakyRun(
+        scenario=row.scenario,
         variant=row.variant,
         arch=row.arch,
         kernel=row.kernel,
         place=row.place,
         backend=row.backend,
-        attempts=row.attempts,
+        attempts=max(row.attempts, 1),
         wins=row.wins,
-        source=source,
+        provenance=row.provenance,
+        campaign=campaign,
+        finished=row.finished,
     )
 
 
@@ -161,6 +193,8 @@ def row_of(result: Result) -> Row:
         bound=verdict.bound,
         seconds=result.seconds,
         isolation=result.isolation,
+        finished=round(time.time(), 3),
+        provenance=result.provenance,
         observations=tuple(
             json.loads(json.dumps(asdict(observation))) for observation in result.observations
         ),
@@ -178,13 +212,25 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._running: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, timeout=30.0, isolation_level=None)
-            self._database.row_factory = sqlite3.Row
+            self._database = self._connect()
+            older = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if 0 < older < VERSION:
+                # Their references have no provenance; what they tell stays readable beside.
+                self._database.execute("PRAGMA journal_mode = DELETE")
+                self._database.close()
+                path.replace(path.with_suffix(f".v{older}{path.suffix}"))
+                self._database = self._connect()
             self._prepare()
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._failure(error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+        database.row_factory = sqlite3.Row
+        return database
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -222,14 +268,44 @@ class Store:
             raise
         self._database.execute("COMMIT")
 
-    def begin(self, arguments: Sequence[str], cases: int) -> int:
-        """A new campaign; its number."""
+    def begin(self, arguments: Sequence[str], cases: int, origin: Origin) -> Campaign:
+        """A new campaign, which runs until this process ends or says so."""
+        fields = asdict(origin)
         cursor = self._execute(
-            "INSERT INTO campaign (started, arguments, cases) VALUES (?, ?, ?)",
-            (time.time(), json.dumps(list(arguments)), cases),
+            f"INSERT INTO campaign (started, arguments, cases, {', '.join(fields)}) "
+            f"VALUES (?, ?, ?{', ?' * len(fields)})",
+            (time.time(), json.dumps(list(arguments)), cases, *fields.values()),
         )
         assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        self._claim(cursor.lastrowid)
+        return next(each for each in self.campaigns() if each.id == cursor.lastrowid)
+
+    def interrupted(self, root: str) -> Campaign | None:
+        """The latest campaign of the tree `root`, if it was interrupted; it runs again from here.
+
+        Raises ResultsError while another process carries it out.
+        """
+        found = next((each for each in self.campaigns() if each.root == root), None)
+        if found is None or found.finished is not None:
+            return None
+        if not self._claim(found.id):
+            raise ResultsError(f"campaign {found.id} is still running: wait for its end")
+        return found
+
+    def _claim(self, campaign: int) -> bool:
+        """Mark the campaign as running while this process lives; False when another one does it.
+
+        A lock on one byte of a file beside (fcntl(2), F_SETLK): the kernel drops it with its
+        holder, however that ends, and workers do not inherit it.
+        """
+        if self._running is None:
+            path = self.path.with_name(self.path.name + ".running")
+            self._running = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(self._running, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, campaign)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
     def finish(self, campaign: int) -> None:
         """Every case of the campaign has its result."""
@@ -239,6 +315,7 @@ class Store:
         """Store one result, at once and for good."""
         fields = asdict(row)
         fields["catalogue"] = json.dumps(row.catalogue)
+        fields["provenance"] = json.dumps(fields["provenance"])
         fields["observations"] = json.dumps(row.observations)
         names = ("campaign", *fields)
         marks = ", ".join("?" for _ in names)
@@ -251,13 +328,6 @@ class Store:
         """All campaigns, the latest first."""
         rows = self._execute("SELECT * FROM campaign ORDER BY id DESC")
         return tuple(Campaign(**dict(row)) for row in rows)
-
-    def latest(self, *, unfinished: bool = False) -> Campaign | None:
-        """The latest campaign; with `unfinished` only if it was interrupted."""
-        found = self.campaigns()
-        if not found or (unfinished and found[0].finished is not None):
-            return None
-        return found[0]
 
     def rows(self, campaign: int) -> tuple[Row, ...]:
         """The results of a campaign by case."""
@@ -273,16 +343,14 @@ class Store:
         ).fetchone()
         return None if found is None else _row(found)
 
-    def leaky_races(self) -> tuple[LeakyRace, ...]:
-        """The races against leaky backends that are known, the latest of each case last."""
+    def leaky_runs(self) -> tuple[LeakyRun, ...]:
+        """How attacks on leaky backends ended, the latest of each case last."""
         found = self._execute(
-            "SELECT attack, variant, arch, kernel, place, backend, attempts, wins, "
-            "'campaign ' || campaign AS source FROM result "
-            "WHERE leaky AND attack != '' AND attempts > 0 AND verdict IN (?, ?) "
-            "ORDER BY campaign",
+            "SELECT * FROM result WHERE leaky AND verdict IN (?, ?) ORDER BY campaign",
             (VerdictKind.BYPASSED.value, VerdictKind.HELD.value),
         )
-        return tuple(LeakyRace(**dict(row)) for row in found)
+        runs = (leaky_run(_row(each), each["campaign"]) for each in found)
+        return tuple(run for run in runs if run is not None)
 
     def compare(self, before: int, after: int) -> tuple[Change, ...]:
         """The cases whose verdicts differ between two campaigns."""
@@ -295,13 +363,19 @@ class Store:
         )
 
     def close(self) -> None:
+        """Close the file; a campaign begun here counts as running no longer."""
         self._database.close()
+        if self._running is not None:
+            os.close(self._running)
+            self._running = None
 
 
 def _row(found: sqlite3.Row) -> Row:
     fields = dict(found)
     del fields["campaign"]
     fields["catalogue"] = tuple(json.loads(fields["catalogue"]))
+    found_provenance = json.loads(fields["provenance"])
+    fields["provenance"] = Provenance(**found_provenance) if found_provenance else None
     fields["observations"] = tuple(json.loads(fields["observations"]))
     fields["leaky"] = bool(fields["leaky"])
     fields["as_expected"] = bool(fields["as_expected"])

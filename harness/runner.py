@@ -21,10 +21,11 @@ from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
 from harness.backends import Backend, Ours, backend, mechanism
 from harness.build import BuildError, build
+from harness.evidence import attributed
 from harness.model import (
     Case,
     Limits,
-    Observation,
+    Provenance,
     Reference,
     Result,
     RunKind,
@@ -35,10 +36,20 @@ from harness.model import (
 from harness.oracle import Evidence, judge
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
+from harness.provenance import provenance
 from harness.rounds import next_round, pooled
 from harness.scenario import parse_policies, substitute
 
 CONTROL = "none"
+CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
+MODES = {
+    RunKind.CONTROL: "attack",
+    RunKind.DIRECT_CONTROL: "direct",
+    RunKind.BENIGN: "benign",
+    RunKind.DIRECT: "direct",
+    RunKind.ATTACK: "attack",
+}
+"""The runs that are asked for, in their order, and what an attack program is told to do in each."""
 ATTEMPT_S = 0.05  # of a race, added to its limit: an idle machine needs a hundredth of it
 
 
@@ -72,35 +83,47 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     """Everything for one case, in the worker. Raises nothing that a case can cause."""
     started = time.monotonic()
     where = place or job.place or _local_place()
-    observations: tuple[Observation, ...] = ()
-    isolation = broken = ""
-    inexpressible: Inexpressible | None = None
+    answer = Answer(observations=(), isolation="")
+    evidence = Evidence(observations={})
+    known: Provenance | None = None
     try:
+        known = provenance(job.case.scenario, job.attack, job.case.abi, where.machine)
+        evidence = _asked(job, where)
         answer = _observe(job, where)
-        observations, isolation = answer.observations, answer.isolation
+        observations = {observation.kind: observation for observation in answer.observations}
+        evidence = replace(evidence, observations=observations)
     except Inexpressible as error:
-        inexpressible = error
+        evidence = replace(evidence, inexpressible=error)
     except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
-        broken = f"{type(error).__name__}: {error}"
-    verdict = judge(
-        Evidence(
-            observations={observation.kind: observation for observation in observations},
-            command=job.attack is None,
-            race=job.race,
-            leaky=job.case.leaky,
-            attempts=job.attempts,
-            reference=job.reference,
-            log_required=job.case.backend in job.case.scenario.logged,
-            inexpressible=inexpressible,
-            broken=broken,
-        )
-    )
+        evidence = replace(evidence, broken=f"{type(error).__name__}: {error}")
     return Result(
         case=job.case,
-        verdict=verdict,
-        observations=observations,
-        isolation=isolation,
+        verdict=judge(evidence),
+        observations=answer.observations,
+        isolation=answer.isolation,
         seconds=round(time.monotonic() - started, 3),
+        provenance=known,
+    )
+
+
+def _asked(job: Job, place: Place) -> Evidence:
+    """What the verdict on this case has to rest on, before anything has run."""
+    case, attack = job.case, job.attack
+    confining = backend(case.backend)
+    sentinel = attack.sentinel.value if attack else "file"
+    direct = attack.direct_calls(case.variant) if attack else frozenset[str]()
+    calls = attack.attack_calls(case.variant) if attack else frozenset[str]()
+    return Evidence(
+        observations={},
+        command=attack is None,
+        race=job.race,
+        leaky=case.leaky,
+        attempts=job.attempts,
+        reference=job.reference,
+        log_required=case.backend in case.scenario.logged,
+        direct=attributed(direct, sentinel, place.layout()),
+        attack=attributed(calls, sentinel, place.layout()),
+        counted=not case.leaky and mechanism(confining.mechanism).supervised,
     )
 
 
@@ -142,7 +165,10 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     command = [substitute(word, values) for word in case.scenario.command]
     direct = [substitute(word, values) for word in case.scenario.direct]
     observed = job.attack is not None or bool(direct)
+    left_out = set() if job.attack else {RunKind.ATTACK}
+    left_out |= set() if observed else {RunKind.DIRECT_CONTROL, RunKind.DIRECT}
     return {
+        "race": job.race,
         "layout": layout.to_json(),
         "limits": asdict(job.limits(place)),
         "program": str(program) if program else None,
@@ -154,18 +180,11 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },
         "runs": [
-            _run(RunKind.CONTROL, control, control_plan, "attack", job, command, stop=True),
-            _run(RunKind.BENIGN, confining, plan, "benign", job, command, stop=True),
-            *(
-                [_run(RunKind.DIRECT, confining, plan, "direct", job, direct, stop=True)]
-                if observed
-                else []
-            ),
-            *(
-                [_run(RunKind.ATTACK, confining, plan, "attack", job, [], stop=False)]
-                if job.attack
-                else []
-            ),
+            _run(kind, control, control_plan, job, command, direct)
+            if kind in CONTROLS
+            else _run(kind, confining, plan, job, command, direct)
+            for kind in MODES
+            if kind not in left_out
         ],
     }
 
@@ -194,20 +213,19 @@ def _run(
     kind: RunKind,
     confining: Backend,
     plan: Plan,
-    mode: str,
     job: Job,
     command: Sequence[str],
-    *,
-    stop: bool,
+    direct: Sequence[str],
 ) -> dict[str, object]:
     return {
         "kind": kind.value,
         "backend": confining.name,
         "plan": plan.to_json(),
-        "mode": mode,
+        "mode": MODES[kind],
         "attempts": job.attempts,
-        "stop": stop,
-        "command": list(command),
+        # Only the judged attack makes all of its attempts: elsewhere one that wins is enough.
+        "stop": kind is not RunKind.ATTACK,
+        "command": list(direct if MODES[kind] == "direct" else command),
     }
 
 

@@ -6,7 +6,6 @@ inapplicable and inexpressible skip; a known weakness is a strict xfail.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,16 +16,16 @@ import pytest
 from enforcer.policy.problem import Problem
 from harness.attack import Attack, sound_attacks
 from harness.backends import names
-from harness.calibration import THIS_RUN, Calibration, needs_reference
-from harness.cases import EVERY_LEAKY, attempts_of, expand, most_attempts
+from harness.calibration import Calibration, needs_reference
+from harness.campaign import belongs, jobs_of, measured
+from harness.cases import EVERY_LEAKY
 from harness.cli import UserError
 from harness.cli.load import chosen_targets, selection
 from harness.model import Result, Scenario, VerdictKind
 from harness.places.choice import Driver, Target, Wish, boot_options, ready
 from harness.places.local import Place, PlaceError
-from harness.results import leaky_race, row_of
 from harness.runner import Job, carry_out
-from harness.scenario import Known, ScenarioError, load_scenario, scenario_files
+from harness.scenario import Known, ScenarioError, load_scenario
 
 SKIPPED = (VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE)
 HERE = Path(__file__).resolve().parent
@@ -82,16 +81,6 @@ def _known() -> Known:
     return Known(attacks=_attacks(), backends=names())
 
 
-@functools.cache
-def _scenarios() -> tuple[Scenario, ...]:
-    """Those that can be read; what is wrong with another is its own error."""
-    found = []
-    for path in scenario_files(HERE):
-        with contextlib.suppress(ScenarioError):
-            found.append(load_scenario(path, HERE, _known()))
-    return tuple(found)
-
-
 def _attacks() -> Mapping[str, Attack]:
     return _loaded()[0]
 
@@ -104,7 +93,7 @@ def _loaded() -> tuple[Mapping[str, Attack], Sequence[Problem]]:
 @functools.cache
 def _calibration() -> Calibration:
     """What this process has measured of leaky backends so far."""
-    return Calibration()
+    return Calibration(belongs=belongs)
 
 
 @functools.cache
@@ -114,29 +103,28 @@ def _place(target: Target, append: str) -> Place | None:
 
 
 def _judged(job: Job, target: Target) -> Result:
-    """Carry the case out, a race beside its leaky reference, which is measured when it is new."""
+    """Carry the case out beside its leaky reference, which is measured when it is new."""
     append = boot_options(job.case.scenario.needs) if target.arch else ""
     place = _place(target, append)
     job = replace(job, place=place)
-    if job.attack is not None and needs_reference(job):
-        for leaky in _calibration().lacking([job], _leaky_jobs(job.attack, target)):
-            _noted(carry_out(replace(leaky, place=place)))
+    if needs_reference(job):
+        leaky = [replace(each, place=place) for each in _leaky_jobs(job.case.scenario, target)]
+        for each in _calibration().lacking([job], leaky):
+            _noted(carry_out(each))
         job = _calibration().fitted(job)
     return _noted(carry_out(job))
 
 
 def _noted(result: Result) -> Result:
-    race = leaky_race(row_of(result), THIS_RUN)
-    if race is not None:
-        _calibration().note(race)
+    run = measured(result)
+    if run is not None:
+        _calibration().note(run)
     return result
 
 
-def _leaky_jobs(attack: Attack, target: Target) -> Iterator[Job]:
-    scenarios = [each for each in _scenarios() if each.attack == attack.id]
-    for case in expand(scenarios, _attacks(), selection((EVERY_LEAKY,), (), target)):
-        most = most_attempts(case, attack, asked=None)
-        yield Job(case=case, attack=attack, attempts=attack.attempts.quick, most=most)
+def _leaky_jobs(scenario: Scenario, target: Target) -> list[Job]:
+    chosen = selection((EVERY_LEAKY,), (), target)
+    return jobs_of([scenario], _attacks(), chosen, attempts=None, quick=True)
 
 
 class ScenarioFile(pytest.File):
@@ -154,17 +142,16 @@ class ScenarioFile(pytest.File):
     def _items(
         self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target
     ) -> Iterator[pytest.Item]:
-        for case in expand([scenario], attacks, selection((), (), target)):
-            attack = attacks[scenario.attack] if scenario.attack else None
+        asked = self.config.getoption("--attempts")
+        quick = target.arch is not None or not self.config.getoption("--full")
+        chosen = selection((), (), target)
+        attack = attacks[scenario.attack] if scenario.attack else None
+        for job in jobs_of([scenario], attacks, chosen, attempts=asked, quick=quick):
+            case = job.case
             several = len(scenario.variants or (attack.variants if attack else ())) > 1
             variant = f"{case.variant}-" if several else ""
             where = f"-{target.name}-{target.kernel_name}" if target.arch else ""
             name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}{where}]"
-            asked = self.config.getoption("--attempts")
-            quick = target.arch is not None or not self.config.getoption("--full")
-            tries = attempts_of(case, attack, asked=asked, quick=quick)
-            most = most_attempts(case, attack, asked=asked)
-            job = Job(case=case, attack=attack, attempts=tries, most=most)
             name = name.replace(" ", "_")
             yield CaseItem.from_parent(self, name=name, job=job, target=target)
 

@@ -127,9 +127,12 @@ class Mechanism(Protocol):
 
     A module `enforcer/mechanisms/NAME` exposes an instance as `MECHANISM`. What `launch` imports
     is the standard library and python-ptrace only, because it also runs inside guests.
+    `supervised`: a process of ours judges calls, logs what it refuses, and counts in the `judged`
+    of its END event how many calls of each name it judged.
     """
 
     name: str
+    supervised: bool
 
     def probe(self) -> tuple[Missing, ...]:
         """Features that this kernel lacks, found by trying, never by version. Empty: usable."""

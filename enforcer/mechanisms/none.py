@@ -25,6 +25,7 @@ class Control:
     """Launches the command and does nothing else."""
 
     name: str = MechanismName.NONE
+    supervised = False
 
     def probe(self) -> tuple[Missing, ...]:
         """It needs nothing."""

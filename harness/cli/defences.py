@@ -13,19 +13,20 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.calibration import THIS_RUN, beside
-from harness.cases import attempts_of, most_attempts
+from harness.calibration import Calibration
+from harness.campaign import Pool, belongs, carry_out_all, jobs_of
+from harness.cases import EVERY_LEAKY, attempts_of, most_attempts
 from harness.cli import Status, UserError
 from harness.cli.load import chosen_targets, laboratory, selection
 from harness.cli.progress import Shown, progress
 from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines, reference
-from harness.model import Result, RunKind, VerdictKind
+from harness.model import Reference, Result, RunKind, VerdictKind
 from harness.places.choice import Driver, Wish
 from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT
 from harness.report.terminal import STYLE, console
 from harness.results import row_of
-from harness.runner import Job, run_all
+from harness.runner import Job
 from harness.workers import end_workers, pool
 
 
@@ -60,10 +61,17 @@ def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | N
         tries = attempts_of(case, attack, asked=attempts, quick=True)
         most = most_attempts(case, attack, asked=attempts)
         jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
+    leaky = jobs_of(
+        lab.scenarios,
+        lab.attacks,
+        replace(selection((EVERY_LEAKY,), (), target), abis=target.here[:1]),
+        attempts=attempts,
+        quick=True,
+    )
     if not jobs:
         raise UserError("no case is selected; `harness list cases` shows what there is")
     with progress(console(stderr=True), len(jobs)) as shown:
-        results = _carry_out(jobs, shown)
+        results = _carry_out(jobs, leaky, shown)
     if json_file is not None:
         json_file.write_text("".join(map(_json, results)), encoding="utf-8")
     for mechanism in MECHANISMS:
@@ -77,22 +85,31 @@ def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | N
     sys.exit(Status.EXPECTED if expected else Status.UNEXPECTED)
 
 
-def _carry_out(jobs: Sequence[Job], shown: Shown) -> list[Result]:
-    """What is deterministic first, side by side; then races, those without defences first."""
+def _carry_out(jobs: Sequence[Job], leaky: Sequence[Job], shown: Shown) -> list[Result]:
+    """Those without defences first; by them the others are judged, and where they hold (the
+    defences are not what stops this attack) by the scenario's leaky backends.
+    """
     workers = os.cpu_count() or 1
-    start = pool(workers, shown.address)
+    crew = Pool(start=pool(workers, shown.address), workers=workers)
+    calibration = Calibration(belongs=belongs)
     results: list[Result] = []
-    plain = [job for job in jobs if not job.race]
-    bare = [job for job in jobs if job.race and job.case.leaky]
-    races = [job for job in jobs if job.race and not job.case.leaky]
+
+    def take(result: Result) -> None:
+        results.append(result)
+        is_broken = result.verdict.kind is VerdictKind.BROKEN
+        shown.take(replace(row_of(result), as_expected=not is_broken))
+
+    def lost(job: Job) -> Reference | None:
+        known = reference(job.case, results)
+        return known if known is not None and known.wins else None
+
     try:
-        for group in (plain, bare, races):
-            judged = [beside(job, reference(job.case, results, THIS_RUN)) for job in group]
-            at_once = workers if group is plain else max(1, workers // 2)
-            for result in run_all(judged, start, at_once) if judged else ():
-                results.append(result)
-                is_broken = result.verdict.kind is VerdictKind.BROKEN
-                shown.take(replace(row_of(result), as_expected=not is_broken))
+        carry_out_all([job for job in jobs if job.case.leaky], crew, calibration, take)
+        judged = [job for job in jobs if not job.case.leaky]
+        lacking = calibration.lacking([job for job in judged if not lost(job)], leaky)
+        shown.expect(len(jobs) + len(lacking))
+        carry_out_all(lacking, crew, calibration, lambda result: shown.take(row_of(result)))
+        carry_out_all(judged, crew, calibration, take, lost)
     except KeyboardInterrupt:
         end_workers()
         raise

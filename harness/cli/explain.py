@@ -10,9 +10,10 @@ import click
 from enforcer.arch import native
 from enforcer.mechanisms.contract import Extent
 from enforcer.policy.problem import PolicyError
-from harness.attack import Attack, AttackKind
+from harness.attack import Attack
 from harness.backends import backend
 from harness.calibration import Calibration, needs_reference
+from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.cli.load import laboratory, opened, our_backends
 from harness.model import Case, Scenario, VerdictKind
@@ -49,8 +50,9 @@ def command(scenario: str, results: Path | None) -> None:
     store = opened(path) if path.exists() else None
     selection = Selection(ours=our_backends(), kernel=kernel_release())
     cases = [case] if case else expand([found], lab.attacks, selection)
-    if attack is not None and attack.kind is AttackKind.RACE:
-        _explain_references(cases, attack, Calibration(store.leaky_races() if store else ()))
+    if attack is not None:
+        recorded = store.leaky_runs() if store else ()
+        _explain_references(cases, attack, Calibration(recorded, belongs=belongs))
     rows = [store.last_of(each.id) for each in cases] if store else []
     _explain_results([row for row in rows if row is not None])
 
@@ -84,18 +86,20 @@ def _explain_needs(scenario: Scenario, attack: Attack | None) -> None:
 
 
 def _explain_references(cases: Iterable[Case], attack: Attack, known: Calibration) -> None:
-    """By which leaky race each of these is judged, as far as earlier runs measured it."""
-    click.echo("\nA held race is judged by the same race against a leaky enforcer:")
+    """By which leaky enforcer each of these is judged, as far as earlier runs measured it."""
+    click.echo("\nHeld is judged by the same attack on a leaky enforcer:")
     for case in cases:
         least = attempts_of(case, attack, asked=None, quick=False)
         most = most_attempts(case, attack, asked=None)
         job = Job(case=case, attack=attack, attempts=least, most=most)
         if not needs_reference(job):
             continue
-        reference = known.reference(case)
+        reference = known.reference(job)
         said = described(reference) if reference else "not measured yet; the next run does it first"
         click.echo(f"    {case.id}: {said}")
-        click.echo(f"        {known.fitted(job).attempts} attempts in a full run, at most {most}")
+        if job.race:
+            tries = known.fitted(job).attempts
+            click.echo(f"        {tries} attempts in a full run, at most {most}")
 
 
 def _explain_policy(scenario: Scenario) -> None:

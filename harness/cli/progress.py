@@ -30,6 +30,10 @@ class Shown(Protocol):
         """What is being made ready, empty when nothing is."""
         ...
 
+    def expect(self, total: int) -> None:
+        """So many cases are to be done."""
+        ...
+
     def take(self, row: Row) -> None:
         """One more case is done."""
         ...
@@ -73,6 +77,9 @@ class Lines:
         if not what:
             self._started = time.monotonic()
 
+    def expect(self, total: int) -> None:
+        self._total = total
+
     def take(self, row: Row) -> None:
         self._done += 1
         self._unexpected += not row.as_expected
@@ -104,6 +111,9 @@ class Bar:
     def preparing(self, what: str) -> None:
         self._preparing = what
         self._draw()
+
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
 
     def take(self, row: Row) -> None:
         self._unexpected += not row.as_expected

@@ -16,7 +16,7 @@ from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
 from harness.report.places import places, places_records, print_places
-from harness.report.terminal import console, print_matrix, print_unexpected
+from harness.report.terminal import console, print_matrix, print_origin, print_unexpected
 from harness.results import Campaign, Row, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
@@ -69,6 +69,7 @@ def command(
     if compare is not None:
         _compare(store, compare, number, as_json)
         return
+    shown = [each for each in campaigns if each.id in (*others, number)]
     rows = tuple(row for each in (*others, number) for row in store.rows(each))
     if by_place:
         _places(rows, as_json)
@@ -79,11 +80,12 @@ def command(
         output_console = console()
         print_matrix(output_console, rows)
         print_unexpected(output_console, rows)
+        print_origin(output_console, rows, shown)
         sys.exit(status_of(rows))
     if form == "html":
-        text = html(rows, f"Campaign {number}")
+        text = html(rows, f"Campaign {number}", shown)
     else:
-        text = junit(rows) if form == "junit" else json_lines(rows)
+        text = junit(rows, shown) if form == "junit" else json_lines(rows)
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
+from rich.console import Console
 
-from harness.calibration import THIS_RUN, Calibration
-from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand, most_attempts
+from harness import tree
+from harness.calibration import Calibration
+from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
+from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
 from harness.cli.progress import Shown, progress
+from harness.judged import (
+    Excuse,
+    JudgedError,
+    load_excuses,
+    machine_of,
+    nothing_judged,
+    unexcused,
+)
 from harness.model import Result, VerdictKind
-from harness.places.choice import Driver, Target, Wish, boot_options, footprint_mib, ready
-from harness.places.local import Place, PlaceError
+from harness.places.choice import Driver, Target, Wish, footprint_mib
+from harness.places.local import machine_in_words
 from harness.process import end_as_interrupted
+from harness.provenance import modules_digest
 from harness.report.junit import junit
 from harness.report.lines import json_line
-from harness.report.terminal import console, print_matrix, print_unexpected
-from harness.results import ResultsError, Row, Store, default_path, leaky_race, row_of
-from harness.runner import Job, broken_result, run_all
+from harness.report.terminal import console, print_matrix, print_origin, print_unexpected
+from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
+from harness.runner import Job
 from harness.vm.capacity import free_mib, machines_at_once, processors
 from harness.workers import end_workers, pool
 
@@ -100,117 +114,254 @@ from harness.workers import end_workers, pool
     type=click.Path(dir_okay=False, path_type=Path),
     help="The SQLite file that keeps results.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the campaign that was interrupted.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with this tree's interrupted campaign, with its selection; what has changed since "
+    "is run again.",
+)
+@click.option(
+    "--require-judged",
+    "excuses_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Fail when a case is inapplicable that FILE does not name (as ci/inapplicable.yaml).",
+)
+@click.pass_context
 def command(
-    wanted: tuple[str, ...],
-    arches: tuple[str, ...],
-    kernels: tuple[str, ...],
-    driver: str | None,
-    abis: tuple[str, ...],
-    cpus: int,
-    root: str | None,
-    keywords: tuple[str, ...],
-    attempts: int | None,
-    quick: bool,
-    jobs: int | None,
-    json_file: Path | None,
-    junit_file: Path | None,
+    context: click.Context,
+    /,
     results: Path | None,
     resume: bool,
+    json_file: Path | None,
+    junit_file: Path | None,
+    jobs: int | None,
+    excuses_file: Path | None,
+    **selected: object,
 ) -> NoReturn:
     """Run scenarios and print the matrix of verdicts.
 
-    Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken.
+    Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken or
+    nothing judged.
     """
     end_as_interrupted()
+    excuses = _excuses(excuses_file)
     lab = laboratory()
-    wish = Wish(
-        arches=arches,
-        kernels=kernels,
-        driver=Driver(driver) if driver else None,
-        abis=abis,
-        cpus=cpus,
-        root=root,
-    )
-    chosen = {target.key: target for target in chosen_targets(wish)}
-    todo = [
-        job
-        for target in chosen.values()
-        for job in _jobs(lab, selection(wanted, keywords, target), attempts, quick, target)
-    ]
+    store = opened(results or default_path())
+    asked = Asked.of(selected)
+    resumed: Campaign | None = None
+    if resume:
+        resumed = _interrupted(store, str(lab.root))
+        given = [name for name in selected if _is_given(context, name)]
+        asked = _stored(resumed, asked, given)
+    targets = chosen_targets(asked.wish())
+    todo = [job for each in targets for job in _jobs(lab, asked, each, asked.keywords)]
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")
-    store = opened(results or default_path())
-    calibration = Calibration(store.leaky_races())
-    leaky = [
-        job
-        for target in chosen.values()
-        for job in _jobs(lab, selection([EVERY_LEAKY], (), target), attempts, quick, target)
-    ]
-    todo += calibration.lacking(todo, leaky)
-    campaign, done = _campaign(store, resume, len(todo))
-    left = [job for job in todo if job.case.id not in done]
+    leaky = replace(asked, wanted=(EVERY_LEAKY,))
+    beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
+    campaign = resumed or store.begin(sys.argv[1:], len(todo), _origin(lab, asked))
     messages = console(stderr=True)
-    rows = list(done.values())
-    interrupted = False
-    with _lines(json_file) as write:
-        for row in rows:
-            write(row)
-
-        def take(row: Row) -> None:
-            store.add(campaign, row)
-            rows.append(row)
-            race = leaky_race(row, THIS_RUN)
-            if race is not None:
-                calibration.note(race)
-            write(row)
-
+    with _lines(json_file) as write, progress(messages, len(todo)) as shown:
+        run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
-            with progress(messages, len(left)) as shown:
-                placed, lost = _placed(left, chosen, shown)
-                for result in lost:
-                    row = row_of(result)
-                    take(row)
-                    shown.take(row)
-                at_once = _at_once(placed, jobs, shown)
-                _carry_out(placed, at_once, shown, take, calibration.fitted)
+            run.carry_out(targets, todo, beside, jobs, again=resumed is not None)
         except KeyboardInterrupt:
-            interrupted = True
+            end_workers()
+            run.is_interrupted = True
         except (ResultsError, OSError) as error:
-            messages.print(f"stopped: {error}", highlight=False, markup=False)
-            interrupted = True
+            end_workers()
+            shown.say(f"stopped: {error}")
+            run.is_interrupted = True
     if junit_file is not None:
-        junit_file.write_text(junit(rows), encoding="utf-8")
+        junit_file.write_text(junit(run.rows, (campaign,)), encoding="utf-8")
     output = console()
-    if rows:
-        print_matrix(output, rows)
-        print_unexpected(output, rows)
-    if interrupted or len(rows) < len(todo):
-        messages.print(f"{len(todo) - len(rows)} cases did not run; `harness run --resume` goes on")
+    if run.rows:
+        print_matrix(output, run.rows)
+        print_unexpected(output, run.rows)
+        print_origin(output, run.rows, (campaign,))
+    if run.is_interrupted:
+        left = max(run.total - len(run.rows), 0)
+        messages.print(f"{left} cases did not run; `harness run --resume` goes on")
         sys.exit(Status.BROKEN)
-    store.finish(campaign)
+    store.finish(campaign.id)
     store.close()
-    sys.exit(status_of(rows))
+    sys.exit(_status(run.rows, excuses, messages))
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One campaign while it is carried out: every result is stored, written and shown at once."""
+
+    store: Store
+    campaign: Campaign
+    write: Callable[[Row], None]
+    shown: Shown
+    rows: list[Row] = field(default_factory=list)
+    total: int = 0
+    is_interrupted: bool = False
+
+    def carry_out(
+        self,
+        targets: Sequence[Target],
+        todo: Sequence[Job],
+        leaky: Sequence[Job],
+        at_once: int | None,
+        *,
+        again: bool,
+    ) -> None:
+        """The jobs `todo`, and those of `leaky` without which they could not be judged. `again`:
+        the campaign was begun before.
+        """
+        self.total = len(todo)
+        places = Places(targets, self.shown.say, self.shown.preparing)
+        placed, lost = places.placed(todo)
+        measuring = places.beside(leaky)
+        calibration = Calibration(self.store.leaky_runs(), belongs=belongs)
+        done = self._still_true([*placed, *measuring]) if again else {}
+        wanted = [*placed, *calibration.lacking(placed, measuring)]
+        left = [job for job in wanted if job.case.id not in done]
+        self.total = len(done) + len(lost) + len(left)
+        self.shown.expect(self.total)
+        for row in done.values():
+            self._show(row)
+        for result in lost:
+            self._take(result)
+        workers = _at_once(left, at_once, self.shown)
+        crew = Pool(start=pool(workers, self.shown.address), workers=workers)
+        carry_out_all(left, crew, calibration, self._take)
+
+    def _take(self, result: Result) -> None:
+        row = row_of(result)
+        self.store.add(self.campaign.id, row)
+        self._show(row)
+
+    def _show(self, row: Row) -> None:
+        self.rows.append(row)
+        self.write(row)
+        self.shown.take(row)
+
+    def _still_true(self, jobs: Sequence[Job]) -> dict[str, Row]:
+        """The campaign's rows that belong to what stands there now."""
+        now = {job.case.id: belongs(job) for job in jobs}
+        rows = [row for row in self.store.rows(self.campaign.id) if row.case_id in now]
+        done = {row.case_id: row for row in rows if row.provenance == now[row.case_id] is not None}
+        changed = len(rows) - len(done)
+        if changed:
+            what = f"{changed} results of campaign {self.campaign.id}"
+            self.shown.say(f"{what} are run again: what they rest on has changed")
+        return done
 
 
 def status_of(rows: Sequence[Row]) -> Status:
-    """The exit status for these results."""
-    if any(row.verdict == VerdictKind.BROKEN for row in rows):
+    """The exit status for these results: where nothing was judged, nothing is as expected."""
+    if any(row.verdict == VerdictKind.BROKEN for row in rows) or nothing_judged(rows):
         return Status.BROKEN
     return Status.EXPECTED if all(row.as_expected for row in rows) else Status.UNEXPECTED
 
 
-def _jobs(
-    lab: Laboratory, chosen: Selection, attempts: int | None, quick: bool, target: Target
-) -> list[Job]:
-    jobs = []
-    quick = quick or target.arch is not None
-    for case in expand(lab.scenarios, lab.attacks, chosen):
-        attack = lab.attacks[case.scenario.attack] if case.scenario.attack else None
-        tries = attempts_of(case, attack, asked=attempts, quick=quick)
-        most = most_attempts(case, attack, asked=attempts)
-        jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
-    return jobs
+def _status(rows: Sequence[Row], excuses: Sequence[Excuse] | None, messages: Console) -> Status:
+    """As status_of, said where it is not plain, and strict with what may be inapplicable."""
+    status = status_of(rows)
+    if nothing_judged(rows):
+        messages.print("nothing was judged: every case is inapplicable here")
+    silent = unexcused(rows, excuses) if excuses is not None else []
+    for row in silent:
+        said = f"not judged: {row.case_id} on {machine_of(row)}: {row.reason}"
+        messages.print(said, highlight=False, markup=False)
+    return max(status, Status.UNEXPECTED) if silent else status
+
+
+def _excuses(path: Path | None) -> tuple[Excuse, ...] | None:
+    try:
+        return None if path is None else load_excuses(path)
+    except JudgedError as error:
+        raise UserError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options that select cases: what a resumed campaign goes on with."""
+
+    wanted: tuple[str, ...]
+    arches: tuple[str, ...]
+    kernels: tuple[str, ...]
+    driver: str | None
+    abis: tuple[str, ...]
+    cpus: int
+    root: str | None
+    keywords: tuple[str, ...]
+    attempts: int | None
+    quick: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Asked:
+        """From click's values, or from the JSON of a stored campaign."""
+        listed = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**listed)  # type: ignore[arg-type]
+
+    def wish(self) -> Wish:
+        return Wish(
+            arches=self.arches,
+            kernels=self.kernels,
+            driver=Driver(self.driver) if self.driver else None,
+            abis=self.abis,
+            cpus=self.cpus,
+            root=self.root,
+        )
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _interrupted(store: Store, root: str) -> Campaign:
+    """The campaign to go on with. Raises UserError."""
+    try:
+        found = store.interrupted(root)
+    except ResultsError as error:
+        raise UserError(str(error)) from None
+    if found is None:
+        raise UserError(
+            f"the last campaign of {root} was not interrupted, or there is none; leave --resume out"
+        )
+    return found
+
+
+def _stored(campaign: Campaign, asked: Asked, given: Sequence[str]) -> Asked:
+    """The selection that an interrupted campaign was begun with. Raises UserError where the
+    command line asks for another one.
+    """
+    stored = Asked.of(json.loads(campaign.selection))
+    for name in given:
+        if getattr(asked, name) != getattr(stored, name):
+            raise UserError(
+                f"--resume goes on with the selection of campaign {campaign.id} "
+                f"(harness {' '.join(json.loads(campaign.arguments))}): leave other options out"
+            )
+    return stored
+
+
+def _origin(lab: Laboratory, asked: Asked) -> Origin:
+    return Origin(
+        root=str(lab.root),
+        tree=tree.revision(lab.root, modules_digest()),
+        machine=machine_in_words(),
+        selection=json.dumps(asdict(asked)),
+    )
+
+
+def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]) -> list[Job]:
+    return jobs_of(
+        lab.scenarios,
+        lab.attacks,
+        selection(asked.wanted, keywords, target),
+        attempts=asked.attempts,
+        quick=asked.quick or target.arch is not None,
+    )
 
 
 def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:
@@ -223,47 +374,6 @@ def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:
     if machines < cases:
         shown.say(f"free memory is enough for {machines} machines of {guest_mib} MiB at once")
     return machines
-
-
-def _placed(
-    jobs: Sequence[Job], chosen: Mapping[tuple[str, str], Target], shown: Shown
-) -> tuple[list[Job], list[Result]]:
-    """The jobs with their places made ready, those of one place together, and broken results
-    where a place cannot be.
-    """
-    placed: dict[tuple[str, str, str], list[Job]] = {}
-    lost: list[Result] = []
-    made: dict[tuple[str, str, str], Place | PlaceError | None] = {}
-    for job in jobs:
-        target = chosen[job.case.place, job.case.kernel]
-        append = boot_options(job.case.scenario.needs) if target.arch else ""
-        key = (*target.key, append)
-        if key not in made:
-            try:
-                shown.preparing(f"preparing {target.name} {target.kernel_name}")
-                made[key] = ready(target, append, shown.say)
-            except PlaceError as error:
-                made[key] = error
-                shown.say(
-                    f"{target.name} with kernel {target.kernel_name} is not to be had: {error}"
-                )
-        place = made[key]
-        if isinstance(place, PlaceError):
-            lost.append(broken_result(job, str(place).partition("\n")[0]))
-        else:
-            placed.setdefault(key, []).append(replace(job, place=place))
-    shown.preparing("")
-    return [job for together in placed.values() for job in together], lost
-
-
-def _campaign(store: Store, resume: bool, cases: int) -> tuple[int, dict[str, Row]]:
-    """The campaign's number and what it has already."""
-    if not resume:
-        return store.begin(sys.argv[1:], cases), {}
-    interrupted = store.latest(unfinished=True)
-    if interrupted is None:
-        raise UserError("the last campaign was not interrupted; leave --resume out")
-    return interrupted.id, {row.case_id: row for row in store.rows(interrupted.id)}
 
 
 @contextmanager
@@ -281,31 +391,3 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
                 data = data[stream.write(data) :]
 
         yield write
-
-
-def _carry_out(
-    jobs: Sequence[Job],
-    workers: int,
-    shown: Shown,
-    take: Callable[[Row], None],
-    fit: Callable[[Job], Job],
-) -> None:
-    """Deterministic cases side by side; then the races, which need two processors each.
-
-    Leaky backends race first: by them the others are judged.
-    """
-    start = pool(workers, shown.address)
-    plain = [job for job in jobs if not job.race]
-    leaky = [job for job in jobs if job.race and job.case.leaky]
-    races = [job for job in jobs if job.race and not job.case.leaky]
-    groups = (plain, workers), (leaky, max(1, workers // 2)), (races, max(1, workers // 2))
-    try:
-        for group, at_once in groups:
-            ready_group = list(map(fit, group)) if group is races else group
-            for result in run_all(ready_group, start, at_once) if group else ():
-                row = row_of(result)
-                take(row)
-                shown.take(row)
-    except (KeyboardInterrupt, ResultsError, OSError):
-        end_workers()
-        raise

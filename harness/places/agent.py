@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -40,6 +40,8 @@ from harness.places.usage import Meter, below
 from harness.places.watch import Pipes, watch
 from harness.process import fork, kill, wait
 
+CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
+CONTROLS_AGAIN = 2  # behind the others; with the first one three
 MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
 LAUNCH_FAILED = 71
 NOT_FOUND = 127  # as shells report a command that is not installed
@@ -70,6 +72,7 @@ class Request:
     effect: Effect | None
     files: Mapping[str, str]
     runs: tuple[Run, ...]
+    race: bool = False
     needs: tuple[str, ...] = ()
 
 
@@ -111,6 +114,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         effect=None if effect is None else Effect(str(effect)),
         files=cast("dict[str, str]", raw["files"]),
         runs=tuple(runs),
+        race=bool(raw.get("race", False)),
         needs=tuple(cast("list[str]", raw.get("needs", []))),
     )
 
@@ -136,7 +140,8 @@ def warm(mechanism: str) -> None:
 
 
 def run_case(request: Request, isolation: Isolation) -> list[Observation]:
-    """The observations of the runs, in order; the rest is left out once a control shows nothing.
+    """The observations of the runs, in order; the rest is left out once a control shows nothing,
+    and a control is added behind them where its effect might come and go.
 
     On a kernel that lacks what the case needs there are none but one that says so.
     """
@@ -147,14 +152,53 @@ def run_case(request: Request, isolation: Isolation) -> list[Observation]:
     for run in request.runs:
         backend(run.backend)
         warm(run.plan.mechanism)
-    seen: list[Observation] = []
+    seen: dict[RunKind, Observation] = {}
     for run in request.runs:
-        observation = run_isolated(request, run, isolation)
-        seen.append(observation)
-        attack_without_effect = request.program is not None and not observation.effect
-        if run.kind is RunKind.CONTROL and attack_without_effect:
+        seen[run.kind] = run_isolated(request, run, isolation)
+        if run.kind in CONTROLS and not _shows_something(request, seen[run.kind]):
             break
-    return seen
+    if _asks_for_another_control(request, seen):
+        control = next(run for run in request.runs if run.kind is RunKind.CONTROL)
+        again = replace(control, kind=RunKind.CONTROL_AGAIN)
+        repeats = 1 if request.program is None else CONTROLS_AGAIN
+        seen[again.kind] = repeated(
+            [run_isolated(request, again, isolation) for _ in range(repeats)]
+        )
+    return list(seen.values())
+
+
+def _shows_something(request: Request, control: Observation) -> bool:
+    """Whether the runs behind this control can prove anything; a command's own need no effect."""
+    if request.program is None and control.kind is RunKind.CONTROL:
+        return control.exit_status == 0
+    return control.effect
+
+
+def _asks_for_another_control(request: Request, seen: Mapping[RunKind, Observation]) -> bool:
+    """The control is repeated behind the others before its effect's absence counts, and where it
+    shows none itself: what comes and goes proves nothing. Races have a rate of their own.
+    """
+    control, attack = seen.get(RunKind.CONTROL), seen.get(RunKind.ATTACK)
+    if control is None or any(each.outcome is Outcome.BROKEN for each in seen.values()):
+        return False
+    if request.program is None:
+        confined = seen.get(RunKind.BENIGN)
+        return confined is not None and not alike(control, confined)
+    if request.race or control.outcome is Outcome.UNSUPPORTED:
+        return False
+    return not control.effect or (attack is not None and not attack.effect)
+
+
+def repeated(runs: Sequence[Observation]) -> Observation:
+    """One observation for several of the same run: the last without effect, else the last."""
+    shown = next((each for each in reversed(runs) if not each.effect), runs[-1])
+    return replace(shown, repeats=len(runs), effects=sum(each.effect for each in runs))
+
+
+def alike(bare: Observation, other: Observation) -> bool:
+    """Whether two runs of a command ended, printed and left the same."""
+    fields = ("exit_status", "signal", "stdout", "stderr", "tree")
+    return all(getattr(bare, name) == getattr(other, name) for name in fields)
 
 
 def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:

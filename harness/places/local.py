@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Any, Protocol
 
 from enforcer.arch import native
@@ -50,6 +54,11 @@ class Place(Protocol):
         ...
 
     @property
+    def machine(self) -> str:
+        """What results of this place depend on beside the case, as a digest."""
+        ...
+
+    @property
     def patience(self) -> float:
         """How many times longer than on real hardware a run may take."""
         ...
@@ -83,6 +92,7 @@ class LocalPlace:
 
     def __init__(self) -> None:
         self.kernel = kernel_release()
+        self.machine = this_machine()
         self.abis = native().abis
         self._agent: Server | None = None
         self._root = coverable_root()
@@ -121,6 +131,21 @@ class LocalPlace:
 def kernel_release() -> str:
     """The running kernel as `major.minor`."""
     return ".".join(platform.release().split("-")[0].split(".")[:2])
+
+
+@functools.cache
+def this_machine() -> str:
+    """This machine as a digest: its kernel's build, its processors, how runs are walled in here."""
+    processors = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    models = sorted(set(re.findall(r"^(?:model name|CPU part|uarch|cpu)\s*:.*$", processors, re.M)))
+    parts = (*platform.uname(), str(os.cpu_count()), *models, available().value)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def machine_in_words() -> str:
+    """This machine for the readers of a report."""
+    kernel = platform.uname()
+    return f"{kernel.system} {kernel.release} {kernel.machine}, {os.cpu_count()} processors"
 
 
 def _agent_environment() -> dict[str, str]:

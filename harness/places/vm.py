@@ -21,7 +21,7 @@ from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
 from harness.build import BuildError
 from harness.places.layout import Layout
-from harness.places.local import Answer, PlaceError, answer_of
+from harness.places.local import Answer, PlaceError, answer_of, this_machine
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
@@ -65,6 +65,11 @@ class VmPlace:
     def abis(self) -> tuple[Abi, ...]:
         """The ABIs whose programs this machine's kernel serves, the native one first."""
         return arch(self.base.machine.arch).abis
+
+    @property
+    def machine(self) -> str:
+        """The snapshot's digest, and this machine's, which makes it fast or slow."""
+        return digest(self.base.key, this_machine())
 
     @property
     def patience(self) -> float:

@@ -22,12 +22,12 @@ from enforcer.arch import arch, native
 from enforcer.arch.record import Abi
 from harness import process
 from harness.places.layout import Layout, coverable_root
-from harness.places.local import Answer, PlaceError, answer_of
+from harness.places.local import Answer, PlaceError, answer_of, this_machine
 from harness.places.vm import library
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import FILTERED, ArchiveError
-from harness.vm.cache import CacheFull, cache_root, made_once
+from harness.vm.cache import CacheFull, cache_root, digest, made_once
 from harness.vm.capacity import crowding
 from harness.vm.images import Kernel, fetch_kernel, find_kernel
 from harness.vm.machines import Machine, MachineError, machine
@@ -49,12 +49,15 @@ UNUSED = (
 
 @dataclass(frozen=True, kw_only=True)
 class VngPlace:
-    """One boot of a kernel a case. `options` are virtme-ng's; `foreign`: with another root."""
+    """One boot of a kernel a case. `options` are virtme-ng's; `foreign`: with another root;
+    `built_ns` is when the kernel's image was written, as a developer builds it again in place.
+    """
 
     arch: str
     kernel: str
     options: tuple[str, ...]
     foreign: bool
+    built_ns: int
     factor: float = EMULATION_FACTOR
 
     @property
@@ -64,6 +67,11 @@ class VngPlace:
     @property
     def abis(self) -> tuple[Abi, ...]:
         return arch(self.arch).abis
+
+    @property
+    def machine(self) -> str:
+        """The kernel and the options of its boots, and this machine's digest."""
+        return digest(self.kernel, str(self.built_ns), *self.options, this_machine())
 
     @property
     def patience(self) -> float:
@@ -218,5 +226,6 @@ def vng_place(
         kernel=version,
         options=tuple(options),
         foreign=root is not None,
+        built_ns=image.image.stat().st_mtime_ns,
         factor=EMULATION_FACTOR if hardware == "tcg" else 1.0,
     )

@@ -10,10 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix
-from harness.results import Row
+from harness.report.origin import isolations, origin
+from harness.results import Campaign, Row
 
 
-def html(rows: Sequence[Row], title: str) -> str:
+def html(rows: Sequence[Row], title: str, campaigns: Sequence[Campaign]) -> str:
     """The page, with every reason in the details of its cell."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
@@ -25,6 +26,8 @@ def html(rows: Sequence[Row], title: str) -> str:
     counts = Counter(VerdictKind(row.verdict) for row in rows)
     return environment.get_template("matrix.html").render(
         title=title,
+        origin=[pair for campaign in campaigns for pair in origin(campaign)],
+        isolations=isolations(rows),
         matrix=matrix(rows),
         short=SHORT,
         percent=percent,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from harness.model import VerdictKind
-from harness.results import Row
+from harness.report.origin import isolations, origin
+from harness.results import Campaign, Row
 
 SKIPPED = (VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(rows: Iterable[Row]) -> str:
-    """One suite a scenario, one test case a case."""
+def junit(rows: Sequence[Row], campaigns: Iterable[Campaign]) -> str:
+    """One suite a scenario, one test case a case; where they come from are its properties."""
     suites: dict[str, list[Row]] = {}
     for row in rows:
         suites.setdefault(row.scenario, []).append(row)
     root = ElementTree.Element("testsuites")
+    found = [pair for campaign in campaigns for pair in origin(campaign)]
     for scenario, members in sorted(suites.items()):
         suite = ElementTree.SubElement(root, "testsuite", name=scenario, tests=str(len(members)))
+        properties = ElementTree.SubElement(suite, "properties")
+        for name, value in (*found, ("isolation", isolations(members))):
+            ElementTree.SubElement(properties, "property", name=name, value=value)
         outcomes = [_add(suite, row) for row in members]
         suite.set("time", f"{sum(row.seconds for row in members):.3f}")
         for outcome, attribute in (

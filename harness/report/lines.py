@@ -12,14 +12,19 @@ def json_line(row: Row) -> str:
     """One result. Its keys are an interface: other programs read them."""
     return json.dumps(
         {
+            "case": row.case_id,
             "scenario": row.scenario,
             "attack": row.attack,
             "catalogue": list(row.catalogue),
+            "variant": row.variant,
             "backend": row.backend,
             "arch": row.arch,
             "kernel": row.kernel,
             "place": row.place,
+            "isolation": row.isolation,
             "verdict": row.verdict,
+            "expected": row.expected,
+            "as_expected": row.as_expected,
             "reason": row.reason,
             "attempts": row.attempts,
             "wins": row.wins,

@@ -12,7 +12,8 @@ from rich.text import Text
 from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, matrix
-from harness.results import Row
+from harness.report.origin import isolations, origin
+from harness.results import Campaign, Row
 
 STYLE = {
     VerdictKind.HELD: "green",
@@ -108,3 +109,12 @@ def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
             to.print(Text(f"    {first}"), soft_wrap=True)
             if more:
                 to.print(f"    ({len(more)} more lines: harness explain {row.scenario})")
+
+
+def print_origin(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]) -> None:
+    """Where results come from: when, which tree, which machine, and how runs were walled in."""
+    to.print()
+    for campaign in campaigns:
+        for name, value in origin(campaign):
+            to.print(Text(f"{name:9}  {value}"), soft_wrap=True)
+    to.print(Text(f"{'isolation':9}  {isolations(rows)}"), soft_wrap=True)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+
+import pytest
 
 from harness import tree
 from harness.attack import load_attacks
-from harness.calibration import THIS_RUN, Calibration, needs_reference
+from harness.calibration import OLDEST_S, Calibration, needs_reference
 from harness.cases import most_attempts
-from harness.model import Case, Scenario, VerdictKind
+from harness.model import Case, Provenance, Scenario, VerdictKind
 from harness.odds import attempts_needed
-from harness.results import LeakyRace, Row, Store, leaky_race, row_of
+from harness.results import LeakyRun, Origin, Row, Store, leaky_run, row_of
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, broken_result
 
-ATTACK = load_attacks(tree.OWN / "attacks")["race/path-race"]
+ATTACKS = load_attacks(tree.OWN / "attacks")
+ATTACK, ACT = ATTACKS["race/path-race"], ATTACKS["replication/name-forms"]
 SCENARIO = Scenario(
     id="race/x", title="t", path=Path("x.yaml"), policy="", dialect="yaml", attack=ATTACK.id
 )
@@ -30,8 +33,10 @@ CASE = Case(
 JOB = Job(case=CASE, attack=ATTACK, attempts=2000, most=100_000)
 LEAKY = replace(JOB, case=replace(CASE, backend="leaky-ptrace-bare", leaky=True), most=20_000)
 NOTIFY = replace(LEAKY, case=replace(LEAKY.case, backend="leaky-notify-bare"))
-RACE = LeakyRace(
-    attack=ATTACK.id,
+HERE = Provenance(program="p", policy="q", modules="m", machine="h")
+NOW = 1_000_000.0
+RACE = LeakyRun(
+    scenario=SCENARIO.id,
     variant="default",
     arch="x86_64",
     kernel="6.18",
@@ -39,49 +44,87 @@ RACE = LeakyRace(
     backend="leaky-ptrace-bare",
     attempts=2000,
     wins=100,
-    source="campaign 1",
+    provenance=HERE,
+    campaign=1,
+    finished=NOW - 7200,
 )
+
+
+def calibration(*runs: LeakyRun) -> Calibration:
+    """All jobs belong here, and it is NOW."""
+    return Calibration(runs, belongs=lambda job: HERE, now=lambda: NOW)
 
 
 def row(**fields: object) -> Row:
     """A leaky result as it is stored."""
-    won = replace(row_of(broken_result(LEAKY, "")), verdict="bypassed", attempts=2000, wins=9)
-    return replace(won, **fields)  # type: ignore[arg-type]
+    broken = row_of(broken_result(LEAKY, ""))
+    won = replace(broken, verdict="bypassed", attempts=2000, wins=9, provenance=HERE)
+    return replace(won, finished=NOW, **fields)  # type: ignore[arg-type]
 
 
 def test_the_reference_is_of_the_same_mechanism() -> None:
     """Whatever is known of others; without one of its own the hardest to win from is taken."""
-    found = Calibration([RACE, replace(RACE, backend="leaky-notify-bare", wins=1)])
+    found = calibration(RACE, replace(RACE, backend="leaky-notify-bare", wins=1))
     ptrace, notify, landlock = (
-        found.reference(replace(CASE, backend=name)) for name in ("ptrace", "notify", "landlock")
+        found.reference(replace(JOB, case=replace(CASE, backend=name)))
+        for name in ("ptrace", "notify", "landlock")
     )
     assert ptrace is not None
     assert notify is not None
-    assert (ptrace.backend, ptrace.wins, ptrace.source) == ("leaky-ptrace-bare", 100, "campaign 1")
+    assert (ptrace.backend, ptrace.wins) == ("leaky-ptrace-bare", 100)
+    assert ptrace.source == "campaign 1, 2 h ago"
     assert notify.backend == "leaky-notify-bare"
     assert landlock == notify
 
 
-def test_races_elsewhere_say_nothing() -> None:
-    """Another attack, ABI, kernel, place or variant is another race."""
-    for field in ("attack", "arch", "kernel", "place", "variant"):
-        race = replace(RACE, **{field: "other"})  # type: ignore[arg-type]
-        assert Calibration([race]).reference(CASE) is None
-
-
-def test_a_later_race_replaces_an_earlier_one() -> None:
-    """What was measured in this run counts more than what was recorded."""
-    found = Calibration([RACE])
-    found.note(replace(RACE, wins=7, source=THIS_RUN))
-    reference = found.reference(CASE)
+def test_one_that_lost_goes_before_one_that_held() -> None:
+    """Another mechanism's loss says more than the own one's luck."""
+    found = calibration(replace(RACE, wins=0), replace(RACE, backend="leaky-notify-bare"))
+    reference = found.reference(JOB)
     assert reference is not None
-    assert (reference.wins, reference.source) == (7, THIS_RUN)
+    assert reference.backend == "leaky-notify-bare"
 
 
-def test_races_of_one_run_are_counted_together() -> None:
-    """Wins and attempts of one backend in several scenarios; those of other backends are not."""
-    found = Calibration([RACE, replace(RACE, wins=2), replace(RACE, backend="leaky-notify-bare")])
-    reference = found.reference(CASE)
+def test_runs_elsewhere_say_nothing() -> None:
+    """Another scenario, ABI, kernel, place or variant is another attack."""
+    for field in ("scenario", "arch", "kernel", "place", "variant"):
+        race = replace(RACE, **{field: "other"})  # type: ignore[arg-type]
+        assert calibration(race).reference(JOB) is None
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Provenance)])
+def test_runs_of_another_provenance_say_nothing(field: str) -> None:
+    """An edited program, another policy, other modules, another machine: it is measured anew."""
+    other = replace(HERE, **{field: "other"})
+    found = calibration(replace(RACE, provenance=other))
+    assert found.reference(JOB) is None
+    assert found.lacking([JOB], [LEAKY]) == [LEAKY]
+
+
+def test_a_reference_has_an_age() -> None:
+    """The older a run is, the less it says of what the machine does now."""
+    assert calibration(replace(RACE, finished=NOW - OLDEST_S + 1)).reference(JOB) is not None
+    old = calibration(replace(RACE, finished=NOW - OLDEST_S))
+    assert old.reference(JOB) is None
+    assert old.lacking([JOB], [LEAKY]) == [LEAKY]
+    young = calibration(replace(RACE, finished=NOW - 180)).reference(JOB)
+    assert young is not None
+    assert young.source == "campaign 1, 3 min ago"
+
+
+def test_a_later_run_replaces_an_earlier_one() -> None:
+    """What was measured in this run counts more than what was recorded."""
+    found = calibration(RACE)
+    found.note(replace(RACE, wins=7, campaign=None))
+    reference = found.reference(JOB)
+    assert reference is not None
+    assert (reference.wins, reference.source) == (7, "this run")
+
+
+def test_rounds_of_one_campaign_are_counted_together() -> None:
+    """Wins and attempts of one backend; those of other backends are not."""
+    found = calibration(RACE, replace(RACE, wins=2), replace(RACE, backend="leaky-notify-bare"))
+    reference = found.reference(JOB)
     assert reference is not None
     assert (reference.wins, reference.attempts) == (102, 4000)
 
@@ -90,42 +133,56 @@ def test_what_is_unknown_is_added() -> None:
     """Leaky cases are added for races that nothing is known of, and for nothing else: those of
     the race's own mechanism, or all where it has none.
     """
-    assert Calibration().lacking([JOB], [LEAKY]) == [LEAKY]
-    assert Calibration().lacking([JOB], [NOTIFY, LEAKY]) == [LEAKY]
+    assert calibration().lacking([JOB], [LEAKY]) == [LEAKY]
+    assert calibration().lacking([JOB], [NOTIFY, LEAKY]) == [LEAKY]
     landlock = replace(JOB, case=replace(CASE, backend="landlock"))
-    assert Calibration().lacking([landlock], [NOTIFY, LEAKY]) == [NOTIFY, LEAKY]
-    assert Calibration().lacking([JOB, LEAKY], [LEAKY]) == []
-    assert Calibration([RACE]).lacking([JOB], [LEAKY]) == []
+    assert calibration().lacking([landlock], [NOTIFY, LEAKY]) == [NOTIFY, LEAKY]
+    assert calibration().lacking([JOB, LEAKY], [LEAKY]) == []
+    assert calibration(RACE).lacking([JOB], [LEAKY]) == []
     i386 = replace(LEAKY, case=replace(LEAKY.case, abi="i386"))
-    assert Calibration().lacking([JOB], [i386]) == []
+    assert calibration().lacking([JOB], [i386]) == []
 
 
 def test_what_is_hardly_known_is_measured_again() -> None:
     """Few wins of few attempts; not few of as many as a leaky race may make."""
     unlucky = replace(RACE, wins=2)
-    assert Calibration([unlucky]).lacking([JOB], [LEAKY]) == [LEAKY]
-    assert Calibration([replace(unlucky, attempts=20_000)]).lacking([JOB], [LEAKY]) == []
-    assert Calibration([replace(unlucky, wins=8)]).lacking([JOB], [LEAKY]) == []
+    assert calibration(unlucky).lacking([JOB], [LEAKY]) == [LEAKY]
+    assert calibration(replace(unlucky, attempts=20_000)).lacking([JOB], [LEAKY]) == []
+    assert calibration(replace(unlucky, wins=8)).lacking([JOB], [LEAKY]) == []
+
+
+def test_one_act_is_known_by_one_run() -> None:
+    """A deterministic attack needs no number of wins; a leaky enforcer that held it is no measure,
+    and is not asked again."""
+    act = replace(JOB, attack=ACT, attempts=1)
+    leaky = replace(LEAKY, attack=ACT, attempts=1)
+    once = replace(RACE, attempts=1, wins=1)
+    assert calibration().lacking([act], [leaky]) == [leaky]
+    assert calibration(once).lacking([act], [leaky]) == []
+    assert calibration(once).fitted(act).attempts == 1
+    assert calibration(replace(once, wins=0)).lacking([act], [leaky]) == []
 
 
 def test_what_cannot_be_held_needs_no_reference() -> None:
-    """Leaky backends, the control, and what is expected to be inexpressible."""
+    """Leaky backends, the control, commands, and what is expected to be inexpressible."""
     hopeless = replace(SCENARIO, expect={"ptrace": VerdictKind.INEXPRESSIBLE})
     assert needs_reference(JOB)
+    assert needs_reference(replace(JOB, attack=ACT))
     assert not needs_reference(LEAKY)
+    assert not needs_reference(replace(JOB, attack=None))
     assert not needs_reference(replace(JOB, case=replace(CASE, backend="none")))
     assert not needs_reference(replace(JOB, case=replace(CASE, scenario=hopeless)))
 
 
 def test_attempts_are_raised_to_what_the_reference_asks_for() -> None:
     """As many as make the leaky enforcer's loss nearly certain, but no more than are permitted."""
-    rare = Calibration([replace(RACE, wins=4)])
+    rare = calibration(replace(RACE, wins=4))
     assert rare.fitted(JOB).attempts == attempts_needed(2000, 4)
     few = replace(JOB, most=3000)
     assert rare.fitted(few).attempts == 3000
     assert rare.fitted(few).reference is not None
-    assert Calibration([RACE]).fitted(JOB).attempts == 2000
-    assert Calibration().fitted(JOB) == JOB
+    assert calibration(RACE).fitted(JOB).attempts == 2000
+    assert calibration().fitted(JOB) == JOB
 
 
 def test_a_leaky_race_that_went_on_leaves_a_verdict_within_reach() -> None:
@@ -140,19 +197,20 @@ def test_a_leaky_race_that_went_on_leaves_a_verdict_within_reach() -> None:
     assert most_attempts(CASE, ATTACK, asked=300) == 300
 
 
-def test_recorded_races_are_found_again(tmp_path: Path) -> None:
+def test_recorded_runs_are_found_again(tmp_path: Path) -> None:
     """Those of leaky backends that ended, with their campaign; the latest comes last."""
     store = Store(tmp_path / "results.sqlite")
     for _ in range(2):
-        campaign = store.begin([], 3)
+        campaign = store.begin([], 3, Origin(root="/tree", tree="", machine="")).id
         store.add(campaign, row(wins=campaign))
         store.add(campaign, row(case_id="lost", verdict="broken"))
         store.add(campaign, row(case_id="ours", leaky=False))
-    races = store.leaky_races()
+        store.add(campaign, row(case_id="of nothing", provenance=None))
+    runs = store.leaky_runs()
     store.close()
-    assert [(race.wins, race.source) for race in races] == [(1, "campaign 1"), (2, "campaign 2")]
-    assert races[0] == leaky_race(row(wins=1), "campaign 1")
-    assert leaky_race(row(verdict="broken"), THIS_RUN) is None
-    reference = Calibration(races).reference(CASE)
+    assert [(run.wins, run.campaign) for run in runs] == [(1, 1), (2, 2)]
+    assert runs[0] == leaky_run(row(wins=1), 1)
+    assert leaky_run(row(verdict="broken"), None) is None
+    reference = calibration(*runs).reference(JOB)
     assert reference is not None
     assert reference.wins == 2

@@ -65,7 +65,10 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "abi/upper-bits" in ran.stdout
     assert "held" in ran.stdout
-    assert json.loads(lines.read_text())["verdict"] == "held"
+    found = {
+        row["backend"]: row["verdict"] for row in map(json.loads, lines.read_text().splitlines())
+    }
+    assert found == {"seccomp": "held", "leaky-seccomp-wide-compare": "bypassed"}
     assert harness(copy, "report").stdout.split("\n\n")[0] in ran.stdout
     assert harness(copy, "report", "--json").stdout == lines.read_text()
     explained = harness(copy, "explain", "abi/upper_bits").stdout
@@ -199,8 +202,9 @@ def test_a_full_disk_is_one_error(copy: Path, option: str) -> None:
     assert ran.returncode == 3
     assert "No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr
-    stored = harness(copy, "report", "--json", "--results", str(state)).stdout
-    assert json.loads(stored)["verdict"] == "held"
+    stored = harness(copy, "report", "--json", "--results", str(state)).stdout.splitlines()
+    # A line is written behind its row: where it cannot be, the run ends with that row.
+    assert len(stored) == (1 if option == "--json" else 2)
 
 
 def test_a_cache_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +232,7 @@ def test_a_researchers_path(copy: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "held" in ran.stdout
     assert raced.returncode == 3, raced.stdout + raced.stderr
-    assert "no leaky enforcer was seen to lose this race" in raced.stdout
+    assert "no leaky enforcer was seen to lose to this attack" in raced.stdout
 
 
 @pytest.fixture

@@ -65,10 +65,10 @@ def test_the_bare_mechanism_is_the_reference() -> None:
     assert (bare_ptrace.backend, bare_notify.backend) == ("ptrace", "notify")
     sound = next(case for case in found() if case.defences == DEFAULT_DEFENCES)
     known = [result(bare_notify, 3), result(bare_ptrace, 7)]
-    judged_by = reference(sound, known, "this run")
+    judged_by = reference(sound, known)
     assert judged_by is not None
     assert (judged_by.wins, judged_by.attempts) == (7, 100)
-    assert reference(sound, known[:1], "this run") is None
+    assert reference(sound, known[:1]) is None
 
 
 def test_lines_are_in_the_catalogues_order() -> None:

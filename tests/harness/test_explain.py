@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from enforcer.arch import native
 from harness.backends import names
-from harness.calibration import Calibration
+from harness.campaign import belongs
 from harness.cases import Selection, expand
 from harness.cli import cli
 from harness.cli.load import Laboratory, laboratory
 from harness.model import Case
 from harness.places.local import kernel_release
-from harness.results import Store, row_of
+from harness.results import Origin, Store, row_of
 from harness.runner import Job, broken_result
 
 BACKENDS = ("ptrace", "leaky-ptrace-bare")
@@ -40,16 +40,21 @@ def test_a_race_tells_its_reference(tmp_path: Path) -> None:
     """Whether it was measured, by which enforcer and when, and how many attempts that asks for."""
     lab = laboratory()
     found = races(lab)
-    assert Calibration().reference(found["ptrace"]) is None
     results = tmp_path / "results.sqlite"
     assert "not measured yet" in explain(found["ptrace"].id, results)
     leaky = found["leaky-ptrace-bare"]
-    won = row_of(broken_result(Job(case=leaky, attack=None, attempts=2000), ""))
+    attack = lab.attacks["race/path-race"]
+    job = Job(case=leaky, attack=attack, attempts=2000)
+    won = replace(row_of(broken_result(job, "")), verdict="bypassed", attempts=2000, wins=2)
     store = Store(results)
-    store.add(store.begin([], 1), replace(won, verdict="bypassed", attempts=2000, wins=2))
+    campaign = store.begin([], 1, Origin(root="/tree", tree="", machine=""))
+    store.add(campaign.id, replace(won, provenance=belongs(job)))
     store.close()
     told = explain(found["ptrace"].id, results)
-    assert "leaky-ptrace-bare lost 2 of 2000 (campaign 1), 38868 attempts are needed" in told
+    assert (
+        "leaky-ptrace-bare lost 2 of 2000 (campaign 1, 0 min ago), 38868 attempts are needed"
+        in told
+    )
     assert "38868 attempts in a full run" in told
     assert leaky.id not in told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,18 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.mechanisms.contract import Cover, Extent, Inexpressible
+from harness.evidence import Attributed
 from harness.model import Observation, Outcome, Reference, RunKind, VerdictKind
 from harness.odds import win_rate_bound
 from harness.oracle import Evidence, judge
 
-ENFORCING = {"event": "enforcing", "evidence": "TracerPid: 7"}
-DENIED = {"event": "decision", "action": "deny", "call": "openat"}
-PERMITTED = {"event": "decision", "action": "permit", "call": "openat"}
-DETECTED = {"event": "detection", "what": "another object"}
+ENFORCING = {"event": "enforcing", "tracer": 4, "Seccomp": "2"}
+VALUES = {"filename": ["/srv/shut/object"]}
+DENIED = {"event": "decision", "action": "deny", "call": "openat", "pid": 2, "values": VALUES}
+PERMITTED = {**DENIED, "action": "permit"}
+DETECTED = {**DENIED, "event": "detection", "action": "kill"}
+KILLED = {**DENIED, "action": "kill"}
+END = {"event": "end", "judged": {"openat": 150}}
+ACT = Attributed(calls=frozenset({"openat"}), denied="/srv/shut/object")
 
 CONTROL = Observation(
     kind=RunKind.CONTROL, outcome=Outcome.EFFECT, effect=True, finished=True, attempts=1, wins=1
 )
+DIRECT_CONTROL = replace(CONTROL, kind=RunKind.DIRECT_CONTROL)
+AGAIN = replace(CONTROL, kind=RunKind.CONTROL_AGAIN, repeats=2, effects=2)
 BENIGN = replace(CONTROL, kind=RunKind.BENIGN, events=(ENFORCING,))
 DIRECT = Observation(
     kind=RunKind.DIRECT,
@@ -31,10 +39,11 @@ DIRECT = Observation(
     events=(ENFORCING, DENIED),
 )
 ATTACK = replace(DIRECT, kind=RunKind.ATTACK, attempts=100)
+CRASHED = replace(ATTACK, finished=False, outcome=Outcome.CRASHED, attempts=0)
 NOT_EVER = Inexpressible([Cover(rule=0, extent=Extent.NONE, reason="it reads memory")])
 NOT_HERE = Inexpressible([Cover(rule=0, extent=Extent.NONE, reason="s390x", elsewhere=True)])
 REFERENCE = Reference(backend="leaky-one", attempts=100, wins=50, source="this run")
-ALL = {run.kind: run for run in (CONTROL, BENIGN, DIRECT, ATTACK)}
+ALL = {run.kind: run for run in (CONTROL, DIRECT_CONTROL, BENIGN, DIRECT, ATTACK, AGAIN)}
 
 
 def evidence(*changes: Observation, without: RunKind | None = None, **fields: object) -> Evidence:
@@ -42,8 +51,14 @@ def evidence(*changes: Observation, without: RunKind | None = None, **fields: ob
     runs = {**ALL, **{run.kind: run for run in changes}}
     if without is not None:
         del runs[without]
-    values: dict[str, object] = {"race": True, "attempts": 100, "reference": REFERENCE, **fields}
+    values: dict[str, object] = {"race": True, "attempts": 100, "reference": REFERENCE}
+    values |= {"direct": ACT, "attack": ACT, **fields}
     return Evidence(observations=runs, **values)  # type: ignore[arg-type]
+
+
+def log(*events: Mapping[str, object]) -> Observation:
+    """The attack's run with exactly these events behind the witness."""
+    return replace(ATTACK, events=(ENFORCING, *events))
 
 
 TABLE = [
@@ -55,6 +70,38 @@ TABLE = [
     ("no benign twin", evidence(without=RunKind.BENIGN), VerdictKind.BROKEN),
     ("no direct attempt", evidence(without=RunKind.DIRECT), VerdictKind.BROKEN),
     ("no attack", evidence(without=RunKind.ATTACK), VerdictKind.BROKEN),
+    ("no bare direct attempt", evidence(without=RunKind.DIRECT_CONTROL), VerdictKind.BROKEN),
+    (
+        "no second control of what is no race",
+        evidence(without=RunKind.CONTROL_AGAIN, race=False),
+        VerdictKind.BROKEN,
+    ),
+    ("a race has a rate of its own", evidence(without=RunKind.CONTROL_AGAIN), VerdictKind.HELD),
+    (
+        "an effect that comes and goes",
+        evidence(replace(AGAIN, effects=1), race=False),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "an effect that comes late",
+        evidence(replace(CONTROL, effect=False), race=False),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "the direct attempt has no effect bare either",
+        evidence(replace(DIRECT_CONTROL, effect=False, outcome=Outcome.BLOCKED, errno=13)),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "the direct attempt crashes bare",
+        evidence(replace(DIRECT_CONTROL, effect=False, outcome=Outcome.CRASHED, signal=11)),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "the direct attempt hangs bare",
+        evidence(replace(DIRECT_CONTROL, effect=False, outcome=Outcome.HUNG)),
+        VerdictKind.BROKEN,
+    ),
     (
         "control without effect",
         evidence(replace(CONTROL, effect=False, outcome=Outcome.SILENT)),
@@ -99,9 +146,27 @@ TABLE = [
         VerdictKind.BROKEN,
     ),
     (
-        "direct attempt is killed by the enforcer",
+        "direct attempt is killed by the filter",
         evidence(replace(DIRECT, finished=False, outcome=Outcome.CRASHED, signal=31)),
         VerdictKind.HELD,
+    ),
+    (
+        "direct attempt dies of SIGSYS without a filter",
+        evidence(
+            replace(
+                DIRECT,
+                finished=False,
+                outcome=Outcome.CRASHED,
+                signal=31,
+                events=({"event": "enforcing"},),
+            )
+        ),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "direct attempt is killed, nobody says by whom",
+        evidence(replace(DIRECT, finished=False, outcome=Outcome.CRASHED, signal=9)),
+        VerdictKind.BROKEN,
     ),
     (
         "no witness in the benign run",
@@ -146,8 +211,35 @@ TABLE = [
     ),
     (
         "attack killed by the enforcer",
-        evidence(replace(ATTACK, finished=False, outcome=Outcome.CRASHED, signal=9, attempts=0)),
+        evidence(replace(CRASHED, signal=9, events=(ENFORCING, KILLED)), race=False),
         VerdictKind.HELD,
+    ),
+    (
+        "attack killed for an interference",
+        evidence(replace(CRASHED, signal=9, events=(ENFORCING, DETECTED)), race=False),
+        VerdictKind.HELD,
+    ),
+    (
+        "attack killed by the filter",
+        evidence(replace(CRASHED, signal=31, events=(ENFORCING,)), race=False),
+        VerdictKind.HELD,
+    ),
+    (
+        "attack killed by somebody",
+        evidence(replace(CRASHED, signal=9, events=(ENFORCING, DENIED)), race=False),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "attack killed because the supervisor failed",
+        evidence(
+            replace(CRASHED, signal=9, events=(ENFORCING, {"event": "detection"})), race=False
+        ),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "a race that was killed, by whomever",
+        evidence(replace(CRASHED, signal=9, events=(ENFORCING, KILLED))),
+        VerdictKind.BROKEN,
     ),
     (
         "killed at the limit of time is no kill by the enforcer",
@@ -167,10 +259,73 @@ TABLE = [
         VerdictKind.BROKEN,
     ),
     ("a leaky backend needs no other", evidence(reference=None, leaky=True), VerdictKind.HELD),
-    ("one attempt needs no other", evidence(reference=None, race=False), VerdictKind.HELD),
     (
-        "the log lacks the attempt",
-        evidence(replace(ATTACK, events=(ENFORCING, PERMITTED)), log_required=True),
+        "no leaky enforcer lost to this one act",
+        evidence(reference=None, race=False),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "the leaky enforcer held this one act",
+        evidence(reference=replace(REFERENCE, attempts=1, wins=0), race=False),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "the leaky enforcer lost this one act",
+        evidence(reference=replace(REFERENCE, attempts=1, wins=1), race=False),
+        VerdictKind.HELD,
+    ),
+    (
+        "a race that always wins from the leaky enforcer is none",
+        evidence(reference=replace(REFERENCE, wins=100)),
+        VerdictKind.BROKEN,
+    ),
+    ("as many judged as tried", evidence(log(DENIED, END), counted=True), VerdictKind.HELD),
+    (
+        "fewer judged than tried",
+        evidence(log(DENIED, {**END, "judged": {"openat": 99, "stat": 900}}), counted=True),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "no count of the judged",
+        evidence(log(DENIED, {"event": "end"}), counted=True),
+        VerdictKind.BROKEN,
+    ),
+    ("no end of the log", evidence(counted=True), VerdictKind.BROKEN),
+    (
+        "the log has the permission only",
+        evidence(log(PERMITTED), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    (
+        "the log has another call",
+        evidence(log({**DENIED, "call": "mkdir"}), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    (
+        "the log has another object",
+        evidence(log({**DENIED, "values": {"filename": ["/srv/shut/object2"]}}), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    (
+        "the log has no object",
+        evidence(log({**DENIED, "values": {}}), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    (
+        "the log has what is beneath the object",
+        evidence(
+            log({**DENIED, "values": {"filename": ["/srv/shut/object/new"]}}), log_required=True
+        ),
+        VerdictKind.HELD,
+    ),
+    (
+        "the log has a call of the tracer's",
+        evidence(log({**DENIED, "pid": 4}), log_required=True),
+        VerdictKind.UNLOGGED,
+    ),
+    (
+        "the direct attempt is not in its log",
+        evidence(replace(DIRECT, events=(ENFORCING,)), log_required=True),
         VerdictKind.UNLOGGED,
     ),
     ("the log has the attempt", evidence(log_required=True), VerdictKind.HELD),
@@ -204,12 +359,54 @@ def test_every_branch(given_evidence: Evidence, expected: VerdictKind) -> None:
 BARE = Observation(
     kind=RunKind.CONTROL, outcome=Outcome.SILENT, exit_status=0, stdout="out", tree="t"
 )
+BARE_AGAIN = replace(BARE, kind=RunKind.CONTROL_AGAIN)
 CONFINED = replace(BARE, kind=RunKind.BENIGN, events=(ENFORCING,))
 REFUSED = replace(DIRECT, exit_status=1)
 
 COMMANDS = [
     ("same outcome", [BARE, CONFINED], VerdictKind.HELD),
-    ("same outcome, direct act denied", [BARE, CONFINED, REFUSED], VerdictKind.HELD),
+    (
+        "same outcome, direct act denied",
+        [BARE, DIRECT_CONTROL, CONFINED, REFUSED],
+        VerdictKind.HELD,
+    ),
+    ("no bare direct act", [BARE, CONFINED, REFUSED], VerdictKind.BROKEN),
+    (
+        "direct act that does nothing bare",
+        [BARE, replace(DIRECT_CONTROL, effect=False), CONFINED, REFUSED],
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "direct act killed by somebody",
+        [
+            BARE,
+            DIRECT_CONTROL,
+            CONFINED,
+            replace(REFUSED, finished=False, outcome=Outcome.CRASHED, signal=9),
+        ],
+        VerdictKind.BROKEN,
+    ),
+    (
+        "direct act that hangs",
+        [BARE, DIRECT_CONTROL, CONFINED, replace(REFUSED, outcome=Outcome.HUNG)],
+        VerdictKind.BROKEN,
+    ),
+    ("bare run fails", [replace(BARE, exit_status=1), CONFINED], VerdictKind.INAPPLICABLE),
+    (
+        "bare run dies",
+        [replace(BARE, exit_status=None, signal=11), CONFINED],
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "other output, as a second bare run has",
+        [BARE, replace(CONFINED, stdout="1"), replace(BARE_AGAIN, stdout="2")],
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "other output, the bare one is steady",
+        [BARE, replace(CONFINED, stdout="1"), BARE_AGAIN],
+        VerdictKind.OVERBLOCKED,
+    ),
     ("no bare run", [CONFINED], VerdictKind.BROKEN),
     ("no confined run", [BARE], VerdictKind.BROKEN),
     ("other output", [BARE, replace(CONFINED, stdout="")], VerdictKind.OVERBLOCKED),
@@ -224,7 +421,7 @@ COMMANDS = [
     ("no witness", [BARE, replace(CONFINED, events=())], VerdictKind.NOT_ENFORCING),
     (
         "direct act not denied",
-        [BARE, CONFINED, replace(REFUSED, effect=True)],
+        [BARE, DIRECT_CONTROL, CONFINED, replace(REFUSED, effect=True)],
         VerdictKind.NOT_ENFORCING,
     ),
     ("bare run hung", [replace(BARE, outcome=Outcome.HUNG), CONFINED], VerdictKind.BROKEN),
@@ -257,7 +454,8 @@ observations = st.builds(
     errno=st.sampled_from([0, 13]),
     attempts=st.integers(0, 200),
     wins=st.sampled_from([0, 1]),
-    events=st.lists(st.sampled_from([ENFORCING, DENIED, PERMITTED]), max_size=3).map(tuple),
+    events=st.lists(st.sampled_from([ENFORCING, DENIED, PERMITTED, KILLED]), max_size=3).map(tuple),
+    effects=st.integers(0, 1),
 )
 
 
@@ -277,28 +475,31 @@ def test_held_needs_every_control(
         log_required=log_required,
         race=race,
         reference=REFERENCE,
+        direct=ACT,
+        attack=ACT,
     )
     verdict = judge(evidence)
     if verdict.kind is not VerdictKind.HELD:
         return
-    assert set(runs) == set(RunKind)
+    assert set(runs) >= set(RunKind) - {RunKind.CONTROL_AGAIN}
+    assert race or runs[RunKind.CONTROL_AGAIN].effects == runs[RunKind.CONTROL_AGAIN].repeats
     assert all(run.kind is kind for kind, run in runs.items())
     assert runs[RunKind.CONTROL].effect
+    assert runs[RunKind.DIRECT_CONTROL].effect
     assert runs[RunKind.BENIGN].effect
     assert not runs[RunKind.DIRECT].effect
     assert not runs[RunKind.ATTACK].effect
     assert not runs[RunKind.ATTACK].wins
     for kind in (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK):
         assert ENFORCING in runs[kind].events
-    assert not any(run.outcome in (Outcome.BROKEN, Outcome.HUNG) for kind, run in runs.items())
+    assert not any(run.outcome is Outcome.BROKEN for run in runs.values())
 
 
 def test_bound_stands_for_races_only() -> None:
     """A deterministic attack has no win rate, and a killed race made no countable attempts."""
     assert judge(evidence()).bound == pytest.approx(win_rate_bound(100))
     assert judge(evidence(race=False)).bound is None
-    killed = replace(ATTACK, finished=False, outcome=Outcome.CRASHED, signal=9, attempts=0)
-    assert judge(evidence(killed)).bound is None
+    assert judge(evidence(replace(CRASHED, signal=9))).bound is None
 
 
 def test_wins_are_counted() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.cli.report import command
 from harness.model import Case, Result, Scenario, Verdict, VerdictKind
 from harness.report.places import Places, places, print_places
-from harness.results import Row, Store, row_of
+from harness.results import Origin, Row, Store, row_of
 
 CASE = Case(
     scenario=Scenario(
@@ -115,7 +115,7 @@ def test_campaigns_together(tmp_path: Path, there: tuple[Row, ...], status: int)
     path = tmp_path / "results.sqlite"
     store = Store(path)
     for rows in (HERE, there):
-        campaign = store.begin([], len(rows))
+        campaign = store.begin([], len(rows), Origin(root="", tree="", machine="")).id
         for each in rows:
             store.add(campaign, each)
     store.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sqlite3
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,8 +30,8 @@ from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT, matrix
-from harness.report.terminal import print_matrix, print_unexpected
-from harness.results import ResultsError, Row, Store, row_of
+from harness.report.terminal import print_matrix, print_origin, print_unexpected
+from harness.results import Campaign, Origin, ResultsError, Row, Store, row_of
 
 SCENARIO = Scenario(
     id="race/x", title="t", path=Path("x.yaml"), policy="", dialect="yaml", attack="race/x"
@@ -56,6 +59,8 @@ LEAKY = row_of(result("leaky-ptrace", VerdictKind.BYPASSED, attempts=50, wins=2)
 FALLEN = row_of(result("notify", VerdictKind.BYPASSED, attempts=2000, wins=7))
 BROKEN = row_of(result("seccomp", VerdictKind.BROKEN))
 ROWS = (HELD, LEAKY, FALLEN, BROKEN)
+ORIGIN = Origin(root="/tree", tree="revision 1", machine="Linux", selection="{}")
+CAMPAIGN = Campaign(id=7, started=0.0, arguments="[]", cases=4, finished=3.0, **asdict(ORIGIN))
 
 
 @pytest.mark.parametrize(
@@ -96,24 +101,66 @@ def test_a_store_survives_its_writer(tmp_path: Path) -> None:
     """Rows written before a kill are there for the next process, and the campaign is unfinished."""
     path = tmp_path / "deep" / "results.sqlite"
     writer = Store(path)
-    campaign = writer.begin(["run"], 4)
-    writer.add(campaign, HELD)
+    campaign = writer.begin(["run"], 4, ORIGIN)
+    writer.add(campaign.id, HELD)
     reader = Store(path)
-    assert reader.rows(campaign) == (HELD,)
-    interrupted = reader.latest(unfinished=True)
-    assert interrupted is not None
-    assert interrupted.id == campaign
-    writer.finish(campaign)
-    assert reader.latest(unfinished=True) is None
+    assert reader.rows(campaign.id) == (HELD,)
+    assert reader.interrupted("/other") is None
+    assert reader.interrupted("/tree") == campaign
+    writer.finish(campaign.id)
+    assert reader.interrupted("/tree") is None
     assert reader.last_of(HELD.case_id) == HELD
     writer.close()
     reader.close()
 
 
+BEGIN = """
+import sys
+from pathlib import Path
+from harness.results import Origin, Store
+store = Store(Path(sys.argv[1]))
+store.begin([], 1, Origin(root="/tree", tree="", machine=""))
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_campaign_that_still_runs_is_not_joined(tmp_path: Path) -> None:
+    """While its process lives it is refused; when that is killed it is an interrupted one."""
+    path = tmp_path / "results.sqlite"
+    words = [sys.executable, "-c", BEGIN, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        store = Store(path)
+        with pytest.raises(ResultsError, match="campaign 1 is still running"):
+            store.interrupted("/tree")
+        other.kill()
+    found = store.interrupted("/tree")
+    store.close()
+    assert found is not None
+    assert found.id == 1
+
+
+def test_results_of_an_older_version_are_put_aside(tmp_path: Path) -> None:
+    """They have no provenance, so they are references to nothing; nothing of them is lost."""
+    path = tmp_path / "results.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        older.execute("CREATE TABLE result (case_id TEXT)")
+        older.execute("INSERT INTO result VALUES ('old')")
+        older.execute("PRAGMA user_version = 1")
+        older.commit()
+    store = Store(path)
+    assert store.campaigns() == ()
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "results.v1.sqlite")) as kept:
+        assert kept.execute("SELECT * FROM result").fetchall() == [("old",)]
+
+
 def test_two_campaigns_are_compared(tmp_path: Path) -> None:
     """Only what differs is told, and what ran in one of them only."""
     store = Store(tmp_path / "results.sqlite")
-    first, second = store.begin([], 2), store.begin([], 2)
+    first, second = (store.begin([], 2, ORIGIN).id for _ in range(2))
     store.add(first, HELD)
     store.add(second, replace(HELD, verdict="bypassed"))
     store.add(second, LEAKY)
@@ -142,8 +189,8 @@ def test_json_keys() -> None:
     """One object a line with exactly the agreed keys."""
     line = json.loads(json_line(HELD))
     assert " ".join(line) == (
-        "scenario attack catalogue backend arch kernel place verdict reason attempts wins bound "
-        "seconds"
+        "case scenario attack catalogue variant backend arch kernel place isolation verdict "
+        "expected as_expected reason attempts wins bound seconds"
     )
     assert line["catalogue"] == ["A1", "A2"]
     assert line["bound"] == 0.0015
@@ -151,7 +198,7 @@ def test_json_keys() -> None:
 
 def test_junit() -> None:
     """Unexpected verdicts are failures, broken ones errors, and the text is well-formed XML."""
-    suite = ElementTree.fromstring(junit(ROWS))[0]
+    suite = ElementTree.fromstring(junit(ROWS, [CAMPAIGN]))[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "1")
     assert suite.find("testcase/failure") is not None
 
@@ -160,6 +207,7 @@ def terminal_text(rows: tuple[Row, ...]) -> str:
     to = Console(width=200, record=True, file=io.StringIO())
     print_matrix(to, rows)
     print_unexpected(to, rows)
+    print_origin(to, rows, [CAMPAIGN])
     return to.export_text()
 
 
@@ -178,13 +226,27 @@ def test_bounds_are_rounded_up() -> None:
     """No form shows less than 20,000 attempts without a win prove, which is 0.014978 %."""
     rows = (replace(HELD, attempts=20_000, bound=win_rate_bound(20_000)),)
     assert " <0.015%" in terminal_text(rows)
-    assert "&lt;0.015%" in html(rows, "Campaign 1")
-    assert "win rate below 0.015%, one-sided 95 %" in html(rows, "Campaign 1")
+    assert "&lt;0.015%" in html(rows, "Campaign 1", [CAMPAIGN])
+    assert "win rate below 0.015%, one-sided 95 %" in html(rows, "Campaign 1", [CAMPAIGN])
+
+
+def test_every_form_says_where_results_come_from() -> None:
+    """Date, tree, machine and isolation stand in each report."""
+    rows = tuple(replace(row, isolation="plain") for row in ROWS)
+    suite = ElementTree.fromstring(junit(rows, [CAMPAIGN]))[0]
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert properties["tree"] == "/tree, revision 1"
+    assert properties["machine"] == "Linux"
+    assert properties["isolation"] == "plain (4)"
+    for text in (terminal_text(rows), html(rows, "Campaign 7", [CAMPAIGN])):
+        for part in ("7, 19", "/tree, revision 1", "Linux", "plain (4)"):
+            assert part in text
+    assert json.loads(json_line(rows[0]))["isolation"] == "plain"
 
 
 def test_html() -> None:
     """The page has every reason, escaped."""
-    page = html(ROWS, "Campaign 1")
+    page = html(ROWS, "Campaign 1", [CAMPAIGN])
     assert "&lt;held&gt; &amp;" in page
     assert "<held>" not in page
     assert page.count("<td") == 1 + 4
@@ -200,7 +262,7 @@ def test_every_verdict_has_its_place() -> None:
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> None:
     """What cannot be stored is an error with its mend; what was stored before is still there."""
     store = Store(tmp_path / "results.sqlite")
-    campaign = store.begin(["run"], 2)
+    campaign = store.begin(["run"], 2, ORIGIN).id
     row = HELD
     store.add(campaign, row)
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]

@@ -57,7 +57,7 @@ LEAKY = Job(
 class Scripted:
     """A place in which the attack wins what it is told to, round by round."""
 
-    name, kernel, abis, patience = "local", "6.18", native().abis, 1.0
+    name, kernel, abis, patience, machine = "local", "6.18", native().abis, 1.0, "m"
 
     def __init__(self, *wins: int) -> None:
         self.wins = list(wins)
@@ -76,6 +76,7 @@ class Scripted:
             attack = replace(attack, outcome=Outcome.HUNG, finished=False)
         others = [
             replace(RACED, kind=RunKind.CONTROL),
+            replace(RACED, kind=RunKind.DIRECT_CONTROL),
             replace(RACED, kind=RunKind.BENIGN),
             replace(LOST, kind=RunKind.DIRECT),
         ]

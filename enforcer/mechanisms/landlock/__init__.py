@@ -37,6 +37,7 @@ class Landlock:
     """
 
     name: str = MechanismName.LANDLOCK
+    supervised = False
 
     def probe(self) -> tuple[Missing, ...]:
         """Landlock itself, asked from the kernel; which ABI a policy needs, its plan says."""

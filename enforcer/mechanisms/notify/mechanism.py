@@ -39,6 +39,7 @@ class Notify:
     """The mechanism. A leaky variant overrides a factory, `spec` or `protects`."""
 
     name: str = MechanismName.NOTIFY
+    supervised = True
     make_session: Callable[..., Session] = Session
     make_worker: Callable[[Session], Worker] = Worker
     protects = True

@@ -39,6 +39,7 @@ class Ptrace:
     """The mechanism. A leaky variant overrides `make_tracer`, `spec` or `protects`."""
 
     name: str = MechanismName.PTRACE
+    supervised = True
     make_tracer: Callable[[Config, EventLog], Tracer] = Tracer
     protects = True
 

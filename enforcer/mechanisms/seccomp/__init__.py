@@ -42,6 +42,7 @@ class Seccomp:
     """The mechanism. Leaky variants override one small method."""
 
     name: str = MechanismName.SECCOMP
+    supervised = False
 
     def probe(self) -> tuple[Missing, ...]:
         """Filters and their actions, asked from the kernel."""

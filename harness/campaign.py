@@ -1,0 +1,138 @@
+"""What is run, where, in which order and judged by what: for `run`, `defences` and pytest alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from harness.attack import Attack
+from harness.calibration import Calibration, beside, needs_reference
+from harness.cases import Selection, attempts_of, expand, most_attempts
+from harness.model import Provenance, Reference, Result, Scenario
+from harness.places.choice import Say, Target, boot_options, ready
+from harness.places.local import Place, PlaceError, this_machine
+from harness.provenance import provenance
+from harness.results import LeakyRun, leaky_run, row_of
+from harness.runner import Job, broken_result, run_all
+
+
+def jobs_of(
+    scenarios: Iterable[Scenario],
+    attacks: Mapping[str, Attack],
+    chosen: Selection,
+    *,
+    attempts: int | None,
+    quick: bool,
+) -> list[Job]:
+    """The selected cases with their numbers of attempts; without places yet."""
+    jobs = []
+    for case in expand(scenarios, attacks, chosen):
+        attack = attacks[case.scenario.attack] if case.scenario.attack else None
+        tries = attempts_of(case, attack, asked=attempts, quick=quick)
+        most = most_attempts(case, attack, asked=attempts)
+        jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
+    return jobs
+
+
+def belongs(job: Job) -> Provenance | None:
+    """What a job's result will belong to; None where its program is gone."""
+    machine = job.place.machine if job.place else this_machine()
+    try:
+        return provenance(job.case.scenario, job.attack, job.case.abi, machine)
+    except OSError:
+        return None
+
+
+class Places:
+    """The places of a run, each made ready once, when its first job asks for it."""
+
+    def __init__(self, targets: Iterable[Target], say: Say, preparing: Say) -> None:
+        self._targets = {target.key: target for target in targets}
+        self._made: dict[tuple[str, str, str], Place | PlaceError | None] = {}
+        self._say = say
+        self._preparing = preparing
+
+    def placed(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Result]]:
+        """The jobs in their places, those of one place together, and broken results for those
+        whose place cannot be prepared.
+        """
+        found: dict[tuple[str, str, str], list[Job]] = {}
+        lost: list[Result] = []
+        for job in jobs:
+            key = self._key(job)
+            if key not in self._made:
+                self._made[key] = self._prepare(key)
+            place = self._made[key]
+            if isinstance(place, PlaceError):
+                lost.append(broken_result(job, str(place).partition("\n")[0]))
+            else:
+                found.setdefault(key, []).append(replace(job, place=place))
+        self._preparing("")
+        return [job for together in found.values() for job in together], lost
+
+    def beside(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of `jobs` whose places are ready already, in them."""
+        found = []
+        for job in jobs:
+            place = self._made.get(self._key(job), PlaceError())
+            if not isinstance(place, PlaceError):
+                found.append(replace(job, place=place))
+        return found
+
+    def _key(self, job: Job) -> tuple[str, str, str]:
+        target = self._targets[job.case.place, job.case.kernel]
+        return (*target.key, boot_options(job.case.scenario.needs) if target.arch else "")
+
+    def _prepare(self, key: tuple[str, str, str]) -> Place | PlaceError | None:
+        name, kernel, append = key
+        self._preparing(f"preparing {name} {kernel}")
+        try:
+            return ready(self._targets[name, kernel], append, self._say)
+        except PlaceError as error:
+            self._say(f"{name} with kernel {kernel} cannot be prepared: {error}")
+            return error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The worker processes of a run: `start` makes executors of them."""
+
+    start: Callable[[], Executor]
+    workers: int
+
+
+def carry_out_all(
+    jobs: Sequence[Job],
+    pool: Pool,
+    calibration: Calibration,
+    take: Callable[[Result], None],
+    own: Callable[[Job], Reference | None] = lambda job: None,
+) -> None:
+    """Every job in turn, each result given to `take` as it comes. A reference that `own` gives
+    goes before the calibration's.
+
+    Leaky enforcers come before those that are judged by them, races after all others: a race needs
+    two processors of its own.
+    """
+    first = [job for job in jobs if not job.race and not needs_reference(job)]
+    judged = [job for job in jobs if not job.race and needs_reference(job)]
+    races_first = [job for job in jobs if job.race and not needs_reference(job)]
+    races = [job for job in jobs if job.race and needs_reference(job)]
+    for group in (first, judged, races_first, races):
+        if not group:
+            continue
+        at_once = pool.workers if not group[0].race else max(1, pool.workers // 2)
+        fitted = [
+            beside(job, known) if (known := own(job)) else calibration.fitted(job) for job in group
+        ]
+        for result in run_all(fitted, pool.start, at_once):
+            run = measured(result)
+            if run is not None:
+                calibration.note(run)
+            take(result)
+
+
+def measured(result: Result) -> LeakyRun | None:
+    """What a result of this run tells of a leaky backend."""
+    return leaky_run(row_of(result), None)
