@@ -16,10 +16,12 @@ import yaml
 
 from enforcer.arch import ABIS
 from enforcer.policy.problem import Problem, suggestion
+from enforcer.syscalls import names
 from harness.model import Effect
 from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
 from harness.places.sentinels import OBSERVED
+from harness.ways import JOINT, MANNERS, Way, exists, made, parted
 
 CATALOGUE = {"A": 18, "B": 23, "C": 32, "D": 36}
 """Groups of the attack catalogue and the number of entries of each."""
@@ -35,7 +37,7 @@ _REQUIRED = (
     "direct_call",
     "source",
 )
-_OPTIONAL = ("variants", "attempts", "needs")
+_OPTIONAL = ("variants", "ways", "attack_call", "attempts", "needs")
 _RACE_ATTEMPTS = {"default": 20_000, "quick": 2_000}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -88,7 +90,9 @@ class Attack:
     """One C program and what is known of it.
 
     `id` is CLASS/NAME. `needs` are kernel features without which it means nothing. `direct_call`
-    is the call that its direct attempt makes and that a log must show.
+    is the call that its direct attempt makes and that a log must show. `variants` are plain;
+    `calls` maps those to the calls at which the attack can be refused; the first of them also goes
+    each of the `ways`.
     """
 
     id: str
@@ -101,6 +105,8 @@ class Attack:
     sentinel: SentinelKind
     abis: tuple[str, ...]
     variants: tuple[str, ...] = ("default",)
+    ways: tuple[Way, ...] = ()
+    calls: Mapping[str, tuple[str, ...]]
     attempts: Attempts = field(default_factory=Attempts)
     needs: tuple[str, ...] = ()
     direct_call: str
@@ -108,10 +114,24 @@ class Attack:
     program: Path
     manifest: Path
 
-    def direct_calls(self, variant: str) -> frozenset[str]:
-        return frozenset({self.direct_call})
+    @property
+    def every_variant(self) -> tuple[str, ...]:
+        """The plain variants, and the first of them in every way."""
+        return (*self.variants, *(f"{self.variants[0]}{JOINT}{way}" for way in self.ways))
+
+    def expanded(self, abi: str) -> tuple[str, ...]:
+        """Those of every_variant whose calls the ABI has."""
+        ways = {variant: parted(variant)[1] for variant in self.every_variant}
+        return tuple(variant for variant, way in ways.items() if way is None or exists(way, abi))
 
     def attack_calls(self, variant: str) -> frozenset[str]:
+        """The calls, as logs name them, at which the attack run of this variant can be refused."""
+        plain, way = parted(variant)
+        return made(self.calls[plain], way)
+
+    def direct_calls(self, variant: str) -> frozenset[str]:
+        """The calls of the direct attempt, which is made plainly whatever the variant."""
+        assert parted(variant)[0] in self.variants
         return frozenset({self.direct_call})
 
 
@@ -199,7 +219,8 @@ class _Reader(MappingFile):
         title, direct_call = self.text("title"), self.text("direct_call")
         source = self.listed("source")
         needs = self.listed("needs", self.check_feature(tuple(FEATURES)))
-        variants = self.listed("variants") or ("default",)
+        calls = self.calls(direct_call)
+        ways = self.ways(calls)
         attempts = self.attempts(kind)
         if self.problems.found or kind is None or effect is None or sentinel is None:
             raise ManifestError(self.problems.found)
@@ -213,7 +234,9 @@ class _Reader(MappingFile):
             kind=kind,
             sentinel=sentinel,
             abis=abis,
-            variants=variants,
+            variants=tuple(calls),
+            ways=ways,
+            calls=calls,
             attempts=attempts,
             needs=needs,
             direct_call=direct_call,
@@ -266,6 +289,48 @@ class _Reader(MappingFile):
             else:
                 counts[word] = int(value.value)
         return Attempts(**counts)
+
+    def calls(self, direct_call: str) -> Mapping[str, tuple[str, ...]]:
+        """The variants, each with the calls of its attack: its own, else those of them all."""
+        usual = self.texts("attack_call", self.check_call) or (direct_call,)
+        if (node := self.node("direct_call")) is not None:
+            self.check_call(node, direct_call)
+        if not isinstance(self.node("variants"), yaml.MappingNode):
+            names = self.listed("variants") or ("default",)
+            found = dict.fromkeys(names, usual)
+        else:
+            found = {
+                word: self.texts_of(value, "variants", self.check_call)
+                for word, _, value in self.pairs("variants")
+            }
+        for name in found:
+            if JOINT in name:
+                self.note(self.node("variants"), f"{name!r} has a {JOINT!r}", "that marks a way")
+        return found
+
+    def ways(self, calls: Mapping[str, tuple[str, ...]]) -> tuple[Way, ...]:
+        """Those that are known, and that change something of the first variant."""
+        first = next(iter(calls.values()), ())
+        found = []
+        for word in self.listed("ways", self.check_way):
+            if word not in list(Way):
+                continue
+            way = Way(word)
+            if MANNERS[way].another_call and made(first, way) == set(first):
+                plain = ", ".join(MANNERS[way].calls)
+                wrong = f"the way {word!r} means nothing here: the attack does not call {plain}"
+                self.note(self.node("ways"), wrong, "leave it out, or name the call in attack_call")
+            found.append(way)
+        return tuple(found)
+
+    def check_way(self, node: yaml.Node, text: str) -> None:
+        if text not in list(Way):
+            self.note(node, f"{text!r} is no way", suggestion(text, Way) or _one_of(Way))
+
+    def check_call(self, node: yaml.Node, text: str) -> None:
+        known = names()
+        if text not in known:
+            self.note(node, f"{text!r} is no call", suggestion(text, known) or "see syscalls(2)")
 
     def check_abi(self, node: yaml.Node, text: str) -> None:
         if text not in ABIS:

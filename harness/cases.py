@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
 from harness.backends import backend
 from harness.model import Case, Scenario
+from harness.ways import parted, rank
 
 EVERY_LEAKY = "leaky"
 TIMES_DEFAULT = 5
@@ -20,7 +22,8 @@ ALL = "all"
 class Selection:
     """What to run. Empty tuples mean everything; `ours` are the backends taken by default.
 
-    `here` are the ABIs whose programs the place runs, empty for this machine.
+    `here` are the ABIs whose programs the place runs, empty for this machine. A `quick` run takes
+    of every attack its plain variants and, on the first of its ABIs, one way.
     """
 
     ours: tuple[str, ...]
@@ -30,6 +33,7 @@ class Selection:
     kernel: str = ""
     place: str = "local"
     here: tuple[str, ...] = ()
+    quick: bool = False
 
 
 def expand(
@@ -40,8 +44,9 @@ def expand(
     for scenario in scenarios:
         attack = attacks[scenario.attack] if scenario.attack else None
         for name in _backends(scenario, selection):
-            for abi in _abis(scenario, attack, selection):
-                for variant in scenario.variants or (attack.variants if attack else ("default",)):
+            for place, abi in enumerate(_abis(scenario, attack, selection)):
+                most_ways = int(place == 0) if selection.quick else None
+                for variant in variants_of(scenario, attack, abi, most_ways=most_ways):
                     case = Case(
                         scenario=scenario,
                         variant=variant,
@@ -55,6 +60,30 @@ def expand(
                     if matches(case.id, selection.keywords):
                         cases.append(case)
     return tuple(cases)
+
+
+def variants_of(
+    scenario: Scenario, attack: Attack | None, abi: str, *, most_ways: int | None = None
+) -> tuple[str, ...]:
+    """The variants of a scenario on an ABI. A plain one that it names stands for its ways too,
+    but where it names ways of it. Of more than `most_ways` ways, those that its digest chooses.
+    """
+    if attack is None:
+        return ("default",)
+    every = {variant: parted(variant) for variant in attack.expanded(abi)}
+    if scenario.variants:
+        wanted = {*scenario.variants}
+        chosen_itself = {plain for each in wanted for plain, way in [parted(each)] if way}
+        every = {
+            each: (plain, way)
+            for each, (plain, way) in every.items()
+            if each in wanted or plain in wanted - chosen_itself
+        }
+    if most_ways is not None:
+        ways = sorted((way for _, way in every.values() if way), key=partial(rank, attack.id))
+        taken = {None, *ways[:most_ways]}
+        every = {each: (plain, way) for each, (plain, way) in every.items() if way in taken}
+    return tuple(every)
 
 
 def matches(text: str, keywords: Iterable[str]) -> bool:

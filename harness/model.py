@@ -116,9 +116,10 @@ class Scenario:
 
     `policy` is its text with `${placeholders}`, `dialect` its syntax ("yaml" or "systrace").
     Empty `variants`, `backends` and `abis` mean all that there are. `leaky` backends must be
-    defeated. `expect` maps a backend ("ptrace"), a backend with an ABI ("seccomp/i386") or
-    "default" to the expected verdict; `known` maps a backend to the catalogue id of a known
-    weakness (a strict xfail). `logged` names the backends whose log must show the attempt.
+    defeated. `expect` maps a backend ("ptrace"), a backend with an ABI, a variant or a way
+    ("seccomp/i386", "landlock/sendto") or "default" to the expected verdict; `known` maps the same
+    to the catalogue id of a known weakness (a strict xfail). `logged` names the backends whose log
+    must show the attempt.
     A command scenario compares a command with its bare run; `direct` is then the act to be denied.
     `attempts` None leaves the number to the attack's manifest. Without the kernel features
     `features` it is inapplicable; `needs` is what a machine is booted with. `partial` names the
@@ -178,7 +179,7 @@ class Case:
     def expected(self) -> VerdictKind:
         """The verdict that the scenario expects here."""
         expect = self.scenario.expect
-        for key in (f"{self.backend}/{self.abi}", self.backend):
+        for key in self._keys():
             if key in expect:
                 return expect[key]
         if self.leaky:
@@ -190,7 +191,13 @@ class Case:
     @property
     def weakness(self) -> str | None:
         """The catalogue id of the weakness that this case is known to show."""
-        return self.scenario.known.get(self.backend)
+        known = self.scenario.known
+        return next((known[key] for key in self._keys() if key in known), None)
+
+    def _keys(self) -> tuple[str, ...]:
+        """What a scenario may call this case in `expect` and `known`, the narrowest first."""
+        narrower = (self.variant, self.variant.partition("+")[2], self.abi)
+        return (*(f"{self.backend}/{each}" for each in narrower if each), self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)

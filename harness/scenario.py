@@ -149,8 +149,8 @@ class _Reader(MappingFile):
             leaky=self.texts("leaky", self._check_backend(leaky=True)),
             abis=abis,
             attempts=self._count("attempts"),
-            expect=self._expect(),
-            known=self._known(),
+            expect=self._expect(attack),
+            known=self._known(attack),
             features=features,
             needs=needs,
             limits=self._limits(),
@@ -206,8 +206,9 @@ class _Reader(MappingFile):
 
     def _check_variant(self, attack: Attack | None) -> Callable[[yaml.Node, str], None]:
         def check(node: yaml.Node, text: str) -> None:
-            if attack is not None and text not in attack.variants:
-                mend = suggestion(text, attack.variants) or "it has " + ", ".join(attack.variants)
+            if attack is not None and text not in attack.every_variant:
+                known = attack.every_variant
+                mend = suggestion(text, known) or "it has " + ", ".join(known)
                 self.note(node, f"{attack.id} has no variant {text!r}", mend)
 
         return check
@@ -231,15 +232,12 @@ class _Reader(MappingFile):
 
         return check
 
-    def _expect(self) -> dict[str, VerdictKind]:
+    def _expect(self, attack: Attack | None) -> dict[str, VerdictKind]:
         expect: dict[str, VerdictKind] = {}
         verdicts = [kind.value for kind in VerdictKind]
         for backend, key, value in self.pairs("expect"):
-            name, _, abi = backend.partition("/")
-            if name != "default":
-                self._check_backend(leaky=False)(key, name)
-            if abi and abi not in ABIS:
-                self.note(key, f"{abi!r} is no ABI", suggestion(abi, ABIS) or "leave it out")
+            if backend != "default":
+                self._check_narrowed(key, backend, attack)
             word = self.scalar(value, "expect")
             if word in verdicts:
                 expect[backend] = VerdictKind(word)
@@ -248,10 +246,20 @@ class _Reader(MappingFile):
                 self.note(value, f"{word!r} is no verdict", mend)
         return expect
 
-    def _known(self) -> dict[str, str]:
+    def _check_narrowed(self, node: yaml.Node, text: str, attack: Attack | None) -> None:
+        """A backend, or one with an ABI, a variant or a way behind a slash."""
+        name, _, narrower = text.partition("/")
+        self._check_backend(leaky=False)(node, name)
+        variants = (*attack.every_variant, *attack.ways) if attack else ()
+        known = (*ABIS, *variants)
+        if narrower and narrower not in known:
+            mend = suggestion(narrower, known) or "leave it out"
+            self.note(node, f"{narrower!r} is no ABI, variant or way here", mend)
+
+    def _known(self, attack: Attack | None) -> dict[str, str]:
         known: dict[str, str] = {}
         for backend, key, value in self.pairs("known"):
-            self._check_backend(leaky=False)(key, backend)
+            self._check_narrowed(key, backend, attack)
             word = self.scalar(value, "known")
             if not _CATALOGUE_ID.fullmatch(word):
                 self.note(value, f"{word!r} is no id of the catalogue", "write one like B8")

@@ -35,7 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options beside pytest's own."""
     group = parser.getgroup("scenarios")
     group.addoption("--attempts", type=int, default=None, help="attempts of each race")
-    group.addoption("--full", action="store_true", help="the manifests' full numbers of attempts")
+    group.addoption(
+        "--full",
+        action="store_true",
+        help="every way of each attack, the manifests' full numbers of attempts",
+    )
     group.addoption("--arch", action="append", default=[], help="as of `harness run`")
     group.addoption("--kernel", action="append", default=[], help="as of `harness run`")
     group.addoption("--vm", choices=[each.value for each in Driver], help="as of `harness run`")
@@ -144,11 +148,11 @@ class ScenarioFile(pytest.File):
     ) -> Iterator[pytest.Item]:
         asked = self.config.getoption("--attempts")
         quick = target.arch is not None or not self.config.getoption("--full")
-        chosen = selection((), (), target)
+        chosen = selection((), (), target, quick=quick)
         attack = attacks[scenario.attack] if scenario.attack else None
         for job in jobs_of([scenario], attacks, chosen, attempts=asked, quick=quick):
             case = job.case
-            several = len(scenario.variants or (attack.variants if attack else ())) > 1
+            several = attack is not None and len(scenario.variants or attack.every_variant) > 1
             variant = f"{case.variant}-" if several else ""
             where = f"-{target.name}-{target.kernel_name}" if target.arch else ""
             name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}{where}]"

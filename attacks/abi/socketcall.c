@@ -9,30 +9,46 @@
  * Only loopback ports that the laboratory listens on are tried. A win is a
  * connection to the denied port; its listener accepts it.
  */
-#include "attack.h"
+#include "connection.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-
-#define SOCKETCALL_CONNECT 3
-
-static void reach(struct run *run, int port, bool plainly)
+static long multiplexed(int fd, struct message *message)
 {
+	struct msghdr *to = &message->header.msg_hdr;
+	unsigned long flags = MSG_FASTOPEN | MSG_NOSIGNAL;
+	const struct {
+		const char *call;
+		int number;
+		unsigned long words[6];
+	} calls[] = {
+		{ "connect", 3, { fd, (uintptr_t)to->msg_name, to->msg_namelen } },
+		{ "sendto", 11, { fd, (uintptr_t)"", 0, flags, (uintptr_t)to->msg_name,
+				  to->msg_namelen } },
+		{ "sendmsg", 16, { fd, (uintptr_t)to, flags } },
+		{ "sendmmsg", 20, { fd, (uintptr_t)&message->header, 1, flags } },
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (!strcmp(way_call("connect"), calls[i].call))
+			return syscall(SYS_socketcall, JUNK(calls[i].number), calls[i].words);
+	broken("socketcall has no %s", way);
+}
+
+static void approach(struct run *run, int port, bool plainly)
+{
+	struct message message;
 	int fd = (int)syscall(SYS_socket, JUNK(AF_INET), JUNK(SOCK_STREAM), JUNK(0));
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
 		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
-	unsigned long words[] = { fd, (uintptr_t)&address, sizeof(address) };
 
 	if (fd < 0)
 		broken("socket: %s", strerror(errno));
 	run->attempts = 1;
-	if (plainly)
-		run_result(run, syscall(SYS_connect, JUNK(fd), &address, JUNK(sizeof(address))));
-	else
-		run_result(run, syscall(SYS_socketcall, JUNK(SOCKETCALL_CONNECT), words));
+	message_make(&message, &address, sizeof(address), "");
+	run_result(run, plainly ? message_send("connect", fd, &message, 0)
+				: multiplexed(fd, &message));
 	close(fd);
 }
 
@@ -42,13 +58,13 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		reach(&run, run.allowed_port, false);
+		approach(&run, run.allowed_port, false);
 		break;
 	case MODE_DIRECT:
-		reach(&run, run.port, true);
+		approach(&run, run.port, true);
 		break;
 	case MODE_ATTACK:
-		reach(&run, run.port, false);
+		approach(&run, run.port, false);
 		break;
 	}
 	run_end(&run);

@@ -7,6 +7,8 @@
  *   direct  the denied act, plainly, once
  *   attack  the attack itself, at most `attempts` times
  *
+ * `way=` says how the acts of benign and attack are made (way.h).
+ *
  * A program prints `DATA <content>` for what it read of the sentinel and, last,
  * `TOKEN <nonce> attempts=<n> wins=<n> errno=<n>`. Exit status: 0 finished,
  * 77 unsupported here, 99 broken. errno is that of the last refusal, 0 if none.
@@ -28,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -47,6 +50,7 @@ struct run {
 	const char *dir;
 	const char *nonce;
 	const char *variant;
+	const char *way;
 	const char *tty;
 	const char *inject;
 	const char *print;
@@ -90,6 +94,8 @@ ATTACK_UNUSED void leave(int status, const char *format, ...)
 #define unsupported(...) leave(EXIT_UNSUPPORTED, __VA_ARGS__)
 #define broken(...) leave(EXIT_BROKEN, __VA_ARGS__)
 
+#include "way.h"
+
 ATTACK_UNUSED const char *key_value(const char *argument, const char *key)
 {
 	size_t length = strlen(key);
@@ -98,11 +104,36 @@ ATTACK_UNUSED const char *key_value(const char *argument, const char *key)
 									 : argument + length + 1;
 }
 
+/* Takes the way up; names become relative where that is the way. */
+ATTACK_UNUSED void run_way(struct run *run)
+{
+	static const char *const ways[] = {
+		"", "open", "openat2", "creat", "relative", "dirfd", "warm", "link", "rename",
+		"renameat", "chmod", "fchmodat2", "execveat", "sendto", "sendmsg", "sendmmsg",
+	};
+	bool is_known = false;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		is_known = is_known || !strcmp(run->way, ways[i]);
+	if (!is_known)
+		broken("no such way: %s", run->way);
+	if (run->mode == MODE_DIRECT)
+		return;
+	way = run->way;
+	if (way_is("relative") || way_is("dirfd")) {
+		way_go(run->dir);
+		run->denied = name_from(run->dir, run->denied);
+		run->allowed = name_from(run->dir, run->allowed);
+		run->dir = ".";
+	}
+	way_twin = run->allowed;
+}
+
 ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 {
 	static const char *const modes[] = { "benign", "direct", "attack" };
 	struct run run = { .denied = "", .allowed = "", .dir = ".", .nonce = "none",
-			   .variant = "default", .tty = "", .inject = "", .print = "",
+			   .variant = "default", .way = "", .tty = "", .inject = "", .print = "",
 			   .limit = 1 };
 	const struct {
 		const char *key;
@@ -114,6 +145,7 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		{ "dir", &run.dir, NULL },
 		{ "nonce", &run.nonce, NULL },
 		{ "variant", &run.variant, NULL },
+		{ "way", &run.way, NULL },
 		{ "tty", &run.tty, NULL },
 		{ "inject", &run.inject, NULL },
 		{ "print", &run.print, NULL },
@@ -144,6 +176,7 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		if (!value)
 			broken("unknown argument %s", argv[i]);
 	}
+	run_way(&run);
 	return run;
 }
 
@@ -173,17 +206,6 @@ __attribute__((noreturn)) ATTACK_UNUSED void run_end(const struct run *run)
 	       run->wins, run->error);
 	fflush(stdout);
 	_exit(0);
-}
-
-/* openat(2) relative to `dirfd`, without a wrapper, junk in every unused upper half. */
-ATTACK_UNUSED int raw_openat(int dirfd, const char *name, int flags)
-{
-	return (int)syscall(SYS_openat, JUNK(dirfd), name, JUNK(flags | O_CLOEXEC), JUNK(0600));
-}
-
-ATTACK_UNUSED int raw_open(const char *name, int flags)
-{
-	return raw_openat(AT_FDCWD, name, flags);
 }
 
 /* The first line of a descriptor, which is closed. False when nothing could be read. */
@@ -324,14 +346,19 @@ ATTACK_UNUSED void join(char *name, const char *dir, const char *leaf)
 		broken("name too long: %s/%s", dir, leaf);
 }
 
+/* What a relative name needs before it to be filled up and stay relative: `./`. */
+#define PADDING(name) ((name)[0] == '/' ? 0u : 2u)
+
 /* `name` behind so many slashes that it fills `length` bytes and the NUL. */
 ATTACK_UNUSED void pad_name(char *buffer, const char *name, size_t length)
 {
 	size_t size = strlen(name);
 
-	if (size > length || length >= PATH_MAX)
+	if (size + PADDING(name) > length || length >= PATH_MAX)
 		broken("name too long: %s", name);
 	memset(buffer, '/', length - size);
+	if (PADDING(name))
+		buffer[0] = '.';
 	memcpy(buffer + length - size, name, size + 1);
 }
 
@@ -346,7 +373,7 @@ struct flip {
 
 ATTACK_UNUSED void flip_init(struct flip *flip, const char *first, const char *second)
 {
-	size_t a = strlen(first), b = strlen(second);
+	size_t a = strlen(first) + PADDING(first), b = strlen(second) + PADDING(second);
 
 	flip->length = a > b ? a : b;
 	pad_name(flip->names[0], first, flip->length);

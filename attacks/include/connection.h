@@ -12,6 +12,44 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+/* What goes to an address: the socket's own data, which may be nothing at all. */
+struct message {
+	struct mmsghdr header;
+	struct iovec data;
+};
+
+ATTACK_UNUSED void message_make(struct message *message, void *address, size_t size,
+				const char *data)
+{
+	*message = (struct message) {
+		.header.msg_hdr = {
+			.msg_name = address,
+			.msg_namelen = (socklen_t)size,
+			.msg_iov = &message->data,
+			.msg_iovlen = 1,
+		},
+		.data = { .iov_base = (void *)(uintptr_t)data, .iov_len = strlen(data) },
+	};
+}
+
+/* By the call of that name; `connect` is followed by a write when there is data. */
+ATTACK_UNUSED long message_send(const char *call, int fd, struct message *message, int flags)
+{
+	struct msghdr *to = &message->header.msg_hdr;
+	struct iovec *data = &message->data;
+
+	if (!strcmp(call, "sendmsg"))
+		return syscall(SYS_sendmsg, JUNK(fd), to, JUNK(flags));
+	if (!strcmp(call, "sendmmsg"))
+		return syscall(SYS_sendmmsg, JUNK(fd), &message->header, JUNK(1), JUNK(flags));
+	if (!strcmp(call, "sendto"))
+		return syscall(SYS_sendto, JUNK(fd), data->iov_base, data->iov_len, JUNK(flags),
+			       to->msg_name, JUNK(to->msg_namelen));
+	if (syscall(SYS_connect, JUNK(fd), to->msg_name, JUNK(to->msg_namelen)))
+		return -1;
+	return data->iov_len ? write(fd, data->iov_base, data->iov_len) : 0;
+}
+
 /* Connects a new socket in one call or another: 0 or more, or -1 and errno. */
 typedef long (*connection)(int fd);
 

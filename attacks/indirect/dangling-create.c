@@ -17,8 +17,8 @@ static void create_through_link(struct run *run, const char *directory)
 
 	join(name, directory, "new");
 	join(link, run->dir, "link");
-	unlink(link);
-	if (symlink(name, link))
+	unlinkat(way_from, link, 0);
+	if (symlinkat(name, way_from, link))
 		broken("symlink %s: %s", link, strerror(errno));
 	run_plain_write(run, link, O_CREAT);
 }

@@ -11,7 +11,7 @@
  */
 #include "attack.h"
 
-static const char *way(const struct run *run)
+static const char *spelling(const struct run *run)
 {
 	if (!strcmp(run->variant, "thread-self"))
 		return "/proc/thread-self/fd/%d";
@@ -31,7 +31,7 @@ static void reopen(struct run *run, const char *name)
 		broken("%s must be permitted for reading: %s", name, strerror(errno));
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(again, sizeof(again), way(run), fd);
+	snprintf(again, sizeof(again), spelling(run), fd);
 #pragma GCC diagnostic pop
 	run_plain_write(run, again, O_TRUNC);
 }

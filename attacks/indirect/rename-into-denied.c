@@ -19,8 +19,7 @@ static void replace(struct run *run, const char *victim)
 	if (!run->wins)
 		broken("the scratch directory cannot be written: %s", strerror(run->error));
 	run->wins = 0;
-	run_result(run, syscall(SYS_renameat2, JUNK(AT_FDCWD), name, JUNK(AT_FDCWD), victim,
-				JUNK(0)));
+	run_result(run, raw_rename(name, victim));
 }
 
 int main(int argc, char **argv)

@@ -19,14 +19,14 @@
 #include <pthread.h>
 
 static struct sockaddr_in addresses[2];
-static struct mmsghdr message;
-static bool many;
+static struct message message;
+static const char *call;
 static _Atomic unsigned int turns;
 static _Atomic bool stop;
 
 static void *flipper(void *unused)
 {
-	void *volatile *name = &message.msg_hdr.msg_name;
+	void *volatile *name = &message.header.msg_hdr.msg_name;
 
 	(void)unused;
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
@@ -40,15 +40,7 @@ static void *flipper(void *unused)
 /* Without data, which a reset would take back. */
 static long connect_by_message(int fd)
 {
-	long flags = JUNK(MSG_FASTOPEN | MSG_NOSIGNAL);
-
-	return many ? syscall(SYS_sendmmsg, JUNK(fd), &message, JUNK(1), flags)
-		    : syscall(SYS_sendmsg, JUNK(fd), &message.msg_hdr, flags);
-}
-
-static long connect_plainly(int fd)
-{
-	return syscall(SYS_connect, JUNK(fd), &addresses[1], JUNK(sizeof(addresses[1])));
+	return message_send(call, fd, &message, MSG_FASTOPEN | MSG_NOSIGNAL);
 }
 
 static void race(struct run *run)
@@ -62,7 +54,7 @@ static void race(struct run *run)
 	pthread_join(thread, NULL);
 }
 
-static void prepare(const struct run *run, int first, int second)
+static void prepare(const char *how, int first, int second)
 {
 	int ports[] = { first, second };
 
@@ -71,9 +63,8 @@ static void prepare(const struct run *run, int first, int second)
 		addresses[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		addresses[i].sin_port = htons(ports[i]);
 	}
-	message.msg_hdr.msg_name = &addresses[0];
-	message.msg_hdr.msg_namelen = sizeof(addresses[0]);
-	many = !strcmp(run->variant, "sendmmsg");
+	message_make(&message, &addresses[0], sizeof(addresses[0]), "");
+	call = how;
 }
 
 int main(int argc, char **argv)
@@ -82,17 +73,17 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		prepare(&run, run.allowed_port, run.allowed_port);
+		prepare(run.variant, run.allowed_port, run.allowed_port);
 		run.limit = BENIGN_ROUNDS;
 		race(&run);
 		break;
 	case MODE_DIRECT:
-		prepare(&run, run.allowed_port, run.port);
+		prepare("connect", run.port, run.port);
 		run.attempts = 1;
-		run_result(&run, reach(connect_plainly, addresses[1].sin_port) ? 0 : -1);
+		run_result(&run, reach(connect_by_message, addresses[1].sin_port) ? 0 : -1);
 		break;
 	case MODE_ATTACK:
-		prepare(&run, run.allowed_port, run.port);
+		prepare(run.variant, run.allowed_port, run.port);
 		race(&run);
 		break;
 	}

@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 static struct sockaddr_in address;
+static struct message message;
 static in_port_t ports[2];
 static _Atomic unsigned int turns;
 static _Atomic bool stop;
@@ -34,9 +35,9 @@ static void *flipper(void *unused)
 	return NULL;
 }
 
-static long connect_plainly(int fd)
+static long connect_by_way(int fd)
 {
-	return syscall(SYS_connect, JUNK(fd), &address, JUNK(sizeof(address)));
+	return message_send(way_call("connect"), fd, &message, MSG_FASTOPEN | MSG_NOSIGNAL);
 }
 
 static void race(struct run *run, int first, int second)
@@ -48,7 +49,7 @@ static void race(struct run *run, int first, int second)
 	address.sin_port = ports[0];
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no second thread");
-	race_to_port(run, &turns, connect_plainly, ports[1]);
+	race_to_port(run, &turns, connect_by_way, ports[1]);
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);
 }
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 
 	address.sin_family = AF_INET;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	message_make(&message, &address, sizeof(address), "");
 	switch (run.mode) {
 	case MODE_BENIGN:
 		run.limit = BENIGN_ROUNDS;
@@ -67,7 +69,7 @@ int main(int argc, char **argv)
 	case MODE_DIRECT:
 		run.attempts = 1;
 		address.sin_port = htons(run.port);
-		run_result(&run, reach(connect_plainly, address.sin_port) ? 0 : -1);
+		run_result(&run, reach(connect_by_way, address.sin_port) ? 0 : -1);
 		break;
 	case MODE_ATTACK:
 		race(&run, run.allowed_port, run.port);

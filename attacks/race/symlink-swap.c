@@ -23,15 +23,15 @@ static char link_name[PATH_MAX], other_name[PATH_MAX];
 static void place(char *name, const char *dir, const char *leaf, const char *target)
 {
 	join(name, dir, leaf);
-	unlink(name);
-	if (symlink(target, name))
+	unlinkat(way_from, name, 0);
+	if (symlinkat(target, way_from, name))
 		broken("symlink %s: %s", name, strerror(errno));
 }
 
 static void swap_run(struct flip *flip)
 {
 	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
-		syscall(SYS_renameat2, JUNK(AT_FDCWD), link_name, JUNK(AT_FDCWD), other_name,
+		syscall(SYS_renameat2, JUNK(way_from), link_name, JUNK(way_from), other_name,
 			JUNK(RENAME_EXCHANGE));
 		atomic_store(&flip->turns, turn);
 		spin(flip_pause(turn));

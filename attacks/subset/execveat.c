@@ -34,7 +34,7 @@ static void execute_copy(const char *name)
 /* Not close-on-exec: the interpreter opens the script by its descriptor. */
 static void execute_handle(const char *name)
 {
-	int fd = (int)syscall(SYS_openat, JUNK(AT_FDCWD), name, JUNK(O_PATH), JUNK(0));
+	int fd = (int)syscall(SYS_openat, JUNK(way_from), name, JUNK(O_PATH), JUNK(0));
 
 	if (fd >= 0)
 		execute_descriptor(fd);

@@ -9,42 +9,13 @@
  * laboratory listens on are tried. A win is a connection to the denied port;
  * its listener accepts it.
  */
-#include "attack.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-
-#define FLAGS JUNK(MSG_FASTOPEN | MSG_NOSIGNAL)
+#include "connection.h"
 
 static struct sockaddr_in address = { .sin_family = AF_INET };
-static char byte = 'x';
 
-static long connect_plainly(int fd)
+static void come_to(struct run *run, int port, const char *call, const char *data)
 {
-	return syscall(SYS_connect, JUNK(fd), &address, JUNK(sizeof(address)));
-}
-
-static long send_to(const struct run *run, int fd)
-{
-	struct iovec vector = { .iov_base = &byte, .iov_len = 1 };
-	struct mmsghdr message = {
-		.msg_hdr = {
-			.msg_name = &address,
-			.msg_namelen = sizeof(address),
-			.msg_iov = &vector,
-			.msg_iovlen = 1,
-		},
-	};
-
-	if (!strcmp(run->variant, "sendmsg"))
-		return syscall(SYS_sendmsg, JUNK(fd), &message.msg_hdr, FLAGS);
-	if (!strcmp(run->variant, "sendmmsg"))
-		return syscall(SYS_sendmmsg, JUNK(fd), &message, JUNK(1), FLAGS);
-	return syscall(SYS_sendto, JUNK(fd), &byte, 1ul, FLAGS, &address, JUNK(sizeof(address)));
-}
-
-static void reach(struct run *run, int port, bool plainly)
-{
+	struct message message;
 	int fd = (int)syscall(SYS_socket, JUNK(AF_INET), JUNK(SOCK_STREAM), JUNK(0));
 	long result;
 
@@ -53,7 +24,8 @@ static void reach(struct run *run, int port, bool plainly)
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	address.sin_port = htons(port);
 	run->attempts = 1;
-	result = plainly ? connect_plainly(fd) : send_to(run, fd);
+	message_make(&message, &address, sizeof(address), data);
+	result = message_send(call, fd, &message, MSG_FASTOPEN | MSG_NOSIGNAL);
 	/* A listener that resets what it accepted was reached all the same. */
 	run_result(run, result < 0 && (errno == ECONNRESET || errno == EPIPE) ? 0 : result);
 	close(fd);
@@ -65,13 +37,13 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		reach(&run, run.allowed_port, false);
+		come_to(&run, run.allowed_port, run.variant, "x");
 		break;
 	case MODE_DIRECT:
-		reach(&run, run.port, true);
+		come_to(&run, run.port, "connect", "");
 		break;
 	case MODE_ATTACK:
-		reach(&run, run.port, false);
+		come_to(&run, run.port, run.variant, "x");
 		break;
 	}
 	run_end(&run);

@@ -61,7 +61,7 @@ static int ring_open(struct ring *ring, const char *name)
 
 	ring->entries[0] = (struct io_uring_sqe) {
 		.opcode = IORING_OP_OPENAT,
-		.fd = AT_FDCWD,
+		.fd = way_from,
 		.addr = (uintptr_t)name,
 		.open_flags = O_WRONLY | O_TRUNC,
 	};

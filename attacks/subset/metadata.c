@@ -11,15 +11,13 @@
  */
 #include "attack.h"
 
-#include <sys/stat.h>
-
 static void change(struct run *run, const char *name)
 {
 	run->attempts = 1;
 	if (!strcmp(run->variant, "times"))
-		run_result(run, syscall(SYS_utimensat, JUNK(AT_FDCWD), name, NULL, JUNK(0)));
+		run_result(run, syscall(SYS_utimensat, JUNK(way_from), name, NULL, JUNK(0)));
 	else
-		run_result(run, syscall(SYS_fchmodat, JUNK(AT_FDCWD), name, JUNK(0600)));
+		run_result(run, raw_chmod(name, 0600));
 }
 
 int main(int argc, char **argv)

@@ -13,21 +13,11 @@
  */
 #include "attack.h"
 
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
-
-struct how {
-	uint64_t flags;
-	uint64_t mode;
-	uint64_t resolve;
-};
-
 static int open_for_truncation(const char *name)
 {
-	struct how how = { .flags = O_WRONLY | O_TRUNC | O_CLOEXEC };
+	struct open_how_v0 how = { .flags = O_WRONLY | O_TRUNC | O_CLOEXEC };
 
-	return (int)syscall(SYS_openat2, JUNK(AT_FDCWD), name, &how, sizeof(how));
+	return (int)syscall(SYS_openat2, JUNK(way_from), name, &how, sizeof(how));
 }
 
 int main(int argc, char **argv)

@@ -24,6 +24,7 @@ from harness.report.matrix import MEANING
 from harness.results import Row, default_path
 from harness.runner import Job, needs_of
 from harness.scenario import parse_policies, substitute
+from harness.ways import JOINT, MANNERS
 
 
 @click.command("explain")
@@ -63,6 +64,9 @@ def _explain_attack(attack: Attack) -> None:
     for line in _header_comment(attack.program):
         click.echo(f"    | {line}".rstrip())
     click.echo(f"    effect: {attack.effect}, seen on a {attack.sentinel}; {attack.kind}")
+    click.echo(f"    variants: {', '.join(attack.variants)}")
+    for way in attack.ways:
+        click.echo(f"    way {attack.variants[0]}{JOINT}{way}: {MANNERS[way].meaning}")
     for source in attack.source:
         click.echo(f"    source: {source}")
 

@@ -75,6 +75,7 @@ def _attacks(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]
             "catalogue": " ".join(attack.catalogue),
             "effect": attack.effect.value,
             "kind": attack.kind.value,
+            "variants": " ".join(attack.every_variant),
             "abis": " ".join(attack.abis),
             "title": attack.title,
         }

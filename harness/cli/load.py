@@ -105,7 +105,9 @@ def chosen_targets(wish: Wish) -> tuple[Target, ...]:
         raise UserError(str(error)) from None
 
 
-def selection(wanted: Sequence[str], keywords: Sequence[str], target: Target) -> Selection:
+def selection(
+    wanted: Sequence[str], keywords: Sequence[str], target: Target, *, quick: bool = False
+) -> Selection:
     """What the options of `run` and `list` select in one place. Raises UserError."""
     known = (*backends.names(), ALL, EVERY_LEAKY)
     for name in wanted:
@@ -118,6 +120,7 @@ def selection(wanted: Sequence[str], keywords: Sequence[str], target: Target) ->
         abis=target.abis,
         keywords=tuple(keywords),
         kernel=target.kernel_name,
+        quick=quick,
         place=target.name,
         here=target.here,
     )

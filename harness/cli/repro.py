@@ -15,7 +15,7 @@ from harness.cases import attempts_of
 from harness.cli import UserError
 from harness.cli.load import laboratory
 from harness.model import Case, Effect
-from harness.places.layout import Layout
+from harness.places.layout import Layout, variant_words
 from harness.scenario import substitute
 
 LISTENER = (
@@ -108,8 +108,8 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
     except BuildError as error:
         raise UserError(str(error)) from None
     tries = attempts_of(case, attack, asked=None, quick=True)
-    words = [f"dir={layout.directory}", "nonce=feed", f"variant={case.variant}"]
-    words += [f"attempts={tries}"]
+    words = [f"dir={layout.directory}", "nonce=feed", f"attempts={tries}"]
+    words += [f"{key}={value}" for key, value in variant_words(case.variant).items()]
     lines = [f"cp {shlex.quote(str(program))} {layout.program}"]
     if attack.sentinel is SentinelKind.PORT:
         words += [f"port={layout.port}", f"allowed_port={layout.allowed_port}"]

@@ -95,7 +95,12 @@ from harness.workers import end_workers, pool
     help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",
 )
 @click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race, not raised.")
-@click.option("--quick", is_flag=True, help="The manifests' lower numbers of attempts.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One way of each attack beside its plain variants, and lower numbers of attempts; "
+    "what is left out is counted.",
+)
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
 @click.option(
     "--json",
@@ -162,6 +167,11 @@ def command(
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
     campaign = resumed or store.begin(sys.argv[1:], len(todo), _origin(lab, asked))
     messages = console(stderr=True)
+    if asked.quick:
+        whole = replace(asked, quick=False)
+        every = sum(len(_jobs(lab, whole, each, asked.keywords)) for each in targets)
+        said = f"quick: {len(todo)} of {every} cases, one way of each attack"
+        messages.print(said, highlight=False)
     with _lines(json_file) as write, progress(messages, len(todo)) as shown:
         run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
@@ -358,7 +368,7 @@ def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]
     return jobs_of(
         lab.scenarios,
         lab.attacks,
-        selection(asked.wanted, keywords, target),
+        selection(asked.wanted, keywords, target, quick=asked.quick),
         attempts=asked.attempts,
         quick=asked.quick or target.arch is not None,
     )

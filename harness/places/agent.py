@@ -33,7 +33,7 @@ from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.features import lacking
 from harness.places.isolation import Identity, Isolation
-from harness.places.layout import Layout
+from harness.places.layout import Layout, variant_words
 from harness.places.outcome import UNAVAILABLE, observe
 from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
 from harness.places.usage import Meter, below
@@ -328,7 +328,8 @@ def _furnish_layout(request: Request, who: Identity, program: bytes | None) -> N
 def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) -> list[str]:
     if request.program is None:
         return list(run.command)
-    words = {"dir": str(request.layout.directory), "nonce": nonce, "variant": request.variant}
+    words = {"dir": str(request.layout.directory), "nonce": nonce}
+    words |= variant_words(request.variant)
     words |= {"attempts": str(run.attempts), "stop": str(int(run.stop))}
     words |= sentinel.arguments() if sentinel else {}
     return [str(request.layout.program), run.mode, *(f"{k}={v}" for k, v in words.items())]

@@ -67,6 +67,12 @@ class Layout:
         return {"root": str(self.root), "port": self.port, "allowed_port": self.allowed_port}
 
 
+def variant_words(variant: str) -> dict[str, str]:
+    """What a program is told of its variant: `self+openat2` is `self`, gone the way `openat2`."""
+    plain, _, way = variant.partition("+")
+    return {"variant": plain, "way": way} if way else {"variant": plain}
+
+
 PLACEHOLDERS = frozenset(Layout(root=Path("/")).placeholders())
 
 

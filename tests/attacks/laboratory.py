@@ -17,7 +17,7 @@ from harness.attack import Attack, SentinelKind
 from harness.build import build
 from harness.places.features import FEATURES
 from harness.places.isolation import Identity
-from harness.places.layout import Layout
+from harness.places.layout import Layout, variant_words
 from harness.places.sentinels import plant
 
 ROOT = Path(__file__).resolve().parents[2] / "attacks"
@@ -57,7 +57,7 @@ def run_unconfined(attack: Attack, abi: str, variant: str, mode: str, scratch: P
     layout.directory.mkdir(parents=True)
     layout.denied_directory.mkdir()
     attempts = 1 if attack.attempts.default == 1 else RACE_ATTEMPTS
-    words = {"dir": str(layout.directory), "nonce": "5eed", "variant": variant}
+    words = {"dir": str(layout.directory), "nonce": "5eed", **variant_words(variant)}
     words["attempts"] = str(attempts)
     who = Identity(uid=os.getuid(), gid=os.getgid())
     with contextlib.closing(plant(attack.sentinel, attack.effect, layout, who)) as sentinel:

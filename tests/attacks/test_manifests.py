@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.syscalls import number
 from harness.attack import (
     CATALOGUE,
     Attack,
@@ -15,6 +16,7 @@ from harness.attack import (
     load_attack,
     load_attacks,
 )
+from harness.ways import EXECVEAT, Way
 from tests.attacks.laboratory import ROOT
 
 GOOD = """\
@@ -45,6 +47,13 @@ MISTAKES = [
     ("a text for a list", "[nobody]", "nobody", 9, 9, "'source'"),
     ("a list for a text", "an example", "[an, example]", 2, 8, "'title'"),
     ("attempts of a certain thing", "[nobody]", "[nobody]\nattempts: {quick: 2}", 10, 11, "races"),
+    ("an unknown way", "[nobody]", "[nobody]\nways: [opennat2]", 10, 8, "'opennat2'"),
+    ("a way of another call", "[nobody]", "[nobody]\nways: [sendto]", 10, 7, "connect"),
+    ("a way given twice", "[nobody]", "[nobody]\nways: [warm, warm]", 10, 7, "twice"),
+    ("an unknown call", "[nobody]", "[nobody]\nattack_call: opennat", 10, 14, "'opennat'"),
+    ("an unknown direct call", "direct_call: openat", "direct_call: opennat", 8, 14, "'opennat'"),
+    ("a variant's unknown call", "[nobody]", "[nobody]\nvariants: {a: opn}", 10, 15, "'opn'"),
+    ("a variant like a way", "[nobody]", "[nobody]\nvariants: [a+b]", 10, 11, "'a+b'"),
     ("an unknown feature", "[nobody]", "[nobody]\nneeds: [io_urin]", 10, 9, "'io_urin'"),
     ("an empty text", "an example", "''", 2, 8, "empty"),
     ("broken YAML", "[A1]", "[A1", 4, 7, "not YAML"),
@@ -101,6 +110,63 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert attack.attack_class is AttackClass.RACE
     assert (attack.variants, attack.needs) == (("default",), ())
     assert (attack.attempts.default, attack.attempts.quick) == (1, 1)
+
+
+def test_the_first_variant_goes_every_way(tmp_path: Path) -> None:
+    """The others stay plain, so that a way more is one variant more."""
+    text = GOOD + "variants: [b, a]\nways: [warm, openat2]\n"
+    attack = load_attack(write(tmp_path, text))
+    assert attack.expanded("x86_64") == ("b", "a", "b+warm", "b+openat2")
+
+
+def test_a_way_is_left_out_where_its_call_does_not_exist(tmp_path: Path) -> None:
+    """By the tables of numbers: open and creat are no calls of arm64, and rename is none of it."""
+    attack = load_attack(write(tmp_path, GOOD + "ways: [open, openat2, creat, dirfd]\n"))
+    assert attack.expanded("arm64") == ("default", "default+openat2", "default+dirfd")
+    assert attack.expanded("i386") == attack.every_variant
+
+
+CALLS = [
+    ("plainly, the direct attempt's", "", "default", {"openat"}),
+    ("by another call", "ways: [creat]", "default+creat", {"creat"}),
+    ("by another name", "ways: [dirfd]", "default+dirfd", {"openat"}),
+    ("its own", "attack_call: [linkat, openat]", "default", {"linkat", "openat"}),
+    (
+        "its own, one of them by another",
+        "attack_call: [linkat, openat]\nways: [openat2]",
+        "default+openat2",
+        {"linkat", "openat2"},
+    ),
+    ("its variant's", "variants: {a: fchmodat, b: [utimensat, openat]}", "a", {"fchmodat"}),
+    ("a list", "variants: {a: fchmodat, b: [utimensat, openat]}", "b", {"utimensat", "openat"}),
+    ("an interpreter's too", "attack_call: execve\nways: [dirfd]", "default+dirfd", {*EXECVEAT}),
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "variant", "calls"), [row[1:] for row in CALLS], ids=[row[0] for row in CALLS]
+)
+def test_the_calls_that_a_log_must_show(
+    tmp_path: Path, lines: str, variant: str, calls: set[str]
+) -> None:
+    """The attack's follow the way, the direct attempt's never."""
+    attack = load_attack(write(tmp_path, f"{GOOD}{lines}\n"))
+    assert attack.attack_calls(variant) == calls
+    assert attack.direct_calls(variant) == {"openat"}
+
+
+@pytest.mark.parametrize("attack", load_attacks(ROOT).values(), ids=lambda attack: attack.id)
+def test_an_attack_makes_calls_that_exist(attack: Attack) -> None:
+    """On each of its ABIs, for every variant and way that is run there."""
+    for abi in attack.abis:
+        for variant in attack.expanded(abi):
+            for call in attack.attack_calls(variant) | attack.direct_calls(variant):
+                assert number(abi, call) is not None, (abi, variant, call)
+
+
+def test_every_way_is_gone_by_some_attack() -> None:
+    """Else nobody would notice what way.h makes of it."""
+    assert {way for attack in load_attacks(ROOT).values() for way in attack.ways} == set(Way)
 
 
 def test_a_race_has_attempts(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ CASES = [
     for attack in load_attacks(ROOT).values()
     for abi in attack.abis
     if abi in OWN
-    for variant in attack.variants
+    for variant in attack.expanded(abi)
 ]
 ABSENT = {errno.ENOSYS, errno.EPERM, errno.EIO}
 

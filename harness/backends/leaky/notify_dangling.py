@@ -7,22 +7,27 @@ from pathlib import Path
 
 from enforcer.mechanisms.notify import MECHANISM, Notify
 from enforcer.mechanisms.notify.worker import Worker
+from enforcer.pin import resolve
 from harness.backends.weak import Leaky
 
 
 class _TakesNewNamesLiterally(Worker):
-    given = b""
+    given = ""
 
-    def open(self, dirfd: int, name: bytes, flags: int, mode: int, resolve: int | None) -> int:
-        """Remembers the name of what is about to be made."""
-        self.given = name if flags & os.O_CREAT else b""
-        return super().open(dirfd, name, flags, mode, resolve)
+    def open(
+        self, dirfd: int, name: bytes, flags: int, mode: int, resolve_flags: int | None
+    ) -> int:
+        """Remembers the name of what is about to be made, where no link was followed at its end."""
+        self.given = ""
+        if flags & os.O_CREAT:
+            with resolve(self.view, dirfd, name, follow=False) as pinned:
+                self.given = pinned.name
+        return super().open(dirfd, name, flags, mode, resolve_flags)
 
     def judge(self, names: tuple[str, ...], missing: int) -> int:
-        """Judges a name that leads to nothing by its text."""
-        given = os.fsdecode(self.given)
-        if given.startswith("/") and not Path(given).exists():
-            names = (given, *names[1:])
+        """Judges a name that leads to nothing by what was given."""
+        if self.given and not Path(self.given).exists():
+            names = (self.given, *names[1:])
         return super().judge(names, missing)
 
 

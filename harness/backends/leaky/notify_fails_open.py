@@ -1,10 +1,11 @@
-"""A supervisor with a watchdog that lets everything through once the supervisor is dead."""
+"""A supervisor with a watchdog that answers yes in its place when it does not answer."""
 
 from __future__ import annotations
 
 import os
 import select
 import socket
+from pathlib import Path
 
 from enforcer.kernel import notification
 from enforcer.mechanisms.notify import Notify
@@ -14,7 +15,7 @@ from harness.backends.weak import Leaky
 
 
 class _Unprotected(Notify):
-    """Nothing keeps the target's signals from the supervisor; its death fails closed."""
+    """Nothing keeps the target's hands off the supervisor; without it every call fails or waits."""
 
     protects = False
 
@@ -23,10 +24,11 @@ class _Watched(Session):
     def serve(self, handshake: Handshake) -> None:
         """Forks the watchdog before there are threads."""
         self._leash, other = socket.socketpair()
+        supervisor = os.getpid()
         if os.fork() == 0:
             self._leash.close()
             handshake.close()
-            _watch_over(other)
+            _watch_over(supervisor, other)
             os._exit(0)
         other.close()
         super().serve(handshake)
@@ -36,15 +38,27 @@ class _Watched(Session):
         socket.send_fds(self._leash, [b"listener"], [self.listener])
 
 
-def _watch_over(leash: socket.socket) -> None:
-    """Wait for the supervisor's end, then answer in its place."""
+def _watch_over(supervisor: int, leash: socket.socket) -> None:
+    """Answer in the supervisor's place what it leaves unanswered, dead or stopped as it is."""
     _, (listener, *_), _, _ = socket.recv_fds(leash, 64, 1)
-    leash.recv(1)
-    poller = select.poll()
-    poller.register(listener, select.POLLIN)
-    while poller.poll()[0][1] == select.POLLIN:
+    waiting, alive = select.poll(), select.poll()
+    waiting.register(listener, select.POLLIN)
+    alive.register(leash, 0)
+    while waiting.poll()[0][1] == select.POLLIN:
+        if not alive.poll(0) and not _is_stopped(supervisor):
+            os.sched_yield()
+            continue
         held = notification.receive(listener)
         notification.let_continue(listener, notification.NOTIFICATION.unpack(held)[0])
+
+
+def _is_stopped(pid: int) -> bool:
+    """As proc_pid_stat(5) has it: the state follows the name, which may have brackets itself."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state == "T"
 
 
 class _FailsOpen(_Unprotected):
@@ -53,7 +67,7 @@ class _FailsOpen(_Unprotected):
 
 BACKEND = Leaky(
     name="leaky-notify-fails-open",
-    weakness="a watchdog lets every call continue once the supervisor is dead",
+    weakness="a watchdog lets every call continue that the supervisor, dead or stopped, leaves",
     enforcer=_FailsOpen(),
     repaired=_Unprotected(),
 )
