@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,16 @@ class Seen:
     served: bool
 
 
-def run_unconfined(attack: Attack, abi: str, variant: str, mode: str, scratch: Path) -> Seen:
-    """Build and run one mode; fails when the program does not end with its token."""
+def run_unconfined(
+    attack: Attack,
+    abi: str,
+    variant: str,
+    mode: str,
+    scratch: Path,
+    *,
+    through: Sequence[str] = (),
+) -> Seen:
+    """Build and run one mode, `through` a program that runs others; fails without its token."""
     why = FEATURES[_COMPATIBLE[abi]]() if abi in _COMPATIBLE else ""
     if why:
         pytest.skip(f"this kernel runs no {abi} programs: {why}")
@@ -62,7 +71,7 @@ def run_unconfined(attack: Attack, abi: str, variant: str, mode: str, scratch: P
     who = Identity(uid=os.getuid(), gid=os.getgid())
     with contextlib.closing(plant(attack.sentinel, attack.effect, layout, who)) as sentinel:
         words |= sentinel.arguments()
-        command = [str(build(attack, abi)), mode, *(f"{k}={v}" for k, v in words.items())]
+        command = [*through, str(build(attack, abi)), mode, *(f"{k}={v}" for k, v in words.items())]
         if attack.sentinel is SentinelKind.TTY:
             command = [sys.executable, "-c", _TAKE_TERMINAL, words["tty"], *command]
         completed = process.run(command, cwd=layout.directory, timeout_s=30)
