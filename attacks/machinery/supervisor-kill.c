@@ -28,6 +28,15 @@ static void wait_for_end(int pid)
 		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1000);
 }
 
+/* So may one whose threads have yet to stop. To look whether they have is a call to be judged. */
+static void wait_for_stop(void)
+{
+	for (int i = 0; i < TRIES; i++) {
+		sched_yield();
+		spin(20000);
+	}
+}
+
 /* True when the supervisor was hit. */
 static bool strike(const struct run *run, int pid)
 {
@@ -35,8 +44,12 @@ static bool strike(const struct run *run, int pid)
 
 	if (!strcmp(run->variant, "limit"))
 		return !syscall(SYS_prlimit64, JUNK(pid), JUNK(RLIMIT_NOFILE), nothing, NULL);
-	if (!strcmp(run->variant, "stop"))
-		return !syscall(SYS_kill, JUNK(pid), JUNK(SIGSTOP));
+	if (!strcmp(run->variant, "stop")) {
+		if (syscall(SYS_kill, JUNK(pid), JUNK(SIGSTOP)))
+			return false;
+		wait_for_stop();
+		return true;
+	}
 	if (syscall(SYS_kill, JUNK(pid), JUNK(SIGKILL)))
 		return false;
 	wait_for_end(pid);

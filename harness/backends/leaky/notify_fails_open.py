@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -21,6 +22,8 @@ class _Unprotected(Notify):
 
 
 class _Watched(Session):
+    fails_open = True
+
     def serve(self, handshake: Handshake) -> None:
         """Forks the watchdog before there are threads."""
         self._leash, other = socket.socketpair()
@@ -28,7 +31,7 @@ class _Watched(Session):
         if os.fork() == 0:
             self._leash.close()
             handshake.close()
-            _watch_over(supervisor, other)
+            _watch_over(supervisor, other, self.fails_open)
             os._exit(0)
         other.close()
         super().serve(handshake)
@@ -38,7 +41,11 @@ class _Watched(Session):
         socket.send_fds(self._leash, [b"listener"], [self.listener])
 
 
-def _watch_over(supervisor: int, leash: socket.socket) -> None:
+class _WatchedWell(_Watched):
+    fails_open = False
+
+
+def _watch_over(supervisor: int, leash: socket.socket, fails_open: bool) -> None:
     """Answer in the supervisor's place what it leaves unanswered, dead or stopped as it is."""
     _, (listener, *_), _, _ = socket.recv_fds(leash, 64, 1)
     waiting, alive = select.poll(), select.poll()
@@ -48,8 +55,11 @@ def _watch_over(supervisor: int, leash: socket.socket) -> None:
         if not alive.poll(0) and not _is_stopped(supervisor):
             os.sched_yield()
             continue
-        held = notification.receive(listener)
-        notification.let_continue(listener, notification.NOTIFICATION.unpack(held)[0])
+        cookie = notification.NOTIFICATION.unpack(notification.receive(listener))[0]
+        if fails_open:
+            notification.let_continue(listener, cookie)
+        else:
+            notification.answer(listener, cookie, -errno.ENOSYS)
 
 
 def _is_stopped(pid: int) -> bool:
@@ -65,9 +75,13 @@ class _FailsOpen(_Unprotected):
     make_session = _Watched
 
 
+class _FailsClosed(_Unprotected):
+    make_session = _WatchedWell
+
+
 BACKEND = Leaky(
     name="leaky-notify-fails-open",
     weakness="a watchdog lets every call continue that the supervisor, dead or stopped, leaves",
     enforcer=_FailsOpen(),
-    repaired=_Unprotected(),
+    repaired=_FailsClosed(),
 )
