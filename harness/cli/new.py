@@ -62,8 +62,7 @@ def scenario(name: str, attack_id: str | None) -> None:
     found = attacks[attack_id]
     path = tree_root() / "scenarios" / found.attack_class / f"{name}.yaml"
     values = {"TITLE": found.title, "ATTACK": attack_id}
-    mark = "" if found.kind is AttackKind.RACE else "# "
-    _write(path, "scenario.yaml", {**values, "LEAKY": mark})
+    _write(path, "scenario.yaml", values)
     click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
 
 
