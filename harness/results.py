@@ -278,7 +278,7 @@ class Store:
         )
         assert cursor.lastrowid is not None
         self._claim(cursor.lastrowid)
-        return next(each for each in self.campaigns() if each.id == cursor.lastrowid)
+        return self._campaign(cursor.lastrowid)
 
     def interrupted(self, root: str) -> Campaign | None:
         """The latest campaign of the tree `root`, if it was interrupted; it runs again from here.
@@ -307,9 +307,10 @@ class Store:
             return False
         return True
 
-    def finish(self, campaign: int) -> None:
-        """Every case of the campaign has its result."""
+    def finish(self, campaign: int) -> Campaign:
+        """Every case of the campaign has its result; the campaign as it is now."""
         self._execute("UPDATE campaign SET finished = ? WHERE id = ?", (time.time(), campaign))
+        return self._campaign(campaign)
 
     def add(self, campaign: int, row: Row) -> None:
         """Store one result, at once and for good."""
@@ -323,6 +324,9 @@ class Store:
             f"INSERT OR REPLACE INTO result ({', '.join(names)}) VALUES ({marks})",
             (campaign, *fields.values()),
         )
+
+    def _campaign(self, number: int) -> Campaign:
+        return next(each for each in self.campaigns() if each.id == number)
 
     def campaigns(self) -> tuple[Campaign, ...]:
         """All campaigns, the latest first."""

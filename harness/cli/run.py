@@ -183,6 +183,8 @@ def command(
             end_workers()
             shown.say(f"stopped: {error}")
             run.is_interrupted = True
+    if not run.is_interrupted:
+        campaign = store.finish(campaign.id)
     if junit_file is not None:
         junit_file.write_text(junit(run.rows, (campaign,)), encoding="utf-8")
     output = console()
@@ -194,7 +196,6 @@ def command(
         left = max(run.total - len(run.rows), 0)
         messages.print(f"{left} cases did not run; `harness run --resume` goes on")
         sys.exit(Status.BROKEN)
-    store.finish(campaign.id)
     store.close()
     sys.exit(_status(run.rows, excuses, messages))
 

@@ -12,7 +12,9 @@ from harness.results import Campaign, Row
 def origin(campaign: Campaign) -> tuple[tuple[str, str], ...]:
     """Names and values, in their order."""
     started = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(campaign.started))
-    if campaign.finished is not None:
+    if campaign.finished is None:
+        started += ", not finished"
+    else:
         started += f", {campaign.finished - campaign.started:.0f} s"
     return (
         ("campaign", f"{campaign.id}, {started}"),
