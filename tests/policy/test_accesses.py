@@ -133,3 +133,14 @@ def test_an_unread_name_in_no_directory(rule: str) -> None:
     judged = call(name, exists=False, filename=None)
     text = systrace(f'{rule}: filename sub "non-existent" then permit')
     assert answer(text, judged) == "deny[efault]"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [("/a", "/a"), ("@a", ""), ("inet-[::]:80", ""), ("unix-[]", ""), ("", ""), ("./@a", "./@a")],
+)
+def test_the_file_name_of_an_address(address: str, name: str) -> None:
+    """bind's file name is the path in its address; of other addresses it is empty."""
+    text = systrace(f'bind: filename eq "{name}" then permit')
+    assert answer(text, call("bind", sockaddr=address)) == "permit"
+    assert answer(text, call("bind", sockaddr="/other")) == "ask"
