@@ -39,6 +39,7 @@ def judged(spec: FilterSpec, abi: Abi, nr: int, *registers: int) -> int:
     data = SeccompData(nr, abi.audit_arch, (a, b, c, d, e, f))
     program = compile_filter(spec)
     check(program)
+    assert all(each.k < 1 << 32 for each in program)
     answer = simulate(program, data)[0]
     assert answer == evaluate(spec, data)
     return answer
@@ -102,6 +103,9 @@ FULL = 2**64 - 1
         (Operator.GE, 0, 0xFF, SMALL | LARGE),
         (Operator.LT, 0, 0xFF, set()),
         (Operator.GT, 0xFF, 0xFF, set()),
+        (Operator.GT, 0x105, 0xFF, set()),
+        (Operator.LE, 0x105, 0xFF, SMALL | LARGE),
+        (Operator.GE, HIGH, 0xFF, set()),
         (Operator.GT, 0x105, FULL, LARGE),
         (Operator.GE, HIGH | 5, FULL, {HIGH | 5, HIGH | 6}),
         (Operator.LE, HIGH | 4, FULL, {HIGH | 4, *SMALL}),

@@ -64,8 +64,9 @@ def test_shift_by_x_takes_five_bits() -> None:
 
 def test_division_by_zero_ends_with_zero() -> None:
     """Which seccomp takes for KILL_THREAD."""
-    division = (Instruction(Code.LDX_IMM, 0), load(9), Instruction(Code.DIV_X))
-    assert run(*division, Instruction(Code.RET, 5)) == 0
+    for constant in (0, 3):
+        division = (Instruction(Code.LDX_IMM, 0), load(9), Instruction(Code.DIV_X, constant))
+        assert run(*division, Instruction(Code.RET, 5)) == 0
 
 
 def test_registers_and_scratch_move() -> None:
@@ -99,6 +100,8 @@ def test_registers_and_scratch_move() -> None:
         (Code.JGE, 6, False),
         (Code.JSET, 4, True),
         (Code.JSET, 2, False),
+        (Code.JSET, 6, True),
+        (Code.JSET, 10, False),
     ],
 )
 def test_branches(code: Code, value: int, taken: bool) -> None:

@@ -6,10 +6,17 @@ import pytest
 
 from enforcer.arch import ABIS
 from enforcer.cbpf.spec import (
+    ACTION_MASK,
+    ACTION_NAMES,
     ALLOW,
+    DATA_MASK,
     ERRNO,
     KILL_PROCESS,
+    KILL_THREAD,
+    LOG,
     TRACE,
+    TRAP,
+    USER_NOTIF,
     AbiTable,
     FilterSpec,
     SeccompData,
@@ -28,6 +35,24 @@ def test_answers_are_the_kernels(made: int, expected: int) -> None:
     assert made == expected
 
 
+def test_actions_are_the_kernels() -> None:
+    """SECCOMP_RET_* of linux/seccomp.h, as seccomp(2) names them."""
+    assert ACTION_NAMES == {
+        0x8000_0000: "KILL_PROCESS",
+        0x0000_0000: "KILL_THREAD",
+        0x0003_0000: "TRAP",
+        0x0005_0000: "ERRNO",
+        0x7FC0_0000: "USER_NOTIF",
+        0x7FF0_0000: "TRACE",
+        0x7FFC_0000: "LOG",
+        0x7FFF_0000: "ALLOW",
+    }
+    assert (KILL_PROCESS, KILL_THREAD, TRAP) == (0x8000_0000, 0, 0x0003_0000)
+    assert (ERRNO(0), USER_NOTIF, TRACE()) == (0x0005_0000, 0x7FC0_0000, 0x7FF0_0000)
+    assert (LOG, ALLOW) == (0x7FFC_0000, 0x7FFF_0000)
+    assert (ACTION_MASK, DATA_MASK) == (0xFFFF_0000, 0xFFFF)
+
+
 @pytest.mark.parametrize("number", [-1, 4096, 0x10000])
 def test_errno_beyond_the_kernels_range_is_refused(number: int) -> None:
     """The kernel would cap it at 4095 and so answer something else."""
@@ -37,8 +62,10 @@ def test_errno_beyond_the_kernels_range_is_refused(number: int) -> None:
 
 def test_trace_data_is_sixteen_bits() -> None:
     """More would spill into the action."""
-    with pytest.raises(ValueError, match="trace"):
-        TRACE(0x10000)
+    for data in (-1, 0x10000):
+        with pytest.raises(ValueError, match="trace"):
+            TRACE(data)
+    assert TRACE(0xFFFF) == 0x7FF0_FFFF
 
 
 def test_first_clause_that_holds_answers() -> None:
