@@ -113,6 +113,8 @@ def test_predicates_are_unknown() -> None:
     """The caller's ids are in no register, whatever else holds."""
     text = "default: deny\nrules:\n  - permit: read\n    if: user = root\n    when: arg[0] == 1\n"
     assert clauses(text, "read") == [(READS, "defer"), (TRUE, "deny")]
+    text = "default: deny\nrules:\n  - permit: fsread\n    if: user = root\n"
+    assert clauses(text) == [(TRUE, "defer")]
 
 
 def test_whole_answers() -> None:
@@ -149,6 +151,10 @@ def test_the_first_rule_that_is_certain_ends_the_list() -> None:
         (TRUE, "deny"),
     ]
     assert clauses(rules + "  - permit: read\n  - kill: read\n", "read")[-1] == (TRUE, "permit")
+    deferred = "default: deny\nrules:\n" + "".join(
+        f"  - permit: stat\n    when: 'arg[0] == {number} and {UNKNOWN}'\n" for number in (1, 2)
+    )
+    assert clauses(deferred) == [(Any((first, second)), "defer"), (TRUE, "deny")]
     same = "default: deny\nrules:\n" + "  - permit: stat\n    when: 'filename eq \"/a\"'\n" * 2
     assert clauses(same) == [(TRUE, "defer")]
 
@@ -208,9 +214,8 @@ def test_memory_behind_registers_of_two_policies() -> None:
     """`registers` and the ABI are those of every policy."""
     policy = parse_yaml(permit(KNOWN, "read"), "1")
     other = parse_yaml("default: deny\nrules: []\n", "2")
-    assert [clause.decision for clause in joined((policy, policy), "read", registers=False)] == [
-        None
-    ]
+    for policies in ((policy,), (policy, policy)):
+        assert [each.decision for each in joined(policies, "read", registers=False)] == [None]
     assert [clause.when for clause in joined((other, policy), "read", registers=False)] == [TRUE]
     flags = parse_yaml(permit('flags sub "CLONE_NEWUSER"', "clone"), "3")
     for abi, argument in (("x86_64", 0), ("s390x", 1)):
