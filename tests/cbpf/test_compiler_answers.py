@@ -162,7 +162,20 @@ NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 100, 0x3FFF_FFFF, 0x7FFF_FFFF, 
 
 @pytest.mark.parametrize(
     "listed",
-    [[], [0], [5], [4, 5], [4, 6], [0, 1, 2], [1, 3, 5, 7, 9], [0, 10], [0x7FFF_FFFF], [CANCELLED]],
+    [
+        [],
+        [0],
+        [5],
+        [4, 5],
+        [4, 6],
+        [0, 1, 2],
+        [1, 3, 5, 7, 9],
+        [0, 10],
+        [0x7FFF_FFFF],
+        [CANCELLED - 1],
+        [CANCELLED],
+        [CANCELLED - 1, CANCELLED],
+    ],
 )
 def test_listed_numbers_and_their_neighbours(listed: list[int]) -> None:
     """Each listed number has its own answer, each other one the answer for unknown numbers."""

@@ -52,27 +52,32 @@ def spec_of(*policies: Policy, arch: str = "x86_64") -> FilterSpec:
     return spec_from_policies(policies, ARCHES[arch].abis, defer=DEFER)
 
 
+def alone(*policies: Policy, abi: str = "i386") -> FilterSpec:
+    """The filter of one ABI, which takes less time to make."""
+    return spec_from_policies(policies, [ABIS[abi]], defer=DEFER)
+
+
 @pytest.mark.parametrize("call", IPC)
 def test_each_argument_behind_ipc(call: str) -> None:
     """A condition on an argument looks at the register of ipc that holds it, and at no other."""
     code, places = IPC[call]
     for argument, place in enumerate(places):
-        spec = spec_of(denied(call, f"arg[{argument}] == 77"))
+        spec = alone(denied(call, f"arg[{argument}] == 77"))
         for register in range(1, 6):
             registers = [code, 0, 0, 0, 0, 0]
             registers[register] = 77
             expected = DENIED if register == place else ALLOW
             assert ask(spec, "i386", "ipc", *registers) == expected, (argument, register)
     for argument in range(len(places), 6):
-        nothing = spec_of(denied(call, f"arg[{argument}] != 0"))
+        nothing = alone(denied(call, f"arg[{argument}] != 0"))
         assert ask(nothing, "i386", "ipc", code, 1, 1, 1, 1, 1) == ALLOW
-        zero = spec_of(denied(call, f"arg[{argument}] == 0"))
+        zero = alone(denied(call, f"arg[{argument}] == 0"))
         assert ask(zero, "i386", "ipc", code, 1, 1, 1, 1, 1) == DENIED
 
 
 def test_semtimedop_of_s390x() -> None:
     """Its timeout is in the third register there."""
-    spec = spec_of(denied("semtimedop", "arg[3] == 77"), arch="s390x")
+    spec = alone(denied("semtimedop", "arg[3] == 77"), abi="s390x")
     assert ask(spec, "s390x", "ipc", 4, 0, 0, 77) == DENIED
     assert ask(spec, "s390x", "ipc", 4, 0, 0, 0, 0, 77) == ALLOW
 
@@ -80,10 +85,10 @@ def test_semtimedop_of_s390x() -> None:
 @pytest.mark.parametrize(("call", "code", "argument"), [("msgrcv", 12, 2), ("semctl", 3, 3)])
 def test_arguments_behind_ipcs_pointer(call: str, code: int, argument: int) -> None:
     """What msgrcv and semctl may have in memory no filter sees; without conditions none must."""
-    spec = spec_of(denied(call, f"arg[{argument}] == 77"))
+    spec = alone(denied(call, f"arg[{argument}] == 77"))
     for version in (0, 1 << 16):
         assert ask(spec, "i386", "ipc", version | code, 77, 77, 77, 77, 77) == DEFER
-    assert ask(spec_of(policy(f"deny[eacces]: {call}")), "i386", "ipc", code) == DENIED
+    assert ask(alone(policy(f"deny[eacces]: {call}")), "i386", "ipc", code) == DENIED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_arguments_behind_ipcs_pointer(call: str, code: int, argument: int) -> N
 )
 def test_joined_conditions_behind_ipc(when: str, denied_for: set[tuple[int, int]]) -> None:
     """And, or and not are moved with the registers that they join."""
-    spec = spec_of(denied("shmget", f"'{when}'"))
+    spec = alone(denied("shmget", f"'{when}'"))
     for first in (0, 1):
         for second in (0, 1):
             expected = DENIED if (first, second) in denied_for else ALLOW
@@ -162,7 +167,7 @@ def test_what_is_logged_or_elevated_is_deferred() -> None:
 )
 def test_every_default(default: str, expected: int) -> None:
     """A question that nobody is there to answer is a refusal, never success."""
-    spec = spec_of(policy("permit: uname", default))
+    spec = alone(policy("permit: uname", default), abi="x86_64")
     assert ask(spec, "x86_64", "read") == expected
     assert ask(spec, "x86_64", "uname") == ALLOW
 
