@@ -169,7 +169,7 @@ def can_take_long(pattern: str) -> bool:
             closed = inside.pop()
             inside[-1] = inside[-1] or closed
         else:
-            inside[-1], closed = inside[-1] or unit == "|", False
+            inside[-1], closed = inside[-1] or unit in ("|", "?"), False
     return False
 
 
