@@ -91,3 +91,18 @@ def test_words_lie_in_the_machines_order(abi: str, low: int, high: int) -> None:
     assert len(words) == 16
     assert words[:2] == (3, ABIS[abi].audit_arch)
     assert (words[low], words[high]) == (0x0000_BBBB, 0xAAAA)
+
+
+def test_byte_orders_are_told_by_the_architecture() -> None:
+    """Of every ABI; a call has zeros where nothing else is said."""
+    for abi in ABIS.values():
+        data = SeccompData(7, abi.audit_arch)
+        assert data.big_endian is abi.big_endian
+        assert data.words() == (7, abi.audit_arch, *(0,) * 14)
+
+
+def test_origins_are_no_part_of_a_clause() -> None:
+    """They name rules in messages, and compiled filters share clauses of several rules."""
+    when = Compare(0, Operator.EQ, 1)
+    assert SpecClause(when, ALLOW, "one") == SpecClause(when, ALLOW, "other")
+    assert SpecClause(when, ALLOW) != SpecClause(when, LOG)

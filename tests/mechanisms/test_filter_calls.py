@@ -172,6 +172,20 @@ def test_every_default(default: str, expected: int) -> None:
     assert ask(spec, "x86_64", "uname") == ALLOW
 
 
+def test_only_what_registers_leave_open_is_deferred() -> None:
+    """A file name counts for opens that only read; all others are answered here."""
+    spec = alone(denied("openat", '\'filename eq "/a" and oflags sub "ro"\''), abi="x86_64")
+    assert ask(spec, "x86_64", "openat", 0, 0, 0) == DEFER
+    assert ask(spec, "x86_64", "openat", 0, 0, 1) == ALLOW
+
+
+def test_masks_behind_ipc() -> None:
+    """They are moved with the value that they belong to."""
+    spec = alone(denied("shmget", "arg[0] & 3 == 1"))
+    answers = [ask(spec, "i386", "ipc", 23, value) for value in (1, 5, 4, 2, 0)]
+    assert answers == [DENIED, DENIED, ALLOW, ALLOW, ALLOW]
+
+
 def test_an_answerer_of_ones_own() -> None:
     """What it returns is the answer; where it returns nothing, the call is deferred."""
 

@@ -173,6 +173,7 @@ LINK_LOCAL = b"\0\x50" + bytes(4) + b"\xfe\x80" + bytes(14)
         (raw(1, b"/" + b"a" * 108), "/" + "a" * 107),
         (raw(1, b"/a\0/b"), "/a"),
         (raw(1, b"unix-[]"), "./unix-[]"),
+        (raw(1, b"@x"), "./@x"),
         (raw(1, b"./x"), "./x"),
         (raw(1, b"Inet-[x"), "Inet-[x"),
         (raw(1, b"a/inet-[x"), "a/inet-[x"),
