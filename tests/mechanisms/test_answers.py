@@ -1,0 +1,178 @@
+"""Every answer of a policy reaches the caller by every way that a call can take, and nothing else.
+
+Ways differ by how the mechanism carries calls out: opened and handed over, performed, sent on a
+copy, left to the caller, decided by registers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mechanisms.acting import Acts, run_acts
+
+MECHANISMS = pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+
+
+def policy(answer: str, port: int) -> str:
+    """What names `denied` or the port gets `answer`, all else is judged and permitted."""
+    names = "[fsread, fswrite, chdir, execve, execveat]"
+    addresses = "[connect, bind, sendto, sendmsg, sendmmsg]"
+    return f"""
+default: permit
+rules:
+  - {answer}: {names}
+    when: filename sub "denied"
+  - {answer}: [rename, renameat, renameat2, link, linkat]
+    when: filename[1] sub "denied"
+  - {answer}: {addresses}
+    when: sockaddr sub "denied" or sockaddr match "*:{port}"
+  - {answer}: getppid
+    if: user = {os.geteuid()}
+  - permit: {names}
+    when: filename match "/*"
+  - permit: {addresses}
+    when: sockaddr match "*"
+"""
+
+
+def acts(port: int) -> Acts:
+    """One act for each way, by the call that is to stand in the log."""
+    return {
+        "openat": 'call("openat", HERE, "denied/file", os.O_RDONLY)',
+        "openat to write": 'call("openat", HERE, "denied/file", os.O_RDWR | os.O_TRUNC)',
+        "openat by link": 'call("openat", HERE, "link/file", os.O_RDONLY)',
+        "openat of a place": 'call("openat", HERE, "denied/file", os.O_PATH)',
+        "openat anew": 'call("openat", HERE, "denied/new", os.O_CREAT | os.O_WRONLY, 0o600)',
+        "openat without a name":
+            'call("openat", HERE, "denied", os.O_TMPFILE | os.O_RDWR, 0o600)',
+        "openat2": 'call("openat2", HERE, "denied/file", struct.pack("=QQQ", 0, 0, 0), 24)',
+        "openat2 in a scope":
+            'call("openat2", HERE, "denied/file", struct.pack("=QQQ", 0, 0, 8), 24)',
+        "openat2 anew":
+            'call("openat2", HERE, "denied/new", struct.pack("=QQQ", 0o101, 0o600, 0), 24)',
+        "newfstatat": 'call("newfstatat", HERE, "denied/file", bytes(256), 0)',
+        "statx": 'call("statx", HERE, "denied/file", 0, 0x7FF, bytes(256))',
+        "faccessat": 'call("faccessat", HERE, "denied/file", 4)',
+        "readlinkat": 'call("readlinkat", HERE, "denied/link", bytes(256), 256)',
+        "mkdirat": 'call("mkdirat", HERE, "denied/new", 0o700)',
+        "mknodat": 'call("mknodat", HERE, "denied/new", 0o10600, 0)',
+        "unlinkat": 'call("unlinkat", HERE, "denied/file", 0)',
+        "unlinkat of a directory": 'call("unlinkat", HERE, "denied/empty", 0x200)',
+        "renameat2 from there": 'call("renameat2", HERE, "denied/file", HERE, "moved", 0)',
+        "renameat2 to there": 'call("renameat2", HERE, "file", HERE, "denied/new", 0)',
+        "linkat from there": 'call("linkat", HERE, "denied/file", HERE, "hard", 0)',
+        "linkat to there": 'call("linkat", HERE, "file", HERE, "denied/new", 0)',
+        "symlinkat": 'call("symlinkat", "text", HERE, "denied/new")',
+        "fchmodat": 'call("fchmodat", HERE, "denied/file", 0o777)',
+        "utimensat": 'call("utimensat", HERE, "denied/file", struct.pack("=4q", 1, 1, 1, 1), 0)',
+        "truncate": 'call("truncate", "denied/file", 0)',
+        "setxattr": 'call("setxattr", "denied/file", "user.a", b"x", 1, 0)',
+        "chdir": 'call("chdir", "denied")',
+        "execve": 'call("execve", "denied/program", struct.pack("PP", at(b"x\\0"), 0), 0)',
+        "execveat":
+            'call("execveat", HERE, "denied/program", struct.pack("PP", at(b"x\\0"), 0), 0, 0)',
+        "connect": f'call("connect", stream(), inet({port}), 16)',
+        "connect to a path": 'call("connect", stream(1), path("denied/socket"), 16)',
+        "bind": f'call("bind", stream(), inet({port}), 16)',
+        "bind to a path": 'call("bind", stream(1), path("denied/new"), 13)',
+        "sendto": f'call("sendto", datagram(), b"x", 1, 0, inet({port}), 16)',
+        "sendto to a path": 'call("sendto", datagram(1), b"x", 1, 0, path("denied/datagrams"), 19)',
+        "sendmsg": f'call("sendmsg", datagram(), message(inet({port}), b"x"), 0)',
+        "sendmsg to a path":
+            'call("sendmsg", datagram(1), message(path("denied/datagrams"), b"x"), 0)',
+        "sendmmsg": f"""
+            messages = [message(inet(port), b"x") + bytes(8) for port in (9, {port})]
+            return call("sendmmsg", datagram(), b"".join(messages), 2, 0)""",
+        "getppid": 'call("getppid")',
+    }  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Something of every kind, permitted and denied."""
+    denied = tmp_path / "denied"
+    (denied / "empty").mkdir(parents=True)
+    (tmp_path / "file").write_text("free")
+    (denied / "file").write_text("secret")
+    (denied / "link").symlink_to("file")
+    (tmp_path / "link").symlink_to("denied")
+    (denied / "program").write_text("#!/bin/sh\nexit 3\n")
+    (denied / "program").chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def reached(place: Path) -> Iterator[list[socket.socket]]:
+    """What the acts would reach: a TCP and a UDP port of one number, and two path sockets."""
+    with (
+        socket.socket() as stream,
+        socket.socket(type=socket.SOCK_DGRAM) as datagrams,
+        socket.socket(socket.AF_UNIX) as path_stream,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as path_datagrams,
+    ):
+        stream.bind(("127.0.0.1", 0))
+        datagrams.bind(stream.getsockname())
+        path_stream.bind(str(place / "denied/socket"))
+        path_datagrams.bind(str(place / "denied/datagrams"))
+        for each in (stream, path_stream):
+            each.listen()
+        found = [stream, datagrams, path_stream, path_datagrams]
+        for each in found:
+            each.setblocking(False)
+        yield found
+
+
+def facts(directory: Path) -> list[tuple[object, ...]]:
+    """All that the acts could change."""
+    found: list[tuple[object, ...]] = []
+    for entry in sorted([directory, *directory.rglob("*")]):
+        status = entry.lstat()
+        content = entry.read_bytes() if entry.is_file() and not entry.is_symlink() else b""
+        found.append((entry.name, status.st_mode, status.st_nlink, status.st_mtime_ns, content))
+    return found
+
+
+@MECHANISMS
+@pytest.mark.parametrize(
+    ("answer", "outcome", "action"),
+    [
+        ("deny[exdev]", f"{-errno.EXDEV}", "deny"),
+        ("deny", f"{-errno.EPERM}", "deny"),
+        ("ask", f"{-errno.EPERM}", "ask"),
+        ("kill", "ended -9", "kill"),
+    ],
+    ids=["deny-errno", "deny", "ask", "kill"],
+)
+def test_every_answer_by_every_way(
+    mechanism: str,
+    answer: str,
+    outcome: str,
+    action: str,
+    place: Path,
+    reached: list[socket.socket],
+) -> None:
+    """The errno of the rule, EPERM where it has none and for `ask`, SIGKILL for `kill`; each is
+    logged once, and neither files nor sockets see anything of it."""
+    port = reached[0].getsockname()[1]
+    before = facts(place / "denied")
+    ran, outcomes = run_acts(mechanism, policy(answer, port), acts(port), place)
+    assert {title: found for title, found in outcomes.items() if found != outcome} == {}
+    assert facts(place / "denied") == before
+    assert not (place / "moved").exists()
+    assert not (place / "hard").exists()
+    for each in reached:
+        with pytest.raises(BlockingIOError):
+            each.accept() if each.type == socket.SOCK_STREAM else each.recv(9)
+    assert ran.decisions() == [(action, title.split()[0]) for title in outcomes]
+    assert [event["event"] for event in ran.events if event["event"] != "decision"] == [
+        "start",
+        "enforcing",
+        "end",
+    ]
+    assert ran.decided() >= len(outcomes)
