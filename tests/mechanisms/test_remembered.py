@@ -1,0 +1,211 @@
+"""What a mechanism remembers of opens that it permitted serves no other open."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from enforcer.arch import native
+from tests.mechanisms.acting import Acts, run_acts
+
+FIXED = 0x3000_0000
+
+POLICY = f"""
+default: permit
+rules:
+  - deny[eacces]: [fsread, fswrite]
+    when: filename sub "denied"
+  - permit: openat
+    when: filename sub "logged"
+    log: true
+  - deny[exdev]: openat
+    when: filename sub "modal" and oflags sub "rw"
+  - deny[exdev]: openat
+    when: filename sub "numbered" and arg[3]:32 == 83
+  - deny[exdev]: openat
+    when: filename sub "numbered" and arg[0]:32 == 77
+  - deny[exdev]: openat
+    when: filename sub "pointed" and arg[1] == {FIXED}
+  - deny[exdev]: openat
+    when: filename sub "personal"
+    if: user = 65534
+  - permit: [fsread, fswrite]
+    when: filename match "/*"
+  - deny[enotdir]: [fsread, fswrite]
+"""
+
+_PREPARED = """
+def opened(name, flags=os.O_RDONLY, mode=0, base=HERE):
+    result = call("openat", base, name, flags, mode)
+    return 0 if result >= 0 else result
+
+def warmed(name, *more):
+    return [opened(name, *more) for _ in "abcd"] == [0] * 4
+"""
+
+EXCHANGED: Acts = {
+    "a link for a file": """
+        before = warmed("file")
+        os.rename("to_secret", "file")
+        return before, opened("file"), opened("file")""",
+    "a link for a file, by its whole name": """
+        name = os.getcwd() + "/second"
+        before = warmed(name)
+        os.symlink("denied/file", "new"), os.rename("new", "second")
+        return before, opened(name), opened(name)""",
+    "a link for a directory": """
+        before = warmed("dir/file")
+        os.rename("dir", "aside"), os.symlink("denied", "dir")
+        return before, opened("dir/file"), opened("dir/file")""",
+    "a link for a directory above": """
+        before = warmed("deep/dir/file")
+        os.rename("deep", "aside2"), os.symlink("denied", "deep")
+        return before, opened("deep/dir/file"), opened("deep/dir/file")""",
+    "another link for a link": """
+        before = warmed("alias")
+        os.symlink("denied/file", "new"), os.rename("new", "alias")
+        return before, opened("alias"), opened("alias")""",
+    "another link for a link to a directory": """
+        before = warmed("way/file")
+        os.symlink("denied", "new"), os.rename("new", "way")
+        return before, opened("way/file"), opened("way/file")""",
+    "a link behind a link": """
+        before = warmed("to_last")
+        os.rename("last", "aside3"), os.symlink("denied/file", "last")
+        return before, opened("to_last"), opened("to_last")""",
+    "another working directory": """
+        before = warmed("same")
+        os.chdir("denied")
+        return before, opened("same"), opened("same")""",
+    "another working directory with a link": """
+        before = warmed("linked")
+        os.chdir("other")
+        return before, opened("linked"), opened("linked")""",
+    "another directory behind a descriptor": """
+        base = os.open("free", 0)
+        before = [opened("file", 0, 0, base) for _ in "abcd"]
+        os.dup2(os.open("other", os.O_RDONLY), base)
+        return before == [0] * 4, opened("linked", 0, 0, base), opened("../denied/file", 0, 0, base)
+        """,
+    "a file written to, then its place": """
+        before = warmed("written", os.O_RDWR)
+        os.symlink("denied/file", "new"), os.rename("new", "written")
+        return before, opened("written", os.O_RDWR), opened("written", os.O_WRONLY | os.O_CREAT)""",
+    "a file truncated, then its place": """
+        before = warmed("cut", os.O_WRONLY | os.O_TRUNC)
+        os.symlink("denied/file", "new"), os.rename("new", "cut")
+        return before, opened("cut", os.O_WRONLY | os.O_TRUNC)""",
+    "a file looked at without following": """
+        before = warmed("plain", os.O_NOFOLLOW)
+        os.symlink("denied/file", "new"), os.rename("new", "plain")
+        return before, opened("plain"), opened("plain")""",
+}  # fmt: skip
+
+OTHERWISE: Acts = {
+    "other flags": 'return warmed("modal"), opened("modal", os.O_RDWR), opened("modal")',
+    "another mode": 'return warmed("numbered"), opened("numbered", 0, 83), opened("numbered")',
+    "another descriptor": """
+        name = os.getcwd() + "/numbered"
+        return warmed(name), opened(name, 0, 0, 77), opened(name)""",
+    "another pointer": f"""
+        before = warmed("pointed")
+        fixed = libc.mmap(ctypes.c_void_p({FIXED}), PAGE, 3, 0x32, -1, 0)
+        ctypes.memmove(fixed, b"pointed\\0", 8)
+        return before, fixed, opened(fixed)""",
+}  # fmt: skip
+
+ROOTS: Acts = {
+    "another user": """
+        before = warmed("personal")
+        os.setresuid(-1, 65534, 0)
+        return before, opened("personal")""",
+    "another root": """
+        before = warmed("/etc/hostname") or opened("/etc/hostname")
+        os.mkdir("root/etc"), os.symlink("/denied", "root/etc/hostname")
+        os.chroot("root"), os.chdir("/")
+        return bool(before), opened("/etc/hostname"), opened("/etc/hostname")""",
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    for name in ("dir", "deep/dir", "denied/dir", "free", "other", "root"):
+        (tmp_path / name).mkdir(parents=True)
+    files = "file second dir/file deep/dir/file free/file last same linked written cut"
+    denied = "denied/file denied/dir/file denied/same root/denied"
+    more = "plain modal numbered pointed personal logged"
+    for name in f"{files} {denied} {more}".split():
+        (tmp_path / name).write_text("x")
+    links = {
+        "to_secret": "denied/file",
+        "alias": "free/file",
+        "way": "free",
+        "to_last": "last",
+        "other/linked": "../denied/file",
+    }
+    for name, text in links.items():
+        (tmp_path / name).symlink_to(text)
+    return tmp_path
+
+
+MECHANISMS = pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+
+
+def _tried(mechanism: str, acts: Acts, place: Path) -> dict[str, str]:
+    _, outcomes = run_acts(mechanism, POLICY, acts, place, prelude=_PREPARED)
+    return dict(outcomes)
+
+
+@MECHANISMS
+def test_what_took_the_place_of_a_permitted_file_is_judged(mechanism: str, place: Path) -> None:
+    """However often a name was opened: once it leads to a denied object the open is refused."""
+    outcomes = _tried(mechanism, EXCHANGED, place)
+    refused = {"(True, -13)", "(True, -13, -13)"}
+    assert {title: found for title, found in outcomes.items() if found not in refused} == {}
+    assert (place / "denied/file").read_text() == "x"
+
+
+@MECHANISMS
+def test_another_call_is_judged_anew(mechanism: str, place: Path) -> None:
+    """Flags, mode, descriptor and pointer that a rule looks at are those of the call at hand."""
+    assert _tried(mechanism, OTHERWISE, place) == {
+        "other flags": "(True, -18, 0)",
+        "another mode": "(True, -18, 0)",
+        "another descriptor": "(True, -18, 0)",
+        "another pointer": f"(True, {FIXED}, -18)",
+    }
+
+
+@MECHANISMS
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_another_caller_is_judged_anew(mechanism: str, place: Path) -> None:
+    """Who calls, and what its root is, is asked at the call."""
+    assert _tried(mechanism, ROOTS, place) == {
+        "another user": "(True, -18)",
+        "another root": "(True, -13, -13)",
+    }
+
+
+@MECHANISMS
+def test_every_permitted_open_that_is_to_be_logged_is(mechanism: str, place: Path) -> None:
+    """Also the second and third of the same file."""
+    acts = {"logged": 'return warmed("logged")'}
+    ran, outcomes = run_acts(mechanism, POLICY, acts, place, prelude=_PREPARED)
+    assert outcomes == {"logged": "True"}
+    assert set(ran.decisions()) == {("permit", "openat")}
+    assert len(ran.decisions()) >= 4
+
+
+@MECHANISMS
+@pytest.mark.skipif(native().name != "x86_64", reason="open and openat are two calls on x86-64")
+def test_a_rule_on_one_call_is_not_anothers(mechanism: str, place: Path) -> None:
+    """What openat was permitted is not permitted to open."""
+    policy = POLICY.replace(
+        "rules:", 'rules:\n  - deny[exdev]: open\n    when: filename sub "file"'
+    )
+    acts = {"open": 'return warmed("file"), call("open", "file", 0), opened("file")'}
+    _, outcomes = run_acts(mechanism, policy, acts, place, prelude=_PREPARED)
+    assert outcomes == {"open": "(True, -18, 0)"}
