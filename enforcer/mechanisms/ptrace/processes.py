@@ -118,7 +118,7 @@ class Processes:
             tracer.refuse_unreadable(task, info, entry, error.errno)
             return
         (flags,) = _FLAGS.unpack_from(raw)
-        texts = {"flags": (translate_register(_CLONE3_FLAGS, flags, entry.name),)}
+        texts = {"flags": (translate_register(_CLONE3_FLAGS, flags, "clone"),)}
         decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi)
         if not tracer.settle(task, info, entry.name, decision, texts):
             return
