@@ -1,0 +1,263 @@
+"""What changes between a judgement and the act is noticed, and what fails in an enforcer denies."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from enforcer.mechanisms.ptrace.directories import identity, is_at
+from tests.mechanisms.launching import launched
+from tests.mechanisms.sandbox import Ran
+
+POLICY = """
+default: permit
+rules:
+  - deny[eacces]: [chdir, bind, execve]
+    when: filename sub "denied"
+  - deny[eacces]: execve
+    when: argv sub "forbidden"
+  - permit: [chdir, bind, execve]
+    when: filename match "/*"
+  - permit: mkdir
+    when: filename match "/*"
+"""
+
+SWAPPING = """
+class Swapping(Tracer):
+    def note(self, task, name, decision, texts):
+        noted = super().note(task, name, decision, texts)
+        if name == CALL and (place / "armed").exists():
+            (place / "armed").unlink()
+            swap(task)
+        return noted
+
+class MECHANISM(Ptrace):
+    make_tracer = Swapping
+MECHANISM = MECHANISM()
+"""
+
+FIXED = 0x3000_0000
+
+CASES = {
+    "chdir": (
+        """
+        def swap(task):
+            os.rename(place / "there", place / "aside")
+            os.symlink("denied", place / "there")
+        """,
+        """
+        os.chdir("there")
+        print(os.path.basename(os.getcwd()))
+        """,
+        "denied",
+        "another directory than judged",
+    ),
+    "bind": (
+        """
+        def swap(task):
+            os.rename(place / "there", place / "aside")
+            os.symlink("denied", place / "there")
+        """,
+        """
+        socket.socket(socket.AF_UNIX).bind("there/socket")
+        print(os.listdir("denied"))
+        """,
+        "['socket']",
+        "another socket than judged",
+    ),
+    "bind beside": (
+        """
+        def swap(task):
+            os.rename(place / "there", place / "aside")
+            os.symlink("denied", place / "there")
+            socket.socket(socket.AF_UNIX).bind(str(place / "aside/socket"))
+        """,
+        """
+        socket.socket(socket.AF_UNIX).bind("there/socket")
+        print(os.listdir("denied"))
+        """,
+        "['socket']",
+        "another socket than judged",
+    ),
+    "execve": (
+        """
+        def swap(task):
+            os.rename(place / "program", place / "aside")
+            os.symlink("/bin/pwd", place / "program")
+        """,
+        """
+        os.chdir("denied/..")
+        os.execv("program", ["program", "word"])
+        """,
+        None,
+        "another image than judged",
+    ),
+    "execve of arguments": (
+        f"""
+        def swap(task):
+            write_bytes(task.tid, {FIXED}, b"forbidden")
+        """,
+        f"""
+        word = libc.mmap(ctypes.c_void_p({FIXED}), 4096, 3, 0x32, -1, 0)
+        ctypes.memmove(word, b"permitted\\0", 10)
+        name = ctypes.create_string_buffer(b"/bin/echo")
+        words = (ctypes.c_void_p * 3)(ctypes.addressof(name), word, None)
+        libc.execve(name, words, None)
+        """,
+        "forbidden",
+        "another image than judged",
+    ),
+}
+
+_TARGET = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+os.chdir(".")  # the slots are mapped before the act that is meant
+open("armed", "w").close()
+"""
+
+
+def _swapped(case: str, place: Path, defences: str) -> Ran:
+    swap, acts, _, _ = CASES[case]
+    call = f"CALL = {case.split()[0]!r}\n"
+    source = call + textwrap.dedent(swap) + SWAPPING
+    target = _TARGET + textwrap.dedent(acts)
+    return launched(source, POLICY, [sys.executable, "-I", "-S", "-c", target], place, defences)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for name in ("there", "denied"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "program").write_bytes(Path("/bin/echo").read_bytes())
+    (tmp_path / "program").chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_another_object_than_judged_ends_the_sandbox(case: str, place: Path) -> None:
+    """With `verify` nothing of the program runs after the act, and the log says why."""
+    ran = _swapped(case, place, "copy,pin,verify")
+    assert not (place / "armed").exists(), ran.stderr
+    assert (ran.status, ran.stdout) == (-9, "")
+    told = [event["what"] for event in ran.events if event["event"] == "detection"]
+    assert told == [CASES[case][3]]
+
+
+@pytest.mark.parametrize("case", [name for name, each in CASES.items() if each[2] is not None])
+def test_without_verify_the_exchange_takes_place(case: str, place: Path) -> None:
+    """So it is `verify` that stops it."""
+    ran = _swapped(case, place, "copy,pin")
+    assert (ran.status, ran.stdout.strip()) == (0, CASES[case][2]), ran.stderr
+
+
+def test_an_object_is_its_device_and_inode(tmp_path: Path) -> None:
+    """One that differs in either is another one; what cannot be looked at is no such object."""
+    status = tmp_path.stat()
+    device, inode = status.st_dev, status.st_ino
+    assert is_at(tmp_path, (device, inode))
+    assert not is_at(tmp_path, (device + 1, inode))
+    assert not is_at(tmp_path, (device, inode + 1))
+    assert not is_at(tmp_path / "absent", (device, inode))
+    assert identity(-1) is None
+
+
+FAILING = {
+    "ptrace": """
+        class Failing(Tracer):
+            def decide(self, task, name, *rest):
+                if name == "mkdir":
+                    raise RuntimeError("as planned")
+                return super().decide(task, name, *rest)
+
+        class MECHANISM(Ptrace):
+            make_tracer = Failing
+        MECHANISM = MECHANISM()
+        """,
+    "notify": """
+        class Failing(Worker):
+            def decide(self, *rest):
+                if self.call == "mkdir":
+                    raise RuntimeError("as planned")
+                return super().decide(*rest)
+
+        class MECHANISM(Notify):
+            make_worker = Failing
+        MECHANISM = MECHANISM()
+        """,
+}
+
+_MAKING = """
+import os
+for name in ("new", "newer"):
+    try:
+        print(os.mkdir(name))
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "status", "output"), [("ptrace", -9, ""), ("notify", 0, "38\n38\n")]
+)
+def test_an_enforcer_that_fails_permits_nothing(
+    mechanism: str, status: int, output: str, tmp_path: Path
+) -> None:
+    """A failure in a judgement ends the sandbox, or leaves it without its answers; it is logged,
+    and no end is claimed."""
+    command = [sys.executable, "-I", "-S", "-c", _MAKING]
+    policy = POLICY.replace("permit: mkdir", "permit: [mkdir, mkdirat]")
+    ran = launched(FAILING[mechanism], policy, command, tmp_path, "copy,pin,verify")
+    assert (ran.status, ran.stdout) == (status, output), ran.stderr
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "newer").exists()
+    last = ran.events[-1]
+    assert (last["event"], "as planned" in str(last)) == ("detection", True)
+
+
+UNREADABLE = {
+    "ptrace": """
+        from enforcer.supervision.memory import UnreadableMemory
+        class Failing(Tracer):
+            def read_string(self, task, address, *rest):
+                text = super().read_string(task, address, *rest)
+                if text.startswith(b"new"):
+                    raise UnreadableMemory(address)
+                return text
+
+        class MECHANISM(Ptrace):
+            make_tracer = Failing
+        MECHANISM = MECHANISM()
+        """,
+    "notify": """
+        from enforcer.supervision.memory import UnreadableMemory
+        class Failing(Worker):
+            def read_string(self, address):
+                text = super().read_string(address)
+                if text.startswith(b"new"):
+                    raise UnreadableMemory(address)
+                return text
+
+        class MECHANISM(Notify):
+            make_worker = Failing
+        MECHANISM = MECHANISM()
+        """,
+}
+
+
+@pytest.mark.parametrize("mechanism", UNREADABLE)
+@pytest.mark.parametrize("defences", ["copy,pin,verify", "copy", "pin", ""])
+def test_a_name_that_cannot_be_read_is_no_name(
+    mechanism: str, defences: str, tmp_path: Path
+) -> None:
+    """EFAULT whatever the defences, though the kernel could read it, and nothing is made."""
+    command = [sys.executable, "-I", "-S", "-c", _MAKING]
+    policy = POLICY.replace("permit: mkdir", "permit: [mkdir, mkdirat]")
+    ran = launched(UNREADABLE[mechanism], policy, command, tmp_path, defences)
+    assert (ran.status, ran.stdout) == (0, "14\n14\n"), ran.stderr
+    assert not (tmp_path / "new").exists()
