@@ -93,6 +93,37 @@ def acts(port: int) -> Acts:
     }  # fmt: skip
 
 
+LINKS: Acts = {
+    "looked at": 'call("newfstatat", HERE, "to_secret", bytes(256), 0x100)',
+    "looked at by statx": 'call("statx", HERE, "to_secret", 0x100, 0x7FF, bytes(256))',
+    "read": 'call("readlinkat", HERE, "to_secret", bytes(256), 256)',
+    "owned": 'call("fchownat", HERE, "to_secret", os.getuid(), -1, 0x100)',
+    "timed": 'call("utimensat", HERE, "to_secret", struct.pack("=4q", 1, 1, 1, 1), 0x100)',
+    "found there": 'call("openat", HERE, "to_secret", os.O_CREAT | os.O_EXCL, 0o600)',
+    "not followed": 'call("openat", HERE, "to_secret", os.O_RDONLY | os.O_NOFOLLOW)',
+    "linked": 'call("linkat", HERE, "to_secret", HERE, "hard", 0), os.unlink("hard")',
+    "moved": 'call("renameat2", HERE, "to_secret", HERE, "moved", 0)',
+    "removed": 'call("unlinkat", HERE, "moved", 0)',
+}
+"""What is done to a link itself, which leads to what is denied."""
+
+FOLLOWED: Acts = {
+    "looked at": 'call("newfstatat", HERE, "to_secret", bytes(256), 0)',
+    "looked at by statx": 'call("statx", HERE, "to_secret", 0, 0x7FF, bytes(256))',
+    "owned": 'call("fchownat", HERE, "to_secret", os.getuid(), -1, 0)',
+    "timed": 'call("utimensat", HERE, "to_secret", struct.pack("=4q", 1, 1, 1, 1), 0)',
+    "opened": 'call("openat", HERE, "to_secret", os.O_RDONLY)',
+    "opened or made": 'call("openat", HERE, "to_secret", os.O_CREAT | os.O_RDWR, 0o600)',
+    "made": 'call("openat", HERE, "to_new", os.O_CREAT | os.O_RDWR, 0o600)',
+    "linked": 'call("linkat", HERE, "to_secret", HERE, "hard", 0x400)',
+    "on the way": 'call("openat", HERE, "link/file", os.O_RDONLY | os.O_NOFOLLOW)',
+    "removed on the way": 'call("unlinkat", HERE, "link/file", 0)',
+    "rights": 'call("faccessat", HERE, "to_secret", 0)',
+    "mode": 'call("fchmodat", HERE, "to_secret", 0o777)',
+}
+"""The same to what it leads to."""
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """Something of every kind, permitted and denied."""
@@ -102,6 +133,8 @@ def place(tmp_path: Path) -> Path:
     (denied / "file").write_text("secret")
     (denied / "link").symlink_to("file")
     (tmp_path / "link").symlink_to("denied")
+    (tmp_path / "to_secret").symlink_to("denied/file")
+    (tmp_path / "to_new").symlink_to("denied/new")
     (denied / "program").write_text("#!/bin/sh\nexit 3\n")
     (denied / "program").chmod(0o755)
     return tmp_path
@@ -176,3 +209,129 @@ def test_every_answer_by_every_way(
         "end",
     ]
     assert ran.decided() >= len(outcomes)
+
+
+@MECHANISMS
+@pytest.mark.parametrize("defences", ["copy", "pin", "none"])
+def test_every_way_is_denied_with_defences_off(
+    mechanism: str, defences: str, place: Path, reached: list[socket.socket]
+) -> None:
+    """Nothing moves here: a weaker enforcer denies the plain act as well, and logs it."""
+    port = reached[0].getsockname()[1]
+    before = facts(place / "denied")
+    tried = acts(port)
+    ran, outcomes = run_acts(
+        mechanism, policy("deny[exdev]", port), tried, place, defences=defences
+    )
+    assert {title: found for title, found in outcomes.items() if found != "-18"} == {}
+    assert facts(place / "denied") == before
+    assert ran.decisions() == [("deny", title.split()[0]) for title in outcomes]
+
+
+@MECHANISMS
+@pytest.mark.parametrize("defences", ["all", "copy", "none"])
+def test_a_link_is_judged_by_its_own_name(mechanism: str, defences: str, place: Path) -> None:
+    """What a call does to a link itself is judged by the link's name, the rest by its end's."""
+    rules = policy("deny[exdev]", 1)
+    _, outcomes = run_acts(mechanism, rules, FOLLOWED, place, defences=defences)
+    assert {title: found for title, found in outcomes.items() if found != "-18"} == {}
+    _, outcomes = run_acts(mechanism, rules, LINKS, place, defences=defences)
+    expected = {
+        **dict.fromkeys(LINKS, "0"),
+        "read": "11",
+        "found there": f"{-errno.EEXIST}",
+        "not followed": f"{-errno.ELOOP}",
+        "linked": "(0, None)",
+    }
+    if mechanism == "notify" and defences != "all":  # judges what such a link leads to as well
+        expected |= {"found there": "-18", "not followed": "-18"}
+    assert outcomes == expected
+
+
+@MECHANISMS
+def test_names_that_nobody_can_hold_are_refused(mechanism: str, place: Path) -> None:
+    """A call that can neither be bound to what was judged nor done for its caller is no way round
+    a rule on names, and is logged."""
+    acts = {
+        "name_to_handle_at":
+            'call("name_to_handle_at", HERE, "file", struct.pack("=Ii128x", 128, 0), bytes(8), 0)',
+    }  # fmt: skip
+    names = """
+default: permit
+rules:
+  - permit: fsread
+    when: filename match "/*"
+  - deny[exdev]: fsread
+"""
+    ran, outcomes = run_acts(mechanism, names, acts, place, options=())
+    assert outcomes == {"name_to_handle_at": "-1"}
+    assert ran.decisions() == [("deny", "name_to_handle_at")]
+
+
+@MECHANISMS
+def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
+    """newfstatat and statx of an empty name are judged by rules on fstat, not on names."""
+    rules = policy("deny[exdev]", 1).replace(
+        "rules:", "rules:\n  - deny[etime]: fstat\n    when: arg[0]:32 == 77"
+    )
+    acts = {
+        "newfstatat": 'call("newfstatat", os.dup2(0, 77), "", bytes(256), 0x1000)',
+        "statx": 'call("statx", os.dup2(0, 77), "", 0x1000, 0x7FF, bytes(256))',
+        "of another": 'call("newfstatat", 0, "", bytes(256), 0x1000)',
+        "of a name": 'call("newfstatat", HERE, "file", bytes(256), 0x1000)',
+        "of a denied name": 'call("newfstatat", HERE, "denied/file", bytes(256), 0x1000)',
+    }
+    _, outcomes = run_acts(mechanism, rules, acts, place)
+    assert outcomes == {
+        "newfstatat": f"{-errno.ETIME}",
+        "statx": f"{-errno.ETIME}",
+        "of another": "0",
+        "of a name": "0",
+        "of a denied name": "-18",
+    }
+
+
+PRIVATE = (415, 0x7EF2, 0x7EF3, 0x7EF4, 32_512)
+"""Numbers that enforcers use, or could; no kernel does."""
+
+
+@MECHANISMS
+def test_no_private_number_means_anything_to_a_target(mechanism: str, tmp_path: Path) -> None:
+    """ENOSYS for each, whatever the registers say, under a policy that permits all."""
+    acts = {
+        str(number): f"""
+            results = set()
+            for register in (0, 1, 3, 2**40, -1):
+                kept.append(libc.syscall({number}, *[ctypes.c_long(register)] * 6))
+                results.add((kept[-1], ctypes.get_errno()))
+            return results"""
+        for number in PRIVATE
+    }
+    _, outcomes = run_acts(mechanism, "default: permit\nrules: []\n", acts, tmp_path)
+    assert outcomes == dict.fromkeys(acts, "{(-1, 38)}")
+
+
+@MECHANISMS
+def test_a_target_has_filters_but_no_listener(mechanism: str, tmp_path: Path) -> None:
+    """NEW_LISTENER is EBUSY, with any other flag; a filter of the target's own counts."""
+    acts = {
+        "listeners": """
+            code = at(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000))
+            program = struct.pack("H6xQ", 1, code)
+            return [call("seccomp", 1, flags, program) for flags in (8, 8 | 1 | 16, 0, 1)]""",
+        "filter": """
+            code = at(struct.pack("HBBIHBBIHBBIHBBI", 0x20, 0, 0, 0, 0x15, 0, 1, numbers["getppid"],
+                                  6, 0, 0, 0x50000 | 77, 6, 0, 0, 0x7FFF0000))
+            loaded = call("seccomp", 1, 0, struct.pack("H6xQ", 4, code))
+            return loaded, call("getppid"), min(0, call("openat", HERE, "/dev/null", 0))""",
+        "refused filter": """
+            code = at(struct.pack("HBBI", 0, 0, 0, 1))
+            programs = [struct.pack("H6xQ", length, code) for length in (0, 1)]
+            return [call("seccomp", 1, 0, program) for program in programs]""",
+    }
+    _, outcomes = run_acts(mechanism, "default: permit\nrules: []\n", acts, tmp_path)
+    assert outcomes == {
+        "listeners": "[-16, -16, 0, 0]",
+        "filter": "(0, -77, 0)",
+        "refused filter": "[-22, -22]",
+    }

@@ -97,6 +97,15 @@ OPENS: Acts = {
         read, write = os.pipe()
         os.write(write, b"word")
         return os.read(call("openat", HERE, f"/proc/self/fd/{read}", 0), 9)""",
+    "own descriptors, close-on-exec": """
+        read, write = os.pipe()
+        names = (f"/proc/self/fd/{read}", "/proc/self/fd/0/../comm", "/proc/self/comm")
+        fds = [call("openat", HERE, names[0], flags) for flags in (0, os.O_CLOEXEC)]
+        return [fcntl.fcntl(fd, fcntl.F_GETFD) for fd in fds]""",
+    "own name by a link": """
+        fds = [call("openat", HERE, "to_comm", 0) for _ in "abc"]
+        names = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
+        return [name == f"/proc/{os.getpid()}/comm" for name in names]""",
     "own name": 'os.read(call("openat", HERE, "/proc/self/comm", 0), 3)',
     "own program": 'call("openat", HERE, "/proc/self/exe", 0) >= 0',
     "own namespace": 'os.readlink("/proc/self/ns/uts") == os.readlink("/proc/thread-self/ns/uts")',
@@ -349,7 +358,8 @@ MESSAGES: Acts = {
         wrong = message(address, b"x" * 70_000) + bytes(8)
         sender = datagram()
         return [call("sendmmsg", sender, vector, count, 0) for vector, count in
-                ((good + wrong + good, 3), (wrong + good, 2), (good * 2, 2))]""",
+                ((good + wrong + good, 3), (wrong + good, 2), (good * 2, 2),
+                 (good, 0xDEAD << 32 | 1))]""",
     "descriptors": """
         first, second = socket.socketpair()
         read, write = os.pipe()
@@ -442,6 +452,7 @@ def planted(place: Path) -> Path:
         "loop": "loop",
         "dangling": "dir/nowhere",
         "out": "../out",
+        "to_comm": "/proc/self/comm",
         "to_program": "program",
         "to_stream": "sockets/stream",
     }.items():

@@ -10,7 +10,7 @@ import pytest
 
 from enforcer.mechanisms.ptrace.directories import identity, is_at
 from tests.mechanisms.launching import launched
-from tests.mechanisms.sandbox import Ran
+from tests.mechanisms.sandbox import Ran, program
 
 POLICY = """
 default: permit
@@ -156,6 +156,23 @@ def test_without_verify_the_exchange_takes_place(case: str, place: Path) -> None
     assert (ran.status, ran.stdout.strip()) == (0, CASES[case][2]), ran.stderr
 
 
+@pytest.mark.parametrize("defences", ["copy,pin,verify", "copy,pin", "copy"])
+def test_a_pinned_directory_is_entered_however_its_name_changes(defences: str, place: Path) -> None:
+    """A link that leads elsewhere after the judgement leads nobody, unless `pin` is off."""
+    (place / "way").symlink_to("there")
+    swap = """
+        CALL = "chdir"
+        def swap(task):
+            os.unlink(place / "way")
+            os.symlink("denied", place / "way")
+        """
+    target = _TARGET + 'os.chdir("way")\nprint(os.path.basename(os.getcwd()))\n'
+    command = [sys.executable, "-I", "-S", "-c", target]
+    ran = launched(textwrap.dedent(swap) + SWAPPING, POLICY, command, place, defences)
+    assert not (place / "armed").exists(), ran.stderr
+    assert ran.stdout == ("there\n" if "pin" in defences else "denied\n"), ran.stderr
+
+
 def test_an_object_is_its_device_and_inode(tmp_path: Path) -> None:
     """One that differs in either is another one; what cannot be looked at is no such object."""
     status = tmp_path.stat()
@@ -165,6 +182,24 @@ def test_an_object_is_its_device_and_inode(tmp_path: Path) -> None:
     assert not is_at(tmp_path, (device, inode + 1))
     assert not is_at(tmp_path / "absent", (device, inode))
     assert identity(-1) is None
+
+
+UNSEALED = """
+from enforcer.mechanisms.ptrace import scripts
+known = scripts.number
+scripts.number = lambda abi, name: None if name == "mseal" else known(abi, name)
+MECHANISM = Ptrace()
+"""
+
+
+def test_slots_are_kept_where_the_kernel_seals_nothing(tmp_path: Path) -> None:
+    """Every attempt on them is refused by the tracer itself."""
+    (tmp_path / "file").write_text("content")
+    policy = POLICY.replace("permit: mkdir", "permit: [mkdir, fsread]")
+    command = [program("slots"), tmp_path / "file", "1"]
+    ran = launched(UNSEALED, policy, command, tmp_path, "copy,pin,verify")
+    assert (ran.status, ran.stderr) == (0, "")
+    assert ran.stdout.count("attempts 5") == 2
 
 
 FAILING = {

@@ -6,6 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.mechanisms.ptrace.slots import (
+    AREA_SIZE,
+    CODE_SIZE,
+    NAME_SIZE,
+    SLOT_SIZE,
+    SMALL_SLOT_SIZE,
+    Arena,
+)
 from tests.mechanisms.sandbox import program, run
 
 POLICY = """\
@@ -26,3 +34,35 @@ def test_slots_hold_across_births_and_exec(abi: str, tmp_path: Path) -> None:
     assert (ran.status, ran.stderr) == (0, "")
     assert ran.stdout.count("attempts 5") == 2
     assert ran.decided() > 300
+
+
+def test_no_two_slots_share_a_byte() -> None:
+    """Code, small slots, slots and areas lie side by side, and each is given once until it is
+    given back."""
+    code = b"\xcc" * CODE_SIZE
+    arena = Arena(code, slots=5, small_slots=7)
+    taken = [(0, CODE_SIZE)]
+    for take, size in (
+        (arena.take_small, SMALL_SLOT_SIZE),
+        (arena.take, SLOT_SIZE),
+        (arena.take_area, AREA_SIZE),
+    ):
+        while (offset := take()) is not None:
+            taken.append((offset, size))
+    assert len(taken) == 1 + 7 + 5 + 4
+    ends = [0, *(offset + size for offset, size in sorted(taken))]
+    assert [offset for offset, _ in sorted(taken)] == ends[:-1]
+    assert ends[-1] == arena.size
+    arena.give(taken[8][0])
+    assert (arena.take(), arena.take()) == (taken[8][0], None)
+    assert bytes(arena.memory[:CODE_SIZE]) == code
+
+
+def test_a_name_ends_where_it_ends() -> None:
+    """A shorter name leaves nothing of a longer one before it."""
+    arena = Arena(b"")
+    slot = arena.take()
+    assert slot is not None
+    for name in (b"x" * (NAME_SIZE - 1), b"/short", b""):
+        arena.write_name(slot, name)
+        assert arena.name_at(slot) == name

@@ -97,6 +97,11 @@ EXCHANGED: Acts = {
         before = warmed("cut", os.O_WRONLY | os.O_TRUNC)
         os.symlink("denied/file", "new"), os.rename("new", "cut")
         return before, opened("cut", os.O_WRONLY | os.O_TRUNC)""",
+    "a link with a long name": """
+        far = ("x" * 200 + "/") * 5
+        os.makedirs(far), os.symlink(os.getcwd() + "/denied/file", far + "link")
+        open(far + "file", "w").close()
+        return warmed(far + "file"), opened(far + "link"), opened(far + "link")""",
     "a file looked at without following": """
         before = warmed("plain", os.O_NOFOLLOW)
         os.symlink("denied/file", "new"), os.rename("new", "plain")
@@ -121,6 +126,11 @@ ROOTS: Acts = {
         before = warmed("personal")
         os.setresuid(-1, 65534, 0)
         return before, opened("personal")""",
+    "another root, and a name in it": """
+        before = warmed("file")
+        os.chroot("denied_root"), os.chdir("/")
+        names = ("file", "dir/../file", "to_file", "/to_file")
+        return before, [opened(name) for name in names]""",
     "another root": """
         before = warmed("/etc/hostname") or opened("/etc/hostname")
         os.mkdir("root/etc"), os.symlink("/denied", "root/etc/hostname")
@@ -132,10 +142,10 @@ ROOTS: Acts = {
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     tmp_path.chmod(0o755)
-    for name in ("dir", "deep/dir", "denied/dir", "free", "other", "root"):
+    for name in ("dir", "deep/dir", "denied/dir", "free", "other", "root", "denied_root/dir"):
         (tmp_path / name).mkdir(parents=True)
     files = "file second dir/file deep/dir/file free/file last same linked written cut"
-    denied = "denied/file denied/dir/file denied/same root/denied"
+    denied = "denied/file denied/dir/file denied/same root/denied denied_root/file"
     more = "plain modal numbered pointed personal logged"
     for name in f"{files} {denied} {more}".split():
         (tmp_path / name).write_text("x")
@@ -145,6 +155,7 @@ def place(tmp_path: Path) -> Path:
         "way": "free",
         "to_last": "last",
         "other/linked": "../denied/file",
+        "denied_root/to_file": "/file",
     }
     for name, text in links.items():
         (tmp_path / name).symlink_to(text)
@@ -168,6 +179,51 @@ def test_what_took_the_place_of_a_permitted_file_is_judged(mechanism: str, place
     assert (place / "denied/file").read_text() == "x"
 
 
+BY_OPEN: Acts = {
+    title: text.replace("opened(", "by_open(").replace("warmed(", "warmed_by_open(")
+    for title, text in EXCHANGED.items()
+    if ", base)" not in text
+}
+
+
+@MECHANISMS
+@pytest.mark.skipif(native().name != "x86_64", reason="open and openat are two calls on x86-64")
+def test_what_took_its_place_is_judged_by_open_too(mechanism: str, place: Path) -> None:
+    """The way of open(2), which is not that of openat."""
+    prelude = (
+        _PREPARED
+        + """
+def by_open(name, flags=os.O_RDONLY, mode=0):
+    return min(0, call("open", name, flags, mode))
+
+def warmed_by_open(name, *more):
+    return [by_open(name, *more) for _ in "abcd"] == [0] * 4
+"""
+    )
+    _, outcomes = run_acts(mechanism, POLICY, BY_OPEN, place, prelude=prelude)
+    refused = {"(True, -13)", "(True, -13, -13)"}
+    assert {title: found for title, found in outcomes.items() if found not in refused} == {}
+
+
+def test_a_hard_link_takes_no_place(place: Path) -> None:
+    """A file that a rule denies by equality is denied under a name that was permitted before."""
+    secret = place / "secret"
+    secret.write_text("hidden")
+    (place / "hard").hardlink_to(secret)
+    policy = POLICY.replace(
+        "rules:", f'rules:\n  - deny[eacces]: [fsread, fswrite]\n    when: filename eq "{secret}"'
+    )
+    acts = {
+        "exchanged": """
+            before = warmed("file")
+            os.rename("hard", "file")
+            return before, opened("file"), opened("file", os.O_RDWR), call("truncate", "file", 0)"""
+    }
+    _, outcomes = run_acts("notify", policy, acts, place, prelude=_PREPARED)
+    assert outcomes == {"exchanged": "(True, -13, -13, -13)"}
+    assert secret.read_text() == "hidden"
+
+
 @MECHANISMS
 def test_another_call_is_judged_anew(mechanism: str, place: Path) -> None:
     """Flags, mode, descriptor and pointer that a rule looks at are those of the call at hand."""
@@ -185,6 +241,7 @@ def test_another_caller_is_judged_anew(mechanism: str, place: Path) -> None:
     """Who calls, and what its root is, is asked at the call."""
     assert _tried(mechanism, ROOTS, place) == {
         "another user": "(True, -18)",
+        "another root, and a name in it": "(True, [0, 0, 0, 0])",
         "another root": "(True, -13, -13)",
     }
 
