@@ -28,6 +28,10 @@ OPENS: Acts = {
     "close-on-exec": """
         fd = call("openat", HERE, "file", os.O_RDONLY | os.O_CLOEXEC)
         return fcntl.fcntl(fd, fcntl.F_GETFD)""",
+    "close-on-exec, thrice": """
+        flags = (os.O_CLOEXEC, 0, os.O_CLOEXEC, 0, os.O_CLOEXEC, 0)
+        fds = [call("openat", HERE, "file", each) for each in flags]
+        return [fcntl.fcntl(fd, fcntl.F_GETFD) for fd in fds]""",
     "twice": """
         first, second = (call("openat", HERE, "dir/file", os.O_RDWR | os.O_APPEND) for _ in "ab")
         os.write(first, b"!")
@@ -129,6 +133,10 @@ HOWS: Acts = {
         how = struct.pack("=QQQ", 0, 0, 8)
         names = ("dir/file", "../x", "to_dir/file", "/etc/passwd", "out")
         return [min(0, call("openat2", HERE, name, how, 24)) for name in names]""",
+    "how, known and then beneath": """
+        name, plain = os.getcwd() + "/file", struct.pack("=QQQ", 0, 0, 0)
+        before = [min(0, call("openat2", HERE, name, plain, 24)) for _ in "abc"]
+        return before, call("openat2", HERE, name, struct.pack("=QQQ", 0, 0, 8), 24)""",
     "how, in a root": """
         how, base = struct.pack("=QQQ", 0, 0, 16), os.open("dir", 0)
         names = ("/file", "../file", "../../../../file", "/../file")

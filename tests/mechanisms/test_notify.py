@@ -397,3 +397,102 @@ def test_cover_tells_what_cannot_be_done_for_a_caller(rule: str, extent: Extent)
     else:
         with pytest.raises(Inexpressible):
             MECHANISM.compile([policy], abis, Options())
+
+
+def test_the_command_itself_executes_nothing_denied(tmp_path: Path) -> None:
+    """Only the launcher's execution is not the target's: its process's next one is judged."""
+    text = """
+import os
+for act in (lambda: os.execv("/bin/true", ["true"]), lambda: os.mkdir("made")):
+    try:
+        print(act())
+    except OSError as error:
+        print(error.errno)
+"""
+    for rule in ("execve", f"execve\n    if: user = {os.geteuid()}"):
+        policy = f"default: permit\nrules:\n  - deny[exdev]: {rule}\n"
+        done = python(text, policy, tmp_path)
+        (tmp_path / "made").rmdir()
+        assert done.stdout == "18\nNone\n", done.stderr
+
+
+def test_words_of_an_execution_are_judged(tmp_path: Path) -> None:
+    """All of them, as far as a user accepts that the kernel reads them again."""
+    policy = """
+default: permit
+rules:
+  - deny[exdev]: execve
+    when: argv sub "forbidden"
+  - permit: execve
+    when: argv re "."
+"""
+    text = """
+import os
+for words in (["echo", "fine"], ["forbidden"], ["echo", "forbidden", "x"], ["echo", "forbidden"],
+              ["x"] * 5000):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.execv("/bin/true", words)
+        except OSError as error:
+            os._exit(error.errno)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), end=" ")
+"""
+    done = python(text, policy, tmp_path)
+    *told, too_many = done.stdout.split()
+    assert told == ["0", "18", "18", "18"], done.stderr
+    assert too_many != "0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+def test_rights_at_path_sockets_are_the_callers(tmp_path: Path) -> None:
+    """A target that gave up root's rights reaches no socket by those of its supervisor."""
+    tmp_path.chmod(0o755)
+    policy = """
+default: permit
+rules:
+  - permit: [connect, bind, sendto]
+    when: sockaddr match "/*"
+  - deny[exdev]: [connect, bind, sendto]
+"""
+    text = """
+import os, socket
+bound = []
+os.chdir("here"), os.mkdir("shut")
+for name, mode in (("shut/a", 0o777), ("b", 0o700), ("c", 0o777)):
+    bound.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    bound[-1].bind(name), os.chmod(name, mode)
+os.chmod("shut", 0o700), os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for name in ("shut/a", "b", "c"):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        print(sender.connect_ex(name), end=" ")
+        try:
+            print(sender.sendto(b"x", name), end=" ")
+        except OSError as error:
+            print(error.errno, end=" ")
+try:
+    socket.socket(socket.AF_UNIX).bind("d")
+except OSError as error:
+    print(error.errno)
+"""
+    (tmp_path / "here").mkdir(mode=0o755)
+    (tmp_path / "here").chmod(0o755)
+    done = python(text, policy, tmp_path)
+    assert done.stdout == "13 13 13 13 0 1 13\n", done.stderr
+
+
+def test_a_place_that_cannot_be_handed_over_is_refused(tmp_path: Path) -> None:
+    """O_PATH opens of devices, pipes and links fail, logged, and open nothing in their place."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    text = """
+import os
+for name, flags in (("fifo", 0), ("/dev/null", 0), ("link", os.O_NOFOLLOW), (".", 0)):
+    try:
+        print(min(0, os.open(name, os.O_PATH | flags)), end=" ")
+    except OSError as error:
+        print(error.errno, end=" ")
+"""
+    done = python(text, paths_but(tmp_path / "none"), tmp_path)
+    assert done.stdout == "1 1 95 0 ", done.stderr
+    assert done.decisions() == [("deny", "openat")] * 3

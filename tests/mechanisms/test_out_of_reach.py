@@ -97,7 +97,8 @@ OTHERS: Acts = {
                    struct.unpack("ii", owner) == (1, os.getpid()),
                    call("ioctl", end.fileno(), 0x8901, struct.pack("i", os.getpid())),
                    call("fcntl", end.fileno(), 8, os.getpid()),
-                   call("fcntl", end.fileno(), 15, BAD), call("ioctl", 99, 0x8901, bytes(4))]
+                   call("fcntl", end.fileno(), 15, BAD),
+                   call("fcntl", end.fileno(), 15, 0), call("ioctl", 99, 0x8901, bytes(4))]
         return results""",
     "own signal": """
         got = []
@@ -107,6 +108,11 @@ OTHERS: Acts = {
         return call("pidfd_send_signal", pidfd, signal.SIGUSR1, 0, 0), call(
             "pidfd_send_signal", pidfd, signal.SIGUSR1, info, 0), call(
             "pidfd_send_signal", pidfd, 99, 0, 0), call("pidfd_send_signal", 99, 0, 0, 0), got""",
+    "own signal's own information": """
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        info = struct.pack("=iii116x", signal.SIGUSR1, 0, -1)
+        sent = call("pidfd_send_signal", os.pidfd_open(os.getpid()), signal.SIGUSR1, info, 0)
+        return sent, signal.sigwaitinfo([signal.SIGUSR1]).si_code""",
     "descriptor of a child": """
         read, write = os.pipe()
         child = os.fork()
@@ -193,10 +199,25 @@ def test_other_processes_are_reached_as_bare(mechanism: str, place: Path) -> Non
     _, outcomes = run_acts(mechanism, PERMISSIVE, OTHERS, place, prelude=_PREPARED)
     assert outcomes == {
         "own process": "[0, 0, 0, 0, 0]",
-        "own descriptors": "[0, 0, True, 0, 0, -14, -9]",
+        "own descriptors": "[0, 0, True, 0, 0, -14, -14, -9]",
         "own signal": "(0, 0, -22, -9, [1, 1])",
+        "own signal's own information": "(0, -1)",
         "descriptor of a child": "(1, 1, -9, (-22, -9), 0)",
     }
+
+
+def test_no_thread_of_the_supervisor_is_reached(place: Path) -> None:
+    """A supervisor of many threads is as far away by each of them."""
+    acts = {
+        "threads": """
+            tids = [int(name) for name in os.listdir(f"/proc/{number}/task")]
+            found = {call(name, tid, 0) for tid in tids for name in ("tkill", "kill", "pidfd_open")}
+            found |= {call("tgkill", number, tid, 0) for tid in tids}
+            found |= {call("ptrace", 0x4206, tid, 0, 0) for tid in tids}
+            return len(tids) > 5, found"""
+    }
+    _, outcomes = run_acts("notify", PERMISSIVE, acts, place, prelude=_PREPARED)
+    assert outcomes == {"threads": "(True, {-1})"}
 
 
 def test_a_policys_refusal_comes_first(tmp_path: Path) -> None:

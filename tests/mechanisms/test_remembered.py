@@ -122,6 +122,15 @@ OTHERWISE: Acts = {
 }  # fmt: skip
 
 ROOTS: Acts = {
+    "rights given up": """
+        before = warmed("shut")
+        os.setgroups([]), os.setresgid(65534, 65534, 65534), os.setresuid(65534, 65534, 65534)
+        return before, opened("shut"), call("unlinkat", HERE, "shut", 0)""",
+    "capabilities given up": """
+        header, data = struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", 0, 0, 0, 0, 0, 0)
+        os.chown("others", 65534, 65534), os.chmod("others", 0o600)
+        before = warmed("others")
+        return before, call("capset", header, data), opened("others")""",
     "another user": """
         before = warmed("personal")
         os.setresuid(-1, 65534, 0)
@@ -146,9 +155,10 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir(parents=True)
     files = "file second dir/file deep/dir/file free/file last same linked written cut"
     denied = "denied/file denied/dir/file denied/same root/denied denied_root/file"
-    more = "plain modal numbered pointed personal logged"
+    more = "plain modal numbered pointed personal logged shut others"
     for name in f"{files} {denied} {more}".split():
         (tmp_path / name).write_text("x")
+    (tmp_path / "shut").chmod(0o600)
     links = {
         "to_secret": "denied/file",
         "alias": "free/file",
@@ -240,6 +250,8 @@ def test_another_call_is_judged_anew(mechanism: str, place: Path) -> None:
 def test_another_caller_is_judged_anew(mechanism: str, place: Path) -> None:
     """Who calls, and what its root is, is asked at the call."""
     assert _tried(mechanism, ROOTS, place) == {
+        "rights given up": "(True, -13, -13)",
+        "capabilities given up": "(True, 0, -13)",
         "another user": "(True, -18)",
         "another root, and a name in it": "(True, [0, 0, 0, 0])",
         "another root": "(True, -13, -13)",

@@ -1,0 +1,138 @@
+"""The quick way of notify, where another task interferes at the worst moment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from enforcer.events import NullLog
+from enforcer.kernel import openat2 as kernel
+from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Options
+from enforcer.mechanisms.notify import quick
+from enforcer.mechanisms.notify.session import Session
+from enforcer.mechanisms.notify.worker import Worker
+from enforcer.policy import parse_yaml
+
+AT_FDCWD = -100
+
+
+class Held(Worker):
+    """A worker whose held call is one of this process."""
+
+    def validate(self) -> None:
+        """The call is still held."""
+
+
+def worker_of(rules: str) -> Held:
+    policy = parse_yaml(f"default: permit\nrules:\n{rules}", "test")
+    options = Options(defences=DEFAULT_DEFENCES)
+    session = Session(policy, ["x86_64", "i386"], options, NullLog())
+    worker = Held(session)
+    worker.tid, worker.call, worker.abi = os.getpid(), "openat", "x86_64"
+    return worker
+
+
+BY_NAME = '  - deny[eacces]: openat\n    when: filename sub "secret"\n  - permit: openat\n'
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("file", "secret"):
+        Path(name).write_text(name)
+    Path("link").symlink_to("file")
+    return tmp_path
+
+
+def thoroughly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> None:
+    """Open as the thorough way does, and remember it."""
+    opens = worker.session.quick
+    assert opens is not None
+    assert opens.open(worker, AT_FDCWD, name, flags) < 0
+    descriptor = worker.open(AT_FDCWD, name, flags, 0, None)
+    assert descriptor >= 0
+    os.close(descriptor)
+    opens.remember(worker, flags)
+
+
+def quickly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> bytes | None:
+    """What the quick way opens, None where it leaves the call to the thorough one."""
+    opens = worker.session.quick
+    assert opens is not None
+    descriptor = opens.open(worker, AT_FDCWD, name, flags)
+    if descriptor < 0:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("name", [b"file", b"link", b"./file"])
+def test_what_was_permitted_is_opened_again(place: Path, name: bytes) -> None:
+    """By its own name, by a link and by a name that is not clean."""
+    worker = worker_of(BY_NAME)
+    thoroughly(worker, name)
+    assert quickly(worker, name) == b"file"
+    assert worker.decision is not None
+
+
+def test_a_link_in_the_place_of_the_canonical_name(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file behind a known link becomes a link after the kernel was asked where that leads."""
+    worker = worker_of(BY_NAME)
+    thoroughly(worker, b"link")
+    asked: list[int] = []
+
+    def openat2(dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+        if asked:
+            Path("new").symlink_to("secret")
+            Path("new").rename("file")
+        found = kernel.openat2(dirfd, path, flags, mode, resolve)
+        asked.append(found)
+        return found
+
+    monkeypatch.setattr(quick, "openat2", openat2)
+    assert quickly(worker, b"link") is None
+    assert asked[-1] < 0
+
+
+def test_a_known_link_is_not_followed_against_its_callers_will(place: Path) -> None:
+    """O_NOFOLLOW of a link is left to the thorough way, whatever was permitted before."""
+    worker = worker_of(BY_NAME)
+    thoroughly(worker, b"link")
+    thoroughly(worker, b"file", os.O_NOFOLLOW)
+    assert quickly(worker, b"link", os.O_NOFOLLOW) is None
+    assert quickly(worker, b"file", os.O_NOFOLLOW) == b"file"
+
+
+@pytest.mark.parametrize(
+    ("rule", "remembered"),
+    [
+        ("  - permit: openat\n    if: user = 0\n", False),
+        ("  - permit: openat\n    when: arg[0] == 5\n", False),
+        ('  - permit: openat\n    when: filename match "/*" and arg[3] != 9\n', False),
+        ("  - permit: openat\n    when: not (arg[3] == 9)\n", False),
+        ('  - permit: openat\n    when: filename match "/*" and oflags sub "ro"\n', True),
+        ('  - permit: openat\n    when: not (filename eq "/x") or oflags sub "ro"\n', True),
+        ("  - permit: mkdir\n    if: user = 0\n", True),
+    ],
+)
+def test_only_decisions_on_name_and_flags_are_remembered(
+    place: Path, rule: str, remembered: bool
+) -> None:
+    """Who calls, and what else its registers say, may differ the next time."""
+    worker = worker_of(rule + '  - permit: openat\n    when: filename sub "f"\n')
+    thoroughly(worker, b"file")
+    assert (quickly(worker, b"file") is not None) is remembered
+
+
+@pytest.mark.parametrize("flags", [os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_PATH, os.O_WRONLY])
+def test_what_changes_something_is_never_quick(place: Path, flags: int) -> None:
+    """Only plain reading is remembered."""
+    worker = worker_of(BY_NAME)
+    thoroughly(worker, b"file", flags)
+    assert quickly(worker, b"file", flags) is None
+    thoroughly(worker, b"file")
+    assert quickly(worker, b"file", flags) is None
