@@ -20,18 +20,18 @@ MECHANISMS = pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
 
 
 def policy(answer: str, port: int) -> str:
-    """What names `denied` or the port gets `answer`, all else is judged and permitted."""
+    """What names `walled` or the port gets `answer`, all else is judged and permitted."""
     names = "[fsread, fswrite, chdir, execve, execveat]"
     addresses = "[connect, bind, sendto, sendmsg, sendmmsg]"
     return f"""
 default: permit
 rules:
   - {answer}: {names}
-    when: filename sub "denied"
+    when: filename sub "walled"
   - {answer}: [rename, renameat, renameat2, link, linkat]
-    when: filename[1] sub "denied"
+    when: filename[1] sub "walled"
   - {answer}: {addresses}
-    when: sockaddr sub "denied" or sockaddr match "*:{port}"
+    when: sockaddr sub "walled" or sockaddr match "*:{port}"
   - {answer}: getppid
     if: user = {os.geteuid()}
   - permit: {names}
@@ -44,48 +44,48 @@ rules:
 def acts(port: int) -> Acts:
     """One act for each way, by the call that is to stand in the log."""
     return {
-        "openat": 'call("openat", HERE, "denied/file", os.O_RDONLY)',
-        "openat to write": 'call("openat", HERE, "denied/file", os.O_RDWR | os.O_TRUNC)',
+        "openat": 'call("openat", HERE, "walled/file", os.O_RDONLY)',
+        "openat to write": 'call("openat", HERE, "walled/file", os.O_RDWR | os.O_TRUNC)',
         "openat by link": 'call("openat", HERE, "link/file", os.O_RDONLY)',
-        "openat of a place": 'call("openat", HERE, "denied/file", os.O_PATH)',
-        "openat anew": 'call("openat", HERE, "denied/new", os.O_CREAT | os.O_WRONLY, 0o600)',
+        "openat of a place": 'call("openat", HERE, "walled/file", os.O_PATH)',
+        "openat anew": 'call("openat", HERE, "walled/new", os.O_CREAT | os.O_WRONLY, 0o600)',
         "openat without a name":
-            'call("openat", HERE, "denied", os.O_TMPFILE | os.O_RDWR, 0o600)',
-        "openat2": 'call("openat2", HERE, "denied/file", struct.pack("=QQQ", 0, 0, 0), 24)',
+            'call("openat", HERE, "walled", os.O_TMPFILE | os.O_RDWR, 0o600)',
+        "openat2": 'call("openat2", HERE, "walled/file", struct.pack("=QQQ", 0, 0, 0), 24)',
         "openat2 in a scope":
-            'call("openat2", HERE, "denied/file", struct.pack("=QQQ", 0, 0, 8), 24)',
+            'call("openat2", HERE, "walled/file", struct.pack("=QQQ", 0, 0, 8), 24)',
         "openat2 anew":
-            'call("openat2", HERE, "denied/new", struct.pack("=QQQ", 0o101, 0o600, 0), 24)',
-        "newfstatat": 'call("newfstatat", HERE, "denied/file", bytes(256), 0)',
-        "statx": 'call("statx", HERE, "denied/file", 0, 0x7FF, bytes(256))',
-        "faccessat": 'call("faccessat", HERE, "denied/file", 4)',
-        "readlinkat": 'call("readlinkat", HERE, "denied/link", bytes(256), 256)',
-        "mkdirat": 'call("mkdirat", HERE, "denied/new", 0o700)',
-        "mknodat": 'call("mknodat", HERE, "denied/new", 0o10600, 0)',
-        "unlinkat": 'call("unlinkat", HERE, "denied/file", 0)',
-        "unlinkat of a directory": 'call("unlinkat", HERE, "denied/empty", 0x200)',
-        "renameat2 from there": 'call("renameat2", HERE, "denied/file", HERE, "moved", 0)',
-        "renameat2 to there": 'call("renameat2", HERE, "file", HERE, "denied/new", 0)',
-        "linkat from there": 'call("linkat", HERE, "denied/file", HERE, "hard", 0)',
-        "linkat to there": 'call("linkat", HERE, "file", HERE, "denied/new", 0)',
-        "symlinkat": 'call("symlinkat", "text", HERE, "denied/new")',
-        "fchmodat": 'call("fchmodat", HERE, "denied/file", 0o777)',
-        "utimensat": 'call("utimensat", HERE, "denied/file", struct.pack("=4q", 1, 1, 1, 1), 0)',
-        "truncate": 'call("truncate", "denied/file", 0)',
-        "setxattr": 'call("setxattr", "denied/file", "user.a", b"x", 1, 0)',
-        "chdir": 'call("chdir", "denied")',
-        "execve": 'call("execve", "denied/program", struct.pack("PP", at(b"x\\0"), 0), 0)',
+            'call("openat2", HERE, "walled/new", struct.pack("=QQQ", 0o101, 0o600, 0), 24)',
+        "newfstatat": 'call("newfstatat", HERE, "walled/file", bytes(256), 0)',
+        "statx": 'call("statx", HERE, "walled/file", 0, 0x7FF, bytes(256))',
+        "faccessat": 'call("faccessat", HERE, "walled/file", 4)',
+        "readlinkat": 'call("readlinkat", HERE, "walled/link", bytes(256), 256)',
+        "mkdirat": 'call("mkdirat", HERE, "walled/new", 0o700)',
+        "mknodat": 'call("mknodat", HERE, "walled/new", 0o10600, 0)',
+        "unlinkat": 'call("unlinkat", HERE, "walled/file", 0)',
+        "unlinkat of a directory": 'call("unlinkat", HERE, "walled/empty", 0x200)',
+        "renameat2 from there": 'call("renameat2", HERE, "walled/file", HERE, "moved", 0)',
+        "renameat2 to there": 'call("renameat2", HERE, "file", HERE, "walled/new", 0)',
+        "linkat from there": 'call("linkat", HERE, "walled/file", HERE, "hard", 0)',
+        "linkat to there": 'call("linkat", HERE, "file", HERE, "walled/new", 0)',
+        "symlinkat": 'call("symlinkat", "text", HERE, "walled/new")',
+        "fchmodat": 'call("fchmodat", HERE, "walled/file", 0o777)',
+        "utimensat": 'call("utimensat", HERE, "walled/file", struct.pack("=4q", 1, 1, 1, 1), 0)',
+        "truncate": 'call("truncate", "walled/file", 0)',
+        "setxattr": 'call("setxattr", "walled/file", "user.a", b"x", 1, 0)',
+        "chdir": 'call("chdir", "walled")',
+        "execve": 'call("execve", "walled/program", struct.pack("PP", at(b"x\\0"), 0), 0)',
         "execveat":
-            'call("execveat", HERE, "denied/program", struct.pack("PP", at(b"x\\0"), 0), 0, 0)',
+            'call("execveat", HERE, "walled/program", struct.pack("PP", at(b"x\\0"), 0), 0, 0)',
         "connect": f'call("connect", stream(), inet({port}), 16)',
-        "connect to a path": 'call("connect", stream(1), path("denied/socket"), 16)',
+        "connect to a path": 'call("connect", stream(1), path("walled/socket"), 16)',
         "bind": f'call("bind", stream(), inet({port}), 16)',
-        "bind to a path": 'call("bind", stream(1), path("denied/new"), 13)',
+        "bind to a path": 'call("bind", stream(1), path("walled/new"), 13)',
         "sendto": f'call("sendto", datagram(), b"x", 1, 0, inet({port}), 16)',
-        "sendto to a path": 'call("sendto", datagram(1), b"x", 1, 0, path("denied/datagrams"), 19)',
+        "sendto to a path": 'call("sendto", datagram(1), b"x", 1, 0, path("walled/datagrams"), 19)',
         "sendmsg": f'call("sendmsg", datagram(), message(inet({port}), b"x"), 0)',
         "sendmsg to a path":
-            'call("sendmsg", datagram(1), message(path("denied/datagrams"), b"x"), 0)',
+            'call("sendmsg", datagram(1), message(path("walled/datagrams"), b"x"), 0)',
         "sendmmsg": f"""
             messages = [message(inet(port), b"x") + bytes(8) for port in (9, {port})]
             return call("sendmmsg", datagram(), b"".join(messages), 2, 0)""",
@@ -127,14 +127,14 @@ FOLLOWED: Acts = {
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """Something of every kind, permitted and denied."""
-    denied = tmp_path / "denied"
+    denied = tmp_path / "walled"
     (denied / "empty").mkdir(parents=True)
     (tmp_path / "file").write_text("free")
     (denied / "file").write_text("secret")
     (denied / "link").symlink_to("file")
-    (tmp_path / "link").symlink_to("denied")
-    (tmp_path / "to_secret").symlink_to("denied/file")
-    (tmp_path / "to_new").symlink_to("denied/new")
+    (tmp_path / "link").symlink_to("walled")
+    (tmp_path / "to_secret").symlink_to("walled/file")
+    (tmp_path / "to_new").symlink_to("walled/new")
     (denied / "program").write_text("#!/bin/sh\nexit 3\n")
     (denied / "program").chmod(0o755)
     return tmp_path
@@ -151,8 +151,8 @@ def reached(place: Path) -> Iterator[list[socket.socket]]:
     ):
         stream.bind(("127.0.0.1", 0))
         datagrams.bind(stream.getsockname())
-        path_stream.bind(str(place / "denied/socket"))
-        path_datagrams.bind(str(place / "denied/datagrams"))
+        path_stream.bind(str(place / "walled/socket"))
+        path_datagrams.bind(str(place / "walled/datagrams"))
         for each in (stream, path_stream):
             each.listen()
         found = [stream, datagrams, path_stream, path_datagrams]
@@ -193,10 +193,10 @@ def test_every_answer_by_every_way(
     """The errno of the rule, EPERM where it has none and for `ask`, SIGKILL for `kill`; each is
     logged once, and neither files nor sockets see anything of it."""
     port = reached[0].getsockname()[1]
-    before = facts(place / "denied")
+    before = facts(place / "walled")
     ran, outcomes = run_acts(mechanism, policy(answer, port), acts(port), place)
     assert {title: found for title, found in outcomes.items() if found != outcome} == {}
-    assert facts(place / "denied") == before
+    assert facts(place / "walled") == before
     assert not (place / "moved").exists()
     assert not (place / "hard").exists()
     for each in reached:
@@ -218,13 +218,13 @@ def test_every_way_is_denied_with_defences_off(
 ) -> None:
     """Nothing moves here: a weaker enforcer denies the plain act as well, and logs it."""
     port = reached[0].getsockname()[1]
-    before = facts(place / "denied")
+    before = facts(place / "walled")
     tried = acts(port)
     ran, outcomes = run_acts(
         mechanism, policy("deny[exdev]", port), tried, place, defences=defences
     )
     assert {title: found for title, found in outcomes.items() if found != "-18"} == {}
-    assert facts(place / "denied") == before
+    assert facts(place / "walled") == before
     assert ran.decisions() == [("deny", title.split()[0]) for title in outcomes]
 
 
@@ -279,7 +279,10 @@ def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
         "statx": 'call("statx", os.dup2(0, 77), "", 0x1000, 0x7FF, bytes(256))',
         "of another": 'call("newfstatat", 0, "", bytes(256), 0x1000)',
         "of a name": 'call("newfstatat", HERE, "file", bytes(256), 0x1000)',
-        "of a denied name": 'call("newfstatat", HERE, "denied/file", bytes(256), 0x1000)',
+        "of a denied name by a directory": """
+            base = os.open(".", os.O_RDONLY)
+            return call("newfstatat", base, "walled/file", bytes(256), 0x1000)""",
+        "of a denied name": 'call("newfstatat", HERE, "walled/file", bytes(256), 0x1000)',
     }
     _, outcomes = run_acts(mechanism, rules, acts, place)
     assert outcomes == {
@@ -287,6 +290,7 @@ def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
         "statx": f"{-errno.ETIME}",
         "of another": "0",
         "of a name": "0",
+        "of a denied name by a directory": "-18",
         "of a denied name": "-18",
     }
 

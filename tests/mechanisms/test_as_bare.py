@@ -50,6 +50,10 @@ OPENS: Acts = {
     "nofollow of a file": 'os.read(call("openat", HERE, "file", os.O_NOFOLLOW), 9)',
     "nofollow on the way": 'os.read(call("openat", HERE, "to_dir/file", os.O_NOFOLLOW), 9)',
     "nofollow twice": '[call("openat", HERE, "link", os.O_NOFOLLOW) for _ in "ab"]',
+    "followed, and then not": """
+        fds = [call("openat", HERE, "link", os.O_RDONLY) for _ in "abc"]
+        return [call("openat", HERE, "link", flags) for flags in
+                (os.O_NOFOLLOW, os.O_CREAT | os.O_EXCL, os.O_NOFOLLOW)]""",
     "directory": 'os.listdir(call("openat", HERE, "to_dir", os.O_RDONLY | os.O_DIRECTORY))',
     "not a directory": 'call("openat", HERE, "link", os.O_RDONLY | os.O_DIRECTORY)',
     "new": """
@@ -199,7 +203,8 @@ PERFORMED: Acts = {
         place, file = ctypes.addressof(kept[-1]), os.open("file", 0)
         return [call("newfstatat", fd, name, place, 0x1000)
                 for fd, name in ((file, ""), (99, ""), (file, "x"), (HERE, ""), (HERE, "file"),
-                                 (file, BAD))], found[48:56]""",
+                                 (file, BAD))], found[48:56], call("newfstatat", file, "", place, 0)
+        """,
     "look by statx": """
         buffer, file = bytes(256), os.open("file", 0)
         asked = ((HERE, "file", 0), (HERE, "absent", 0), (file, "", 0x1000), (99, "", 0x1000),

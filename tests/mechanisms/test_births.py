@@ -13,7 +13,7 @@ POLICY = """
 default: permit
 rules:
   - deny[exdev]: [fsread, fswrite]
-    when: filename sub "denied"
+    when: filename sub "walled"
   - deny[etime]: clone3
     when: flags sub "CLONE_PIDFD"
   - permit: [fsread, fswrite]
@@ -25,7 +25,7 @@ UNTRACED, VM, FILES, FS, VFORK = 0x800000, 0x100, 0x400, 0x200, 0x4000
 
 def tried():
     traced = next(line for line in open("/proc/self/status") if line.startswith("TracerPid"))
-    return traced.split()[1] != "0", call("openat", HERE, "denied/file", 0)
+    return traced.split()[1] != "0", call("openat", HERE, "walled/file", 0)
 
 def born(flags):
     read, write = os.pipe()
@@ -66,14 +66,14 @@ ACTS: Acts = {
         lock, found = _thread.allocate_lock(), []
         lock.acquire()
         def run():
-            found.append(call("openat", HERE, "denied/file", 0))
+            found.append(call("openat", HERE, "walled/file", 0))
             found.append(min(0, call("openat", HERE, "file", 0)))
             lock.release()
         _thread.start_new_thread(run, ())
         lock.acquire()
-        return found, call("openat", HERE, "denied/file", 0)""",
+        return found, call("openat", HERE, "walled/file", 0)""",
     "posix_spawn": """
-        words = ["/bin/sh", "-c", "cat denied/file 2>/dev/null; test $? = 1 && cat file"]
+        words = ["/bin/sh", "-c", "cat walled/file 2>/dev/null; test $? = 1 && cat file"]
         read, write = os.pipe()
         pid = os.posix_spawn("/bin/sh", words, {}, file_actions=[(os.POSIX_SPAWN_DUP2, write, 1)])
         return waited(pid), os.read(read, 99)""",
@@ -82,8 +82,8 @@ ACTS: Acts = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    (tmp_path / "denied").mkdir()
-    (tmp_path / "denied/file").write_text("secret")
+    (tmp_path / "walled").mkdir()
+    (tmp_path / "walled/file").write_text("secret")
     (tmp_path / "file").write_text("free")
     return tmp_path
 
@@ -134,14 +134,14 @@ def test_every_child_is_supervised(place: Path) -> None:
 
 WORLDS: Acts = {
     "own mounts": """
-        results = [call("unshare", 0x20000), libc.mount(b"denied", b"dir", None, 0x1000, None)]
-        tried = [call("openat", HERE, name, 0) for name in ("dir/file", "denied/file")]
+        results = [call("unshare", 0x20000), libc.mount(b"walled", b"dir", None, 0x1000, None)]
+        tried = [call("openat", HERE, name, 0) for name in ("dir/file", "walled/file")]
         return results, tried""",
     "clone with own mounts": """
         pid = call("clone", 0x20000 | signal.SIGCHLD, 0, 0, 0, 0)
         if pid == 0:
-            os._exit(-call("openat", HERE, "denied/file", 0))
-        return waited(pid), call("openat", HERE, "denied/file", 0)""",
+            os._exit(-call("openat", HERE, "walled/file", 0))
+        return waited(pid), call("openat", HERE, "walled/file", 0)""",
     "a root": """
         os.mkdir("root"), os.symlink("/secret", "root/link")
         os.close(call("openat", HERE, "root/secret", os.O_CREAT | os.O_WRONLY, 0o600))

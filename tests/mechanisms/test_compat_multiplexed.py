@@ -95,7 +95,7 @@ def test_the_call_meant_is_judged(mechanism: str, tmp_path: Path) -> None:
     tree = Path(__file__).parents[2]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        command = [sys.executable, "-c", SCRIPT, tree, str(port)]
+        command: list[str | Path] = [sys.executable, "-c", SCRIPT, tree, str(port)]
         ran = run(mechanism, POLICY.format(port=port), command, tmp_path)
     lines = [line.partition(" ")[::2] for line in ran.stdout.splitlines()]
     assert dict(lines) == EXPECTED[mechanism], ran.stderr

@@ -12,7 +12,7 @@ POLICY = """
 default: permit
 rules:
   - deny[exdev]: [execve, execveat]
-    when: filename sub "denied"
+    when: filename sub "walled"
   - deny[exdev]: [execve, execveat]
     when: argv sub "forbidden"
   - permit: [execve, execveat]
@@ -85,19 +85,19 @@ ORDINARY: Acts = {
 }  # fmt: skip
 
 REFUSED: Acts = {
-    "program": 'executed("denied/program", "x")',
-    "program by link": 'executed("to_denied", "x")',
-    "program by two dots": 'executed("dir/../denied/program", "x")',
+    "program": 'executed("walled/program", "x")',
+    "program by link": 'executed("to_walled", "x")',
+    "program by two dots": 'executed("dir/../walled/program", "x")',
     "program by descriptor": """
-        fd = os.open("denied/program", os.O_PATH)
+        fd = os.open("walled/program", os.O_PATH)
         return executed("", "x", base=fd, call_name="execveat", flags=0x1000)""",
     "program by a descriptor's name": """
-        fd = os.open("denied/program", 0)
+        fd = os.open("walled/program", 0)
         return executed(f"/proc/self/fd/{fd}", "x")""",
     "program in a directory": """
-        base = os.open("denied", 0)
+        base = os.open("walled", 0)
         return executed("program", "x", base=base, call_name="execveat")""",
-    "interpreter": 'executed("script_of_denied", "x")',
+    "interpreter": 'executed("script_of_program", "x")',
     "interpreter by link": 'executed("script_of_link", "x")',
     "interpreter of an interpreter": 'executed("script_of_script", "x")',
     "word": 'executed("count", "x", "forbidden")',
@@ -116,10 +116,10 @@ REFUSED: Acts = {
 def planted(place: Path) -> Path:
     count = "exit $(($# + 40))\n"
     (place / "dir").mkdir(parents=True)
-    (place / "denied").mkdir()
+    (place / "walled").mkdir()
     programs = {
         "count": f"#!/bin/sh\n{count}",
-        "denied/program": f"#!/bin/sh\n{count}",
+        "walled/program": f"#!/bin/sh\n{count}",
         "depth1": f"#!{place}/count\n",
         **{f"depth{depth}": f"#!{place}/depth{depth - 1}\n" for depth in range(2, 7)},
         "optional": f"#!/bin/sh -e  \n{count}",
@@ -131,9 +131,9 @@ def planted(place: Path) -> Path:
         "shut": f"#!{place}/text\n",
         "nothing": "#!\n",
         "empty": "",
-        "script_of_denied": f"#!{place}/denied/program\n",
-        "script_of_link": f"#!{place}/to_denied\n",
-        "script_of_script": f"#!{place}/script_of_denied\n",
+        "script_of_program": f"#!{place}/walled/program\n",
+        "script_of_link": f"#!{place}/to_walled\n",
+        "script_of_script": f"#!{place}/script_of_program\n",
         "script_with_word": "#!/bin/sh -forbidden\n",
         "forbidden_script": f"#!/bin/sh\n{count}",
     }
@@ -144,7 +144,7 @@ def planted(place: Path) -> Path:
     for name, text in {
         "to_sh": "/bin/sh",
         "to_count": "count",
-        "to_denied": "denied/program",
+        "to_walled": "walled/program",
     }.items():
         (place / name).symlink_to(text)
     return place

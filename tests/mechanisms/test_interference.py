@@ -16,7 +16,7 @@ POLICY = """
 default: permit
 rules:
   - deny[eacces]: [chdir, bind, execve]
-    when: filename sub "denied"
+    when: filename sub "walled"
   - deny[eacces]: execve
     when: argv sub "forbidden"
   - permit: [chdir, bind, execve]
@@ -46,24 +46,24 @@ CASES = {
         """
         def swap(task):
             os.rename(place / "there", place / "aside")
-            os.symlink("denied", place / "there")
+            os.symlink("walled", place / "there")
         """,
         """
         os.chdir("there")
         print(os.path.basename(os.getcwd()))
         """,
-        "denied",
+        "walled",
         "another directory than judged",
     ),
     "bind": (
         """
         def swap(task):
             os.rename(place / "there", place / "aside")
-            os.symlink("denied", place / "there")
+            os.symlink("walled", place / "there")
         """,
         """
         socket.socket(socket.AF_UNIX).bind("there/socket")
-        print(os.listdir("denied"))
+        print(os.listdir("walled"))
         """,
         "['socket']",
         "another socket than judged",
@@ -72,12 +72,12 @@ CASES = {
         """
         def swap(task):
             os.rename(place / "there", place / "aside")
-            os.symlink("denied", place / "there")
+            os.symlink("walled", place / "there")
             socket.socket(socket.AF_UNIX).bind(str(place / "aside/socket"))
         """,
         """
         socket.socket(socket.AF_UNIX).bind("there/socket")
-        print(os.listdir("denied"))
+        print(os.listdir("walled"))
         """,
         "['socket']",
         "another socket than judged",
@@ -89,7 +89,7 @@ CASES = {
             os.symlink("/bin/pwd", place / "program")
         """,
         """
-        os.chdir("denied/..")
+        os.chdir("walled/..")
         os.execv("program", ["program", "word"])
         """,
         None,
@@ -132,7 +132,7 @@ def _swapped(case: str, place: Path, defences: str) -> Ran:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for name in ("there", "denied"):
+    for name in ("there", "walled"):
         (tmp_path / name).mkdir()
     (tmp_path / "program").write_bytes(Path("/bin/echo").read_bytes())
     (tmp_path / "program").chmod(0o755)
@@ -164,13 +164,13 @@ def test_a_pinned_directory_is_entered_however_its_name_changes(defences: str, p
         CALL = "chdir"
         def swap(task):
             os.unlink(place / "way")
-            os.symlink("denied", place / "way")
+            os.symlink("walled", place / "way")
         """
     target = _TARGET + 'os.chdir("way")\nprint(os.path.basename(os.getcwd()))\n'
     command = [sys.executable, "-I", "-S", "-c", target]
     ran = launched(textwrap.dedent(swap) + SWAPPING, POLICY, command, place, defences)
     assert not (place / "armed").exists(), ran.stderr
-    assert ran.stdout == ("there\n" if "pin" in defences else "denied\n"), ran.stderr
+    assert ran.stdout == ("there\n" if "pin" in defences else "walled\n"), ran.stderr
 
 
 def test_an_object_is_its_device_and_inode(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_slots_are_kept_where_the_kernel_seals_nothing(tmp_path: Path) -> None:
     """Every attempt on them is refused by the tracer itself."""
     (tmp_path / "file").write_text("content")
     policy = POLICY.replace("permit: mkdir", "permit: [mkdir, fsread]")
-    command = [program("slots"), tmp_path / "file", "1"]
+    command: list[str | Path] = [program("slots"), tmp_path / "file", "1"]
     ran = launched(UNSEALED, policy, command, tmp_path, "copy,pin,verify")
     assert (ran.status, ran.stderr) == (0, "")
     assert ran.stdout.count("attempts 5") == 2
