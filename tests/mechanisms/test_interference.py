@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.mechanisms.ptrace.directories import identity, is_at
+from enforcer.syscalls import number
 from tests.mechanisms.launching import launched
 from tests.mechanisms.sandbox import Ran, program
 
@@ -53,7 +55,6 @@ CASES = {
         print(os.path.basename(os.getcwd()))
         """,
         "walled",
-        "another directory than judged",
     ),
     "bind": (
         """
@@ -66,7 +67,6 @@ CASES = {
         print(os.listdir("walled"))
         """,
         "['socket']",
-        "another socket than judged",
     ),
     "bind beside": (
         """
@@ -80,7 +80,6 @@ CASES = {
         print(os.listdir("walled"))
         """,
         "['socket']",
-        "another socket than judged",
     ),
     "execve": (
         """
@@ -93,7 +92,6 @@ CASES = {
         os.execv("program", ["program", "word"])
         """,
         None,
-        "another image than judged",
     ),
     "execve of arguments": (
         f"""
@@ -108,7 +106,6 @@ CASES = {
         libc.execve(name, words, None)
         """,
         "forbidden",
-        "another image than judged",
     ),
 }
 
@@ -123,7 +120,7 @@ open("armed", "w").close()
 
 
 def _swapped(case: str, place: Path, defences: str) -> Ran:
-    swap, acts, _, _ = CASES[case]
+    swap, acts, _ = CASES[case]
     call = f"CALL = {case.split()[0]!r}\n"
     source = call + textwrap.dedent(swap) + SWAPPING
     target = _TARGET + textwrap.dedent(acts)
@@ -145,8 +142,8 @@ def test_another_object_than_judged_ends_the_sandbox(case: str, place: Path) -> 
     ran = _swapped(case, place, "copy,pin,verify")
     assert not (place / "armed").exists(), ran.stderr
     assert (ran.status, ran.stdout) == (-9, "")
-    told = [event["what"] for event in ran.events if event["event"] == "detection"]
-    assert told == [CASES[case][3]]
+    told = [event["call"] for event in ran.events if event["event"] == "detection"]
+    assert told == [case.split()[0]]
 
 
 @pytest.mark.parametrize("case", [name for name, each in CASES.items() if each[2] is not None])
@@ -285,14 +282,81 @@ UNREADABLE = {
 }
 
 
+_NAMING = """
+import os
+for act in (lambda: os.mkdir("new"), lambda: os.open("newer", os.O_CREAT | os.O_WRONLY),
+            lambda: os.open("newest", os.O_RDONLY)):
+    try:
+        print(act(), end=" ")
+    except OSError as error:
+        print(error.errno, end=" ")
+"""
+
+
 @pytest.mark.parametrize("mechanism", UNREADABLE)
 @pytest.mark.parametrize("defences", ["copy,pin,verify", "copy", "pin", ""])
 def test_a_name_that_cannot_be_read_is_no_name(
     mechanism: str, defences: str, tmp_path: Path
 ) -> None:
     """EFAULT whatever the defences, though the kernel could read it, and nothing is made."""
-    command = [sys.executable, "-I", "-S", "-c", _MAKING]
-    policy = POLICY.replace("permit: mkdir", "permit: [mkdir, mkdirat]")
+    command = [sys.executable, "-I", "-S", "-c", _NAMING]
+    policy = POLICY.replace("permit: mkdir", "permit: [fsread, fswrite]")
     ran = launched(UNREADABLE[mechanism], policy, command, tmp_path, defences)
-    assert (ran.status, ran.stdout) == (0, "14\n14\n"), ran.stderr
-    assert not (tmp_path / "new").exists()
+    assert (ran.status, ran.stdout) == (0, "14 14 14 "), ran.stderr
+    assert not list(tmp_path.glob("new*"))
+
+
+WRITING = {
+    "ptrace": f"""
+        class Writing(Tracer):
+            def decide(self, task, name, *rest):
+                decision = super().decide(task, name, *rest)
+                if name in NAMES and (place / "armed").exists():
+                    write_bytes(task.tid, {FIXED}, b"other")
+                return decision
+
+        class MECHANISM(Ptrace):
+            make_tracer = Writing
+        MECHANISM = MECHANISM()
+        """,
+    "notify": f"""
+        class Writing(Worker):
+            def decide(self, *rest):
+                number = super().decide(*rest)
+                if self.call in NAMES and (place / "armed").exists():
+                    write_bytes(self.tid, {FIXED}, b"other")
+                return number
+
+        class MECHANISM(Notify):
+            make_worker = Writing
+        MECHANISM = MECHANISM()
+        """,
+}
+
+_USING = (
+    _TARGET
+    + f"""
+numbers = dict(mkdir={number(NATIVE_ABI, "mkdirat")}, open={number(NATIVE_ABI, "openat")})
+place = libc.mmap(ctypes.c_void_p({FIXED}), 4096, 3, 0x32, -1, 0)
+def named(*arguments):
+    ctypes.memmove(place, b"first\\0", 6)
+    result = libc.syscall(*arguments)
+    text = ctypes.string_at(place)
+    found = [name for name in ("first", "other") if os.path.exists(name)]
+    print(text.decode(), *found, end="; ")
+    return result
+named(numbers["mkdir"], -100, place, 0o700), os.rename("first", "made")
+os.close(named(numbers["open"], -100, place, 0o101, 0o600))
+"""
+)
+
+
+@pytest.mark.parametrize("mechanism", WRITING)
+@pytest.mark.parametrize("defences", ["copy,pin,verify", "copy"])
+def test_the_bytes_that_were_judged_are_used(mechanism: str, defences: str, tmp_path: Path) -> None:
+    """Memory written to between judgement and act changes nothing of the act."""
+    classes = 'NAMES = ("mkdirat", "openat")\n' + textwrap.dedent(WRITING[mechanism])
+    policy = POLICY.replace("permit: mkdir", "permit: [mkdirat, openat]")
+    command = [sys.executable, "-I", "-S", "-c", _USING]
+    ran = launched(classes, policy, command, tmp_path, defences)
+    assert ran.stdout == "other first; other first; ", ran.stderr
