@@ -1,0 +1,338 @@
+"""What resolving rests on: views, identities, umasks, sameness, and structs of 32 bits."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from errno import EACCES, EBADF, EEXIST, ELOOP, EOVERFLOW, EPERM
+from pathlib import Path
+
+import pytest
+
+from enforcer.arch import ABIS
+from enforcer.kernel import namespaces
+from enforcer.kernel.file_status import Status, status
+from enforcer.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV
+from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.pin import TargetGone, View, open_judged, perform, resolve
+from enforcer.pin.caller import take_umask
+from enforcer.pin.identity import act_as
+from enforcer.pin.layouts import pack_stat
+from enforcer.pin.same_objects import SameObjects, has_binds
+from enforcer.pin.view import is_same, name_in, own_identity, strip_root
+from tests.pin.target import Target, build_tree, libc
+
+AT_FDCWD = -100
+NOFOLLOW = os.O_NOFOLLOW
+SCOPES = (RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    build_tree(tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def target(tree: Path) -> Iterator[Target]:
+    with Target(tree) as target:
+        yield target
+
+
+def permit(_names: tuple[str, ...], _missing: int) -> int:
+    return 0
+
+
+def opened(path: Path) -> int:
+    return os.open(path, os.O_PATH | NOFOLLOW)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("fixed_root", [True, False])
+def test_a_scope_is_no_way_round_the_judge(
+    target: Target, tree: Path, scope: int, fixed_root: bool
+) -> None:
+    """What exists and what would be made is judged by its canonical name, and refused."""
+    asked: list[str] = []
+
+    def refuse(names: tuple[str, ...], _missing: int) -> int:
+        asked.append(names[0])
+        return EACCES
+
+    view = target.view(fixed_root=fixed_root)
+    for name, flags, canonical in (
+        (b"to_dir/file", os.O_RDONLY, "dir/file"),
+        (b"dir//./file", os.O_RDWR | os.O_CREAT, "dir/file"),
+        (b"to_dir/new", os.O_RDWR | os.O_CREAT, "dir/new"),
+        (b"new", os.O_RDWR | os.O_CREAT, "new"),
+    ):
+        mode = 0o600 if flags & os.O_CREAT else 0
+        fd = open_judged(view, AT_FDCWD, name, flags, mode, refuse, resolve=scope)
+        assert (fd, asked[-1]) == (-EACCES, f"{tree}/{canonical}"), name
+    assert not (tree / "dir/new").exists()
+    assert not (tree / "new").exists()
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_flags_within_a_scope(target: Target, scope: int) -> None:
+    """O_NOFOLLOW and O_EXCL mean what they mean without one."""
+    view = target.view()
+
+    def tried(name: bytes, flags: int) -> int:
+        mode = 0o600 if flags & os.O_CREAT else 0
+        return open_judged(view, AT_FDCWD, name, flags, mode, permit, resolve=scope)
+
+    assert tried(b"to_file", NOFOLLOW) == -ELOOP
+    assert tried(b"file", os.O_CREAT | os.O_EXCL) == -EEXIST
+    assert tried(b"to_file", os.O_CREAT | os.O_EXCL) == -EEXIST
+    link = tried(b"to_file", os.O_PATH | NOFOLLOW)
+    assert stat.S_ISLNK(os.fstat(link).st_mode)
+    os.close(link)
+
+
+@pytest.mark.parametrize("scope", [None, 0, *SCOPES])
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_PATH, os.O_RDWR])
+@pytest.mark.parametrize("name", [b"file", b"to_file", b"dir/../file"])
+def test_descriptors_are_not_inherited(
+    target: Target, scope: int | None, flags: int, name: bytes
+) -> None:
+    """Whatever the way: the supervisor's own children get none of its targets' files."""
+    fd = open_judged(target.view(), AT_FDCWD, name, flags, 0, permit, resolve=scope)
+    assert fd >= 0
+    assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    os.close(fd)
+
+
+@pytest.mark.parametrize("fixed_root", [True, False])
+def test_as_many_links_as_the_kernel_follows(target: Target, tree: Path, fixed_root: bool) -> None:
+    """MAXSYMLINKS of them lead somewhere, one more is ELOOP."""
+    (tree / "link0").symlink_to("file")
+    for number in range(1, 42):
+        (tree / f"link{number}").symlink_to(f"link{number - 1}")
+    view = target.view(fixed_root=fixed_root)
+    for number, errno in ((38, 0), (39, 0), (40, ELOOP), (41, ELOOP)):
+        real = target.call("open", (target.text(b"link%d" % number), 0, 0))
+        if real >= 0:
+            target.opened()
+        with resolve(view, AT_FDCWD, b"link%d" % number) as pinned:
+            assert (pinned.errno, pinned.exists) == (errno, errno == 0), number
+            assert real >= 0 or real == -errno
+
+
+def test_entries_that_are_dots(target: Target, tree: Path) -> None:
+    """To remove `.` or `..` is judged by the directory that they are."""
+    asked: list[str] = []
+
+    def refuse(names: tuple[str, ...], _missing: int) -> int:
+        asked.append(names[0])
+        return EACCES
+
+    for name, canonical in ((b"dir/sub/..", "dir"), (b"dir/sub/.", "dir/sub"), (b"dir/", "dir")):
+        args = (target.text(name), 0, 0, 0, 0, 0)
+        assert perform(target.view(), "x86_64", "rmdir", args, refuse) == -EACCES
+        assert asked[-1] == f"{tree}/{canonical}"
+
+
+def test_descriptors_that_cannot_be(target: Target) -> None:
+    """EBADF, as for the task."""
+    assert target.view().directory(-5) == -EBADF
+    assert target.view().directory(99) == -EBADF
+
+
+def test_nothing_is_written_for_a_call_that_is_over(target: Target) -> None:
+    """The task's number may be another's by then."""
+    view = target.view()
+
+    def refuse() -> None:
+        raise TargetGone("not held")
+
+    view.validate = refuse
+    with pytest.raises(TargetGone):
+        view.write_bytes(target.output, b"result")
+    assert not target.written().rstrip(b"\0")
+
+
+class Rooted(View):
+    """A view from a directory."""
+
+    __slots__ = ("directory_name",)
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(os.getpid(), os.getpid())
+        self.directory_name = directory
+
+    def root(self) -> int:
+        return os.open(self.directory_name, os.O_PATH)
+
+
+def test_names_from_another_root(tree: Path) -> None:
+    """What is in it starts there, what is beside it stays outside, whatever its name."""
+    (tree / "directory").mkdir()
+    view = Rooted(tree / "dir")
+    base = os.fsencode(tree)
+    assert strip_root(view, base + b"/dir/file") == b"/file"
+    assert strip_root(view, base + b"/dir") == b"/"
+    assert strip_root(view, base + b"/directory") == b"(unreachable)" + base + b"/directory"
+    assert strip_root(view, base) == b"(unreachable)" + base
+    for name, seen in (("dir/file", b"/file"), ("directory", base + b"/directory")):
+        fd = opened(tree / name)
+        assert name_in(view, fd) == seen
+        os.close(fd)
+
+
+def test_sameness_of_objects(tree: Path) -> None:
+    """One object by two names is the same, two of one file system are not."""
+    descriptors = {name: opened(tree / name) for name in ("file", "hard", "dir", "to_file")}
+    file = descriptors["file"]
+    assert is_same(file, descriptors["hard"])
+    assert not is_same(file, descriptors["dir"])
+    assert not is_same(file, descriptors["to_file"])
+    assert not is_same(file, -1)
+    for fd in descriptors.values():
+        os.close(fd)
+
+
+def test_other_names_of_denied_objects(tree: Path) -> None:
+    """Looked for where there can be some, and all of them where nothing can be told."""
+    single, linked = str(tree / "dir/file"), str(tree / "file")
+    descriptors = {name: opened(tree / name) for name in ("dir/file", "hard", "dir")}
+    names = [single, linked, str(tree / "absent"), str(tree / "dir")]
+    plain = SameObjects(names, by_bind=False)
+    bound = SameObjects(names, by_bind=True)
+    assert plain.of(descriptors["hard"]) == bound.of(descriptors["hard"]) == (linked,)
+    assert (plain.of(descriptors["dir/file"]), bound.of(descriptors["dir/file"])) == ((), (single,))
+    assert (plain.of(descriptors["dir"]), bound.of(descriptors["dir"])) == ((), (names[-1],))
+    assert plain.of(-1) == tuple(names)
+    for fd in descriptors.values():
+        os.close(fd)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_bind_is_noticed(tree: Path) -> None:
+    """One file system under two names of the mount namespace."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            namespaces.unshare(namespaces.CLONE_NEWNS)
+            libc.mount(b"none", b"/", None, ctypes.c_ulong(0x44000), None)
+            here = os.fsencode(tree)
+            bound = libc.mount(here, here, None, ctypes.c_ulong(0x1000), None)
+            os.write(writing, f"{bound} {has_binds()}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 99) == b"0 True"
+
+
+class Masked(View):
+    """A view of a task that may change its umask."""
+
+    __slots__ = ("mask",)
+
+    def umask(self) -> int:
+        return self.mask
+
+
+def test_a_thread_takes_each_umask_for_itself(tmp_path: Path) -> None:
+    """Also a second one; the rest of the process keeps its own."""
+    modes: list[int] = []
+
+    def run() -> None:
+        view = Masked(os.getpid(), os.getpid())
+        for number, mask in enumerate((0o077, 0o007, 0o077)):
+            view.mask = mask
+            take_umask(view)
+            fd = os.open(tmp_path / str(number), os.O_CREAT | os.O_WRONLY, 0o666)
+            modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+            os.close(fd)
+
+    before = os.umask(0o022)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert modes == [0o600, 0o660, 0o600]
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+def test_an_identity_of_another_user_namespace_is_not_assumed() -> None:
+    """Its ids and capabilities mean something else there."""
+    done: list[int] = []
+
+    def act() -> int:
+        done.append(1)
+        return 0
+
+    own = own_identity()
+    other = own._replace(namespace="user:[1]")
+    assert act_as(other, own, act) == -EPERM
+    assert done == []
+
+
+def test_a_failure_in_an_act_is_no_denial() -> None:
+    """It is raised where the act was asked for."""
+
+    def act() -> int:
+        raise TargetGone("gone")
+
+    with pytest.raises(TargetGone):
+        act_as(own_identity(), own_identity(), act)
+
+
+def test_the_identity_that_access_asks_about() -> None:
+    """Real ids; the permitted capabilities for root, none for others (access(2))."""
+    own = own_identity()
+    user = own._replace(uids=(5, 6, 7, 8), gids=(1, 2, 3, 4), effective=3, permitted=15)
+    assert user.real() == user._replace(uids=(5, 6, 7, 5), gids=(1, 2, 3, 1), effective=0)
+    root = user._replace(uids=(0, 6, 7, 8))
+    assert root.real().effective == 15
+
+
+def facts(**changes: int) -> Status:
+    found = status(AT_FDCWD, b"/", AT_EMPTY_PATH)
+    assert isinstance(found, Status)
+    small = found._replace(ino=5, nlink=2, size=7, uid=1, gid=2, rdev_major=0, rdev_minor=0)
+    return small._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"ino": 1 << 32}, {"nlink": 1 << 16}, {"size": 1 << 31}],
+    ids=["inode", "links", "size"],
+)
+def test_what_a_stat_of_32_bits_cannot_show(changes: dict[str, int]) -> None:
+    """EOVERFLOW in the old calls, and in those alone."""
+    assert pack_stat(ABIS["i386"], "stat", facts(**changes)) == -EOVERFLOW
+    assert isinstance(pack_stat(ABIS["i386"], "stat64", facts(**changes)), bytes)
+    assert isinstance(pack_stat(ABIS["x86_64"], "stat", facts(**changes)), bytes)
+    assert isinstance(pack_stat(ABIS["i386"], "stat", facts()), bytes)
+
+
+def test_ids_and_devices_in_structs() -> None:
+    """Ids over 16 bits are the overflow id in the old struct; device numbers keep all bits."""
+    old = pack_stat(ABIS["i386"], "stat", facts(uid=70_000, gid=65_535))
+    assert isinstance(old, bytes)
+    assert old[12:16] == (65_534).to_bytes(2, "little") + (65_535).to_bytes(2, "little")
+    device = os.makedev(0x12, 0x34567)
+    wide = pack_stat(ABIS["x86_64"], "stat", facts(rdev_major=0x12, rdev_minor=0x34567))
+    assert isinstance(wide, bytes)
+    assert wide[40:48] == device.to_bytes(8, "little")
+
+
+def test_a_watch_that_must_not_follow(tree: Path) -> None:
+    """IN_DONT_FOLLOW speaks of the name's end, which was not followed already."""
+    fd = libc.syscall(294, os.O_NONBLOCK, 0, 0, 0, 0, 0)
+    view = View(os.getpid(), os.getpid(), fixed_root=True, fixed_credentials=True)
+    text = ctypes.create_string_buffer(os.fsencode(tree / "dir"))
+    args = (fd, ctypes.addressof(text), 0x0200_0100, 0, 0, 0)
+    assert perform(view, "x86_64", "inotify_add_watch", args, permit) == 1
+    (tree / "dir/new").touch()
+    assert b"new\0" in os.read(fd, 4096)
+    os.close(fd)
