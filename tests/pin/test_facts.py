@@ -233,6 +233,7 @@ class Masked(View):
     """A view of a task that may change its umask."""
 
     __slots__ = ("mask",)
+    mask: int
 
     def umask(self) -> int:
         return self.mask

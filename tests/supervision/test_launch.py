@@ -60,16 +60,18 @@ def test_supervisor_is_detached() -> None:
     and holds nothing but /dev/null and the handshake."""
 
     def body() -> object:
+        os.dup2(0, 200)
         launcher = start_supervisor(_describe)
         facts = json.loads(launcher.wait_ready())
         launcher.go()
-        return {**facts, "launcher": os.getpid(), "seen": launcher.supervisor}
+        own = {"launcher": os.getpid(), "launchers_session": os.getsid(0)}
+        return {**facts, **own, "seen": launcher.supervisor}
 
     facts = _in_child(body)
     assert isinstance(facts, dict)
     assert facts["target"] == facts["launcher"]
     assert facts["seen"] == facts["pid"] == facts["group"]
-    assert facts["session"] != facts["pid"]
+    assert facts["session"] not in (facts["pid"], facts["launchers_session"])
     assert facts["parent"] != facts["launcher"]
     assert not facts["dumpable"]
     assert facts["ignored"]
