@@ -25,7 +25,7 @@ from enforcer.kernel.landlock import (
 )
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.mechanisms.landlock import MECHANISM, launch
-from enforcer.mechanisms.landlock.layer import Layer, denied_ports
+from enforcer.mechanisms.landlock.layer import Layer, denied_ports, layer_from_json
 from tests.mechanisms.test_landlock import (
     ABIS_HERE,
     PARTIAL,
@@ -335,5 +335,29 @@ def test_ports_that_some_layer_denies() -> None:
 @usable
 def test_a_refusal_is_an_error() -> None:
     """What is no ruleset restricts nobody, and says so."""
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(OSError, match=r"Bad file descriptor|not permitted"):
         restrict_self(99)
+
+
+@usable
+def test_a_single_file_can_be_permitted(world: Path) -> None:
+    """Of the rights for reading it gets those that a file can have."""
+    found = rules(
+        f'  - permit: fsread\n    when: filename eq "{world}/no/f" or {SYSTEM}',
+        "  - deny[eacces]: fsread",
+    )
+    plan = MECHANISM.compile([found], ABIS_HERE, PARTIAL)
+    run = launched(world, plan, [SHELL, "-c", f"cat {world}/no/f; cat {world}/ok/f"])
+    assert run.output.startswith("no content\n")
+    assert "ok content" not in run.output
+
+
+def test_a_layer_of_ports_alone_is_a_layer() -> None:
+    """It handles no files, and denies all the same; one that denies nothing is left out."""
+    plan = MECHANISM.compile([rules("  - deny[eacces]: connect")], ABIS_HERE, PARTIAL)
+    layers = plan.data["layers"]
+    assert isinstance(layers, list)
+    assert [layer_from_json(each).net for each in layers] == [NetRight.CONNECT_TCP]
+    assert [layer_from_json(each).files for each in layers] == [FileRight(0)]
+    nothing = MECHANISM.compile([rules("  - permit: bind")], ABIS_HERE, PARTIAL)
+    assert nothing.data["layers"] == []

@@ -220,13 +220,16 @@ def test_no_thread_of_the_supervisor_is_reached(place: Path) -> None:
     assert outcomes == {"threads": "(True, {-1})"}
 
 
-def test_a_policys_refusal_comes_first(tmp_path: Path) -> None:
-    """What a policy denies is denied with its errno, aimed at the supervisor or not."""
-    policy = "default: permit\nrules:\n  - deny[exdev]: [pidfd_send_signal, pidfd_getfd]\n"
+@MECHANISMS
+@pytest.mark.parametrize(
+    "condition", ["", f"\n    if: user = {os.geteuid()}"], ids=["calls", "user"]
+)
+def test_a_policys_refusal_comes_first(mechanism: str, condition: str, tmp_path: Path) -> None:
+    """What a policy denies is denied with its errno, in the kernel or by the supervisor."""
+    rule = f"  - deny[exdev]: [pidfd_send_signal, pidfd_getfd]{condition}\n"
     acts = {
         "signal": 'call("pidfd_send_signal", os.pidfd_open(os.getpid()), 0, 0, 0)',
         "take": 'call("pidfd_getfd", os.pidfd_open(os.getpid()), 1, 0)',
     }
-    for mechanism in ("ptrace", "notify"):
-        _, outcomes = run_acts(mechanism, policy, acts, tmp_path)
-        assert set(outcomes.values()) == {"-18"}
+    _, outcomes = run_acts(mechanism, f"default: permit\nrules:\n{rule}", acts, tmp_path)
+    assert set(outcomes.values()) == {"-18"}
