@@ -284,6 +284,43 @@ def test_rights_of_a_policy() -> None:
     assert FileRight.EXECUTE not in found.files
 
 
+OPENS = "[open, openat, openat2, creat]"
+RENAMES = "[rename, renameat, renameat2]"
+
+
+@pytest.mark.parametrize(
+    ("calls", "name", "rights"),
+    [
+        (OPENS, "filename", FileRight.TRUNCATE | FileRight.MAKE_REG | FileRight.READ_DIR),
+        ("[truncate, truncate64]", "filename", FileRight.TRUNCATE),
+        (RENAMES, "filename", FileRight.REMOVE_FILE | FileRight.REMOVE_DIR),
+        (RENAMES, "filename[1]", FileRight.MAKE_DIR | FileRight.MAKE_SYM),
+        ("[link, linkat]", "filename[1]", FileRight.MAKE_SYM),
+        ("[unlink, unlinkat]", "filename", FileRight.REMOVE_FILE | FileRight.REMOVE_DIR),
+        ("[rmdir, unlinkat]", "filename", FileRight.REMOVE_DIR),
+        ("[mknod, mknodat]", "filename", FileRight.MAKE_FIFO | FileRight.MAKE_CHAR),
+        ("[mkdir, mkdirat]", "filename", FileRight.MAKE_DIR),
+        ("[symlink, symlinkat]", "filename", FileRight.MAKE_SYM),
+        ("[execve, execveat]", "filename", FileRight.EXECUTE),
+    ],
+)
+def test_a_right_is_for_every_call_that_needs_it(calls: str, name: str, rights: FileRight) -> None:
+    """A rule on those calls alone bounds each right that they need, by the name that it is for."""
+    permit = f'  - permit: {calls}\n    when: {name} match "/tmp"'
+    found = judge(rules(permit, f"  - deny: {calls}"), ABIS_HERE)
+    tmp = region_of([Place("/tmp", Shape.TREE)])
+    assert {right: found.rights[right] for right in rights} == dict.fromkeys(rights, tmp)
+
+
+@pytest.mark.parametrize("name", ["filename", "filename[1]"])
+@pytest.mark.parametrize("calls", [RENAMES, "[link, linkat]"])
+def test_a_move_needs_both_of_its_names(calls: str, name: str) -> None:
+    """A permission for one of them permits no move between directories."""
+    permit = f'  - permit: {calls}\n    when: {name} match "/tmp"'
+    found = judge(rules(permit, f"  - deny: {calls}"), ABIS_HERE)
+    assert found.rights[FileRight.REFER] == NOWHERE
+
+
 def test_layers_survive_json() -> None:
     """A plan's layer is the same after JSON."""
     plan = MECHANISM.compile([rules(*READING, "  - deny: connect")], ABIS_HERE, PARTIAL)
