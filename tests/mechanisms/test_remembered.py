@@ -126,6 +126,7 @@ EXCHANGED: Acts = {
 }  # fmt: skip
 
 OTHERWISE: Acts = {
+    "another name": 'return warmed("file"), opened("walled/file"), opened("file")',
     "other flags": 'return warmed("modal"), opened("modal", os.O_RDWR), opened("modal")',
     "another mode": 'return warmed("numbered"), opened("numbered", 0, 83), opened("numbered")',
     "another descriptor": """
@@ -259,6 +260,7 @@ def test_a_hard_link_takes_no_place(place: Path) -> None:
 def test_another_call_is_judged_anew(mechanism: str, place: Path) -> None:
     """Flags, mode, descriptor and pointer that a rule looks at are those of the call at hand."""
     assert _tried(mechanism, OTHERWISE, place, FLAGS) == {
+        "another name": "(True, -13, 0)",
         "other flags": "(True, -18, 0)",
         "another mode": "(True, -18, 0)",
         "another descriptor": "(True, -18, 0)",
@@ -283,7 +285,7 @@ def test_another_caller_is_judged_anew(mechanism: str, place: Path) -> None:
 @MECHANISMS
 def test_every_permitted_open_that_is_to_be_logged_is(mechanism: str, place: Path) -> None:
     """Also the second and third of the same file."""
-    acts = {"logged": 'return warmed("logged")'}
+    acts = {"logged": 'return warmed("file") and warmed("logged")'}
     ran, outcomes = run_acts(mechanism, policy(LOGGED), acts, place, prelude=_PREPARED)
     assert outcomes == {"logged": "True"}
     assert set(ran.decisions()) == {("permit", "openat")}

@@ -211,6 +211,17 @@ def test_other_names_of_denied_objects(tree: Path) -> None:
         os.close(fd)
 
 
+def test_no_links_also_where_hard_links_are_looked_for(target: Target, tree: Path) -> None:
+    """RESOLVE_NO_SYMLINKS is ELOOP for a link, on its way or at its end."""
+    view = target.view()
+    view.same_objects = SameObjects([str(tree / "other/file")], by_bind=False)
+    for name, result in ((b"to_file", -ELOOP), (b"to_dir/file", -ELOOP)):
+        assert open_judged(view, AT_FDCWD, name, os.O_RDONLY, 0, permit, resolve=4) == result
+    fd = open_judged(view, AT_FDCWD, b"to_file", os.O_RDONLY, 0, permit, resolve=0)
+    assert fd >= 0
+    os.close(fd)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 def test_a_bind_is_noticed(tree: Path) -> None:
     """One file system under two names of the mount namespace."""
