@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,18 @@ ROOTS: Acts = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
+    return planted(tmp_path)
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """The same where every user can come to."""
+    with tempfile.TemporaryDirectory() as name:
+        yield planted(Path(name))
+
+
+def planted(tmp_path: Path) -> Path:
+    """Files that are permitted, files below `walled`, and links to both."""
     tmp_path.chmod(0o755)
     for name in ("dir", "deep/dir", "walled/dir", "free", "other", "root", "walled_root/dir"):
         (tmp_path / name).mkdir(parents=True)
@@ -271,9 +285,9 @@ def test_another_call_is_judged_anew(mechanism: str, place: Path) -> None:
 
 @MECHANISMS
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_another_caller_is_judged_anew(mechanism: str, place: Path) -> None:
+def test_another_caller_is_judged_anew(mechanism: str, open_place: Path) -> None:
     """Who calls, and what its root is, is asked at the call."""
-    assert _tried(mechanism, ROOTS, place, PERSON) == {
+    assert _tried(mechanism, ROOTS, open_place, PERSON) == {
         "rights given up": "(True, -13, -13)",
         "capabilities given up": "(True, 0, -13)",
         "another user": "(True, -18)",
