@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from enforcer.kernel.raw import BYTES, INT, raw_call
+from enforcer.kernel.raw import BYTES, INT, SIZE, raw_call
 
 connect = raw_call("connect", arguments=(INT, BYTES, INT))
 bind = raw_call("bind", arguments=(INT, BYTES, INT))
 socket = raw_call("socket", arguments=(INT, INT, INT))
+_sendto = raw_call("sendto", arguments=(INT, BYTES, SIZE, INT, BYTES, INT))
 _sendmsg = raw_call("sendmsg", arguments=(INT, BYTES, INT))
 _tgkill = raw_call("tgkill", arguments=(INT, INT, INT))
 
@@ -20,7 +21,12 @@ _VECTOR = struct.Struct("@PN")
 def send_message(
     descriptor: int, address: bytes | None, data: bytes, control: bytes, flags: int
 ) -> int:
-    """sendmsg(2) with one buffer. The number of bytes sent, or -errno."""
+    """sendmsg(2) with one buffer. The number of bytes sent, or -errno.
+
+    An address of no bytes is one to sendto(2) alone, which lets the socket judge it.
+    """
+    if address == b"":
+        return _sendto(descriptor, data, len(data), flags, address, 0)
     name = None if address is None else ctypes.create_string_buffer(address, len(address) or 1)
     body = ctypes.create_string_buffer(data, len(data) or 1)
     rest = ctypes.create_string_buffer(control, len(control) or 1)

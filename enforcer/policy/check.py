@@ -29,6 +29,7 @@ from enforcer.policy.register_text import register_text_condition
 from enforcer.policy.translators import TRANSLATORS, Origin, known_syscall, source
 from enforcer.syscalls import ALIASES, names, varies
 from enforcer.syscalls.constants import differing
+from enforcer.syscalls.sockaddr import canonical_text, is_any_address
 
 _MULTIPLEXERS = frozenset({"socketcall", "ipc"})
 _EXECUTES = frozenset({"execve", "execveat"})
@@ -128,6 +129,8 @@ class _Check:
             )
         else:
             self._text(rule, symbol)
+            if symbol.translator == "sockaddr":
+                self._address(rule, symbol)
 
     def _text(self, rule: Rule, symbol: TextSymbol) -> None:
         """A translator that a named call lacks, and texts that no argument can have."""
@@ -193,6 +196,22 @@ class _Check:
                         "file names are absolute, so this never matches",
                         f'write "/{symbol.operand}"',
                     )
+
+    def _address(self, rule: Rule, symbol: TextSymbol) -> None:
+        """Addresses spelled as rules never see them."""
+        if symbol.operator not in (TextOperator.EQ, TextOperator.NEQ):
+            return
+        text = canonical_text(symbol.operand)
+        if text != symbol.operand:
+            self._warn(
+                symbol.position, "rules never see an address written like this", f'write "{text}"'
+            )
+        elif is_any_address(text) and "bind" not in rule.calls:
+            self._warn(
+                symbol.position,
+                "this is no destination: the kernel takes it for loopback, and so do rules",
+                "write 127.0.0.1 or ::1",
+            )
 
     def _register(self, rule: Rule, symbol: RegisterSymbol, positive: bool) -> None:
         """Comparisons that an upper half evades (C7), that cannot differ, or that vary by ABI."""

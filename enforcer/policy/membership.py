@@ -20,12 +20,13 @@ Texts = Callable[[str, int], str | None]
 def belongs_by_memory(name: str, alias: str, texts: Texts) -> bool | None:
     """Membership of openat2 (by its open_how) and of bind (by its address); None: unreadable.
 
-    Opening is reading when the access mode is ro and nothing is created or cut, as for openat.
+    An address that has no text is no path if the empty file name was given with it. Opening is
+    reading when the access mode is ro and nothing is created or cut, as for openat.
     """
     by_flags = source(name, "oflags") is not None
     text = texts("oflags" if by_flags else "sockaddr", 0)
     if text is None:
-        return None
+        return False if not by_flags and texts("filename", 0) == "" else None
     if not by_flags:
         return path_of_sockaddr(text) != ""
     return is_reading(text) == (alias == "fsread")

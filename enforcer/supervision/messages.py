@@ -23,6 +23,7 @@ MOST_MESSAGES = 1024
 """So many of one sendmmsg, as in the kernel."""
 
 _AF_UNIX = CONSTANTS["AF_UNIX"]
+_LONGEST_UNIX_ADDRESS = 110
 _MOST_VECTORS = 1024
 _MOST_BYTES = 0x7FFF_F000
 _LONGEST_CONTROL = 20480
@@ -71,8 +72,13 @@ class Message:
 
 
 def path_of(address: bytes) -> bytes | None:
-    """The path in the address of a path socket; None in any other."""
-    if len(address) < 3 or int.from_bytes(address[:2], sys.byteorder) != _AF_UNIX or not address[2]:
+    """The path in the address of a path socket; None in any other.
+
+    A longer address than a struct sockaddr_un is none (unix_validate_addr).
+    """
+    if not 3 <= len(address) <= _LONGEST_UNIX_ADDRESS or not address[2]:
+        return None
+    if int.from_bytes(address[:2], sys.byteorder) != _AF_UNIX:
         return None
     return address[2:].split(b"\0", 1)[0]
 

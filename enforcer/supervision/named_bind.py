@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import threading
-from errno import EACCES
+from errno import EACCES, EADDRINUSE
 
 from enforcer.kernel.file_status import status
 from enforcer.kernel.landlock import (
@@ -39,6 +39,8 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
     Where the task's root is another one, or the kernel has no Landlock, the socket is bound through
     the pinned directory, and getsockname shows that way. Raises TargetGone.
     """
+    if not pinned.leaf:
+        return -EADDRINUSE  # a root, "." or "..": what filename_create says of those
     if not view.fixed_root:
         return _bind_through(view, socket, pinned)
     result: list[int] = []

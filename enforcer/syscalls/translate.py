@@ -12,9 +12,8 @@ from pathlib import Path
 
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.model import Argument, Kind
-from enforcer.syscalls.sockaddr import format_sockaddr
 
-__all__ = ["CONSTANTS", "format_sockaddr", "translate_register"]
+__all__ = ["CONSTANTS", "translate_register"]
 
 _VOCABULARY = Path(__file__).with_name("vocabulary.txt")
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from enforcer.arch import ABIS
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin import resolve
+from enforcer.supervision.addresses import meant_by
 from enforcer.supervision.memory import UnreadableMemory
+from enforcer.supervision.messages import LONGEST_ADDRESS, path_of
 from enforcer.syscalls.model import Argument, Follow, Kind, Syscall
-from enforcer.syscalls.translate import format_sockaddr, translate_register
+from enforcer.syscalls.translate import translate_register
 
 _AT_FDCWD = -100
 _LOW_HALF = 0xFFFF_FFFF
@@ -20,7 +22,6 @@ _SIGN = 0x8000_0000
 _CREATES_NEW = os.O_CREAT | os.O_EXCL
 _MOST_ARGUMENTS = 4096
 _MOST_MESSAGES = 1024
-_LONGEST_ADDRESS = 128
 
 Texts = list[str | None]
 
@@ -46,8 +47,10 @@ def read_values(
             values.setdefault("argv", []).append(_argv(worker, args[argument.index]))
         elif argument.kind is Kind.SOCKADDR:
             length = args[argument.length] if argument.length is not None else 0
-            address = address_text(worker, args[argument.index], length & _LOW_HALF)
-            values.setdefault("sockaddr", []).append(address)
+            text, is_path = _address(worker, args[argument.index], signed(length), args[0])
+            values.setdefault("sockaddr", []).append(text)
+            if worker.call == "bind" and text is None and not is_path:
+                values["filename"] = [""]
         elif argument.kind is Kind.STRUCT:
             _struct(worker, argument, args, values)
     return values, missing
@@ -59,14 +62,15 @@ def signed(register: int) -> int:
     return register - (1 << 32) if register & _SIGN else register
 
 
-def address_text(worker: Worker, address: int, length: int) -> str | None:
-    """A socket address in the task's memory; empty where there is none."""
-    if not address or not length:
-        return ""
+def _address(worker: Worker, place: int, length: int, register: int) -> tuple[str | None, bool]:
+    """The text of a socket address in the task's memory, and whether it may be a path."""
     try:
-        return format_sockaddr(worker.read_bytes(address, min(length, _LONGEST_ADDRESS)))
+        size = min(length, LONGEST_ADDRESS) if place else 0
+        raw = worker.read_bytes(place, size) if size > 0 else b""
     except UnreadableMemory:
-        return None
+        return None, True
+    meant = meant_by(raw, worker.call, signed(register), worker.duplicate)
+    return meant.text, path_of(raw) is not None
 
 
 def _path(worker: Worker, argument: Argument, args: Arguments) -> tuple[str | None, bool]:
@@ -138,12 +142,13 @@ def _struct(worker: Worker, argument: Argument, args: Arguments, values: dict[st
             (flags,) = struct.unpack("=Q", worker.read_bytes(address, 8))
             values["flags"] = [_register_text(Kind.FLAGS, flags, "clone")]
         elif argument.layout == "msghdr":
-            values["sockaddr"] = [_address_of_message(worker, address)]
+            values["sockaddr"] = [_address_of_message(worker, address, args[0])]
         elif argument.layout == "mmsghdr":
             count = min(args[2] & _LOW_HALF, _MOST_MESSAGES)
             size = 64 if ABIS[worker.abi].pointer_size == 8 else 32
             values["sockaddr"] = [
-                _address_of_message(worker, address + index * size) for index in range(count)
+                _address_of_message(worker, address + index * size, args[0])
+                for index in range(count)
             ]
     except UnreadableMemory:
         return
@@ -153,8 +158,8 @@ def _register_text(kind: Kind, value: int, call: str) -> str:
     return translate_register(Argument(index=0, name=kind.value, kind=kind), value, call)
 
 
-def _address_of_message(worker: Worker, address: int) -> str | None:
+def _address_of_message(worker: Worker, address: int, register: int) -> str | None:
     size = ABIS[worker.abi].pointer_size
     name = _word(worker, address)
     length = int.from_bytes(worker.read_bytes(address + size, 4), sys.byteorder)
-    return address_text(worker, name, length)
+    return _address(worker, name, length, register)[0]

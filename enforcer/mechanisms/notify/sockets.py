@@ -16,10 +16,11 @@ from dataclasses import replace
 from enforcer.arch import ABIS
 from enforcer.kernel import sockets as raw
 from enforcer.mechanisms.notify.arguments import signed
-from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.mechanisms.notify.worker import Arguments, Values, Worker
 from enforcer.pin import resolve
 from enforcer.pin.identity import act_as
 from enforcer.pin.view import own_identity
+from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path, texts_of
 from enforcer.supervision.messages import (
     LONGEST_ADDRESS,
     MOST_MESSAGES,
@@ -36,7 +37,8 @@ from enforcer.supervision.messages import (
 )
 from enforcer.supervision.named_bind import bind_path
 from enforcer.supervision.socket_order import path_refusal
-from enforcer.syscalls.translate import CONSTANTS, format_sockaddr
+from enforcer.syscalls.constants import CONSTANTS
+from enforcer.syscalls.sockaddr import Address
 
 Handler = Callable[[Worker, Arguments], None]
 _Act = Callable[[Worker, Arguments], int]
@@ -81,12 +83,22 @@ def _connect(worker: Worker, args: Arguments) -> int:
     path = path_of(address)
     if path is not None:
         return _at_path(worker, args, address, path)
-    number = worker.decide({"sockaddr": (format_sockaddr(address),)})
+    meant = meant_by(address, worker.call, signed(args[0]), worker.duplicate)
+    number = _judged(worker, texts_of(worker.call, meant), meant)
     if number:
         return -number
     call = raw.connect if worker.call == "connect" else raw.bind
     with _Duplicate(worker, args[0]) as socket:
-        return worker.act(lambda: call(socket, address, len(address)))
+        return worker.act(lambda: call(socket, meant.raw, len(meant.raw)))
+
+
+def _judged(worker: Worker, values: Values, *addresses: Address) -> int:
+    """The policy's word on a call with these addresses: 0 or an errno."""
+    number = worker.decide(values)
+    if number and worker.decision is not None:
+        worker.decision = in_kernel_terms(worker.decision, *addresses)
+        return worker.decision.errno or number
+    return number
 
 
 def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> int:
@@ -121,8 +133,8 @@ def _sendmsg(worker: Worker, args: Arguments) -> int:
 
 def _judge_and_send(worker: Worker, register: int, message: Message, flags: int) -> int:
     with ExitStack() as pins:
-        text, pinned = _pinned(worker, message, pins)
-        number = worker.decide({"sockaddr": (text,)})
+        address, pinned = _pinned(worker, register, message, pins)
+        number = _judged(worker, {"sockaddr": (address.text,)}, address)
         if number:
             return -number
         with _Duplicate(worker, register) as socket:
@@ -136,8 +148,10 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
     places = [args[1] + index * size for index in range(count)]
     messages = [_read_message(worker, place) for place in places]
     with ExitStack() as pins:
-        pinned = [_pinned(worker, message, pins) for message in messages]
-        number = worker.decide({"sockaddr": tuple(text for text, _ in pinned)})
+        pinned = [_pinned(worker, args[0], message, pins) for message in messages]
+        addresses = [address for address, _ in pinned]
+        texts = tuple(address.text for address in addresses)
+        number = _judged(worker, {"sockaddr": texts}, *addresses)
         if number:
             return -number
         with _Duplicate(worker, args[0]) as socket:
@@ -170,23 +184,27 @@ def _read_address(worker: Worker, address: int, register: int) -> bytes | None:
     length = signed(register)
     if not 0 <= length <= LONGEST_ADDRESS:
         raise Refused(errno.EINVAL)
-    return worker.read_bytes(address, length) if address else None
+    return worker.read_bytes(address, length) if address or not length else None
 
 
-def _pinned(worker: Worker, message: Message, pins: ExitStack) -> tuple[str | None, Message]:
+def _pinned(
+    worker: Worker, register: int, message: Message, pins: ExitStack
+) -> tuple[Address, Message]:
     """What rules compare, and the message to the very socket that its path leads to now.
 
     The text is empty for a message without a destination.
     """
-    if message.address is None:
-        return "", message
-    path = path_of(message.address)
+    given = message.address or b""
+    path = path_of(given)
+    own = given, worker.call, signed(register), worker.duplicate
     if path is None:
-        return format_sockaddr(message.address), message
+        meant = meant_by(*own)
+        return meant, replace(message, address=meant.raw or message.address)
     pinned = pins.enter_context(resolve(worker.view, _AT_FDCWD, path))
     if not pinned.exists:
-        raise Refused(pinned.errno or errno.ENOENT)
-    return pinned.name, replace(message, address=address_of(pinned))
+        raise missing_path(*own, pinned.errno or errno.ENOENT)
+    place = address_of(pinned)
+    return Address(text=pinned.name, raw=place), replace(message, address=place)
 
 
 def _read_message(worker: Worker, address: int) -> Message:

@@ -23,6 +23,7 @@ from enforcer.mechanisms.ptrace.reaching import Content, pin_socket, send_for
 from enforcer.mechanisms.ptrace.scripts import begin
 from enforcer.mechanisms.ptrace.tasks import Script, Step, Task
 from enforcer.pin import Pinned, resolve
+from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path
 from enforcer.supervision.memory import UnreadableMemory, write_bytes
 from enforcer.supervision.messages import (
     LONGEST_ADDRESS,
@@ -39,7 +40,7 @@ from enforcer.supervision.messages import (
     read_plain,
 )
 from enforcer.syscalls import number
-from enforcer.syscalls.sockaddr import format_sockaddr
+from enforcer.syscalls.sockaddr import Address
 
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.calls import Calls
@@ -51,11 +52,10 @@ _NAME_OFFSET = 256
 
 @dataclass(frozen=True)
 class _Sending:
-    """One message of a call: its address as read, what rules compare of it, its path socket."""
+    """One message of a call: its address as the kernel will take it, and its path socket."""
 
     header: Header
-    raw: bytes
-    text: str | None
+    address: Address
     pinned: Pinned | None
 
 
@@ -77,8 +77,8 @@ class Messages:
             return
         with self.refusing(task, info, entry), ExitStack() as pins:
             raw = read_address(tracer, task, info[9], signed(info[10])) if info[9] else b""
-            text, pinned = self.reached(task, raw, pins)
-            if not self.judge(task, info, entry, (text,)):
+            address, pinned = self.reached(task, info, entry, raw, pins)
+            if not self.judge(task, info, entry, (address,)):
                 return
             if pinned is not None:
                 read = partial(tracer.read_bytes, task)
@@ -90,8 +90,9 @@ class Messages:
             else:
                 slot = tracer.take_slot(task, info)
                 if slot is not None:
-                    tracer.arena.write(slot, raw)
-                    arguments = (*info[5:9], task.process.space.base + slot, info[10])
+                    tracer.arena.write(slot, address.raw)
+                    place, length = task.process.space.base + slot, len(address.raw)
+                    arguments = (*info[5:9], place, length)
                     tracer.redirect(task, info, info[4], arguments, tracer.restore_after)
 
     def sendmsg(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
@@ -102,8 +103,8 @@ class Messages:
             return
         size = tracer.config.abis[info[1]].pointer_size
         with self.refusing(task, info, entry), ExitStack() as pins:
-            sending = self.read(task, info[6], size, pins)
-            if not self.judge(task, info, entry, (sending.text,)):
+            sending = self.read(task, info, entry, info[6], pins)
+            if not self.judge(task, info, entry, (sending.address,)):
                 return
             if sending.pinned is not None:
                 content = partial(_content, partial(tracer.read_bytes, task), sending.header, size)
@@ -128,9 +129,9 @@ class Messages:
         count = min(info[7] & 0xFFFF_FFFF, MOST_MESSAGES)
         with self.refusing(task, info, entry), ExitStack() as pins:
             sendings = [
-                self.read(task, info[6] + index * step, size, pins) for index in range(count)
+                self.read(task, info, entry, info[6] + index * step, pins) for index in range(count)
             ]
-            if not self.judge(task, info, entry, [sending.text for sending in sendings]):
+            if not self.judge(task, info, entry, [sending.address for sending in sendings]):
                 return
             if not sendings or not tracer.copies:
                 tracer.proceed(task, info)
@@ -151,11 +152,12 @@ class Messages:
             self.tracer.refuse(task, info, error.number)
 
     def judge(
-        self, task: Task, info: SyscallInfo, entry: Entry, texts: Sequence[str | None]
+        self, task: Task, info: SyscallInfo, entry: Entry, addresses: Sequence[Address]
     ) -> bool:
         """Decide on all messages of a call at once; False: the call is over."""
-        values = {"sockaddr": texts}
+        values = {"sockaddr": [address.text for address in addresses]}
         decision = self.tracer.decide(task, entry.name, info[5:11], values, entry.abi)
+        decision = in_kernel_terms(decision, *addresses)
         return self.tracer.settle(task, info, entry.name, decision, values)
 
     def begin(self, task: Task, info: SyscallInfo, script: Script) -> None:
@@ -164,28 +166,36 @@ class Messages:
             raise Refused(ENOSYS)
         begin(self.tracer, task, info, script)
 
-    def read(self, task: Task, address: int, size: int, pins: ExitStack) -> _Sending:
+    def read(
+        self, task: Task, info: SyscallInfo, entry: Entry, place: int, pins: ExitStack
+    ) -> _Sending:
         """A message header and its address, read once. Raises UnreadableMemory, Refused."""
         read = partial(self.tracer.read_bytes, task)
-        header = read_header(read, address, size)
+        header = read_header(read, place, self.tracer.config.abis[info[1]].pointer_size)
         raw = read_destination(read, header) or b""
-        return _Sending(header, raw, *self.reached(task, raw, pins))
+        return _Sending(header, *self.reached(task, info, entry, raw, pins))
 
-    def reached(self, task: Task, raw: bytes, pins: ExitStack) -> tuple[str | None, Pinned | None]:
+    def reached(
+        self, task: Task, info: SyscallInfo, entry: Entry, raw: bytes, pins: ExitStack
+    ) -> tuple[Address, Pinned | None]:
         """What rules compare: empty without an address, the canonical name of a path socket.
 
         With `pin` also that socket, until `pins` is left. Raises Refused.
         """
         path = path_of(raw)
         if path is None:
-            return format_sockaddr(raw) if raw else "", None
+            return meant_by(raw, entry.name, signed(info[5]), task.view.duplicate), None
         if not self.tracer.pins:
             with resolve(task.view, AT_FDCWD, path) as found:
-                return found.name or None, None
-        pinned = pins.enter_context(pin_socket(task, path))
+                return Address(text=found.name or None, raw=raw), None
+        own = raw, entry.name, signed(info[5]), task.view.duplicate
+        try:
+            pinned = pins.enter_context(pin_socket(task, path))
+        except Refused as error:
+            raise missing_path(*own, error.number) from None
         if not pinned.exists:
-            raise Refused(pinned.errno)
-        return pinned.name, pinned
+            raise missing_path(*own, pinned.errno)
+        return Address(text=pinned.name, raw=raw), pinned
 
     def reach(
         self, task: Task, register: int, pinned: Pinned, content: Content, flags: int
@@ -199,10 +209,11 @@ class Messages:
     def put(self, task: Task, slot: int, size: int, sending: _Sending) -> int:
         """Header and address into the slot; where the task sees them."""
         base = task.process.space.base + slot
-        name = base + _NAME_OFFSET if sending.raw else 0
-        own = sending.header._replace(name=name, name_length=len(sending.raw))
+        raw = sending.address.raw
+        name = base + _NAME_OFFSET if raw else 0
+        own = sending.header._replace(name=name, name_length=len(raw))
         self.tracer.arena.write(slot, header_struct(size).pack(*own))
-        self.tracer.arena.write(slot + _NAME_OFFSET, sending.raw)
+        self.tracer.arena.write(slot + _NAME_OFFSET, raw)
         return base
 
     def send_each(

@@ -22,10 +22,11 @@ from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.reaching import connect_for, path_refusal_for, pin_socket
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
+from enforcer.supervision.addresses import in_kernel_terms, meant_by, texts_of
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.supervision.messages import Refused, path_of
 from enforcer.syscalls import SubCall, number, split
-from enforcer.syscalls.sockaddr import format_sockaddr
+from enforcer.syscalls.sockaddr import Address
 
 if TYPE_CHECKING:
     from enforcer.mechanisms.ptrace.calls import Calls
@@ -65,8 +66,14 @@ class Sockets:
         if path is not None and tracer.pins:
             self.by_path(task, info, entry, raw, path)
             return
-        texts = {"sockaddr": (self.text(task, raw, path),)}
+        if path is None:
+            meant = meant_by(raw, entry.name, signed(info[5]), task.view.duplicate)
+            texts = texts_of(entry.name, meant)
+        else:
+            meant = Address(text=self.name(task, path), raw=raw)
+            texts = {"sockaddr": (meant.text,)}
         decision = tracer.decide(task, entry.name, info[5:11], texts, entry.abi)
+        decision = in_kernel_terms(decision, meant)
         if not tracer.settle(task, info, entry.name, decision, texts):
             return
         if not tracer.copies:
@@ -74,14 +81,13 @@ class Sockets:
             return
         slot = tracer.take_slot(task, info)
         if slot is not None:
-            tracer.arena.write(slot, raw)
-            arguments = (info[5], task.process.space.base + slot, *info[7:11])
+            tracer.arena.write(slot, meant.raw)
+            place, length = task.process.space.base + slot, len(meant.raw)
+            arguments = (info[5], place, length, *info[8:11])
             tracer.redirect(task, info, info[4], arguments, tracer.restore_after)
 
-    def text(self, task: Task, raw: bytes, path: bytes | None) -> str | None:
-        """What rules compare: the canonical name of a path socket, or the address."""
-        if path is None:
-            return format_sockaddr(raw) if raw else ""
+    def name(self, task: Task, path: bytes) -> str | None:
+        """What rules compare of a path socket: its canonical name."""
         with resolve(task.view, AT_FDCWD, path) as pinned:
             return pinned.name or None
 
