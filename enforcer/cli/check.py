@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from enforcer.policy.ast import Policy
+from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.check import check_policy
-from enforcer.policy.format import format_systrace, format_yaml
+from enforcer.policy.format import format_policies
 from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_file
 from enforcer.policy.problem import PolicyError, Problem, Severity
@@ -53,8 +53,8 @@ def _problems(path: Path) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
 
 
 def _canonical(path: Path, policies: tuple[Policy, ...]) -> str:
-    written = format_systrace if path.suffix == ".systrace" else format_yaml
-    return "\n".join(map(written, policies))
+    form = Dialect.SYSTRACE if path.suffix == ".systrace" else Dialect.STRICT
+    return format_policies(policies, form)
 
 
 def _summary(path: Path, policies: tuple[Policy, ...], problems: tuple[Problem, ...]) -> str:

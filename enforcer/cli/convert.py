@@ -1,4 +1,4 @@
-"""`enforcer convert`: a policy in the other dialect."""
+"""`enforcer convert`: the policies of a file in the other dialect."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from enforcer.policy.ast import Dialect
-from enforcer.policy.convert import convert as convert_policy
-from enforcer.policy.format import NotExpressible, format_systrace, format_yaml
+from enforcer.policy.convert_file import convert_file
+from enforcer.policy.format import NotExpressible, format_policies
 from enforcer.policy.parser import parse_file
 from enforcer.policy.problem import PolicyError
 
@@ -28,30 +28,28 @@ class Refused(click.ClickException):
     help="The dialect wanted; left out: the other one.",
 )
 def convert(file: Path, dialect: str | None) -> None:
-    """Print the policy of FILE in the other dialect: .systrace to YAML, or YAML to .systrace.
+    """Print the policies of FILE in the other dialect: .systrace to YAML, or YAML to .systrace.
 
-    What cannot be kept is said on the standard error.
+    What the loader adds to a policy of the one dialect, and not to one of the other, is written
+    out. What cannot be kept is said on the standard error. Several policies become one file: of
+    YAML documents, or of sections that begin with `Policy:`.
     """
     try:
         policies = parse_file(file)
+        converted = convert_file(policies, Dialect(dialect) if dialect else None, file.parent)
     except PolicyError as error:
         raise Refused(str(error)) from error
-    texts: list[str] = []
-    for policy in policies:
-        wanted = Dialect(dialect) if dialect else _other(policy.dialect)
-        converted, notes = convert_policy(policy, wanted)
+    forms = {policy.dialect for policy, _ in converted}
+    if len(forms) > 1:
+        raise Refused(f"{file} has policies of both dialects; say which is wanted with --to")
+    for policy, notes in converted:
         for note in notes:
             click.echo(f"{policy.binary or policy.template or file}: {note}", err=True)
-        try:
-            written = format_yaml if wanted is Dialect.STRICT else format_systrace
-            texts.append(written(converted))
-        except NotExpressible as error:
-            raise Refused(str(error)) from error
-    click.echo("\n".join(texts) if wanted is Dialect.SYSTRACE else "---\n".join(texts), nl=False)
+    try:
+        text = format_policies([policy for policy, _ in converted], *forms)
+    except NotExpressible as error:
+        raise Refused(str(error)) from error
+    click.echo(text, nl=False)
 
 
 command = convert
-
-
-def _other(dialect: Dialect) -> Dialect:
-    return Dialect.STRICT if dialect is Dialect.SYSTRACE else Dialect.SYSTRACE

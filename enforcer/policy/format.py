@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import yaml
 
@@ -62,6 +63,16 @@ def format_systrace(policy: Policy) -> str:
             raise NotExpressible("a systrace rule is for one call")
         lines.append(f"\t{policy.emulation}-{rule.calls[0]}: {format_answer(rule)}")
     return "\n".join(lines) + "\n"
+
+
+def format_policies(policies: Sequence[Policy], dialect: Dialect) -> str:
+    """A file with these policies: in systrace's own form, or YAML documents.
+
+    Raises NotExpressible.
+    """
+    if dialect is Dialect.SYSTRACE:
+        return "\n".join(map(format_systrace, policies))
+    return "---\n".join(map(format_yaml, policies))
 
 
 def format_answer(rule: Rule) -> str:

@@ -86,12 +86,15 @@ def prepared(
 def prepare(
     policy: Policy,
     templates: Mapping[str, Policy],
-    variables: Mapping[str, str],
+    variables: Mapping[str, str] | None,
     *,
     beside: Path | None = None,
     runtime: bool = True,
 ) -> Policy:
-    """One parsed policy made ready to be enforced; see `load_policies`. Raises PolicyError."""
+    """One parsed policy made ready to be enforced; see `load_policies`. Raises PolicyError.
+
+    With None for `variables` they stay as they are written.
+    """
     wanted = list(policy.include)
     if policy.dialect is Dialect.SYSTRACE:
         policy = with_equivalents(policy)
@@ -99,7 +102,8 @@ def prepare(
     for name in dict.fromkeys(wanted):
         template = templates.get(name) or _template(policy, name, beside)
         policy = _with_template(policy, template)
-    return expand(replace(policy, include=()), variables)
+    policy = replace(policy, include=())
+    return policy if variables is None else expand(policy, variables)
 
 
 def process_variables() -> dict[str, str]:
@@ -164,13 +168,16 @@ def _equivalent(entry: str | Mapping[str, str]) -> Equivalent:
 
 
 def _template(policy: Policy, name: str, beside: Path | None) -> Policy:
+    problems = Problems(policy.source, "")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         own = [beside / "templates" / f"{name}.yaml"] if beside is not None else []
         for path in (*own, _SHIPPED / f"{name}.yaml"):
             if path.is_file() and path != _SHIPPED / "equivalents.yaml":
-                (found,) = parse_file(path)
-                return found
-    problems = Problems(policy.source, "")
+                found = parse_file(path)
+                if len(found) == 1:
+                    return found[0]
+                problems.add(None, f"{path} is no template: it has {len(found)} policies")
+                raise PolicyError(problems.found)
     near = suggestion(name, template_names())
     problems.add(None, f"no template `{name}`", near or f"shipped: {', '.join(template_names())}")
     raise PolicyError(problems.found)

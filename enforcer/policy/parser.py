@@ -8,7 +8,7 @@ from enforcer.policy.ast import Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.problem import PolicyError, Problem, Problems, Severity
 from enforcer.policy.systrace import read_systrace
-from enforcer.policy.yaml_form import read_yaml
+from enforcer.policy.yaml_form import read_documents, read_yaml
 from enforcer.syscalls.translate import CONSTANTS
 
 SUFFIXES = (".systrace", ".yaml", ".yml")
@@ -24,7 +24,7 @@ def parse_systrace(text: str, source: str) -> tuple[Policy, ...]:
 
 
 def parse_yaml(text: str, source: str) -> Policy:
-    """The policy of a YAML document. Raises PolicyError with all problems."""
+    """The policy of a text of one YAML document. Raises PolicyError with all problems."""
     policy, problems = read_yaml(text, source, CONSTANTS)
     _finish(() if policy is None else (policy,), problems, text)
     assert policy is not None
@@ -48,7 +48,9 @@ def parse_file(path: Path) -> tuple[Policy, ...]:
         raise PolicyError([_unreadable(source, f"more than {MOST_BYTES} bytes")])
     if path.suffix == ".systrace":
         return parse_systrace(text, source)
-    return (parse_yaml(text, source),)
+    policies, problems = read_documents(text, source, CONSTANTS)
+    _finish(policies, problems, text)
+    return policies
 
 
 def _finish(policies: tuple[Policy, ...], problems: Problems, text: str) -> None:

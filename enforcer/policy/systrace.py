@@ -37,7 +37,7 @@ _TEMPLATE = re.compile(
 )
 _HEADER = re.compile(r"\s*(policy|template)\s*:", _CASELESS)
 _DETACHED = re.compile(r"\s*detached\s*\Z", re.ASCII)
-_RULE = re.compile(r"\s*([A-Za-z0-9_]+)-(#?[A-Za-z0-9_]+)\s*:(?=\s|\Z)", re.ASCII)
+_RULE = re.compile(r"\s*([A-Za-z0-9_]+)-(#?[A-Za-z0-9_-]+)\s*:(?=\s|\Z)", re.ASCII)
 _SIMPLE = ("permit", "permit-now", "deny", "deny-now", "ask")
 _ACTIONS = ("permit", "deny", "ask")
 

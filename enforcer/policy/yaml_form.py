@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import yaml
@@ -19,7 +19,7 @@ EPERM = 1
 MOST_LEVELS = 12
 """How deep YAML may be nested; a policy needs five levels."""
 MOST_READ = 1 << 20
-"""Characters and entries read in one policy, aliases followed."""
+"""Characters and entries read in one file, aliases followed."""
 
 _Found = TypeVar("_Found")
 
@@ -43,40 +43,69 @@ _ACTION = re.compile(r"([a-z-]+)(?:\[([^\[\]]*)\])?\Z")
 def read_yaml(
     text: str, source: str, constants: Mapping[str, int]
 ) -> tuple[Policy | None, Problems]:
-    """The policy of a document, and what is wrong with it (nothing is raised)."""
+    """The policy of a text, and what is wrong with it (nothing is raised)."""
     problems = Problems(source, text)
+    roots = _roots(text, problems)
+    if len(roots) > 1:
+        problems.add(_position(roots[1]), "a second policy where one is wanted")
+    policies = _policies(roots[:1], text, source, problems, constants)
+    return policies[0] if policies else None, problems
+
+
+def read_documents(
+    text: str, source: str, constants: Mapping[str, int]
+) -> tuple[tuple[Policy, ...], Problems]:
+    """The policies of a text, one a document, and what is wrong with them (nothing is raised)."""
+    problems = Problems(source, text)
+    return _policies(_roots(text, problems), text, source, problems, constants), problems
+
+
+def _roots(text: str, problems: Problems) -> Sequence[yaml.Node]:
+    """The documents of a text; none, and why, where they cannot be read."""
     if (odd := _ODD_LINE_END.search(text)) is not None:
         problems.add(
             _place_of(text, odd.start()),
             f"{character_name(odd.group())} ends a line in YAML alone",
             'leave it out, or write it as an escape within "..."',
         )
-        return None, problems
+        return ()
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        roots = list(yaml.compose_all(text, Loader=_Loader))
     except SyntaxProblem as problem:
         problems.add(problem.position, problem.message, problem.mend)
-        return None, problems
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Position(mark.line + 1, mark.column + 1) if mark else None
         said = str(error.problem or error.context)
         mend = 'within {} write the action in quotes: {"deny[eacces]": read}'
         problems.add(place, f"not YAML: {said}", mend if said.endswith("got '['") else "")
-        return None, problems
     except yaml.reader.ReaderError as error:
         problems.add(_place_of(text, error.position), f"not YAML: {error.reason}")
-        return None, problems
-    if not isinstance(root, yaml.MappingNode):
-        problems.add(
-            _position(root) if root else None, "a policy is a mapping", "begin with: rules: []"
-        )
-        return None, problems
-    try:
-        return _Reader(text, source, problems, constants).policy(root), problems
-    except SyntaxProblem as problem:
-        problems.add(problem.position, problem.message, problem.mend)
-        return None, problems
+    else:
+        if not roots:
+            problems.add(None, "a policy is a mapping", "begin with: rules: []")
+        return roots
+    return ()
+
+
+def _policies(
+    roots: Sequence[yaml.Node],
+    text: str,
+    source: str,
+    problems: Problems,
+    constants: Mapping[str, int],
+) -> tuple[Policy, ...]:
+    reader = _Reader(text, source, problems, constants)
+    policies: list[Policy] = []
+    for root in roots:
+        if not isinstance(root, yaml.MappingNode):
+            problems.add(_position(root), "a policy is a mapping", "begin with: rules: []")
+            continue
+        try:
+            policies.append(reader.policy(root))
+        except SyntaxProblem as problem:
+            problems.add(problem.position, problem.message, problem.mend)
+    return tuple(policies)
 
 
 class _Loader(yaml.SafeLoader):
@@ -97,7 +126,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns the nodes of one document into a policy."""
+    """Turns the nodes of each document into a policy."""
 
     def __init__(
         self, text: str, source: str, problems: Problems, constants: Mapping[str, int]
@@ -110,6 +139,7 @@ class _Reader:
         self._read = 0
 
     def policy(self, root: yaml.MappingNode) -> Policy:
+        self._dialect = Dialect.STRICT
         keys = self._mapping(root, _KEYS, "a policy")
         if (node := keys.get("dialect")) is not None:
             self._dialect = Dialect(self._choice(node, tuple(Dialect)) or Dialect.STRICT)

@@ -147,7 +147,7 @@ def test_mistakes_in_systrace_files(rule: str, column: int, message: str) -> Non
         ("rules:\n  - &a [*a]", 2, 5, "a rule is a mapping"),
         ("rules: []\nrules: []", 2, 1, "twice"),
         ("rules:\n\t- permit: read", 2, 1, "not YAML"),
-        ("rules: []\n--- \nrules: []", 2, 1, "not YAML"),
+        ("rules: []\n--- \nrules: []", 3, 1, "a second policy"),
         ("rules:\n  - <<: {permit: read}", 2, 5, "unknown key `<<`"),
         ("rules:\n  - permit: read # \u2028", 2, 20, "U+2028 LINE SEPARATOR ends a line"),
         ("rules:\r  - permit: read", 1, 7, "U+000D ends a line"),
