@@ -5,16 +5,16 @@ The notation is explained at the head of that file. A mistake in it raises Model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from enforcer.arch import ABIS
-from enforcer.condition import TRUE, Compare, Operator
+from enforcer.condition import TRUE, Compare, Condition, Operator, holds
 from enforcer.syscalls.constants import CONSTANTS
-from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Syscall
+from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Remapping, Syscall
 
 _SOURCE = Path(__file__).with_name("model.txt")
 
@@ -108,6 +108,7 @@ def syscall(name: str, abi: str | None = None) -> Syscall:
         name=name,
         arguments=arguments,
         aliases=tuple(_memberships(name, words, places)),
+        remaps=tuple(_remappings(words, places)),
         equivalents=frozenset(_source().equivalents.get(name, ())) - {name},
         carrier="carrier" in words,
         acts_on_caller="caller" in words,
@@ -127,6 +128,27 @@ def varies(name: str) -> bool:
     """Whether the arguments of `name` lie in other registers, or count other bits, on some ABI."""
     common = syscall(name)
     return any(syscall(name, abi).arguments != common.arguments for abi in ABIS)
+
+
+@cache
+def remapping_calls() -> frozenset[str]:
+    """The calls that can change what is mapped where, or how it is protected."""
+    return frozenset(
+        name
+        for name, lines in _source().lines.items()
+        if any(" remaps(" in line for line in lines.values())
+    )
+
+
+def remapped(call: Syscall, args: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+    """Where a call with these registers changes the caller's mappings: starts and ends.
+
+    An end of None is not known.
+    """
+    for each in call.remaps:
+        if holds(each.when, args):
+            start = args[each.start]
+            yield start, None if each.length is None else start + args[each.length]
 
 
 @cache
@@ -250,5 +272,19 @@ def _memberships(name: str, words: list[str], places: Mapping[str, int]) -> Iter
             yield Membership(alias="fswrite", when=None)
         elif head in ("fsread", "fswrite"):
             yield Membership(alias=head, when=None if "(" in word else TRUE)
-        elif head not in ("carrier", "caller", "fd", "none"):
+        elif head not in ("carrier", "caller", "fd", "none", "remaps"):
             raise ModelError(f"{name}: no such attribute: {word}")
+
+
+def _remappings(words: list[str], places: Mapping[str, int]) -> Iterator[Remapping]:
+    """remaps(START,LENGTH) or remaps(START,LENGTH,FLAGS+FLAG), with an empty LENGTH for none."""
+    for word in words:
+        head, _, inside = word.partition("(")
+        if head != "remaps":
+            continue
+        start, length, *flags = inside.rstrip(")").split(",")
+        when: Condition = TRUE
+        for each in flags:
+            register, _, flag = each.partition("+")
+            when = Compare(places[register], Operator.NE, 0, mask=CONSTANTS[flag])
+        yield Remapping(start=places[start], length=places[length] if length else None, when=when)

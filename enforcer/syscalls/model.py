@@ -117,6 +117,20 @@ class Membership:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remapping:
+    """A call changes what is mapped at an address of the caller's, or its protection.
+
+    `start` is the register of the address, `length` that of the size in bytes (None: no register
+    says it). Where `when` does not hold, the kernel ignores the address or only looks there for
+    free room.
+    """
+
+    start: int
+    length: int | None
+    when: Condition
+
+
+@dataclass(frozen=True, kw_only=True)
 class Syscall:
     """What is known of one system call: on one ABI, or (asked without one) on most of them.
 
@@ -131,6 +145,7 @@ class Syscall:
     name: str
     arguments: tuple[Argument, ...]
     aliases: tuple[Membership, ...] = ()
+    remaps: tuple[Remapping, ...] = ()
     equivalents: frozenset[str] = frozenset()
     carrier: bool = False
     acts_on_caller: bool = False

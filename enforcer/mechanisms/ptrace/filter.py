@@ -34,7 +34,7 @@ from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.policy.ast import Policy
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
-from enforcer.syscalls import number
+from enforcer.syscalls import number, syscall
 
 REWRITTEN = frozenset(
     {"close", "execve", "execveat", "mmap", "mmap2", "mprotect", "mseal", "openat2", "sendmsg"}
@@ -42,9 +42,7 @@ REWRITTEN = frozenset(
 """Calls that stopped calls are turned into, or that the launcher needs: never refused unseen."""
 
 _LISTENS = 1 << 3
-_MAP_FIXED = 0x10
 _NEAR = 1 << 24
-_RANGES = {**MEMORY_CALLS, "remap_file_pages": ((0, 1),)}
 
 
 def _has_bits(register: int, bits: int) -> Condition:
@@ -54,10 +52,12 @@ def _has_bits(register: int, bits: int) -> Condition:
 
 def _reaches_slots(name: str, abi: Abi) -> Condition:
     """Whether a call may touch the slots at their usual place; some that miss it are in it too."""
-    ranges = [_reaches(start, size, abi.spare_address) for start, size in _RANGES[name]]
-    if name in ("mmap", "mmap2"):
-        return All((*ranges, Compare(3, Operator.NE, 0, _MAP_FIXED)))
-    return Any(tuple(ranges))
+    return Any(
+        tuple(
+            All((_reaches(each.start, each.length, abi.spare_address), each.when))
+            for each in syscall(name, abi.name).remaps
+        )
+    )
 
 
 def _reaches(start: int, size: int | None, base: int) -> Condition:

@@ -12,7 +12,7 @@ from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.supervision.memory import UnreadableMemory
-from enforcer.syscalls import syscall
+from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.model import Argument, Kind
 from enforcer.syscalls.translate import translate_register
 
@@ -53,17 +53,8 @@ CREDENTIAL_CALLS = frozenset(
 )
 """Calls after which a task may walk names with other rights than its tracer has."""
 
-MEMORY_CALLS: Mapping[str, tuple[tuple[int, int | None], ...]] = {
-    "mmap": ((0, 1),),
-    "mmap2": ((0, 1),),
-    "mprotect": ((0, 1),),
-    "pkey_mprotect": ((0, 1),),
-    "munmap": ((0, 1),),
-    "mremap": ((0, 1), (4, 2)),
-    "shmat": ((1, None),),
-    "madvise": ((0, 1),),
-}
-"""Calls that could put something else where the slots are: registers with an address and a size."""
+MEMORY_CALLS = remapping_calls()
+"""Calls that could put something else where the slots are."""
 
 
 class Processes:
@@ -152,12 +143,9 @@ class Processes:
         """Where the slots are nothing else may come to be, seal or no seal."""
         tracer = self.tracer
         base = task.process.space.base
-        if base:
-            end = base + tracer.arena.size
-            for place, _ in MEMORY_CALLS[entry.name]:
-                start = info[5 + place]
-                length = 1 << 32 if entry.name == "shmat" else max(info[6], info[7])
-                if start < end and start + length > base:
-                    tracer.refuse(task, info, EPERM)
-                    return
+        end = base + tracer.arena.size if base else 0
+        for start, stop in remapped(syscall(entry.name, entry.abi), info[5:11]):
+            if start < end and (stop is None or stop > base):
+                tracer.refuse(task, info, EPERM)
+                return
         self.calls.by_registers(task, info, entry)
