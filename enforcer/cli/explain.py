@@ -19,6 +19,7 @@ from enforcer.policy.problem import PolicyError, suggestion
 from enforcer.policy.translators import Origin, Source, known_syscall, sources
 from enforcer.syscalls import names
 from enforcer.syscalls.model import LAYOUT_TRANSLATORS, REGISTER_KINDS, Argument, Kind, Syscall
+from enforcer.syscalls.sockaddr import meant_text
 from enforcer.syscalls.translate import CONSTANTS
 
 _NAMED = re.compile(r"([a-z_][a-z0-9_]*)(?:\[(\d)\])?=(.*)\Z", re.DOTALL)
@@ -51,8 +52,8 @@ def explain(
     """Say what the policy of FILE answers to CALL with ARGS, which rule decides, and why.
 
     ARGS are the call's arguments in order: a file name or address as text, a number, or constants
-    joined by `|`. `name=value` sets one by its name or translator (filename[1]=/tmp/x, arg[1]=5);
-    a value of `-` cannot be read.
+    joined by `|`. A file name is the canonical one, without links. `name=value` sets one by its
+    name or translator (filename[1]=/tmp/x, arg[1]=5); a value of `-` cannot be read.
 
     \b
       enforcer explain ls.systrace openat AT_FDCWD /etc O_RDONLY
@@ -124,12 +125,19 @@ def _call(model: Syscall, abi: str, args: tuple[str, ...], uid: int, gid: int) -
             texts[translator, index] = None if value == _UNREADABLE else value
     of_address = {("filename", 0)} if is_path_of_address(model.name, "filename") else set()
     values = tuple(
-        Value(translator=translator, text=texts.get((translator, index), ""))
+        Value(
+            translator=translator, text=_seen(translator, texts.get((translator, index), ""), model)
+        )
         for translator, index in _memory(every)
         if (translator, index) not in of_address - texts.keys()
     )
     a, b, c, d, e, f = registers
     return Call(name=model.name, abi=abi, args=(a, b, c, d, e, f), values=values, uid=uid, gid=gid)
+
+
+def _seen(translator: str, text: str | None, model: Syscall) -> str | None:
+    """The text as rules see it in a run; a file name is taken for the canonical one."""
+    return meant_text(text, model.name) if translator == "sockaddr" and text else text
 
 
 def _set(

@@ -29,7 +29,7 @@ from enforcer.policy.register_text import register_text_condition
 from enforcer.policy.translators import TRANSLATORS, Origin, known_syscall, source
 from enforcer.syscalls import ALIASES, names, varies
 from enforcer.syscalls.constants import differing
-from enforcer.syscalls.sockaddr import canonical_text, is_any_address
+from enforcer.syscalls.sockaddr import meant_text
 
 _MULTIPLEXERS = frozenset({"socketcall", "ipc"})
 _EXECUTES = frozenset({"execve", "execveat"})
@@ -201,16 +201,12 @@ class _Check:
         """Addresses spelled as rules never see them."""
         if symbol.operator not in (TextOperator.EQ, TextOperator.NEQ):
             return
-        text = canonical_text(symbol.operand)
-        if text != symbol.operand:
-            self._warn(
-                symbol.position, "rules never see an address written like this", f'write "{text}"'
-            )
-        elif is_any_address(text) and "bind" not in rule.calls:
+        texts = {meant_text(symbol.operand, name) for name in rule.calls}
+        if symbol.operand not in texts:
             self._warn(
                 symbol.position,
-                "this is no destination: the kernel takes it for loopback, and so do rules",
-                "write 127.0.0.1 or ::1",
+                "rules never see an address written like this",
+                " or ".join(f'write "{text}"' for text in sorted(texts)),
             )
 
     def _register(self, rule: Rule, symbol: RegisterSymbol, positive: bool) -> None:

@@ -142,9 +142,21 @@ def canonical_text(text: str) -> str:
     return _internet6(packed, port, int(found.group(2) or 0))
 
 
-def is_any_address(text: str) -> bool:
-    """Whether the text is that of an any-address, which is no destination but loopback."""
-    return text.startswith(("inet-[0.0.0.0]:", "inet6-[::]:"))
+def meant_text(text: str, call: str) -> str:
+    """The text under which rules see the address that `text` spells, as one of `call`.
+
+    An any-address is no destination, but loopback, as for a socket that is bound to nothing.
+    """
+    written = canonical_text(text)
+    if call == "bind":
+        return written
+    for any_address, loopback in (
+        ("inet-[0.0.0.0]:", "inet-[127.0.0.1]:"),
+        ("inet6-[::]:", "inet6-[::1]:"),
+    ):
+        if written.startswith(any_address):
+            return loopback + written.removeprefix(any_address)
+    return written
 
 
 def _bound(raw: bytes, family: int, look: Look) -> int:

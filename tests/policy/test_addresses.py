@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 
 from enforcer.call import Call, Value
+from enforcer.cli.explain import explain
 from enforcer.policy.check import check_policy
 from enforcer.policy.decide import decide
 from enforcer.policy.decider import Decider
@@ -16,8 +20,8 @@ from enforcer.policy.parser import parse_yaml
     [
         ("connect", "inet6-[::ffff:127.0.0.1]:80", 'write "inet-[127.0.0.1]:80"'),
         ("bind", "inet6-[0::1]:80", 'write "inet6-[::1]:80"'),
-        ("connect", "inet-[0.0.0.0]:80", "write 127.0.0.1 or ::1"),
-        ("sendto", "inet6-[::]:80", "write 127.0.0.1 or ::1"),
+        ("connect", "inet-[0.0.0.0]:80", 'write "inet-[127.0.0.1]:80"'),
+        ("sendto", "inet6-[::]:80", 'write "inet6-[::1]:80"'),
         ("bind", "inet-[0.0.0.0]:80", ""),
         ("connect", "inet-[127.0.0.1]:80", ""),
     ],
@@ -45,3 +49,13 @@ def test_an_address_without_text(filename: str | None) -> None:
         policy = parse_yaml(f"default: permit\nrules:\n  - deny[exdev]: {rule}\n", "x")
         assert decide(policy, call).errno == number
         assert Decider(policy).decide("bind", call.args, texts).errno == number
+
+
+@pytest.mark.parametrize("written", ["inet6-[::ffff:127.0.0.1]:80", "inet-[0.0.0.0]:80"])
+def test_explain_sees_addresses_as_a_run_does(written: str, tmp_path: Path) -> None:
+    """However an address is given to explain, it is judged by the text that it has in a run."""
+    file = tmp_path / "a.yaml"
+    file.write_text('rules:\n  - deny: connect\n    when: sockaddr eq "inet-[127.0.0.1]:80"\n')
+    result = CliRunner().invoke(explain, [str(file), "connect", "3", written])
+    assert "connect: deny[eperm]" in result.stdout
+    assert "yes ('inet-[127.0.0.1]:80')" in result.stdout

@@ -12,8 +12,8 @@ from enforcer.syscalls.sockaddr import (
     Socket,
     canonical_text,
     format_sockaddr,
-    is_any_address,
     meant_address,
+    meant_text,
 )
 
 TCP = Socket(family=socket.AF_INET, kind=socket.SOCK_STREAM)
@@ -167,8 +167,16 @@ def test_the_text_that_rules_see(written: str, text: str) -> None:
     assert canonical_text(written) == text
 
 
-def test_any_addresses() -> None:
-    """The any-addresses of both families, and no others."""
-    assert is_any_address("inet-[0.0.0.0]:80")
-    assert is_any_address("inet6-[::]:80")
-    assert not is_any_address("inet6-[::1]:80")
+@pytest.mark.parametrize(
+    ("call", "written", "text"),
+    [
+        ("connect", "inet-[0.0.0.0]:80", "inet-[127.0.0.1]:80"),
+        ("sendto", "inet6-[::ffff:0.0.0.0]:80", "inet-[127.0.0.1]:80"),
+        ("connect", "inet6-[0::0]:80", "inet6-[::1]:80"),
+        ("bind", "inet6-[0::0]:80", "inet6-[::]:80"),
+        ("bind", "inet-[0.0.0.0]:80", "inet-[0.0.0.0]:80"),
+    ],
+)
+def test_an_any_address_is_no_destination(call: str, written: str, text: str) -> None:
+    """Where it is one it stands for loopback; a socket can be bound to it."""
+    assert meant_text(written, call) == text
