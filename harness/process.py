@@ -20,11 +20,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 BODY_FAILED = 70  # EX_SOFTWARE: what a forked child ends with when its body raised
+ANSWER_BYTES = 1 << 27  # more than the observations of a case, each with its limit of output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,17 @@ def wait(pid: int) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor above 2 but `kept`: to be close-on-exec is not enough for what is
+    forked before the execve.
+    """
+    low = 3
+    for descriptor in sorted(number for number in kept if number > 2):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
 def end_with_parent() -> None:
     """In a worker of multiprocessing: end at once when the process that started the pool ends.
 
@@ -204,7 +216,10 @@ def end_with_parent() -> None:
 
 
 class Server:
-    """A child that answers one line with one line (JSON), kept warm between questions."""
+    """A child that answers one line with one line (JSON), kept warm between questions.
+
+    The answers are bytes that whoever reaches the child's pipes may have written.
+    """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
@@ -214,49 +229,54 @@ class Server:
             env=None if env is None else dict(env),
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._questions = self._process.stdin
+        self._answers = self._process.stdout
+        # A child that is stopped reads nothing, and a question may be larger than a pipe.
+        os.set_blocking(self._questions.fileno(), False)
         self._buffer = b""
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, line: str, timeout_s: float) -> str:
+    def ask(self, line: str, timeout_s: float) -> bytes:
         """Send one line, return the answer's line.
 
-        Raises ProcessTimeout, or EOFError when the child has died; it is killed then.
+        Raises ProcessTimeout, or EOFError when the child has died or says too much; it is killed
+        then.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            self.close()
-            raise EOFError("the agent has ended") from None
+        question = memoryview(line.encode() + b"\n")
         deadline = time.monotonic() + timeout_s
-        descriptor = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+        ended = b"\n" in self._buffer
+        while not ended:
+            left = max(0.0, deadline - time.monotonic())
+            asking = [self._questions] if question else []
+            readable, writable, _ = select.select([self._answers], asking, [], left)
+            if not readable and not writable:
                 self.close()
                 raise ProcessTimeout(f"no answer within {timeout_s:g} s")
-            chunk = os.read(descriptor, 1 << 20)
-            if not chunk:
-                self.close()
-                raise EOFError("the agent has ended")
-            self._buffer += chunk
+            if readable:
+                chunk = os.read(self._answers.fileno(), 1 << 20)
+                self._buffer += chunk
+                ended = b"\n" in chunk
+                if not chunk or len(self._buffer) > ANSWER_BYTES:
+                    self.close()
+                    raise EOFError("the agent says too much" if chunk else "the agent has ended")
+            elif writable:
+                try:
+                    question = question[os.write(self._questions.fileno(), question) :]
+                except BrokenPipeError:
+                    self.close()
+                    raise EOFError("the agent has ended") from None
         answer, _, self._buffer = self._buffer.partition(b"\n")
-        return answer.decode()
+        return answer
 
     def close(self) -> None:
         """End the child: its input is closed, then it is killed with its group."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        for stream in (self._process.stdin, self._process.stdout):
-            try:
-                stream.close()
-            except BrokenPipeError:
-                continue
+        self._questions.close()
+        self._answers.close()
         kill_group(self._process.pid)
         self._process.wait()
 

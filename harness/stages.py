@@ -59,7 +59,9 @@ def listening(show: Callable[[Counter[Stage]], None]) -> Iterator[str]:
 def _listen(ear: socket.socket, show: Callable[[Counter[Stage]], None]) -> None:
     workers: dict[str, Stage] = {}
     while told := ear.recv(100):
-        worker, _, stage = told.decode().partition(" ")
+        worker, _, stage = told.decode("ascii", "replace").partition(" ")
+        if stage not in list(Stage):
+            continue  # anybody in this network namespace can send here
         workers[worker] = Stage(stage)
         if workers[worker] is Stage.DONE:
             del workers[worker]

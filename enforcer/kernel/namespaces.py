@@ -6,6 +6,8 @@ Raw calls through the C library; Python's os module has none of them before 3.12
 from __future__ import annotations
 
 import ctypes
+import errno
+import itertools
 import os
 import struct
 from pathlib import Path
@@ -24,8 +26,9 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -88,9 +91,9 @@ def die_with_parent(signal_number: int) -> None:
     _check(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "PDEATHSIG")
 
 
-def adopt_orphans() -> None:
-    """PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process."""
-    _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "CHILD_SUBREAPER")
+def adopt_orphans(adopt: bool = True) -> None:
+    """PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process, or no more."""
+    _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(adopt), 0, 0, 0), "CHILD_SUBREAPER")
 
 
 def set_dumpable() -> None:
@@ -99,6 +102,14 @@ def set_dumpable() -> None:
 
 
 def drop_capabilities() -> None:
-    """Empty every capability set of the calling thread (capset(2))."""
+    """Empty every capability set of the calling thread (capset(2)), as far as it may the bounding
+    set too: otherwise the user id 0 has them all again after an execve (capabilities(7)).
+    """
+    for number in itertools.count():
+        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
+            # EINVAL is beyond the last one; EPERM: without CAP_SETPCAP there is nothing to drop.
+            if ctypes.get_errno() in (errno.EINVAL, errno.EPERM):
+                break
+            _check(-1, "CAPBSET_DROP")
     header = struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, bytes(24)), "capset")

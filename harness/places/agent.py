@@ -27,24 +27,45 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from enforcer.events import FileLog
+from enforcer.kernel import namespaces
+from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
-from harness.backends import backend
+from harness.backends import UnknownBackend, backend
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
+from harness.places.ending import children, end_all
 from harness.places.features import lacking
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout, variant_words
 from harness.places.outcome import UNAVAILABLE, observe
 from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
-from harness.places.usage import Meter, below
-from harness.places.watch import Pipes, watch
-from harness.process import fork, kill, wait
+from harness.places.usage import Meter
+from harness.places.watch import GRACE_S, Pipes, drain, watch
+from harness.places.wire import (
+    NUMBER,
+    Garbled,
+    decode_observation,
+    encode_observation,
+    fresh_number,
+)
+from harness.process import ANSWER_BYTES, close_all_but, fork, kill, kill_group, wait
 
 CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
 CONTROLS_AGAIN = 2  # behind the others; with the first one three
 MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
 LAUNCH_FAILED = 71
 NOT_FOUND = 127  # as shells report a command that is not installed
+UNREADABLE = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    OSError,
+    RecursionError,
+    TypeError,
+    UnknownBackend,
+    ValueError,
+)
+"""What a request that is none raises on its way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,12 +225,14 @@ def alike(bare: Observation, other: Observation) -> bool:
 def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:
     """One run in a process tree of its own, of which nothing is left afterwards."""
     who = walls.identity(isolation)
+    number = fresh_number()
+    known = children()
     read_end, write_end = os.pipe()
-    guard = fork(lambda: _guard(request, run, isolation, who, read_end, write_end))
+    guard = fork(lambda: _guard(request, run, isolation, who, number, write_end))
     os.close(write_end)
     deadline = time.monotonic() + request.limits.timeout_s + MARGIN_S
     answer = b""
-    while True:
+    while len(answer) < ANSWER_BYTES:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([read_end], [], [], left)[0]:
             break
@@ -220,28 +243,42 @@ def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observatio
     os.close(read_end)
     kill(guard)
     status = wait(guard)
-    if not answer.endswith(b"\n"):
-        detail = f"the run's init gave no answer (guard's wait status {status})"
-        return Observation(kind=run.kind, outcome=Outcome.BROKEN, detail=detail)
-    return observation_from_json(json.loads(answer))
+    if isolation is Isolation.PLAIN:
+        # A target may have killed its init, and be ours then (`main` adopts orphans).
+        end_all(known)
+    if not answer:
+        return _broken(run, f"the run's init gave no answer (guard's wait status {status})")
+    try:
+        return decode_observation(answer, number)
+    except Garbled as error:
+        return _broken(run, f"what came for the run's init is not believed: {error}")
 
 
-def observation_from_json(data: Mapping[str, object]) -> Observation:
-    """The inverse of asdict."""
-    fields = dict(data)
-    fields["kind"] = RunKind(str(data["kind"]))
-    fields["outcome"] = Outcome(str(data["outcome"]))
-    fields["events"] = tuple(cast("list[dict[str, object]]", data["events"]))
-    return Observation(**cast("dict[str, str]", fields))  # type: ignore[arg-type]
+def _broken(run: Run, detail: str) -> Observation:
+    return Observation(kind=run.kind, outcome=Outcome.BROKEN, detail=detail)
 
 
 def _guard(
-    request: Request, run: Run, isolation: Isolation, who: Identity, read_end: int, write_end: int
+    request: Request, run: Run, isolation: Isolation, who: Identity, number: str, write_end: int
 ) -> int:
-    """Between the agent and the init of the new namespaces; dies with the agent, ends the init."""
-    os.close(read_end)
+    """Between the agent and the init of the new namespaces; dies with the agent, ends the init.
+
+    Neither keeps the agent's descriptors: who opens those of one of them gets no farther.
+    """
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    close_all_but({write_end})
     alive_read, alive_write = os.pipe()
-    walls.enter(isolation)
+
+    def answer(observation: Observation) -> None:
+        with open(write_end, "wb") as stream:
+            stream.write(encode_observation(number, observation))
+
+    try:
+        walls.enter(isolation)
+    except OSError as error:
+        answer(_broken(run, f"making the run's walls: {error}"))
+        return 1
+    forbid_dumping()
     walls.die_with_parent()
 
     def init() -> int:
@@ -250,9 +287,11 @@ def _guard(
         # A guard that had died before the line above would not be noticed otherwise.
         if select.select([alive_read], [], [], 0)[0]:
             return 1
-        observation = _first_process(request, run, isolation, who)
-        with open(write_end, "wb") as stream:
-            stream.write(json.dumps(asdict(observation)).encode() + b"\n")
+        try:
+            observation = _first_process(request, run, isolation, who)
+        except Exception as error:
+            observation = _broken(run, f"the run's init failed: {type(error).__name__}: {error}")
+        answer(observation)
         return 0
 
     first = fork(init)
@@ -273,9 +312,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
                 sentinel = plant(request.sentinel, request.effect, request.layout, who)
                 stack.callback(sentinel.close)
         except (OSError, SentinelError) as error:
-            return Observation(
-                kind=run.kind, outcome=Outcome.BROKEN, detail=f"preparing the run: {error}"
-            )
+            return _broken(run, f"preparing the run: {error}")
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
         target, pipes = _start(request, run, isolation, who, sentinel, command)
@@ -285,7 +322,11 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         scratch = request.layout.root if isolation is Isolation.PLAIN else None
         meter = Meter(limits=request.limits, scratch=scratch)
         seen = watch(pidfd, pipes, sentinel, request.limits, meter)
-        status = _end_everything(target)
+        # What the target left behind keeps its supervisor from its last word.
+        kill_group(target)
+        drain(seen, pipes, GRACE_S)
+        status = end_all()[target]
+        drain(seen, pipes, 0)
         try:
             return observe(
                 run.kind,
@@ -297,9 +338,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
                 planted=request.layout.allowed,
             )
         except (OSError, SentinelError) as error:
-            return Observation(
-                kind=run.kind, outcome=Outcome.BROKEN, detail=f"looking at what happened: {error}"
-            )
+            return _broken(run, f"looking at what happened: {error}")
 
 
 def _tmp_is_free() -> bool:
@@ -354,9 +393,11 @@ def _start(
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
+            close_all_but({log, failure})
             walls.limit(request.limits)
-            Path("/proc/self/oom_score_adj").write_text("1000")
             walls.become(isolation, who)
+            # Not before: the file is root's until the process is dumpable.
+            Path("/proc/self/oom_score_adj").write_text("1000")
             os.chdir(request.layout.directory)
             _reset(request.layout)
             if request.program is None and shutil.which(command[0]) is None:
@@ -395,46 +436,8 @@ def _reset(layout: Layout) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _end_everything(target: int) -> int:
-    """Kill and reap every process of the run; the target's wait status."""
-    status = 0
-    _stop_all()
-    while True:
-        for pid in _descendants():
-            kill(pid)
-        try:
-            pid, found = os.waitpid(-1, 0)
-        except ChildProcessError:
-            return status
-        if pid == target:
-            status = found
-
-
-def _stop_all() -> None:
-    """Where no namespace ends them together: stopped first, that none forks while others die."""
-    stopped: set[int] = set()
-    while os.getpid() != 1 and (new := set(below(os.getpid())) - stopped):
-        for pid in new:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        stopped |= new
-
-
-def _descendants() -> list[int]:
-    """As init of a pid namespace: all others (-1). Otherwise the adopted children, one by one."""
-    if os.getpid() == 1:
-        return [-1]
-    return [
-        int(pid)
-        for pid in Path("/proc/self/task")
-        .joinpath(str(os.getpid()), "children")
-        .read_text()
-        .split()
-    ]
-
-
 def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoReturn:
-    """Answer requests until there are no more; a request that cannot be read is answered so.
+    """Answer requests until there are no more; one that cannot be read is answered so.
 
     `{"warm": [mechanisms]}` only imports what their launches need (before a machine is saved).
     """
@@ -442,29 +445,34 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
     gc.freeze()
     gc.disable()
     while line := requests():
-        raw = json.loads(line)
-        if "warm" in raw:
-            for name in raw["warm"]:
-                # A mechanism that cannot be imported is broken in its own cases.
-                with contextlib.suppress(ImportError):
-                    warm(str(name))
-            answer('{"warm": true}\n')
-            continue
+        number: object = None
         try:
+            raw = json.loads(line)
+            if "warm" in raw:
+                for name in raw["warm"]:
+                    # A mechanism that cannot be imported is broken in its own cases.
+                    with contextlib.suppress(ImportError):
+                        warm(str(name))
+                answer('{"warm": true}\n')
+                continue
+            number = raw[NUMBER]
             observations = run_case(parse_request(raw), isolation)
             reply: dict[str, object] = {
                 "isolation": isolation.value,
                 "observations": [asdict(observation) for observation in observations],
             }
-        except (KeyError, ValueError, OSError) as error:
+        except UNREADABLE as error:
             reply = {"isolation": isolation.value, "error": f"{type(error).__name__}: {error}"}
-        answer(json.dumps(reply) + "\n")
+        answer(json.dumps({NUMBER: number, **reply}) + "\n")
     raise SystemExit(0)
 
 
 def main() -> NoReturn:
     """Serve on standard input and output; nothing else of ours may write there."""
+    # A target of the same user finds neither descriptors nor numbers in /proc/PID/{fd,mem}.
+    forbid_dumping()
     walls.die_with_parent()
+    namespaces.adopt_orphans()
     output = os.dup(1)
     os.dup2(2, 1)
 

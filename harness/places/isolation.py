@@ -43,6 +43,24 @@ class Isolation(StrEnum):
     USER = "user namespace"
     PLAIN = "plain"
 
+    @property
+    def reachable(self) -> str:
+        """What of the laboratory a target can reach, as the end of a sentence; empty: nothing.
+
+        The agent and whatever else knows the number of an answer is not dumpable, so an answer
+        cannot be forged; what is named here can be disturbed or changed by a target that tries.
+        """
+        match self:
+            case Isolation.NAMESPACES | Isolation.USER:
+                return ""
+            case Isolation.PLAIN:
+                return (
+                    "every process of the same user id (signals; memory and descriptors of the "
+                    "harness's first process, which stays open to debuggers), the results' file, "
+                    "the laboratory's modules and all other files of that user, and the network "
+                    "of this machine"
+                )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
@@ -88,7 +106,7 @@ def _works(candidate: Isolation) -> bool:
 def enter(isolation: Isolation) -> None:
     """Give the calling process new namespaces; its first child is the init of the new ones.
 
-    Raises OSError.
+    The caller is dumpable afterwards. Raises OSError.
     """
     flags = (
         namespaces.CLONE_NEWNS
@@ -103,6 +121,8 @@ def enter(isolation: Isolation) -> None:
             namespaces.unshare(flags)
         case Isolation.USER:
             uid, gid = os.getuid(), os.getgid()
+            # The files in /proc of a process that is not dumpable belong to root (proc(5)).
+            namespaces.set_dumpable()
             namespaces.unshare(flags | namespaces.CLONE_NEWUSER)
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
@@ -116,8 +136,7 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
     """
     if isolation is Isolation.PLAIN:
         namespaces.adopt_orphans()
-        for leaving in layout.directories():
-            shutil.rmtree(leaving, ignore_errors=True)
+        _clear(layout)
         return
     scratch = f"size={limits.scratch_bytes},mode=755"
     namespaces.make_tree_private_and_read_only()
@@ -136,6 +155,27 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
             "devpts", Path("/dev/pts"), "devpts", 0, "newinstance,ptmxmode=0666,mode=0620"
         )
     raise_loopback()
+
+
+def _clear(layout: Layout) -> None:
+    """Remove what the run before left, whatever it did to names and modes. Raises OSError."""
+    if layout.root.is_symlink():
+        layout.root.unlink()
+    layout.root.mkdir(mode=0o755, exist_ok=True)
+    if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
+        layout.root.chmod(0o755)
+    for leaving in layout.directories():
+        if leaving.is_symlink() or leaving.is_file():
+            leaving.unlink()
+        if not leaving.exists():
+            continue
+        # Top down: a directory has to be open before it is listed.
+        leaving.chmod(0o700)
+        for directory, names, _ in os.walk(leaving):
+            for name in names:
+                if not Path(directory, name).is_symlink():
+                    Path(directory, name).chmod(0o700)
+        shutil.rmtree(leaving)
 
 
 def needed_paths() -> tuple[Path, ...]:
@@ -196,12 +236,13 @@ def limit(limits: Limits) -> None:
 
 
 def become(isolation: Isolation, who: Identity) -> None:
-    """Give up every privilege that the agent has."""
+    """Give up every privilege that the agent has, and be dumpable as an ordinary program is."""
     if isolation is Isolation.NAMESPACES:
         os.setgroups([])
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
-    elif isolation is Isolation.USER:
+    else:
+        # A container's root keeps its user id; with capabilities it could open any process.
         namespaces.drop_capabilities()
     namespaces.set_dumpable()
 

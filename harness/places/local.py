@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -17,14 +18,20 @@ from typing import Any, Protocol
 
 from enforcer.arch import native
 from enforcer.arch.record import Abi
-from harness.model import Observation
-from harness.places.agent import MARGIN_S, observation_from_json
+from enforcer.kernel.namespaces import adopt_orphans
+from enforcer.kernel.prctl import forbid_dumping
+from harness.model import Observation, Outcome, RunKind
+from harness.places.agent import MARGIN_S
+from harness.places.ending import children, end_all
 from harness.places.isolation import Isolation, available
 from harness.places.layout import Layout, coverable_root
+from harness.places.wire import NUMBER, Garbled, decode, fresh_number, parse_observation
 from harness.process import ProcessTimeout, Server
 from harness.scratch import Scratch
 
-FIRST_PLAIN_PORT = 40_000
+AGENT = (sys.executable, "-m", "harness.places.agent")
+FIRST_PLAIN_PORT = 20_000  # below those that the kernel gives to clients (ip_local_port_range)
+PLAIN_PAIRS = 6_000
 
 
 class PlaceError(Exception):
@@ -74,18 +81,42 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
-def answer_of(reply: Mapping[str, Any]) -> Answer:
-    """The agent's JSON answer. Raises PlaceError when it refused the case."""
-    if "error" in reply:
-        raise PlaceError(f"the agent refused the case: {reply['error']}")
-    return Answer(
-        observations=tuple(map(observation_from_json, reply["observations"])),
-        isolation=reply["isolation"],
-    )
+def numbered(request: Mapping[str, object]) -> Mapping[str, object]:
+    """The request with a number of its own, which its answer must repeat."""
+    return {**request, NUMBER: fresh_number()}
+
+
+def answer_of(line: bytes, asked: Mapping[str, Any]) -> Answer:
+    """What the agent answered to a numbered request.
+
+    Raises PlaceError when it refused the case, and when the line is not its answer.
+    """
+    try:
+        reply = decode(line, asked[NUMBER])
+        if "error" in reply:
+            raise PlaceError(f"the agent refused the case: {reply['error']}")
+        isolation = Isolation(str(reply.get("isolation")))
+        found = reply.get("observations")
+        if not isinstance(found, list) or not found:
+            raise Garbled(f"it has no observations: {line[:200]!r}")
+        observations = tuple(map(parse_observation, found))
+    except ValueError as error:
+        raise PlaceError(f"what came as the agent's answer is not believed: {error}") from error
+    kinds = [str(observation.kind) for observation in observations]
+    if kinds[-1] == RunKind.CONTROL_AGAIN:
+        kinds.pop()  # the agent's own addition
+    wanted = [str(run["kind"]) for run in asked["runs"]]
+    lacking = [each.outcome for each in observations] == [Outcome.UNAVAILABLE]
+    if not lacking and kinds != wanted[: len(kinds)]:
+        what = f"it is of the runs {kinds}"
+        raise PlaceError(f"what came as the agent's answer is not believed: {what}")
+    return Answer(observations=observations, isolation=isolation.value)
 
 
 class LocalPlace:
-    """This machine. The agent is started at the first case and again whenever it was lost."""
+    """This machine. The agent is started at the first case and again whenever it was lost; where
+    its targets could reach it, for every case.
+    """
 
     name = "local"
     patience = 1.0
@@ -105,24 +136,51 @@ class LocalPlace:
             return Layout(root=self._root)
         if self._own is None:
             self._own = Scratch()
-        return Layout(root=self._own.path)
+        # Without a network of its own a run must not meet the runs of other processes there.
+        port = FIRST_PLAIN_PORT + os.getpid() % PLAIN_PAIRS * 2
+        return Layout(root=self._own.path, port=port, allowed_port=port + 1)
 
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
-        if self._agent is None:
-            command = [sys.executable, "-m", "harness.places.agent"]
-            self._agent = Server(command, env=_agent_environment())
+        """Nobody believes, or talks again to, an agent whose answer is not one."""
+        asked = numbered(request)
+        if available() is not Isolation.PLAIN:
+            return self._ask(asked, timeout_s)
+        if multiprocessing.parent_process() is not None:
+            # A worker that carries cases out does nothing else, and nobody debugs it: its pipes
+            # and its memory are closed to targets of the same user. Another process (pytest's,
+            # a user's own program) is not ours to close: `Isolation.reachable` names it.
+            forbid_dumping()
+        known = children()
+        adopt_orphans()
         try:
-            reply = json.loads(self._agent.ask(json.dumps(request), timeout_s + MARGIN_S))
+            return self._ask(asked, timeout_s)
+        finally:
+            # What its target left in an agent, in its pipes, or running without one is not there
+            # for the next case.
+            self._end_agent()
+            end_all(known)
+            adopt_orphans(adopt=False)
+
+    def _ask(self, asked: Mapping[str, object], timeout_s: float) -> Answer:
+        if self._agent is None:
+            self._agent = Server(AGENT, env=_agent_environment())
+        try:
+            return answer_of(self._agent.ask(json.dumps(asked), timeout_s + MARGIN_S), asked)
         except (EOFError, ProcessTimeout) as error:
             self._agent = None
             raise PlaceError(f"the agent of this machine was lost: {error}") from error
-        return answer_of(reply)
+        except PlaceError:
+            self._end_agent()
+            raise
 
-    def close(self) -> None:
-        """End the agent and everything it runs."""
+    def _end_agent(self) -> None:
         if self._agent is not None:
             self._agent.close()
             self._agent = None
+
+    def close(self) -> None:
+        """End the agent and everything it runs."""
+        self._end_agent()
         if self._own is not None:
             self._own.close()
             self._own = None

@@ -12,11 +12,15 @@ from harness.model import Observation, Outcome, RunKind
 from harness.places.sentinels import Sentinel
 from harness.places.watch import Seen
 
-TOKEN = re.compile(r"^TOKEN (\S+) attempts=(\d+) wins=(\d+) errno=(\d+)$")
+# Not \d and any length: a target may print digits that int() refuses (sys.int_info).
+TOKEN = re.compile(
+    r"TOKEN (\S+) attempts=([0-9]{1,18}) wins=([0-9]{1,18}) errno=([0-9]{1,4})", re.ASCII
+)
 EXIT_UNSUPPORTED = 77
 EXIT_BROKEN = 99
 UNAVAILABLE = "unavailable: "  # begins what launching reports of a kernel that lacks something
 HASHED_BYTES = 1 << 20
+SAID = 2000  # characters of what a program says that a reason repeats
 
 
 def observe(
@@ -45,7 +49,7 @@ def observe(
     attempts = wins = errno = 0
     finished = code == 0 and nonce is None
     last = stdout.rstrip("\n").rpartition("\n")[2]
-    token = TOKEN.match(last)
+    token = TOKEN.fullmatch(last)
     if token and token[1] == nonce and code == 0:
         finished = True
         attempts, wins, errno = (int(token[group]) for group in (2, 3, 4))
@@ -80,7 +84,7 @@ def _outcome(
         said = seen.failure.decode("utf-8", "backslashreplace").strip()
         if said.startswith(UNAVAILABLE):
             return Outcome.UNAVAILABLE, said.removeprefix(UNAVAILABLE)
-        return Outcome.BROKEN, f"launching: {said[:2000]}"
+        return Outcome.BROKEN, f"launching: {said[:SAID]}"
     if effect:
         return Outcome.EFFECT, ""
     if seen.stopped:
@@ -88,14 +92,22 @@ def _outcome(
     if code is None:
         return Outcome.HUNG, "time is up"
     if code < 0:
-        return Outcome.CRASHED, f"killed by {signal.Signals(-code).name}"
+        return Outcome.CRASHED, f"killed by {_name(-code)}"
     if code == EXIT_UNSUPPORTED:
-        return Outcome.UNSUPPORTED, last.removeprefix("SKIP ")
+        return Outcome.UNSUPPORTED, last.removeprefix("SKIP ")[:SAID]
     if code == EXIT_BROKEN:
-        return Outcome.BROKEN, last.removeprefix("BROKEN ")
+        return Outcome.BROKEN, last.removeprefix("BROKEN ")[:SAID]
     if finished:
         return (Outcome.BLOCKED, "") if errno else (Outcome.SILENT, "")
     return Outcome.CRASHED, f"exit status {code} without its token"
+
+
+def _name(number: int) -> str:
+    """Most real-time signals have no name in Python."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def tree_digest(top: Path, *, without: Path) -> str:

@@ -72,6 +72,6 @@ def stored(top: Path) -> int:
         for name in files:
             try:
                 total += Path(directory, name).lstat().st_blocks * BLOCK
-            except FileNotFoundError:
-                continue
+            except OSError:
+                continue  # gone, or closed to us by the target
     return total

@@ -21,7 +21,7 @@ from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
 from harness.build import BuildError
 from harness.places.layout import Layout
-from harness.places.local import Answer, PlaceError, answer_of, this_machine
+from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
@@ -110,9 +110,10 @@ class VmPlace:
             if program is not None:
                 guest.put(str(PROGRAM), Path(str(program)).read_bytes(), 0o755)
             agent = guest.adopt(self.agent)
-            sent = {**request, "program": None if program is None else str(PROGRAM)}
-            guest.input(agent, json.dumps(sent).encode() + b"\n")
-            return answer_of(json.loads(guest.read_line(agent, timeout_s)))
+            place = None if program is None else str(PROGRAM)
+            asked = numbered({**request, "program": place})
+            guest.input(agent, json.dumps(asked).encode() + b"\n")
+            return answer_of(guest.read_line(agent, timeout_s), asked)
 
     def close(self) -> None:
         return None

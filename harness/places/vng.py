@@ -22,7 +22,7 @@ from enforcer.arch import arch, native
 from enforcer.arch.record import Abi
 from harness import process
 from harness.places.layout import Layout, coverable_root
-from harness.places.local import Answer, PlaceError, answer_of, this_machine
+from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
 from harness.places.vm import library
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
@@ -100,7 +100,7 @@ class VngPlace:
 
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         """Boot, carry out, power off. Raises PlaceError with the end of what was said."""
-        with self._furnished(request) as (sent, shared):
+        with self._furnished(numbered(request)) as (asked, shared):
             where = str(SHARED) if shared else ":".join(entry for entry in sys.path if entry)
             python = "/usr/bin/python3" if shared else sys.executable
             words = ("env", f"PYTHONPATH={where}", "PYTHONDONTWRITEBYTECODE=1", python, "-m", AGENT)
@@ -108,7 +108,7 @@ class VngPlace:
                 HERE.tell(Stage.BOOTING)
                 done = self.execute(
                     words,
-                    stdin=json.dumps(sent) + "\n",
+                    stdin=json.dumps(asked) + "\n",
                     timeout_s=BOOT_S * crowding() + timeout_s,
                     shared=shared,
                 )
@@ -119,7 +119,7 @@ class VngPlace:
         answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not answers or done.status:
             raise PlaceError(f"virtme-ng's guest gave no answer: {done.describe()}")
-        return answer_of(json.loads(answers[-1]))
+        return answer_of(answers[-1].encode(), asked)
 
     @contextlib.contextmanager
     def _furnished(

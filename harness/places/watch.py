@@ -5,7 +5,9 @@ Everything is bounded: time by a deadline, output and log by size. Standard libr
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import os
 import select
 import time
@@ -20,10 +22,12 @@ from harness.places.usage import EVERY_S, Meter
 CHUNK = 1 << 16
 LAST_BYTES = 4096
 FLOOD_FACTOR = 64  # so many times the limit of output is a flood: the run is ended
-FIRST_DECISIONS = 50
-LAST_DECISIONS = 50
-OTHER_EVENTS = 200
+FIRST_EVENTS = 50  # of each kind
+LAST_EVENTS = 50
+LINE_BYTES = 1 << 20
 GRACE_S = 1.0  # for a supervisor to write its last event after the target has ended
+
+Event = dict[str, object]
 
 
 class Stream:
@@ -47,47 +51,62 @@ class Stream:
         return self.total > self._limit * FLOOD_FACTOR
 
     def content(self) -> bytes:
+        """What is kept, with a word on what is left out between."""
         cut = self.total - len(self._first) - len(self._last)
         gap = f"\n[... {cut} bytes left out ...]\n".encode() if cut else b""
         return bytes(self._first) + gap + self._last
 
 
 class Log:
-    """The enforcer's events, as they arrive: one JSON object a line."""
+    """The enforcer's events, as they arrive: one JSON object a line.
+
+    Of many the first and the last are kept, by kind, so that no flood of others hides an end.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
-        self._first: list[bytes] = []
-        self._last: deque[bytes] = deque(maxlen=LAST_DECISIONS)
-        self._others: list[bytes] = []
-        self._decisions = 0
-        self._decision_mark = f'"event": "{EventKind.DECISION.value}"'.encode()
+        self._lines = 0
+        self._first: dict[str, list[tuple[int, Event]]] = {}
+        self._last: dict[str, deque[tuple[int, Event]]] = {}
+        self._wrong = ""
 
     def add(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            if self._decision_mark in line:
-                self._decisions += 1
-                if len(self._first) < FIRST_DECISIONS:
-                    self._first.append(line)
-                else:
-                    self._last.append(line)
-            elif len(self._others) < OTHER_EVENTS:
-                self._others.append(line)
+            self._take(line)
+        if len(self._rest) > LINE_BYTES:
+            self._reject("a line without end", self._rest)
+            self._rest = b""
 
-    def events(self) -> list[dict[str, object]]:
-        """Raises ValueError for a line that is no JSON object."""
-        found: list[dict[str, object]] = []
-        for line in [*self._others, *self._first, *self._last]:
+    def _take(self, line: bytes) -> None:
+        self._lines += 1
+        try:
             event = json.loads(line)
-            if not isinstance(event, dict):
-                raise ValueError(f"not an event: {line[:200]!r}")
-            found.append(event)
-        return found
+        except (ValueError, RecursionError):
+            self._reject("no JSON", line)
+            return
+        kind = event.get("event") if isinstance(event, dict) else None
+        if kind not in list(EventKind):
+            self._reject("no event", line)
+            return
+        first = self._first.setdefault(kind, [])
+        if len(first) < FIRST_EVENTS:
+            first.append((self._lines, event))
+        else:
+            last = self._last.setdefault(kind, deque(maxlen=LAST_EVENTS))
+            last.append((self._lines, event))
 
-    @property
-    def decisions(self) -> int:
-        return self._decisions
+    def _reject(self, what: str, line: bytes) -> None:
+        self._wrong = self._wrong or f"{what}: {line[:200]!r}"
+
+    def events(self) -> list[Event]:
+        """In the order in which they were written. Raises ValueError if anything was no event."""
+        if self._wrong:
+            raise ValueError(self._wrong)
+        if self._rest:
+            raise ValueError(f"it ends within a line: {self._rest[:200]!r}")
+        kept = [*self._first.values(), *self._last.values()]
+        return [event for _, event in sorted(itertools.chain(*kept), key=operator.itemgetter(0))]
 
 
 @dataclass
@@ -101,6 +120,20 @@ class Seen:
     ended: bool = False
     stopped: str = ""  # why it had to be ended before its time was up
     seconds: float = 0.0
+    open: set[int] = field(default_factory=set)  # pipes that somebody may still write to
+
+    def take(self, descriptor: int, pipes: Pipes) -> bool:
+        """Read once from a pipe that has something; False at its end."""
+        chunk = os.read(descriptor, CHUNK)
+        if descriptor == pipes.log:
+            self.log.add(chunk)
+        elif descriptor == pipes.failure:
+            self.failure += chunk
+        else:
+            (self.stdout if descriptor == pipes.stdout else self.stderr).add(chunk)
+        if not chunk:
+            self.open.discard(descriptor)
+        return bool(chunk)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,23 +154,22 @@ def watch(
     `target` is a pidfd. Neither the target nor anything else is killed here.
     """
     seen = Seen(stdout=Stream(limits.output_bytes), stderr=Stream(limits.output_bytes))
+    seen.open = {pipes.stdout, pipes.stderr, pipes.log, pipes.failure}
     poll = select.poll()
-    streams = {pipes.stdout: seen.stdout, pipes.stderr: seen.stderr}
-    waiting = {pipes.stdout, pipes.stderr, pipes.log, pipes.failure}
     sources = sentinel.sources() if sentinel else ()
-    for descriptor in (*waiting, *sources, target):
+    for descriptor in (*seen.open, *sources, target):
         poll.register(descriptor, select.POLLIN)
     started = time.monotonic()
     deadline = started + limits.timeout_s
     next_look = started + EVERY_S
-    while waiting or not seen.ended:
+    while seen.open or not seen.ended:
         now = time.monotonic()
         if now >= deadline:
             break
         if now >= next_look and not seen.ended:
             seen.stopped = meter.excess()
             next_look = time.monotonic() + EVERY_S
-        if any(stream.flooded for stream in streams.values()):
+        if seen.stdout.flooded or seen.stderr.flooded:
             seen.stopped = "it printed far more than its limit of output"
         if seen.stopped:
             break
@@ -151,17 +183,22 @@ def watch(
             elif descriptor in sources:
                 assert sentinel is not None
                 sentinel.receive(descriptor)
-            else:
-                chunk = os.read(descriptor, CHUNK)
-                if not chunk:
-                    waiting.discard(descriptor)
-                    poll.unregister(descriptor)
-                elif descriptor == pipes.log:
-                    seen.log.add(chunk)
-                elif descriptor == pipes.failure:
-                    seen.failure += chunk
-                else:
-                    streams[descriptor].add(chunk)
+            elif not seen.take(descriptor, pipes):
+                poll.unregister(descriptor)
     if not seen.ended:
         seen.seconds = time.monotonic() - started
     return seen
+
+
+def drain(seen: Seen, pipes: Pipes, patience_s: float) -> None:
+    """What is still written within `patience_s`, above all the enforcer's last word; or is there
+    already, unread.
+    """
+    deadline = time.monotonic() + patience_s
+    while seen.open:
+        left = max(0.0, deadline - time.monotonic())
+        readable = select.select(sorted(seen.open), [], [], left)[0]
+        if not readable or seen.stdout.flooded or seen.stderr.flooded:
+            return
+        for descriptor in readable:
+            seen.take(descriptor, pipes)

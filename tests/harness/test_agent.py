@@ -18,7 +18,7 @@ import pytest
 
 from harness.model import Limits, Observation, Outcome, RunKind
 from harness.places import isolation
-from harness.places.local import LocalPlace, PlaceError
+from harness.places.local import LocalPlace, PlaceError, numbered
 from harness.places.usage import Meter
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
@@ -253,7 +253,7 @@ def test_kill_9_leaves_nothing(place: LocalPlace, tmp_path: Path) -> None:
     )
     assert agent.stdin is not None
     assert agent.stdout is not None
-    agent.stdin.write(json.dumps(request).encode() + b"\n")
+    agent.stdin.write(json.dumps(numbered(request)).encode() + b"\n")
     agent.stdin.flush()
     uid = isolation.FIRST_UID + agent.pid
     deadline = time.monotonic() + 20
