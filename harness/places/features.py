@@ -160,6 +160,8 @@ def _ptrace_syscall_info() -> str:
 
 
 def _stopped() -> int:
+    # The agent is not dumpable, and its children are as it is: nobody could trace them.
+    namespaces.set_dumpable()
     os.kill(os.getpid(), signal.SIGSTOP)
     return 0
 

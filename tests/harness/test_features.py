@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from enforcer.kernel import landlock, namespaces, ptrace
+from enforcer.kernel.prctl import forbid_dumping
 from harness import tree
 from harness.attack import load_attacks
 from harness.backends import names
@@ -18,6 +23,7 @@ from harness.places.isolation import Isolation
 from harness.places.local import LocalPlace
 from harness.runner import Job, prepare
 from harness.scenario import Known, load_scenario
+from tests.harness.plain import without_capabilities
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
 
@@ -29,6 +35,76 @@ def test_every_feature_is_tried_and_nothing_is_left() -> None:
     found = features.lacking(features.FEATURES)
     assert all(found.values())
     assert _children() == before
+
+
+def test_a_closed_agent_finds_the_same() -> None:
+    """That nobody may trace the agent is no property of the kernel."""
+
+    def body(_: Path) -> list[dict[str, str]]:
+        found = []
+        for prepare_agent in (namespaces.set_dumpable, forbid_dumping):
+            prepare_agent()
+            features._why_not.cache_clear()
+            found.append(features.lacking(features.FEATURES))
+        return found
+
+    before, after = without_capabilities(body)
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (errno.ENOSYS, "openat2 answers ENOSYS"),
+        (errno.EPERM, "openat2 answers EPERM"),
+        (errno.EINVAL, ""),
+        (errno.EFAULT, ""),
+        (0, ""),
+    ],
+)
+def test_a_call_is_known_by_its_errno(
+    answer: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOSYS, and EPERM whatever the arguments are: it is not there; all others: it is."""
+    monkeypatch.setattr(features, "errno_of_call", lambda *_: answer)
+    assert features.call_probe("openat2")() == reason
+
+
+def killed() -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_probes_are_no_root() -> None:
+    """What root alone may do, no target can."""
+    assert features._as_nobody(lambda: int(os.geteuid() == 0 or 0 in os.getgroups())) == 0
+    assert features._as_nobody(lambda: 7) == 7
+    assert features._as_nobody(killed) == 255
+
+
+def test_probes_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with the feature switched off in the kernel's place."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "switched off")
+
+    def refuse_users(_: int) -> None:
+        raise OSError(errno.ENOSPC, "none left")
+
+    monkeypatch.setattr(landlock, "version", refuse)
+    assert features._landlock() == "Landlock: switched off"
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    assert features._landlock() == "Landlock is switched off"
+    monkeypatch.setattr(landlock, "version", lambda: 1)
+    assert features._landlock() == ""
+    monkeypatch.setattr(namespaces, "unshare", refuse_users)
+    assert features._userns() == "unshare(CLONE_NEWUSER) answers ENOSPC"
+    monkeypatch.setattr(ptrace, "syscall_info", refuse)
+    assert features._ptrace_syscall_info() == "PTRACE_GET_SYSCALL_INFO: switched off"
+    for has_action, has_flag in ((True, False), (False, True), (True, True)):
+        monkeypatch.setattr(features, "is_action_available", lambda _, has=has_action: has)
+        monkeypatch.setattr(features, "is_flag_available", lambda _, has=has_flag: has)
+        assert (features._seccomp_notify() == "") is (has_action and has_flag)
 
 
 def _children() -> str:

@@ -7,17 +7,19 @@ import itertools
 import os
 import socket
 import termios
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness import process
 from harness.attack import SentinelKind
 from harness.model import Effect
 from harness.places import sentinels
 from harness.places.isolation import Identity
 from harness.places.layout import Layout
-from harness.places.sentinels import OBSERVED, SentinelError, plant
+from harness.places.sentinels import OBSERVED, SentinelError, fingerprint, plant
 from tests.attacks.laboratory import free_ports
 
 WHO = Identity(uid=os.getuid(), gid=os.getgid())
@@ -114,3 +116,151 @@ def test_connections_of_our_own_do_not_count(layout: Layout) -> None:
             assert (sentinel.reached(b""), sentinel.served(b"")) == (False, True)
         with socket.create_connection(("127.0.0.1", port)):
             assert sentinel.reached(b"")
+
+
+def nonces(layout: Layout) -> tuple[str, str]:
+    """What is written in the denied object and in its twin."""
+    texts = []
+    for path in (layout.denied, layout.allowed):
+        if path.is_dir():
+            (path,) = path.iterdir()
+        texts.append(path.read_text().split()[-1])
+    return texts[0], texts[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect"), [("file", Effect.READ), ("dir", Effect.READ), ("file", Effect.EXEC)]
+)
+def test_a_secret_that_is_printed(kind: str, effect: Effect, layout: Layout) -> None:
+    """The denied object's is the effect, its twin's is service; no word for the program has one."""
+    with contextlib.closing(plant(kind, effect, layout, WHO)) as sentinel:
+        denied, allowed = nonces(layout)
+        assert len({denied, allowed}) == 2
+        assert not {denied, allowed} & set(sentinel.arguments().values())
+        for said, wanted in (
+            (denied, (True, False)),
+            (allowed, (False, True)),
+            (denied[:-1], (False, False)),
+            ("", (False, False)),
+        ):
+            output = f"x {said} y".encode()
+            assert (sentinel.reached(output), sentinel.served(output)) == wanted
+        # What changed is not what is asked for.
+        layout.denied.chmod(0o700)
+        assert not sentinel.reached(b"")
+
+
+def test_a_program_prints_its_secret(layout: Layout) -> None:
+    """The denied program does when somebody executes it."""
+    with contextlib.closing(plant("file", Effect.EXEC, layout, WHO)) as sentinel:
+        said = process.run([layout.denied]).stdout.encode()
+        assert (sentinel.reached(said), sentinel.served(said)) == (True, False)
+
+
+def longer(path: Path) -> None:
+    with path.open("a") as stream:
+        stream.write("x")
+
+
+def another_owner(path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root gives objects away")
+    os.chown(path, 4242, -1)
+
+
+def another_group(path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root gives objects away")
+    os.chown(path, -1, 4242)
+
+
+def same_size(path: Path) -> None:
+    """As if nothing had happened, but for the content."""
+    found = path.stat()
+    path.write_text("x" * found.st_size)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def same_content(path: Path) -> None:
+    """Another object with the same content and time."""
+    found, content = path.stat(), path.read_text()
+    path.rename(path.with_name("aside"))
+    path.write_text(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("aside"))
+    path.symlink_to("aside")
+
+
+WRITES: dict[str, Callable[[Path], object]] = {
+    "content": same_size,
+    "size": longer,
+    "mode": lambda path: path.chmod(0o600),
+    "owner": another_owner,
+    "group": another_group,
+    "time": lambda path: os.utime(path, (1, 1)),
+    "inode": same_content,
+    "gone": lambda path: path.unlink(),
+    "a fifo": fifo,
+    "a link": link,
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_file_that_is_changed(name: str, layout: Layout) -> None:
+    """In any of its attributes; looking at what was put in its place does not wait."""
+    with contextlib.closing(plant("file", Effect.WRITE, layout, WHO)) as sentinel:
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (False, False)
+        layout.denied.read_bytes()
+        assert not sentinel.reached(b"")
+        WRITES[name](layout.denied)
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (True, False)
+        WRITES[name](layout.allowed)
+        assert sentinel.served(b"")
+
+
+def test_a_directory_that_is_changed_within(layout: Layout) -> None:
+    """The content, the name and the place of what it holds, at any depth, however much it is."""
+    top = layout.denied
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/b/file").write_text("content")
+    seen = [fingerprint(top)]
+    assert fingerprint(top) == seen[0]
+    for act in (
+        lambda: same_size(top / "a/b/file"),
+        lambda: (top / "a/b/file").rename(top / "a/b/other"),
+        lambda: (top / "a/b/other").rename(top / "a/other"),
+    ):
+        act()
+        seen.append(fingerprint(top))
+    deep = top
+    for _ in range(1100):
+        deep /= "x"
+        deep.mkdir()
+    seen.append(fingerprint(top))
+    assert len(set(seen)) == len(seen)
+
+
+def test_nothing_is_a_state_too(layout: Layout) -> None:
+    """What was not there has its own fingerprint."""
+    absent = fingerprint(layout.denied)
+    layout.denied.touch()
+    assert fingerprint(layout.denied) != absent
+
+
+def test_terminals_tell_their_commands_apart(layout: Layout) -> None:
+    """The echo of what was put into the input queue is the effect, what was written is service."""
+    with contextlib.closing(plant("tty", Effect.IOCTL, layout, WHO)) as sentinel:
+        words = sentinel.arguments()
+        assert words["inject"] != words["print"]
+        terminal = os.open(words["tty"], os.O_RDWR | os.O_NOCTTY)
+        os.write(terminal, words["inject"].encode())
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (True, False)
+        os.close(terminal)

@@ -1,0 +1,86 @@
+"""What a run uses together: memory of all its processes, the machine's, and disk."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.model import Limits
+from harness.places import usage
+from harness.places.usage import Meter, below, machine_is_full, resident, stored
+from harness.process import fork, kill, wait
+
+SIZE = 8 << 20
+
+
+def holding(write_end: int, bytes_: int, then: Callable[[], object]) -> Callable[[], int]:
+    """A body that fills memory of its own, says so, and waits."""
+
+    def body() -> int:
+        memory = mmap.mmap(-1, bytes_)
+        memory.write(b"x" * bytes_)
+        then()
+        os.write(write_end, b"x")
+        while True:
+            os.read(os.pipe()[0], 1)
+
+    return body
+
+
+def test_memory_of_all_processes_counts() -> None:
+    """Of children and of theirs, not our own."""
+    read_end, write_end = os.pipe()
+    before = resident()
+    inner = holding(write_end, SIZE, lambda: None)
+    pid = fork(holding(write_end, SIZE, lambda: fork(inner)))
+    for _ in range(2):
+        os.read(read_end, 1)
+    (inner_pid,) = below(pid)
+    used = resident()
+    excess = [Meter(limits=Limits(memory_bytes=limit)).excess() for limit in (SIZE, 1 << 40)]
+    found = set(below(os.getpid()))
+    kill(inner_pid)
+    kill(pid)
+    wait(pid)
+    os.close(read_end)
+    os.close(write_end)
+    assert {pid, inner_pid} <= found
+    assert used - before >= 2 * SIZE
+    assert excess == ["it used more memory than its limit", ""]
+
+
+@pytest.mark.parametrize(("available", "full"), [(19, True), (20, False), (21, False)])
+def test_a_full_machine(available: int, full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than a fiftieth of its memory is available, whoever has the rest."""
+    text = (
+        f"MemTotal:    1000 kB\nMemFree: 0 kB\nMemAvailable: {available} kB\nHugePages_Total: 0\n"
+    )
+    read = Path.read_text
+
+    def read_text(path: Path) -> str:
+        return text if path == Path("/proc/meminfo") else read(path)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert machine_is_full() is full
+    said = Meter(limits=Limits()).excess()
+    assert said == ("the machine has hardly any memory left" if full else "")
+
+
+def test_disk_counts_at_any_depth(tmp_path: Path) -> None:
+    """Blocks, as the file system counts them: a hole is none, and a link is not followed."""
+    (tmp_path / "deep/er").mkdir(parents=True)
+    assert stored(tmp_path) == 0
+    with (tmp_path / "deep/er/file").open("wb") as stream:
+        stream.write(os.urandom(1 << 20))
+        stream.truncate(1 << 30)
+        os.fsync(stream)
+    (tmp_path / "link").symlink_to("/proc/self/exe")
+    assert 1 << 20 <= stored(tmp_path) < 2 << 20
+    limits = Limits(scratch_bytes=1 << 19)
+    assert Meter(limits=limits, scratch=tmp_path).excess() == "it wrote more than its limit of disk"
+    assert Meter(limits=limits).excess() == ""
+    assert usage.BLOCK == 512
