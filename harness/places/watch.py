@@ -191,14 +191,14 @@ def watch(
 
 
 def drain(seen: Seen, pipes: Pipes, patience_s: float) -> None:
-    """What is still written within `patience_s`, above all the enforcer's last word; or is there
-    already, unread.
+    """Read what is there already, unread, and what an enforcer that has its log open still writes
+    within `patience_s`: its last word above all.
     """
     deadline = time.monotonic() + patience_s
-    while seen.open:
-        left = max(0.0, deadline - time.monotonic())
+    while seen.open and not (seen.stdout.flooded or seen.stderr.flooded):
+        left = max(0.0, deadline - time.monotonic()) if pipes.log in seen.open else 0.0
         readable = select.select(sorted(seen.open), [], [], left)[0]
-        if not readable or seen.stdout.flooded or seen.stderr.flooded:
+        if not readable:
             return
         for descriptor in readable:
             seen.take(descriptor, pipes)

@@ -13,13 +13,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from enforcer.arch import native
+from enforcer.call import Action
+from enforcer.policy.ast import Dialect, Policy
+from harness.backends import backend
 from harness.model import Limits, Observation, Outcome, RunKind
-from harness.places import isolation
+from harness.places import isolation, local
+from harness.places.isolation import Isolation
 from harness.places.local import LocalPlace, PlaceError, numbered
 from harness.places.usage import Meter
+from harness.process import Server
+from tests.harness.plain import wall_in
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
 READ_BOTH = """#!/bin/sh
@@ -311,3 +319,172 @@ def test_the_users_umask_does_not_close_the_scratch_directory(tmp_path: Path) ->
         os.umask(before)
         local.close()
     assert seen.outcome is Outcome.EFFECT
+
+
+TWO_RUNS = """#!/bin/sh
+echo "$@"
+"""
+
+
+def several(
+    place: LocalPlace,
+    tmp_path: Path,
+    script: str,
+    kinds: tuple[RunKind, ...],
+    command: bool = False,
+) -> list[Observation]:
+    """The same script in several runs, as an attack program or as a command."""
+    request = request_of(place, tmp_path, script, kinds[0], "file", "read", Limits())
+    (run,) = cast("list[dict[str, object]]", request["runs"])
+    if command:
+        request |= {"program": None, "effect": None, "files": {"look": script}}
+        run |= {"command": [str(place.layout().directory / "look"), "one", "two"]}
+    request["runs"] = [{**run, "kind": kind.value, "attempts": 5, "stop": False} for kind in kinds]
+    return list(place.run(request, 60).observations)
+
+
+def test_a_control_without_effect_ends_its_case(place: LocalPlace, tmp_path: Path) -> None:
+    """Nothing can be learned from an attack that shows nothing where nothing is enforced."""
+    every = (RunKind.CONTROL, RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
+    silent = several(place, tmp_path, "#!/bin/sh\n", every)
+    assert [seen.kind for seen in silent] == [RunKind.CONTROL]
+    assert [seen.kind for seen in several(place, tmp_path, READ_BOTH, every)] == list(every)
+    later = (RunKind.BENIGN, RunKind.CONTROL, RunKind.ATTACK)
+    assert [seen.kind for seen in several(place, tmp_path, "#!/bin/sh\n", later)] == [*later[:2]]
+
+
+def test_a_program_is_told_what_it_needs(place: LocalPlace, tmp_path: Path) -> None:
+    """Its mode first, then KEY=VALUE words."""
+    (seen,) = several(place, tmp_path, TWO_RUNS, (RunKind.ATTACK,))
+    mode, *words = seen.stdout.split()
+    told = dict(word.split("=", 1) for word in words)
+    layout = place.layout()
+    assert mode == "attack"
+    assert len(told.pop("nonce")) == 32
+    assert told == {
+        "dir": str(layout.directory),
+        "variant": "default",
+        "attempts": "5",
+        "stop": "0",
+        "denied": str(layout.denied),
+        "allowed": str(layout.allowed),
+    }
+
+
+def test_a_command_is_run_as_it_stands(place: LocalPlace, tmp_path: Path) -> None:
+    """Every run of it, whatever the first one shows, with the scenario's files and no token."""
+    kinds = (RunKind.CONTROL, RunKind.BENIGN)
+    script = TWO_RUNS + 'stat -c "%u %a" look; id -u; touch new\n'
+    seen = several(place, tmp_path, script, kinds, command=True)
+    assert [each.kind for each in seen] == list(kinds)
+    assert all(each.finished for each in seen)
+    said, owner, uid = seen[0].stdout.splitlines()
+    assert (said, owner) == ("one two", f"{uid} 755")
+    assert seen[0].tree == seen[1].tree != ""
+    changed = several(place, tmp_path, script.replace("new", "nem"), kinds[:1], command=True)
+    assert changed[0].tree != seen[0].tree
+
+
+def test_files_are_programs_if_they_say_so(place: LocalPlace, tmp_path: Path) -> None:
+    """Others are not executable; both can be written by the target, and so can what holds them."""
+    request = request_of(place, tmp_path, "", RunKind.CONTROL, "file", "read", Limits())
+    (run,) = cast("list[dict[str, object]]", request["runs"])
+    words = "touch deep/new; echo x >> deep/er/data; stat -c %a deep/er/data deep/er"
+    run["command"] = ["sh", "-c", words]
+    files = {"deep/er/data": "plain"}
+    request |= {"program": None, "effect": None, "files": files}
+    (seen,) = place.run(request, 60).observations
+    assert (seen.stdout.split(), seen.stderr) == (["644", "755"], "")
+
+
+def test_a_command_that_is_not_there(place: LocalPlace, tmp_path: Path) -> None:
+    """As a shell says it, and not as an error of the laboratory's."""
+    request = request_of(place, tmp_path, "", RunKind.CONTROL, "file", "read", Limits())
+    (run,) = cast("list[dict[str, object]]", request["runs"])
+    run["command"] = ["no-such-command"]
+    request |= {"program": None, "effect": None}
+    (seen,) = place.run(request, 60).observations
+    assert (seen.exit_status, seen.outcome) == (127, Outcome.CRASHED)
+
+
+ENDLESS = {
+    "what is left running": ("sleep 7654 & ", ""),
+    "time that is up": ("", "sleep 7654"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+def test_a_supervisor_has_its_last_word(
+    mechanism: str, name: str, place: LocalPlace, tmp_path: Path
+) -> None:
+    """Its end is in the log although the target does not end by itself, or not all of it."""
+    confining = backend(mechanism)
+    if confining.probe():
+        pytest.skip(f"{mechanism}: {confining.probe()[0].feature}")
+    first, last = ENDLESS[name]
+    script = READ_BOTH.replace("mode=$1", f"{first}mode=$1") + last
+    limits = Limits(timeout_s=2.0 if last else 20.0)
+    request = request_of(place, tmp_path, script, RunKind.CONTROL, "file", "read", limits)
+    (run,) = cast("list[dict[str, object]]", request["runs"])
+    policy = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Action.PERMIT)
+    plan = confining.compile([policy], native().abis)
+    run |= {"backend": mechanism, "plan": plan.to_json()}
+    (seen,) = place.run(request, 60).observations
+    assert seen.effect, seen
+    assert [event["event"] for event in seen.events][-1] == "end"
+
+
+@pytest.mark.parametrize(
+    "line", ["garbage", "[]", "5", "{}", '{"number": 1}', '{"number": 1, "runs": 5}', "[" * 100_000]
+)
+def test_what_is_no_request_is_refused(line: str) -> None:
+    """The agent says so, and serves on."""
+    server = Server(local.AGENT)
+    for _ in range(2):
+        assert "error" in json.loads(server.ask(line, 60))
+    server.close()
+
+
+def test_warming_up_is_answered(place: LocalPlace) -> None:
+    """Also of a mechanism that cannot be imported."""
+    server = Server(local.AGENT)
+    assert json.loads(server.ask('{"warm": ["ptrace", "no such"]}', 60)) == {"warm": True}
+    server.close()
+
+
+def test_walls_that_cannot_be_made_break_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the kernel's reason, and without a traceback."""
+    wall_in(Isolation.USER, monkeypatch, "isolation.namespaces.CLONE_NEWUSER = 1 << 1")
+    local_place = LocalPlace()
+    seen = ask(local_place, tmp_path, READ_BOTH)
+    local_place.close()
+    assert seen.outcome is Outcome.BROKEN
+    assert seen.detail.startswith("making the run's walls: ")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_init_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the error is: broken, with its text and without a traceback."""
+    wall_in(Isolation.PLAIN, monkeypatch, "agent._command = lambda *_: {}['x']")
+    local_place = LocalPlace()
+    seen = ask(local_place, tmp_path, READ_BOTH)
+    local_place.close()
+    assert (seen.outcome, seen.detail) == (Outcome.BROKEN, "the run's init failed: KeyError: 'x'")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_place_without_walls_has_ports_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes of a campaign do not listen on each other's."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+    pairs = set()
+    for pid in (1000, 1001, 6999):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        local_place = LocalPlace()
+        pairs |= {local_place.layout().port, local_place.layout().allowed_port}
+        local_place.close()
+    assert len(pairs) == 6

@@ -172,8 +172,8 @@ def test_everything_arrives() -> None:
 
 
 class Late(Told):
-    """Readable all the time. Once the target has ended, each look at it takes a part of a second,
-    and at the third the supervisor says its last word and goes.
+    """Readable all the time. Once `watch` knows that the target has ended, which it does after two
+    looks, each look takes a part of a second, and after three the supervisor says its last word.
     """
 
     def __init__(self, pidfd: int, log: int, clock: list[float], step_s: float) -> None:
@@ -192,8 +192,8 @@ class Late(Told):
     def receive(self, descriptor: int) -> None:
         if select.select([self._pidfd], [], [], 0)[0]:
             self._looks += 1
-            self._clock[0] += self._step_s
-            if self._looks == 3:
+            self._clock[0] += self._step_s if self._looks > 2 else 0.0
+            if self._looks == 5:
                 os.write(self._log, line("end", judged={"openat": 1}))
                 os.close(self._log)
 
@@ -214,7 +214,6 @@ def test_a_late_event_is_waited_for(
         seen = watch(pidfd, ours, late, Limits(), METER)
         assert seen.ended
         assert bool(seen.log.events()) is arrives
-        assert (ours.log in seen.open) is not arrives
 
 
 def test_what_is_in_the_pipes_is_read_when_time_is_up() -> None:
@@ -234,14 +233,28 @@ def test_what_is_in_the_pipes_is_read_when_time_is_up() -> None:
         assert ours.log in seen.open
 
 
-def test_a_drain_ends_with_the_writers() -> None:
-    """Nobody waits for a pipe that nobody can write to."""
+def test_a_drain_ends_with_the_enforcer() -> None:
+    """Nobody waits for a log that nobody can write to, nor for what the target left running."""
     with watched(lambda pipes: 0) as (pidfd, ours, theirs):
-        shut(theirs)
+        os.write(theirs.log, line("end"))
+        os.close(theirs.log)
         seen = watch(pidfd, ours, None, Limits(timeout_s=0), METER)
-        seen.open = {ours.stdout, ours.log}
+        os.write(theirs.stdout, b"last")
         drain(seen, ours, 3600)
-        assert seen.open == set()
+        assert seen.open == {ours.stdout, ours.stderr, ours.failure}
+        assert (seen.stdout.content(), seen.log.events()) == (b"last", [{"event": "end"}])
+
+
+def test_a_drain_waits_for_the_enforcer() -> None:
+    """For what it writes after the target's end, and for its own."""
+    with watched(lambda pipes: 0) as (pidfd, ours, theirs):
+        seen = watch(pidfd, ours, None, Limits(timeout_s=0), METER)
+        late = fork(lambda: os.write(theirs.log, line("end")) * 0)
+        shut(theirs)
+        drain(seen, ours, 3600)
+        wait(late)
+    assert seen.log.events() == [{"event": "end"}]
+    assert ours.log not in seen.open
 
 
 @pytest.mark.parametrize("flooded", ["stdout", "stderr"])
