@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
@@ -19,14 +19,15 @@ import pytest
 
 from enforcer.arch import native
 from enforcer.call import Action
+from enforcer.kernel.prctl import is_dumpable
 from enforcer.policy.ast import Dialect, Policy
 from harness.backends import backend
 from harness.model import Limits, Observation, Outcome, RunKind
-from harness.places import isolation, local
+from harness.places import agent, isolation, local, wire
 from harness.places.isolation import Isolation
 from harness.places.local import LocalPlace, PlaceError, numbered
 from harness.places.usage import Meter
-from harness.process import Server
+from harness.process import Server, fork, wait
 from tests.harness.plain import wall_in
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
@@ -254,27 +255,27 @@ def test_kill_9_leaves_nothing(place: LocalPlace, tmp_path: Path) -> None:
     request = request_of(
         place, tmp_path, script, RunKind.CONTROL, "file", "read", Limits(timeout_s=60)
     )
-    agent = subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-m", "harness.places.agent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert agent.stdin is not None
-    assert agent.stdout is not None
-    agent.stdin.write(json.dumps(numbered(request)).encode() + b"\n")
-    agent.stdin.flush()
-    uid = isolation.FIRST_UID + agent.pid
+    assert started.stdin is not None
+    assert started.stdout is not None
+    started.stdin.write(json.dumps(numbered(request)).encode() + b"\n")
+    started.stdin.flush()
+    uid = isolation.FIRST_UID + started.pid
     deadline = time.monotonic() + 20
     while len(targets := living(uid)) < 3:
         assert time.monotonic() < deadline
     watched = [os.pidfd_open(pid) for pid in targets]
-    agent.kill()
-    agent.wait()
+    started.kill()
+    started.wait()
     for descriptor in watched:
         assert select.select([descriptor], [], [], 5)[0]
         os.close(descriptor)
-    agent.stdin.close()
-    agent.stdout.close()
+    started.stdin.close()
+    started.stdout.close()
     assert str(place.layout().root) not in Path("/proc/mounts").read_text()
 
 
@@ -488,3 +489,118 @@ def test_a_place_without_walls_has_ports_of_its_own(monkeypatch: pytest.MonkeyPa
         pairs |= {local_place.layout().port, local_place.layout().allowed_port}
         local_place.close()
     assert len(pairs) == 6
+
+
+LINGER = """#!/bin/sh
+setsid sleep 3456.5 > /dev/null 2>&1 &
+while ! grep -qs 3456.5 /proc/$!/cmdline; do :; done
+kill -9 $PPID
+"""
+
+
+def test_what_a_killed_init_leaves_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without walls the agent itself looks for it, before it answers."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+    local_place = LocalPlace()
+    request = request_of(
+        local_place, tmp_path, LINGER, RunKind.CONTROL, "file", "read", Limits(timeout_s=20)
+    )
+    server = Server(local.AGENT)
+    answer = json.loads(server.ask(json.dumps(numbered(request)), 60))
+    left = [
+        command
+        for each in Path("/proc").glob("[0-9]*/cmdline")
+        if b"3456.5" in (command := content_of(each))
+    ]
+    server.close()
+    local_place.close()
+    assert answer["observations"][0]["outcome"] == "broken"
+    assert left == []
+
+
+def content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda number, seen: wire.encode_observation("0" * 32, seen), "number"),
+        (lambda number, seen: wire.encode_observation(number, seen)[:-9], "cut short"),
+        (lambda number, seen: b"garbage\n", "no JSON"),
+        (lambda number, seen: b"[]\n", "no object"),
+    ],
+)
+def test_an_observation_of_another_run_is_not_believed(
+    change: Callable[[str, Observation], bytes],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor what is none: the run is broken, the agent goes on."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+    monkeypatch.setattr(agent, "encode_observation", change)
+    local_place = LocalPlace()
+    request = request_of(
+        local_place, tmp_path, READ_BOTH, RunKind.CONTROL, "file", "read", Limits()
+    )
+    parsed = agent.parse_request(request)
+    seen = agent.run_isolated(parsed, parsed.runs[0], Isolation.PLAIN)
+    local_place.close()
+    assert seen.outcome is Outcome.BROKEN
+    assert "not believed" in seen.detail
+    assert reason in seen.detail
+
+
+def test_an_agent_that_is_not_believed_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next answers would be those to earlier questions."""
+    said = tmp_path / "said"
+    first = (
+        f"import os\nif not os.path.exists({str(said)!r}):\n    open({str(said)!r}, 'w').close()"
+    )
+    wall_in(Isolation.PLAIN, monkeypatch, first + "; print('garbage', flush=True)")
+    local_place = LocalPlace()
+    request = request_of(
+        local_place, tmp_path, READ_BOTH, RunKind.CONTROL, "file", "read", Limits()
+    )
+    monkeypatch.setattr(local, "available", lambda: Isolation.USER)
+    with pytest.raises(PlaceError, match="not believed"):
+        local_place.run(request, 60)
+    (seen,) = local_place.run(request, 60).observations
+    local_place.close()
+    assert seen.effect
+
+
+def test_the_asking_process_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that uses the laboratory stays open to its debugger, and adopts nobody."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+
+    def body() -> int:
+        local_place = LocalPlace()
+        assert ask(local_place, tmp_path, READ_BOTH).effect
+        local_place.close()
+        read_end, write_end = os.pipe()
+
+        def parent() -> int:
+            born_to = os.getpid()
+
+            def orphan() -> int:
+                while os.getppid() == born_to:
+                    continue
+                os.write(write_end, b"%d" % os.getppid())
+                return 0
+
+            fork(orphan)
+            return 0
+
+        wait(fork(parent))
+        return int(not is_dumpable() or int(os.read(read_end, 20)) == os.getpid())
+
+    assert wait(fork(body)) == 0

@@ -273,6 +273,36 @@ def test_what_is_forked_before_the_execve_inherits_nothing(
     assert held == ["/dev/null", "pipe", "pipe", "pipe", "pipe"]
 
 
+def test_the_guard_has_nothing_of_the_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its questions nor its answers: one pipe, and what it complains to."""
+
+    def enter(_: Isolation) -> None:
+        held = {int(each.name): str(each) for each in Path("/proc/self/fd").iterdir()}
+        links = {}
+        for number, each in held.items():
+            with contextlib.suppress(FileNotFoundError):
+                links[number] = str(Path(each).readlink())
+        (tmp_path / "held").write_text(json.dumps(links))
+
+    monkeypatch.setattr(isolation, "enter", enter)
+    questions, answers = os.pipe()
+    request = request_for(Layout(root=tmp_path / "root"), Path("/bin/true"), "file", Effect.READ)
+    run_isolated(request, request.runs[0], Isolation.PLAIN)
+    os.close(questions)
+    os.close(answers)
+    held = json.loads((tmp_path / "held").read_text())
+    assert held.pop("0") == "/dev/null"
+    above = [link for number, link in held.items() if int(number) > 2]
+    assert sorted(link.split(":")[0] for link in above if not link.startswith("/proc/")) == [
+        # The pipe of the answer, and the pair by which an init knows that its guard lives.
+        "pipe",
+        "pipe",
+        "pipe",
+    ]
+
+
 def test_the_guard_and_the_init_are_closed() -> None:
     """Whoever asked for the run may be dumpable: they are not, and a target that has the same
     rights opens nothing of theirs.

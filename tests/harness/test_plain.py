@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import sys
 from pathlib import Path
 
 import pytest
 
+from enforcer.kernel.prctl import is_dumpable
 from harness import runner, tree
 from harness.attack import load_attacks
 from harness.backends import names
@@ -180,3 +182,18 @@ def test_the_verdicts_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before[2] == after[2] == Isolation.PLAIN
     assert during[0] == VerdictKind.BROKEN
     assert "not believed" in during[1]
+
+
+def test_workers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that does nothing but carry cases out: targets cannot open its pipes."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: "another")
+
+    def campaign(own: Path) -> list[object]:
+        place = LocalPlace()
+        before = is_dumpable()
+        found = outcome_of(place, own, READ_BOTH)
+        place.close()
+        return [before, found, is_dumpable()]
+
+    assert without_capabilities(campaign) == [True, ["effect", ""], False]
