@@ -263,7 +263,8 @@ def _guard(
 ) -> int:
     """Between the agent and the init of the new namespaces; dies with the agent, ends the init.
 
-    Neither keeps the agent's descriptors: who opens those of one of them gets no farther.
+    Neither keeps the agent's descriptors: who opens those of one of them gets no farther. Their
+    input is nothing, and so is the target's.
     """
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     close_all_but({write_end})
@@ -390,7 +391,6 @@ def _start(
             os.setsid()
             if isinstance(sentinel, TerminalSentinel):
                 sentinel.control()
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             close_all_but({log, failure})
@@ -423,8 +423,7 @@ def _say(descriptor: int, text: str) -> None:
 
 
 def _reset(layout: Layout) -> None:
-    """The same environment, umask and signals for every target."""
-    os.umask(0o022)
+    """The same environment and signals for every target."""
     os.environ.clear()
     os.environ.update(
         PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

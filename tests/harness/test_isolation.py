@@ -287,11 +287,16 @@ def test_the_guard_has_nothing_of_the_agents(
         (tmp_path / "held").write_text(json.dumps(links))
 
     monkeypatch.setattr(isolation, "enter", enter)
-    questions, answers = os.pipe()
     request = request_for(Layout(root=tmp_path / "root"), Path("/bin/true"), "file", Effect.READ)
-    run_isolated(request, request.runs[0], Isolation.PLAIN)
-    os.close(questions)
-    os.close(answers)
+
+    def body() -> bool:
+        questions, answers = os.pipe()
+        os.dup2(questions, 0)
+        os.set_inheritable(answers, True)
+        run_isolated(request, request.runs[0], Isolation.PLAIN)
+        return True
+
+    assert in_child(body)
     held = json.loads((tmp_path / "held").read_text())
     assert held.pop("0") == "/dev/null"
     above = [link for number, link in held.items() if int(number) > 2]
