@@ -227,7 +227,8 @@ class Looking:
         for each in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 links.append(str(each.readlink()).split(":")[0])
-        os.write(1, json.dumps(sorted(links)).encode())
+        told = {"held": sorted(links), "uids": os.getresuid(), "gids": os.getresgid()}
+        os.write(1, json.dumps(told).encode())
         os._exit(0)
 
 
@@ -261,7 +262,7 @@ def test_what_is_forked_before_the_execve_inherits_nothing(
     found: Isolation, sentinel: str, effect: Effect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a sentinel's descriptors nor the laboratory's pipes: there are the target's output,
-    the log, and one for a launch that fails.
+    the log, and one for a launch that fails. Nor ids that it could take back.
     """
     wall_in(found, monkeypatch)
     monkeypatch.setattr(agent, "backend", lambda name: Looking())
@@ -269,8 +270,11 @@ def test_what_is_forked_before_the_execve_inherits_nothing(
     request = request_for(place.layout(), Path("/bin/true"), sentinel, effect)
     seen = run_isolated(request, request.runs[0], found)
     place.close()
-    held = [link for link in json.loads(seen.stdout) if not link.startswith("/proc/")]
+    told = json.loads(seen.stdout)
+    held = [link for link in told["held"] if not link.startswith("/proc/")]
     assert held == ["/dev/null", "pipe", "pipe", "pipe", "pipe"]
+    # An execve would make the saved ids those of before: a supervisor has none.
+    assert len(set(told["uids"])) == len(set(told["gids"])) == 1
 
 
 def test_the_guard_has_nothing_of_the_agents(
