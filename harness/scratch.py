@@ -5,11 +5,13 @@ Each is locked by the process that uses it, so that the left ones are known.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 from pathlib import Path
+
+from harness.places.clearing import remove
 
 PREFIX = "interposition-lab-"
 
@@ -30,7 +32,8 @@ class Scratch:
 
     def close(self) -> None:
         """Remove it with all that it holds."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove(self.path)
         os.close(self._lock)
 
     def __enter__(self) -> Path:
@@ -50,8 +53,8 @@ def _sweep(where: Path) -> None:
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
+                remove(left)
+        except OSError:
             continue
         finally:
             os.close(lock)

@@ -10,7 +10,6 @@ import fcntl
 import functools
 import os
 import resource
-import shutil
 import signal
 import socket
 import stat
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from enforcer.kernel import namespaces
 from harness.model import Limits
+from harness.places.clearing import remove
 from harness.places.layout import Layout
 from harness.process import fork, wait
 
@@ -165,17 +165,7 @@ def _clear(layout: Layout) -> None:
     if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
         layout.root.chmod(0o755)
     for leaving in layout.directories():
-        if leaving.is_symlink() or leaving.is_file():
-            leaving.unlink()
-        if not leaving.exists():
-            continue
-        # Top down: a directory has to be open before it is listed.
-        leaving.chmod(0o700)
-        for directory, names, _ in os.walk(leaving):
-            for name in names:
-                if not Path(directory, name).is_symlink():
-                    Path(directory, name).chmod(0o700)
-        shutil.rmtree(leaving)
+        remove(leaving)
 
 
 def needed_paths() -> tuple[Path, ...]:

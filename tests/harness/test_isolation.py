@@ -24,6 +24,7 @@ from harness.places.agent import Request, Run, run_isolated
 from harness.places.isolation import Isolation
 from harness.places.layout import Layout
 from harness.places.local import LocalPlace, numbered
+from harness.places.outcome import tree_digest
 from harness.process import Server, fork, wait
 from tests.harness.plain import wall_in, without_capabilities
 
@@ -366,6 +367,10 @@ def test_a_process_that_is_closed_can_make_walls() -> None:
         pytest.skip("the kernel permits no user namespaces")
 
     def body() -> bool:
+        if os.geteuid() == 0:
+            # Root may write root's files.
+            os.setresgid(4242, 4242, 4242)
+            os.setresuid(4242, 4242, 4242)
         forbid_dumping()
         isolation.enter(Isolation.USER)
         return True
@@ -381,15 +386,28 @@ def test_what_a_target_can_reach_is_said(found: Isolation) -> None:
         assert (word in found.reachable) is (found is Isolation.PLAIN)
 
 
-def left_by_a_target(top: Path) -> None:
+def closed(top: Path) -> None:
     (top / "deep/er").mkdir(parents=True)
     (top / "deep/er/file").touch()
     (top / "deep").chmod(0)
+    top.chmod(0)
 
 
-def replaced_by_a_link(top: Path) -> None:
-    top.rmdir()
-    top.symlink_to("/usr")
+def very_deep(top: Path) -> None:
+    """Beyond what a path may be long, and what Python may recur."""
+    start = os.open(".", os.O_PATH)
+    os.chdir(top)
+    for _ in range(1500):
+        Path("deeper").mkdir()
+        os.chdir("deeper")
+    os.fchdir(start)
+    os.close(start)
+
+
+def in_the_way(top: Path) -> None:
+    """Names that removing may itself make use of."""
+    for number in range(3):
+        (top / f"\1{number}" / "\1").mkdir(parents=True)
 
 
 def replaced_by_a_file(top: Path) -> None:
@@ -397,16 +415,35 @@ def replaced_by_a_file(top: Path) -> None:
     top.touch()
 
 
-@pytest.mark.parametrize("act", [left_by_a_target, replaced_by_a_link, replaced_by_a_file])
+def replaced_by_a_link(top: Path) -> None:
+    top.rmdir()
+    top.symlink_to(elsewhere(top))
+
+
+def with_links(top: Path) -> None:
+    (top / "link").symlink_to(elsewhere(top))
+    (top / "file").symlink_to(elsewhere(top) / "inside/file")
+
+
+def elsewhere(top: Path) -> Path:
+    return top.parent.parent / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "act", [closed, very_deep, in_the_way, replaced_by_a_file, replaced_by_a_link, with_links]
+)
 def test_without_walls_what_a_run_left_is_removed(
     act: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    """Closed directories, links and files in the place of the run's own; nothing besides."""
+    """However it is closed, nested or named; nothing besides, and nothing that links name."""
     layout = Layout(root=tmp_path / "root")
     (layout.root / "other").mkdir(parents=True)
     for directory in layout.directories():
         directory.mkdir()
-        act(directory)
+    (tmp_path / "elsewhere/inside").mkdir(parents=True)
+    (tmp_path / "elsewhere/inside/file").touch()
+    before = tree_digest(tmp_path / "elsewhere", without=tmp_path)
+    act(layout.directory)
     layout.root.chmod(0o500)
 
     def body() -> bool:
@@ -416,7 +453,8 @@ def test_without_walls_what_a_run_left_is_removed(
 
     assert in_child(body)
     assert [path.name for path in layout.root.iterdir()] == ["other"]
-    assert Path("/usr").is_dir()
+    assert tree_digest(tmp_path / "elsewhere", without=tmp_path) == before
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
 
 
 def test_without_walls_a_lost_root_is_made_again(tmp_path: Path) -> None:

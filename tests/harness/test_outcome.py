@@ -120,6 +120,10 @@ ENDS = {
     "broken": ("BROKEN bad luck\n", 99 << 8, {}, Outcome.BROKEN, "bad luck"),
     "much said": ("SKIP " + "x" * 9000, 77 << 8, {}, Outcome.UNSUPPORTED, "x" * 2000),
     "launch": (TOKEN, EXIT_0, {"failure": b"no file"}, Outcome.BROKEN, "launching: no file"),
+    "launch, of what is unavailable": (
+        "", 71 << 8, {"failure": f"Error: {UNAVAILABLE}X".encode()}, Outcome.BROKEN,
+        "launching: Error: unavailable: X",
+    ),
     "unavailable": (
         "", 71 << 8, {"failure": f"{UNAVAILABLE}no X".encode()}, Outcome.UNAVAILABLE, "no X"
     ),
@@ -219,7 +223,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], bool]] = {
     "kind": (another_kind, True),
     "link": (another_link, True),
     "deep": (lambda top: (top / "sub/deep").write_text("Deep"), True),
-    "place": (lambda top: (top / "sub/deep").rename(top / "deep"), True),
+    "place": (lambda top: (top / "sub/deep").rename(top / "suc/deep"), True),
 }
 
 
@@ -228,6 +232,7 @@ def test_a_tree(name: str, tmp_path: Path) -> None:
     """Names, kinds, modes and contents count, times and inodes do not."""
     act, differs = CHANGES[name]
     (tmp_path / "sub").mkdir()
+    (tmp_path / "suc").mkdir()
     for path, content in (
         ("file", "content"),
         ("sub/deep", "deep"),

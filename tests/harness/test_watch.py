@@ -9,6 +9,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,10 @@ def test_an_end_survives_any_flood() -> None:
 def test_of_many_events_the_first_and_the_last_are_kept(kind: str) -> None:
     """Fifty of each, in the order in which they were written."""
     log = Log()
-    for number in range(1000):
-        log.add(line(kind, n=number))
+    other = "end" if kind == "decision" else "decision"
+    for flood in (other, kind, other):
+        for number in range(1000):
+            log.add(line(flood, n=number))
     assert numbers(log, kind) == [*range(50), *range(950, 1000)]
 
 
@@ -233,14 +236,23 @@ def test_what_is_in_the_pipes_is_read_when_time_is_up() -> None:
         assert ours.log in seen.open
 
 
-def test_a_drain_ends_with_the_enforcer() -> None:
+def test_a_drain_ends_with_the_enforcer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a log that nobody can write to, nor for what the target left running."""
     with watched(lambda pipes: 0) as (pidfd, ours, theirs):
         os.write(theirs.log, line("end"))
         os.close(theirs.log)
+        select.select([pidfd], [], [])
         seen = watch(pidfd, ours, None, Limits(timeout_s=0), METER)
         os.write(theirs.stdout, b"last")
+        waits: list[float] = []
+
+        def at_once(*words: Any) -> Any:
+            waits.append(words[3])
+            return select.select(words[0], [], [], 0)
+
+        monkeypatch.setattr(watching, "select", SimpleNamespace(select=at_once))
         drain(seen, ours, 3600)
+        assert waits[-1] == 0
         assert seen.open == {ours.stdout, ours.stderr, ours.failure}
         assert (seen.stdout.content(), seen.log.events()) == (b"last", [{"event": "end"}])
 
@@ -267,7 +279,7 @@ def test_a_flood_is_ended(flooded: str) -> None:
 
     with watched(body) as (pidfd, ours, theirs):
         shut(theirs)
-        seen = watch(pidfd, ours, None, Limits(timeout_s=600, output_bytes=1000), METER)
+        seen = watch(pidfd, ours, None, Limits(timeout_s=20, output_bytes=1000), METER)
     assert "limit of output" in seen.stopped
     assert not seen.ended
 
@@ -287,7 +299,7 @@ def test_the_meter_is_asked() -> None:
         return 0
 
     with watched(body) as (pidfd, ours, _):
-        seen = watch(pidfd, ours, None, Limits(timeout_s=600), Full())  # type: ignore[arg-type]
+        seen = watch(pidfd, ours, None, Limits(timeout_s=20), Full())  # type: ignore[arg-type]
     assert (seen.stopped, seen.ended) == ("it is full", False)
 
 

@@ -31,6 +31,7 @@ IN_GUESTS = (
     "harness/places/outcome.py",
     "harness/places/watch.py",
     "harness/places/layout.py",
+    "harness/places/clearing.py",
     "harness/places/ending.py",
     "harness/places/usage.py",
     "harness/places/wire.py",
