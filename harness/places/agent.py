@@ -396,6 +396,9 @@ def _start(
             close_all_but({log, failure})
             walls.limit(request.limits)
             walls.become(isolation, who)
+            if isolation is Isolation.PLAIN:
+                # No namespace ends it with a campaign that is killed.
+                walls.die_with_parent()
             # Not before: the file is root's until the process is dumpable.
             Path("/proc/self/oom_score_adj").write_text("1000")
             os.chdir(request.layout.directory)

@@ -27,7 +27,7 @@ from harness.places import agent, isolation, local, wire
 from harness.places.isolation import Isolation
 from harness.places.local import LocalPlace, PlaceError, numbered
 from harness.places.usage import Meter
-from harness.process import Server, fork, wait
+from harness.process import Server, fork, kill, wait
 from tests.harness.plain import wall_in
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="looks at an uid of the run's own")
@@ -346,12 +346,14 @@ def several(
 
 def test_a_control_without_effect_ends_its_case(place: LocalPlace, tmp_path: Path) -> None:
     """Nothing can be learned from an attack that shows nothing where nothing is enforced."""
-    every = (RunKind.CONTROL, RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
+    every = tuple(kind for kind in RunKind if kind is not RunKind.CONTROL_AGAIN)
+    again = RunKind.CONTROL_AGAIN
     silent = several(place, tmp_path, "#!/bin/sh\n", every)
-    assert [seen.kind for seen in silent] == [RunKind.CONTROL]
+    assert [seen.kind for seen in silent] == [RunKind.CONTROL, again]
     assert [seen.kind for seen in several(place, tmp_path, READ_BOTH, every)] == list(every)
     later = (RunKind.BENIGN, RunKind.CONTROL, RunKind.ATTACK)
-    assert [seen.kind for seen in several(place, tmp_path, "#!/bin/sh\n", later)] == [*later[:2]]
+    seen = several(place, tmp_path, "#!/bin/sh\n", later)
+    assert [each.kind for each in seen] == [*later[:2], again]
 
 
 def test_a_program_is_told_what_it_needs(place: LocalPlace, tmp_path: Path) -> None:
@@ -492,8 +494,8 @@ def test_a_place_without_walls_has_ports_of_its_own(monkeypatch: pytest.MonkeyPa
 
 
 LINGER = """#!/bin/sh
-setsid sleep 3456.5 > /dev/null 2>&1 &
-while ! grep -qs 3456.5 /proc/$!/cmdline; do :; done
+setsid sleep @seconds@ > /dev/null 2>&1 &
+while ! grep -qs @seconds@ /proc/$!/cmdline; do :; done
 kill -9 $PPID
 """
 
@@ -504,18 +506,21 @@ def test_what_a_killed_init_leaves_is_ended(
     """Without walls the agent itself looks for it, before it answers."""
     wall_in(Isolation.PLAIN, monkeypatch)
     local_place = LocalPlace()
-    request = request_of(
-        local_place, tmp_path, LINGER, RunKind.CONTROL, "file", "read", Limits(timeout_s=20)
-    )
+    seconds = f"99.{time.monotonic_ns()}"
+    script = LINGER.replace("@seconds@", seconds)
+    limits = Limits(timeout_s=20)
+    request = request_of(local_place, tmp_path, script, RunKind.CONTROL, "file", "read", limits)
     server = Server(local.AGENT)
     answer = json.loads(server.ask(json.dumps(numbered(request)), 60))
     left = [
-        command
+        int(each.parent.name)
         for each in Path("/proc").glob("[0-9]*/cmdline")
-        if b"3456.5" in (command := content_of(each))
+        if seconds.encode() in content_of(each)
     ]
     server.close()
     local_place.close()
+    for pid in left:
+        kill(pid)
     assert answer["observations"][0]["outcome"] == "broken"
     assert left == []
 
@@ -604,3 +609,29 @@ def test_the_asking_process_is_as_before(tmp_path: Path, monkeypatch: pytest.Mon
         return int(not is_dumpable() or int(os.read(read_end, 20)) == os.getpid())
 
     assert wait(fork(body)) == 0
+
+
+def test_without_walls_a_killed_campaign_leaves_no_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever kills the agent ends its target."""
+    wall_in(Isolation.PLAIN, monkeypatch)
+    local_place = LocalPlace()
+    script = f"#!/bin/sh\necho $$ > {tmp_path}/fifo\nexec sleep 1234\n"
+    os.mkfifo(tmp_path / "fifo")
+    limits = Limits(timeout_s=60)
+    request = request_of(local_place, tmp_path, script, RunKind.CONTROL, "file", "read", limits)
+    started = subprocess.Popen(local.AGENT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert started.stdin is not None
+    started.stdin.write(json.dumps(numbered(request)).encode() + b"\n")
+    started.stdin.flush()
+    target = int((tmp_path / "fifo").read_text())
+    watched = os.pidfd_open(target)
+    started.kill()
+    started.wait()
+    started.stdin.close()
+    local_place.close()
+    ended = select.select([watched], [], [], 20)[0]
+    os.close(watched)
+    kill(target)
+    assert ended

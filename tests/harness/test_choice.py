@@ -116,5 +116,5 @@ def test_memory_of_machines_counts() -> None:
     assert footprint_mib(None) == 0
     copy = VmPlace(base=base, kernel="6.1", snapshot=snapshot, agent=2)
     assert footprint_mib(copy) == 512 + QEMU_MIB
-    boot = VngPlace(arch=OWN, kernel="6.1", options=(), foreign=False)
+    boot = VngPlace(arch=OWN, kernel="6.1", options=(), foreign=False, built_ns=0)
     assert footprint_mib(boot) == MEMORY_MIB + QEMU_MIB

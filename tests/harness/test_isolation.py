@@ -389,6 +389,7 @@ def test_what_a_target_can_reach_is_said(found: Isolation) -> None:
 def closed(top: Path) -> None:
     (top / "deep/er").mkdir(parents=True)
     (top / "deep/er/file").touch()
+    (top / "deep/er").chmod(0)
     (top / "deep").chmod(0)
     top.chmod(0)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import multiprocessing
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from harness import runner, tree
 from harness.attack import load_attacks
 from harness.backends import names
 from harness.cases import Selection, expand
-from harness.model import Case, Limits, RunKind, VerdictKind
+from harness.model import Case, Limits, Observation, Outcome, RunKind, VerdictKind
 from harness.places.isolation import Isolation
 from harness.places.local import LocalPlace, PlaceError
 from harness.runner import Job, carry_out
@@ -56,9 +59,7 @@ def linger():
         while True:
             signal.pause()
 everybody = init, guard, agent, harness
-observation = dict(kind="control", outcome="blocked", effect=False, exit_status=0, signal=None,
-    finished=True, errno=1, attempts=1, wins=0, stdout="", stderr="", events=[], seconds=0.1,
-    detail="", tree="")
+observation = json.loads(@observation@)
 forged = dict(isolation="plain", observations=[observation])
 @act@
 """
@@ -114,7 +115,13 @@ def outcome_of(place: LocalPlace, scratch: Path, script: str) -> list[str]:
 
 
 def attack(act: str) -> str:
-    return ATTACK.replace("@old@", repr(pipes_of_ours())).replace("@act@", act)
+    seen = Observation(kind=RunKind.CONTROL, outcome=Outcome.BLOCKED, finished=True, exit_status=0)
+    words = {
+        "@old@": repr(pipes_of_ours()),
+        "@observation@": repr(json.dumps(asdict(seen))),
+        "@act@": act,
+    }
+    return functools.reduce(lambda text, word: text.replace(*word), words.items(), ATTACK)
 
 
 def running(program: Path) -> list[str]:

@@ -41,7 +41,7 @@ def test_memory_of_all_processes_counts() -> None:
         os.read(read_end, 1)
     (inner_pid,) = below(pid)
     used = resident()
-    excess = [Meter(limits=Limits(memory_bytes=limit)).excess() for limit in (SIZE, 1 << 40)]
+    excess = [Meter(limits=Limits(memory_bytes=limit)).excess() for limit in (used // 2, used * 2)]
     found = set(below(os.getpid()))
     kill(inner_pid)
     kill(pid)

@@ -98,7 +98,9 @@ def test_garbage_is_told(name: str, before: int) -> None:
     if not name.startswith(("half", "a line")):
         for number in range(before):
             log.add(line("decision", n=number))
-    with pytest.raises(ValueError, match=r"no JSON|no event|within a line|without end"):
+    endless = r"a line without end"
+    told = endless if name == endless else r"no JSON|no event|within a line"
+    with pytest.raises(ValueError, match=told):
         log.events()
 
 

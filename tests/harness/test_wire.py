@@ -92,6 +92,7 @@ def test_what_may_be_absent(field: str) -> None:
 ASKED: Mapping[str, Any] = {"number": "5eed", "runs": [{"kind": "control"}, {"kind": "attack"}]}
 ANSWER = {"number": "5eed", "isolation": "plain", "observations": [RAW]}
 LATER = RAW | {"kind": "attack"}
+AGAIN = RAW | {"kind": "control again"}
 LACKING = RAW | {"outcome": "unavailable"}
 
 
@@ -102,6 +103,8 @@ def told(**changes: object) -> bytes:
 GOOD = {
     "the first run": [RAW],
     "both runs": [RAW, LATER],
+    "a control behind them": [RAW, LATER, AGAIN],
+    "a control behind the first": [RAW, AGAIN],
     "a kernel that lacks something": [LACKING],
 }
 
@@ -136,6 +139,8 @@ WRONG = {
     "the second run alone": told(observations=[LATER]),
     "the runs in another order": told(observations=[LATER, RAW]),
     "more runs than asked for": told(observations=[RAW, LATER, LATER]),
+    "a control amid them": told(observations=[RAW, AGAIN, LATER]),
+    "two controls behind them": told(observations=[RAW, AGAIN, AGAIN]),
     "lacking, and a run": told(observations=[LACKING, RAW]),
     "a refusal with another number": json.dumps({"number": 1, "error": "KeyError"}).encode(),
 }

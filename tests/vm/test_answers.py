@@ -65,7 +65,7 @@ def from_a_boot(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> Place:
         return Completed(command=("vng",), status=0, stdout=said, stderr="")
 
     monkeypatch.setattr(vng.VngPlace, "execute", execute)
-    return VngPlace(arch="x86_64", kernel="6.1", options=(), foreign=False)
+    return VngPlace(arch="x86_64", kernel="6.1", options=(), foreign=False, built_ns=0)
 
 
 @pytest.mark.parametrize("made", [from_a_copy, from_a_boot])
