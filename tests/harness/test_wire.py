@@ -126,6 +126,7 @@ WRONG = {
     "nested without end": b"[" * 100_000,
     "a list": b"[]",
     "no number in JSON": told(observations=[RAW | {"seconds": float("nan")}]),
+    "no number in an event": told(observations=[RAW | {"events": [{"cpu_s": float("nan")}]}]),
     "another number": told(number="5eee"),
     "a number less": told(number=None),
     "a longer number": told(number="5eed5"),
