@@ -34,6 +34,7 @@ from harness.model import (
     VerdictKind,
 )
 from harness.oracle import Evidence, judge
+from harness.places.isolation import Isolation
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
 from harness.provenance import provenance
@@ -91,7 +92,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
         evidence = _asked(job, where)
         answer = _observe(job, where)
         observations = {observation.kind: observation for observation in answer.observations}
-        evidence = replace(evidence, observations=observations)
+        reachable = Isolation(answer.isolation).reachable
+        evidence = replace(evidence, observations=observations, reachable=reachable)
     except Inexpressible as error:
         evidence = replace(evidence, inexpressible=error)
     except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:

@@ -38,8 +38,9 @@ def observe(
     `nonce` is the token's (None: the target is a command, which prints no token). `planted` is our
     own object in the scratch directory, no part of what the command left there.
     """
-    output = seen.stdout.content()
-    stdout = output.decode("utf-8", "backslashreplace")
+    # Where a secret comes out does not matter, nor what else is printed around it.
+    output = b"\n".join((seen.stdout.came, seen.stderr.came))
+    stdout = seen.stdout.content().decode("utf-8", "backslashreplace")
     stderr = seen.stderr.content().decode("utf-8", "backslashreplace")
     code = None if wait_status is None else os.waitstatus_to_exitcode(wait_status)
     effect = False

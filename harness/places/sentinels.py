@@ -53,8 +53,12 @@ class Sentinel(Protocol):
         """Take what has arrived on one of `sources`."""
         ...
 
+    def words(self) -> tuple[bytes, ...]:
+        """What to look for in all that the target prints."""
+        ...
+
     def reached(self, output: bytes) -> bool:
-        """Whether the denied thing happened; `output` is what the target printed."""
+        """Whether the denied thing happened; `output` has those of `words` that were printed."""
         ...
 
     def served(self, output: bytes) -> bool:
@@ -64,6 +68,13 @@ class Sentinel(Protocol):
     def close(self) -> None:
         """Close descriptors."""
         ...
+
+
+class _Mute:
+    """A sentinel that shows by other things than what the target prints."""
+
+    def words(self) -> tuple[bytes, ...]:
+        return ()
 
 
 class _Still:
@@ -145,6 +156,9 @@ class PathSentinel(_Still):
     def arguments(self) -> dict[str, str]:
         return {"denied": str(self._layout.denied), "allowed": str(self._layout.allowed)}
 
+    def words(self) -> tuple[bytes, ...]:
+        return tuple(nonce.encode() for nonce in self._nonces.values())
+
     def _happened(self, path: Path, output: bytes) -> bool:
         if self._effect is Effect.WRITE:
             return fingerprint(path) != self._before[path]
@@ -157,7 +171,7 @@ class PathSentinel(_Still):
         return self._happened(self._layout.allowed, output)
 
 
-class PortSentinel:
+class PortSentinel(_Mute):
     """Two loopback listeners; a connection is accepted, or was not made.
 
     A client knows of its connection before the listener does: before an answer, a connection of
@@ -228,7 +242,7 @@ class PortSentinel:
             listener.close()
 
 
-class SocketSentinel:
+class SocketSentinel(_Mute):
     """Two datagram sockets of the agent's; a message arrives, or does not.
 
     The program is told a nonce for each, so that what arrives is known to come from it.
@@ -281,7 +295,7 @@ class SocketSentinel:
             found.close()
 
 
-class TerminalSentinel:
+class TerminalSentinel(_Mute):
     """A private terminal, the target's controlling one.
 
     The denied command (TIOCSTI) puts the nonce, which the program is told, into the terminal's

@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from enforcer.events import EventKind
@@ -31,15 +32,25 @@ Event = dict[str, object]
 
 
 class Stream:
-    """One pipe from the target: the first `limit` bytes and the last few thousand are kept."""
+    """One pipe from the target: the first `limit` bytes and the last few thousand are kept.
 
-    def __init__(self, limit: int) -> None:
+    Of `words` it is remembered which came, also in what is not kept: no flood hides an effect.
+    """
+
+    def __init__(self, limit: int, words: Sequence[bytes] = ()) -> None:
         self._limit = limit
+        self._words = tuple(words)
+        self._came: set[bytes] = set()
+        self._end = b""  # as much as a word can have in the chunk before
         self._first = bytearray()
         self._last = b""
         self.total = 0
 
     def add(self, chunk: bytes) -> None:
+        joined = self._end + chunk
+        self._came.update(word for word in self._words if word in joined)
+        longest = max(map(len, self._words), default=1)
+        self._end = joined[max(0, len(joined) - longest + 1) :]
         self.total += len(chunk)
         room = self._limit - len(self._first)
         self._first += chunk[:room]
@@ -49,6 +60,11 @@ class Stream:
     @property
     def flooded(self) -> bool:
         return self.total > self._limit * FLOOD_FACTOR
+
+    @property
+    def came(self) -> bytes:
+        """Those of the words that came, a line each."""
+        return b"\n".join(sorted(self._came))
 
     def content(self) -> bytes:
         """What is kept, with a word on what is left out between."""
@@ -153,7 +169,10 @@ def watch(
 
     `target` is a pidfd. Neither the target nor anything else is killed here.
     """
-    seen = Seen(stdout=Stream(limits.output_bytes), stderr=Stream(limits.output_bytes))
+    words = sentinel.words() if sentinel else ()
+    seen = Seen(
+        stdout=Stream(limits.output_bytes, words), stderr=Stream(limits.output_bytes, words)
+    )
     seen.open = {pipes.stdout, pipes.stderr, pipes.log, pipes.failure}
     poll = select.poll()
     sources = sentinel.sources() if sentinel else ()

@@ -121,6 +121,22 @@ def test_reading_the_sentinel_is_seen(place: LocalPlace, tmp_path: Path) -> None
     assert (seen.finished, seen.attempts, seen.wins) == (True, 1, 1)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        'cat "$denied" >&2',
+        'head -c 300000 /dev/zero; cat "$denied"; head -c 300000 /dev/zero',
+    ],
+    ids=("standard error", "a flood around it"),
+)
+def test_where_a_secret_comes_out_does_not_matter(
+    place: LocalPlace, tmp_path: Path, around: str
+) -> None:
+    """On standard error, or in the part of a flood that nobody keeps, it is the effect too."""
+    script = READ_BOTH.replace('echo "DATA $(cat "$denied")"', f"{around}; echo")
+    assert ask(place, tmp_path, script).effect
+
+
 def test_the_twin_is_another_object(place: LocalPlace, tmp_path: Path) -> None:
     """In the benign run reading the permitted file is the effect, reading it elsewhere is none."""
     assert ask(place, tmp_path, READ_BOTH, kind=RunKind.BENIGN).effect

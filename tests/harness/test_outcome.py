@@ -37,6 +37,9 @@ class Told:
     def receive(self, descriptor: int) -> None:
         raise SentinelError(str(descriptor))
 
+    def words(self) -> tuple[bytes, ...]:
+        return ()
+
     def reached(self, output: bytes) -> bool:
         return self._reached
 

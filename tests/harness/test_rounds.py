@@ -80,7 +80,7 @@ class Scripted:
             replace(RACED, kind=RunKind.BENIGN),
             replace(LOST, kind=RunKind.DIRECT),
         ]
-        return Answer(observations=(*others, attack), isolation="none")
+        return Answer(observations=(*others, attack), isolation="namespaces")
 
     def close(self) -> None:
         """Nothing was opened."""

@@ -29,6 +29,20 @@ def numbers(log: Log, kind: str) -> list[object]:
     return [event["n"] for event in log.events() if event["event"] == kind]
 
 
+def test_a_word_is_noticed_wherever_it_comes() -> None:
+    """Cut in two by chunks, in what is not kept, alone or among others; a part of it is none."""
+    stream = Stream(4, (b"secret", b"nonce"))
+    stream.add(b"x" * 5000 + b"sec")
+    assert stream.came == b""
+    stream.add(b"ret" + b"y" * 10_000)
+    assert stream.came == b"secret"
+    assert b"secret" not in stream.content()
+    stream.add(b"non")
+    stream.add(b"ce")
+    assert stream.came == b"nonce\nsecret"
+    assert Stream(4).came == b""
+
+
 def test_an_end_survives_any_flood() -> None:
     """Whatever came before and after it, and whatever of its own kind."""
     log = Log()
