@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from enum import IntFlag
 from errno import EBUSY, EFAULT
-from pathlib import Path
 
 from enforcer.cbpf.spec import ACTION_NAMES
+from enforcer.kernel import procfs
 from enforcer.kernel.raw import ADDRESS, INT, LONG, UNSIGNED, raw_call
 
 _SET_MODE_FILTER = 1
@@ -57,13 +57,12 @@ def status(pid: int) -> SeccompStatus:
 
     A kernel without seccomp reports nothing, which is mode 0.
     """
-    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    filters = fields.get("Seccomp_filters")
+    fields = procfs.status_fields(procfs.read(pid, "status"))
+    filters = fields.get(b"Seccomp_filters")
     return SeccompStatus(
-        mode=int(fields.get("Seccomp", "0")),
+        mode=int(fields.get(b"Seccomp", b"0")),
         filters=None if filters is None else int(filters),
-        no_new_privs=int(fields.get("NoNewPrivs", "0")) == 1,
+        no_new_privs=int(fields.get(b"NoNewPrivs", b"0")) == 1,
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from errno import EPERM
 from typing import NamedTuple
 
+from enforcer.kernel import procfs
 from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids
 
 
@@ -42,7 +43,7 @@ class Identity(NamedTuple):
 
 def parse_identity(status: bytes, namespace: str) -> Identity:
     """From the text of /proc/TID/status and the target of /proc/TID/ns/user."""
-    fields = dict(line.partition(b":")[::2] for line in status.splitlines())
+    fields = procfs.status_fields(status)
     return Identity(
         uids=tuple(map(int, fields[b"Uid"].split())),
         gids=tuple(map(int, fields[b"Gid"].split())),

@@ -36,9 +36,9 @@ from enforcer.pin.view import (
     View,
     name_in,
     name_of,
+    own,
     own_identity,
     release,
-    through,
 )
 
 Judge = Callable[[tuple[str, ...], int], int]
@@ -271,7 +271,7 @@ def _reopen(view: View, fd: int, flags: int, mode: int) -> int:
         if opened >= 0:
             return opened
         flags &= ~os.O_NOFOLLOW
-    opened = openat2(AT_FDCWD, through(fd), flags, mode, 0)
+    opened = openat2(*own(fd), flags, mode, 0)
     return _open_terminal(view, os.dup(fd), flags) if opened == -ENXIO else opened
 
 
@@ -356,4 +356,4 @@ def _open_terminal(view: View, fd: int, flags: int) -> int:
         found = status(pinned.fd, b"", AT_EMPTY_PATH) if pinned.exists else -ENXIO
         if isinstance(found, int) or (found.rdev_major, found.rdev_minor) != name[1]:
             return -ENXIO
-        return openat2(AT_FDCWD, through(pinned.fd), flags & ~_CREATES_NEW, 0, 0)
+        return openat2(*own(pinned.fd), flags & ~_CREATES_NEW, 0, 0)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, EPERM
 from typing import Protocol
 
+from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
@@ -77,22 +78,22 @@ class View:
         """A descriptor of the task's root (AT_FDCWD: the supervisor's own, with absolute names)."""
         if self.fixed_root:
             return AT_FDCWD
-        return self._pin(b"/proc/%d/root" % self.tid, AT_FDCWD)
+        return self._pin(b"%d/root" % self.tid, AT_FDCWD)
 
     def directory(self, dirfd: int) -> int:
         """A descriptor of what `dirfd` (AT_FDCWD: the working directory) is, or -EBADF."""
         if dirfd == AT_FDCWD:
-            return self._pin(b"/proc/%d/cwd" % self.tid, AT_FDCWD)
+            return self._pin(b"%d/cwd" % self.tid, AT_FDCWD)
         if dirfd < 0:
             return -EBADF
-        return self._pin(b"/proc/%d/fd/%d" % (self.tid, dirfd), dirfd)
+        return self._pin(b"%d/fd/%d" % (self.tid, dirfd), dirfd)
 
     def _pin(self, link: bytes, dirfd: int) -> int:
         if is_acting():
             with own_rights():
-                fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
+                fd = openat2(procfs.root(), link, O_PATH, 0, 0)
         else:
-            fd = openat2(AT_FDCWD, link, O_PATH, 0, 0)
+            fd = openat2(procfs.root(), link, O_PATH, 0, 0)
         if self.validate is not None:
             try:
                 self.validate()
@@ -157,8 +158,7 @@ class View:
 
         None without one. Raises TargetGone.
         """
-        text = self._text(b"stat")
-        device = int(text.rpartition(b")")[2].split()[4])
+        device = int(procfs.stat_fields(self._text("stat"))[4])
         if device == 0:
             return None
         major, minor = os.major(device), os.minor(device)
@@ -175,12 +175,12 @@ class View:
         return None if name is None else (b"/dev/" + name, (major, minor))
 
     def status_field(self, key: bytes) -> bytes:
-        """One line of /proc/TID/status, without its key."""
-        return field(self.status_text(), key)
+        """One line of /proc/TID/status, without its key. Raises TargetGone."""
+        return procfs.status_fields(self.status_text())[key]
 
     def status_text(self) -> bytes:
         """All of /proc/TID/status. Raises TargetGone."""
-        return self._text(b"status")
+        return self._text("status")
 
     def identity(self) -> Identity | None:
         """Who the task is, where that differs from the supervisor; None where it does not."""
@@ -191,25 +191,16 @@ class View:
 
     def _user_namespace(self, tid: int) -> str:
         try:
-            return os.readlink(f"/proc/{tid}/ns/user")  # noqa: PTH115 (a name, not a path)
+            return os.readlink(f"{tid}/ns/user", dir_fd=procfs.root())
         except OSError:
             return ""
 
-    def _text(self, name: bytes) -> bytes:
-        with own_rights():
-            return self._read_text(name)
-
-    def _read_text(self, name: bytes) -> bytes:
-        link = b"/proc/%d/%s" % (self.tid, name)
-        fd = openat2(AT_FDCWD, link, os.O_RDONLY | os.O_CLOEXEC, 0, 0)
-        if fd < 0:
-            raise TargetGone(f"task {self.tid}")
+    def _text(self, name: str) -> bytes:
         try:
-            text = os.read(fd, 1 << 16)
-        except ProcessLookupError as error:
+            with own_rights():
+                text = procfs.read(self.tid, name)
+        except OSError as error:
             raise TargetGone(f"task {self.tid}") from error
-        finally:
-            os.close(fd)
         if self.validate is not None:
             self.validate()
         return text
@@ -229,15 +220,6 @@ def own_identity() -> Identity:
 _own: list[tuple[int, Identity]] = []
 
 
-def field(status_text: bytes, key: bytes) -> bytes:
-    """The value behind `key:` in a text like /proc/PID/status; KeyError where it is missing."""
-    for line in status_text.splitlines():
-        head, colon, value = line.partition(b":")
-        if colon and head == key:
-            return value.strip()
-    raise KeyError(key.decode())
-
-
 def release(*fds: int) -> None:
     """Close those of `fds` that are descriptors."""
     for fd in fds:
@@ -250,12 +232,17 @@ def name_of(fd: int) -> bytes:
 
     Raises OSError (ENAMETOOLONG) where the kernel cannot print it.
     """
-    return os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 (hot, and bytes)
+    return os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())
 
 
 def through(fd: int) -> bytes:
     """A name that leads to the very object behind `fd`, for calls that only take names."""
     return b"/proc/self/fd/%d" % fd
+
+
+def own(fd: int) -> tuple[int, bytes]:
+    """The same for calls that take a name relative to a directory: that, and the name."""
+    return procfs.root(), b"self/fd/%d" % fd
 
 
 UNREACHABLE = b"(unreachable)"
@@ -307,6 +294,6 @@ def is_same(first: int, second: int) -> bool:
 
 
 def _exists(tid: int) -> bool:
-    fd = openat2(AT_FDCWD, b"/proc/%d" % tid, O_PATH, 0, 0)
+    fd = openat2(procfs.root(), b"%d" % tid, O_PATH, 0, 0)
     release(fd)
     return fd >= 0

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
-from enforcer.kernel import notification, seccomp
+from enforcer.kernel import notification, procfs, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.mechanisms.contract import Defence, Options
 from enforcer.mechanisms.notify.calls import Handlers
@@ -55,6 +55,7 @@ class Session:
         log: EventLog,
         worker: Callable[[Session], Worker] = Worker,
     ) -> None:
+        procfs.root()  # while /proc is surely no target's mount
         self.policy = policy
         self.decider = Decider(policy)
         self.decide: Callable[..., Decision] = self.decider.decide
@@ -281,20 +282,14 @@ def _take_listener(handshake: Handshake, number: int) -> int:
 
 
 def _has_capabilities() -> bool:
-    text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-    (line,) = (line for line in text.splitlines() if line.startswith("CapPrm:"))
-    return int(line.split()[1], 16) != 0
+    return int(procfs.status_fields(procfs.read(os.getpid(), "status"))[b"CapPrm"], 16) != 0
 
 
 def _has_signal(tid: int) -> bool:
     """Whether a signal waits for the task that it does not block."""
     try:
-        text = Path(f"/proc/{tid}/status").read_text(encoding="utf-8", errors="replace")
+        fields = procfs.status_fields(procfs.read(tid, "status"))
     except OSError:
         return False
-    masks = {
-        key: int(value, 16)
-        for key, _, value in (line.partition(":") for line in text.splitlines())
-        if key in ("SigPnd", "ShdPnd", "SigBlk")
-    }
-    return bool((masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"])
+    own, shared, blocked = (int(fields[key], 16) for key in (b"SigPnd", b"ShdPnd", b"SigBlk"))
+    return bool((own | shared) & ~blocked)

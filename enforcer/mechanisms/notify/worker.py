@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind
-from enforcer.kernel import notification
+from enforcer.kernel import notification, procfs
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.identity import own_rights
@@ -255,8 +255,7 @@ class Worker(threading.Thread):
 
     def effective_ids(self) -> tuple[int, int]:
         """The task's effective user and group, asked from the kernel."""
-        text = self.view.status_text()
-        fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        fields = procfs.status_fields(self.view.status_text())
         return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
 
     def end_act(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
-from enforcer.kernel import ptrace
+from enforcer.kernel import procfs, ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.ptrace import anew, births, execs, returns, scripts
@@ -57,6 +57,7 @@ class Tracer(Reading):
     """Whether CLONE_UNTRACED is taken from the target."""
 
     def __init__(self, config: Config, log: EventLog) -> None:
+        procfs.root()  # while /proc is surely no target's mount
         self.config = config
         self.log = log
         self.tasks: dict[int, Task] = {}
@@ -192,13 +193,9 @@ class Tracer(Reading):
 
     def emit_witness(self, task: Task) -> None:
         """Say with evidence from the kernel that enforcement is on."""
-        lines = task.view.status_text().splitlines()
-        shown = (b"TracerPid:", b"Seccomp:", b"Seccomp_filters:", b"NoNewPrivs:")
-        evidence = {
-            key.decode(): value.strip().decode()
-            for key, _, value in (line.partition(b":") for line in lines)
-            if key + b":" in shown
-        }
+        fields = procfs.status_fields(task.view.status_text())
+        shown = (b"TracerPid", b"Seccomp", b"Seccomp_filters", b"NoNewPrivs")
+        evidence = {key.decode(): fields[key].decode() for key in shown if key in fields}
         self.log.emit(EventKind.ENFORCING, tracer=os.getpid(), pid=task.tid, **evidence)
 
     def at_syscall(self, task: Task) -> None:

@@ -8,7 +8,6 @@ from errno import EINVAL
 
 from enforcer.kernel.paths import (
     AT_EMPTY_PATH,
-    AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
     fchmodat,
     fchmodat2,
@@ -17,7 +16,7 @@ from enforcer.kernel.paths import (
     utimensat,
 )
 from enforcer.pin.request import Act, Request
-from enforcer.pin.view import through
+from enforcer.pin.view import own, through
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Kind
 
@@ -35,7 +34,7 @@ Times = tuple[int, int, int, int] | None
 
 def _chmod(request: Request) -> int:
     mode = request.uint32(2 if request.call == "fchmodat" else 1) & _MODE
-    return fchmodat(AT_FDCWD, through(request.pins[0].fd), mode)
+    return fchmodat(*own(request.pins[0].fd), mode)
 
 
 def _fchmodat2(request: Request) -> int:

@@ -21,7 +21,7 @@ from enforcer.kernel.paths import (
 from enforcer.pin.caller import take_umask
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import Pinned
-from enforcer.pin.view import through
+from enforcer.pin.view import own
 
 _MODE = 0xFFFF
 _NOREPLACE, _EXCHANGE, _WHITEOUT = 1, 2, 4
@@ -68,7 +68,7 @@ def _link(request: Request) -> int:
     flags = request.int32(4) if request.call == "linkat" else 0
     if old.parent >= 0 and not flags & AT_SYMLINK_FOLLOW:
         return linkat(old.parent, old.leaf, *_entry(new), 0)
-    return linkat(AT_FDCWD, through(old.fd), *_entry(new), AT_SYMLINK_FOLLOW)
+    return linkat(*own(old.fd), *_entry(new), AT_SYMLINK_FOLLOW)
 
 
 def _symlink(request: Request) -> int:

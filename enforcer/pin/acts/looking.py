@@ -9,7 +9,6 @@ from enforcer.kernel.file_status import file_system, on_procfs, status, statx_by
 from enforcer.kernel.paths import (
     AT_EACCESS,
     AT_EMPTY_PATH,
-    AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
     PATH_MAX,
     faccessat,
@@ -20,7 +19,7 @@ from enforcer.pin.identity import is_acting
 from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import own_link_text
-from enforcer.pin.view import strip_root, through
+from enforcer.pin.view import own, strip_root
 
 _AT_NO_AUTOMOUNT = 0x800
 _AT_STATX_SYNC = 0x6000
@@ -65,7 +64,7 @@ def _access(request: Request) -> int:
         flags |= AT_EACCESS  # the thread's file-system ids are those to be asked about
     result = faccessat2(fd, b"", mode, flags | AT_EMPTY_PATH)
     if result == -ENOSYS and not flags:
-        return faccessat(AT_FDCWD, through(fd), mode)
+        return faccessat(*own(fd), mode)
     return result
 
 

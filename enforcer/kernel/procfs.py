@@ -1,0 +1,56 @@
+"""Procfs, reached through a descriptor that was opened before any target ran.
+
+/proc by name is whatever a target could mount there. And what a task can write is no record: its
+name (comm) stands in status and stat, where it must never be taken for a field.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST = 1 << 16
+
+
+@cache
+def root() -> int:
+    """A descriptor of the procfs at /proc when this was first called; it outlives forks."""
+    return os.open("/proc", _PLACE)
+
+
+def read(tid: int, name: str) -> bytes:
+    """All of /proc/TID/NAME, at most 64 KiB. Raises OSError: ENOENT or ESRCH without that task."""
+    fd = os.open(f"{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root())
+    try:
+        return os.read(fd, _MOST)
+    finally:
+        os.close(fd)
+
+
+def status_fields(text: bytes) -> Mapping[bytes, bytes]:
+    """The fields of /proc/TID/status behind the first line, values without white space around.
+
+    The first line is the task's name, in which the kernel escapes line feeds and backslashes and
+    nothing else (proc_task_name in fs/proc/array.c: ESCAPE_SPACE | ESCAPE_SPECIAL, but only of
+    "\\n\\\\"). A carriage return stays, so whoever splits where Python's splitlines does, or looks
+    for a key anywhere, lets a task write fields of its own:
+
+        PR_SET_NAME "\\rUid:0 0 0 0"   ->   Name:\\t\\rUid:0 0 0 0\\nUmask:\\t0022\\n...
+    """
+    _, _, rest = text.partition(b"\n")
+    fields = {}
+    for line in rest.split(b"\n"):
+        key, _, value = line.partition(b":")
+        fields[key] = value.strip()
+    return fields
+
+
+def stat_fields(text: bytes) -> list[bytes]:
+    """The fields of /proc/TID/stat behind the name, beginning with the state (field 3 of proc(5)).
+
+    The name stands there as it is, line feeds and parentheses too, and all behind it are numbers
+    but the state's letter: it ends at the last parenthesis.
+    """
+    return text[text.rindex(b")") + 1 :].split()
