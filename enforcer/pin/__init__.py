@@ -10,10 +10,11 @@ from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_judged
 from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.resolution import Pinned, resolve
-from enforcer.pin.view import TargetGone, View
+from enforcer.pin.view import KeptView, TargetGone, View
 
 __all__ = [
     "Judge",
+    "KeptView",
     "Pinned",
     "TargetGone",
     "View",

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EPERM
 from typing import NamedTuple
 
-from enforcer.kernel import procfs
 from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids
 
 
@@ -41,9 +40,8 @@ class Identity(NamedTuple):
         )
 
 
-def parse_identity(status: bytes, namespace: str) -> Identity:
-    """From the text of /proc/TID/status and the target of /proc/TID/ns/user."""
-    fields = procfs.status_fields(status)
+def parse_identity(fields: Mapping[bytes, bytes], namespace: str) -> Identity:
+    """From the fields of /proc/TID/status and the target of /proc/TID/ns/user."""
     return Identity(
         uids=tuple(map(int, fields[b"Uid"].split())),
         gids=tuple(map(int, fields[b"Gid"].split())),

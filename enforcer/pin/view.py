@@ -13,6 +13,7 @@ from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
 from enforcer.pin.identity import Identity, is_acting, own_rights, parse_identity
+from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
@@ -183,17 +184,26 @@ class View:
         return self._text("status")
 
     def identity(self) -> Identity | None:
-        """Who the task is, where that differs from the supervisor; None where it does not."""
+        """Who the task is, where that differs from the supervisor; None where it does not.
+
+        Raises TargetGone.
+        """
         if self.fixed_credentials:
             return None
-        identity = parse_identity(self.status_text(), self._user_namespace(self.tid))
-        return None if identity == own_identity() else identity
+        standing = self.standing()
+        return None if standing.is_own else standing.identity
 
-    def _user_namespace(self, tid: int) -> str:
-        try:
-            return os.readlink(f"{tid}/ns/user", dir_fd=procfs.root())
-        except OSError:
-            return ""
+    def standing(self) -> Standing:
+        """Who the task is. Raises TargetGone."""
+        return self.ask_standing()
+
+    def ask_standing(self) -> Standing:
+        """The same, asked from the kernel just now."""
+        with own_rights():
+            namespace = _user_namespace(self.tid)
+        fields = procfs.status_fields(self.status_text())
+        identity = parse_identity(fields, namespace)
+        return Standing(int(fields[b"Tgid"]), identity, identity == own_identity())
 
     def _text(self, name: str) -> bytes:
         try:
@@ -206,18 +216,49 @@ class View:
         return text
 
 
+class KeptView(View):
+    """A view that asks who its task is once: its owner sees whatever may change that.
+
+    That is the task's birth, its calls on credentials and namespaces, and the executions of all
+    threads of its process.
+    """
+
+    __slots__ = ("_standing",)
+
+    def __init__(self, tid: int, tgid: int) -> None:
+        super().__init__(tid, tgid)
+        self._standing: Standing | None = None
+
+    def standing(self) -> Standing:
+        """Who the task is. Raises TargetGone."""
+        if self._standing is None:
+            self._standing = self.ask_standing()
+        return self._standing
+
+    def forget(self) -> None:
+        """Ask again at the next use: the task may have changed who it is."""
+        self._standing = None
+
+
 def own_identity() -> Identity:
     """Who the supervisor is; asked once a process."""
     pid = os.getpid()
     if _own and _own[-1][0] == pid:
         return _own[-1][1]
-    view = View(pid, pid)
-    own = parse_identity(view.status_text(), view._user_namespace(pid))
+    fields = procfs.status_fields(procfs.read(pid, "status"))
+    own = parse_identity(fields, _user_namespace(pid))
     _own[:] = [(pid, own)]
     return own
 
 
 _own: list[tuple[int, Identity]] = []
+
+
+def _user_namespace(tid: int) -> str:
+    try:
+        return os.readlink(f"{tid}/ns/user", dir_fd=procfs.root())
+    except OSError:
+        return ""
 
 
 def release(*fds: int) -> None:

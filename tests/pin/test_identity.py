@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.kernel import namespaces
+from enforcer.kernel import namespaces, procfs
 from enforcer.pin.identity import Identity, act_as, parse_identity
 from harness.places.isolation import Isolation, available
 from harness.process import fork, wait
@@ -27,8 +27,8 @@ def alone_in_a_user_namespace(body: Callable[[Identity], int]) -> int:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        status = Path("/proc/self/status").read_bytes()
-        return body(parse_identity(status, str(Path("/proc/self/ns/user").readlink())))
+        fields = procfs.status_fields(procfs.read(os.getpid(), "status"))
+        return body(parse_identity(fields, str(Path("/proc/self/ns/user").readlink())))
 
     return os.waitstatus_to_exitcode(wait(fork(child)))
 

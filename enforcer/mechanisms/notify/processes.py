@@ -43,7 +43,10 @@ def execution(session: Session, name: str) -> Handler:
         if session.is_launching and worker.tid == session.target:
             session.is_launching = False
             worker.let_continue()
-        elif needs:
+            return
+        worker.is_changing = True
+        session.standings.executes(worker.tid, worker.view.tgid)
+        if needs:
             judged(worker, args)
         elif number := worker.decide({}):
             worker.answer(-number)
@@ -66,6 +69,8 @@ def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
     def handle(worker: Worker, args: Arguments) -> None:
         if holds(when, args):
             session.unfix(root=root, credentials=True)
+            worker.is_changing = True
+            session.standings.forget(worker.tid)
         plain(worker, args)
 
     return handle

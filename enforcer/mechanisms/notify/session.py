@@ -24,6 +24,7 @@ from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.turn import Turn
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin.same_objects import SameObjects, has_binds
+from enforcer.pin.standing import Standings
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.decider import Decider
 from enforcer.policy.denied_names import names_denied_by_equality
@@ -67,6 +68,7 @@ class Session:
         self.target = 0
         self.is_launching = True
         self.generation = 0
+        self.standings = Standings()
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
         names = names_denied_by_equality(policy)
@@ -100,7 +102,8 @@ class Session:
 
     def unfix(self, *, root: bool = False, credentials: bool = False) -> None:
         """From now on ask for every task anew what could be taken as given before."""
-        self.quick = None
+        if root:
+            self.quick = None
         if root and self.same_objects is not None:
             self.same_objects = SameObjects(self.same_objects.names, by_bind=True)
         self.is_root_fixed = self.is_root_fixed and not root

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from enforcer.call import Action, Decision
 from enforcer.events import EventKind
-from enforcer.kernel import notification, procfs
+from enforcer.kernel import notification
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.identity import own_rights
+from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 from enforcer.supervision.memory import UnreadableMemory
 
@@ -58,9 +59,16 @@ class HeldView(View):
         """As the worker reads names. Raises UnreadableMemory."""
         return self._worker.read_string(address)
 
+    def standing(self) -> Standing:
+        """Who the task is. Raises TargetGone."""
+        worker = self._worker
+        return worker.session.standings.of(
+            self.tid, self.ask_standing, is_changing=worker.is_changing
+        )
+
     @property
     def tgid(self) -> int:
-        return int(self.status_field(b"Tgid"))
+        return self.standing().tgid
 
     @tgid.setter
     def tgid(self, value: int) -> None:
@@ -71,7 +79,8 @@ class Worker(threading.Thread):
     """What one thread knows of the call that it holds.
 
     `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
-    `is_decided` and `copies` serve the supervisors that judge and act apart (see classic.py).
+    `is_changing`: after the call the task may be somebody else. `is_decided` and `copies` serve the
+    supervisors that judge and act apart (see classic.py).
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
 
@@ -95,6 +104,7 @@ class Worker(threading.Thread):
         self.denials = 0
         self.is_signalled = False
         self.is_multiplexed = False
+        self.is_changing = False
         self.is_decided = False
         self.copies: dict[tuple[int, int], bytes] | None = None
         self._views: dict[int, HeldView] = {}
@@ -122,6 +132,7 @@ class Worker(threading.Thread):
             self.args = fields[6:]
             self.decision = None
             self.is_signalled = False
+            self.is_changing = False
             self.known = _NOTHING
             self.values = _NOTHING
             self.cookie = fields[0]
@@ -254,9 +265,9 @@ class Worker(threading.Thread):
         return errno.EPERM
 
     def effective_ids(self) -> tuple[int, int]:
-        """The task's effective user and group, asked from the kernel."""
-        fields = procfs.status_fields(self.view.status_text())
-        return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
+        """The task's effective user and group."""
+        identity = self.view.standing().identity
+        return identity.uids[1], identity.gids[1]
 
     def end_act(self) -> None:
         """From here on the session must not interrupt this thread, and what it began is over.

@@ -38,7 +38,7 @@ class Directories:
         """chdir(path), chroot(path): the task goes there itself, by the canonical name."""
         tracer = self.tracer
         if entry.name == "chroot":
-            tracer.world_changed = True
+            tracer.change_world()
         try:
             name = tracer.read_string(task, info[5])
         except UnreadableMemory as error:

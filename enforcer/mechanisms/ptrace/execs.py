@@ -243,6 +243,7 @@ def executed(tracer: Tracer, leader: Task) -> None:
             tracer.forget(other)
     tracer.forget(leader)
     process.tasks.add(leader.tid)
+    leader.view.forget()
     leader.saved, leader.retry, leader.newborn, leader.executing = b"", 0, None, None
     process.space = Space()
     process.launching = False

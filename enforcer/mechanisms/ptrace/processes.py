@@ -86,7 +86,7 @@ class Processes:
         if not tracer.settle(task, info, entry.name, decision, {}):
             return
         if flags & CLONE_NEW_WORLD:
-            tracer.world_changed = True
+            tracer.change_world()
         if not flags & CLONE_UNTRACED or not tracer.traces_untraced:
             tracer.resume(task)
             return
@@ -114,7 +114,7 @@ class Processes:
         if not tracer.settle(task, info, entry.name, decision, texts):
             return
         if flags & CLONE_NEW_WORLD:
-            tracer.world_changed = True
+            tracer.change_world()
         if not tracer.copies or not tracer.traces_untraced:
             tracer.resume(task)
             return
@@ -128,9 +128,11 @@ class Processes:
 
     def change_world(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """From now on no name may be taken for what it was before."""
-        self.tracer.world_changed = True
+        if entry.name != "unshare" or info[5] & CLONE_NEW_WORLD:
+            self.tracer.change_world()
         if entry.name in ("setns", "unshare"):
             self.calls.by_registers(task, info, entry)
+            task.view.forget()  # the tracer looks at the task again when the call has returned
         else:
             self.calls.unheld(task, info, entry)
 
@@ -138,6 +140,7 @@ class Processes:
         """From now on no name is walked in the tracer for a target's own open."""
         self.tracer.credentials_changed = True
         self.calls.by_registers(task, info, entry)
+        task.view.forget()  # the tracer looks at the task again when the call has returned
 
     def change_memory(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """Where the slots are nothing else may come to be, seal or no seal."""

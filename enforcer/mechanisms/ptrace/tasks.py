@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from enforcer.pin import Pinned, View
+from enforcer.pin import KeptView, Pinned
 
 if TYPE_CHECKING:
     from enforcer.kernel.ptrace import SyscallInfo
@@ -122,11 +122,11 @@ class Task:
         self.away: SyscallInfo | None = None
         self.newborn: bytes | None = None
         self.executing: Execution | None = None
-        self._view: View | None = None
+        self._view: KeptView | None = None
 
     @property
-    def view(self) -> View:
+    def view(self) -> KeptView:
         """How this task sees names."""
         if self._view is None:
-            self._view = View(self.tid, self.process.tgid)
+            self._view = KeptView(self.tid, self.process.tgid)
         return self._view

@@ -119,6 +119,12 @@ class Tracer(Reading):
         """The next stop or end of any task."""
         return os.waitpid(-1, ptrace.WALL)
 
+    def change_world(self) -> None:
+        """From now on a task's root and mount namespace may be others than the tracer's."""
+        self.world_changed = True
+        for task in self.tasks.values():
+            task.view.fixed_root = False
+
     def resume(self, task: Task, number: int = 0) -> None:
         """Let a task run on with signal `number`, to its call's exit if something waits for it."""
         if task.at_exit is not None or task.script is not None or not self.has_filter:
@@ -161,6 +167,7 @@ class Tracer(Reading):
         if task.process.launching:
             self.at_launch(task, info)
             return
+        task.view.fixed_root = not self.world_changed
         if task.away is not None:
             info = returns.own_call(self, task, info, task.away)
         table = self.dispatch.get(info[1])
@@ -299,7 +306,8 @@ class Tracer(Reading):
         authority = task.process.authority
         uid = gid = 0
         if authority.has_predicates:
-            uid, gid = (int(task.view.status_field(key).split()[1]) for key in (b"Uid", b"Gid"))
+            identity = task.view.standing().identity
+            uid, gid = identity.uids[1], identity.gids[1]
         return authority.decide(name, args, texts, uid, gid, missing, abi)
 
     def note(self, task: Task, name: str, decision: Decision, texts: Texts) -> bool:
