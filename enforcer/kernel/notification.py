@@ -20,7 +20,6 @@ _ID = struct.Struct("=Q")
 
 _RESPONSE_CONTINUE = 1
 _ADDFD_SETFD = 1
-_ADDFD_SEND = 2
 _SYNC_WAKE_UP = 1
 _O_CLOEXEC = 0o2000000
 
@@ -72,23 +71,11 @@ def _send(listener: int, response: bytes) -> bool:
     return True
 
 
-def answer_with_descriptor(listener: int, cookie: int, descriptor: int, close_on_exec: bool) -> int:
-    """Place a duplicate of `descriptor` in the target and make it the call's result, in one step.
-
-    0 or -errno (EMFILE: the target's table is full, ENOENT: the call is no longer held).
-    """
-    flags = _O_CLOEXEC if close_on_exec else 0
-    try:
-        ioctl(listener, _ADD, _ADDFD.pack(cookie, _ADDFD_SEND, descriptor, 0, flags))
-    except OSError as error:
-        return -(error.errno or EINVAL)
-    return 0
-
-
 def place_descriptor(listener: int, cookie: int, descriptor: int, close_on_exec: bool) -> int:
     """Place a duplicate of `descriptor` in the target, whose call stays held.
 
-    Its number there, or -errno.
+    Its number there, or -errno (EMFILE: the target's table is full, ENOENT: the call is no longer
+    held).
     """
     flags = _O_CLOEXEC if close_on_exec else 0
     request = bytearray(_ADDFD.pack(cookie, 0, descriptor, 0, flags))

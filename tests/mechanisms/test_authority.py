@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,3 +55,26 @@ def test_a_task_is_who_it_is_now(backend: str, place: Path) -> None:
         shutil.rmtree(made)
     assert "dropped: open 13 access 13 chmod 1 mkdir 0 owner 65534" in said[0]
     assert said[1].splitlines() == said[0].splitlines()
+
+
+_LEASES = """
+import fcntl, os, sys
+refused = 0
+for _ in range(50):
+    fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR, 0o600)
+    os.close(os.open(sys.argv[1], os.O_RDONLY))
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError:
+        refused += 1
+    os.close(fd)
+print(refused)
+"""
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_what_the_task_closed_is_closed(backend: str, place: Path) -> None:
+    """A file that nobody else has open can be leased: the supervisor keeps no duplicate."""
+    command = [sys.executable, "-c", _LEASES, str(place / "file")]
+    assert process.run(command, cwd=place).stdout == "0\n"
+    assert run(backend, PATH_RULES, command, place).stdout == "0\n"

@@ -95,7 +95,7 @@ def _deliver(
         descriptor = quick.open(worker, dirfd, name, flags)
         worker.end_act()
         if descriptor >= 0:
-            worker.hand_over_quickly(descriptor, bool(flags & os.O_CLOEXEC))
+            worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
             return
     worker.validate()
     descriptor = worker.open(dirfd, name, flags, mode, resolve)

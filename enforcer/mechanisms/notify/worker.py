@@ -180,23 +180,15 @@ class Worker(threading.Thread):
     def hand_over(self, descriptor: int, close_on_exec: bool) -> None:
         """Place `descriptor` in the task as the call's result, closed here before it can go on.
 
-        Else a file just written could not be executed yet, nor a pipe's end be seen.
+        Else the task could not execute a file just written (deny_write_access, ETXTBSY), nor see a
+        pipe's end, lease a file that it opened and closed (F_SETLEASE, EAGAIN), or unmount what it
+        was on. SECCOMP_ADDFD_FLAG_SEND, which does both in one step, leaves no time for that.
         """
         result = notification.place_descriptor(
             self.listener, self.cookie, descriptor, close_on_exec
         )
         os.close(descriptor)
         self.answer(result)
-
-    def hand_over_quickly(self, descriptor: int, close_on_exec: bool) -> None:
-        """The same in one step, where nothing hangs on when the last duplicate is closed."""
-        self.settle()
-        result = notification.answer_with_descriptor(
-            self.listener, self.cookie, descriptor, close_on_exec
-        )
-        os.close(descriptor)
-        if result < 0:
-            self.answer(result)
 
     def let_continue(self) -> None:
         """The kernel carries the call out."""

@@ -86,11 +86,12 @@ class Listener(threading.Thread):
         if descriptor < 0 or close_on_exec is None:
             notification.answer(self.descriptor, cookie, descriptor)
             return
+        # Closed here before the task goes on: else it could not unmount what it closes, nor
+        # execute what it has written (EBUSY, ETXTBSY).
         try:
-            result = notification.answer_with_descriptor(
+            result = notification.place_descriptor(
                 self.descriptor, cookie, descriptor, close_on_exec
             )
         finally:
             os.close(descriptor)
-        if result < 0:
-            notification.answer(self.descriptor, cookie, result)
+        notification.answer(self.descriptor, cookie, result)
