@@ -6,8 +6,10 @@ Every function has the kernel's own argument order (see the man page of that nam
 from __future__ import annotations
 
 import ctypes
+import os
+from errno import EIO
 
-from enforcer.kernel.raw import ADDRESS, BYTES, INT, UNSIGNED, raw_call
+from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -33,16 +35,15 @@ faccessat2 = raw_call("faccessat2", arguments=(INT, BYTES, INT, INT))
 inotify_add_watch = raw_call("inotify_add_watch", arguments=(INT, BYTES, UNSIGNED))
 umask = raw_call("umask", arguments=(INT,))
 unshare = raw_call("unshare", arguments=(UNSIGNED,))
-_readlinkat = raw_call("readlinkat", arguments=(INT, BYTES, ADDRESS, INT))
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def readlinkat(dirfd: int, path: bytes, size: int = PATH_MAX) -> bytes | int:
-    """The link's text, cut at `size` bytes, or -errno."""
-    buffer = ctypes.create_string_buffer(size)
-    result = _readlinkat(dirfd, path, ctypes.addressof(buffer), size)
-    return buffer.raw[:result] if result >= 0 else result
+def readlinkat(dirfd: int, path: bytes) -> bytes | int:
+    """The link's whole text (a page holds the longest), or -errno."""
+    try:
+        return os.readlink(path, dir_fd=dirfd)
+    except OSError as error:
+        return -(error.errno or EIO)
 
 
 _truncate = ctypes.CFUNCTYPE(INT, BYTES, ctypes.c_int64, use_errno=True)(("truncate64", _libc))

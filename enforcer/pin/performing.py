@@ -154,4 +154,12 @@ def _pin(request: Request, argument: Argument) -> Pinned:
             follow = True
     if argument.layout:
         return Pinned(name=b"", errno=EACCES)
-    return resolve(request.view, dirfd, name, follow=follow, entry=argument.parent, empty=empty)
+    return resolve(
+        request.view,
+        dirfd,
+        name,
+        follow=follow,
+        entry=argument.parent,
+        empty=empty,
+        creates=False,
+    )

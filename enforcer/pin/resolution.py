@@ -112,13 +112,15 @@ def resolve(
     entry: bool = False,
     empty: bool = False,
     magic: bool = True,
+    creates: bool = True,
 ) -> Pinned:
     """Resolve `name` as task `view` would. Never raises for a name that fails: see Pinned.errno.
 
     `follow`: a symbolic link at the end is followed. `entry`: the call acts on the directory
     entry (unlink, rename, mkdir...): the end is not looked at, trailing slashes stay on the leaf.
     `empty`: an empty name means the descriptor itself (AT_EMPTY_PATH). `magic`: magic links are
-    followed. Raises TargetGone.
+    followed. `creates`: where the name leads to nothing, the caller may want to make something
+    there, and needs to know the directory. Raises TargetGone.
     """
     if not name:
         return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
@@ -130,7 +132,8 @@ def resolve(
         if base < 0:
             return Pinned(name=b"", errno=-base)
     if not entry:
-        pinned = _plain(view, base, name, O_PATH if follow else O_PATH_NOFOLLOW)
+        flags = O_PATH if follow else O_PATH_NOFOLLOW
+        pinned = _plain(view, base, name, flags, creates or view.tells_missing)
         if pinned is not None:
             release(base)
             return pinned
@@ -141,22 +144,29 @@ def resolve(
         return _stopped(view, name, stop, walk.leaf)
 
 
-def _plain(view: View, base: int, name: bytes, flags: int) -> Pinned | None:
-    """The object, where the name exists and is canonical already."""
+def _plain(view: View, base: int, name: bytes, flags: int, wants_place: bool) -> Pinned | None:
+    """The object, where the name is canonical already; or that there is none.
+
+    RESOLVE_NO_SYMLINKS fails at the first link (ELOOP, pick_link in fs/namei.c), so ENOENT says
+    that no link led to what is missing: the name is what any other way would have come to.
+    """
     clean = lexical(name)
     if clean is None or (base < 0 and not view.fixed_root):
         return None
     fd = openat2(base, clean, flags, 0, RESOLVE_NO_SYMLINKS)
-    if fd < 0:
+    if fd < 0 and (fd != -ENOENT or wants_place):
         return None
+    errno = max(-fd, 0)
+    fd = max(fd, -1)
     if base < 0:
-        return Pinned(name=clean, fd=fd)
+        return Pinned(name=clean, fd=fd, errno=errno)
     try:
         directory = name_in(view, base)
     except OSError:
         release(fd)
         return None
-    return Pinned(name=(b"" if directory == b"/" else directory) + b"/" + clean, fd=fd)
+    full = (b"" if directory == b"/" else directory) + b"/" + clean
+    return Pinned(name=full, fd=fd, errno=errno)
 
 
 def _descriptor(view: View, dirfd: int) -> Pinned:

@@ -10,7 +10,6 @@ from enforcer.kernel.paths import (
     AT_EACCESS,
     AT_EMPTY_PATH,
     AT_SYMLINK_NOFOLLOW,
-    PATH_MAX,
     faccessat,
     faccessat2,
     readlinkat,
@@ -72,7 +71,7 @@ def _readlink(request: Request) -> int:
     first = 2 if request.call == "readlinkat" else 1
     size = request.int32(first + 1)
     pinned = request.pins[0]
-    text = readlinkat(pinned.fd, b"", PATH_MAX)
+    text = readlinkat(pinned.fd, b"")
     if isinstance(text, int):
         return text if pinned.unnamed else -EINVAL
     if on_procfs(pinned.fd):
