@@ -30,15 +30,16 @@ def set_effective_capabilities(effective: int, permitted: int) -> int:
     return _capset(header, data)
 
 
-def set_file_ids(uid: int, gid: int, groups: Sequence[int] | None) -> int:
-    """Set the thread's file-system ids and supplementary groups: 0 or -errno (-EPERM).
+def set_groups(groups: Sequence[int]) -> int:
+    """Set the thread's supplementary groups: 0 or -errno.
 
-    None leaves the groups, which nobody may set in some user namespaces (setgroups: deny).
+    Nobody may in some user namespaces (setgroups: deny), not even to those that it has (-EPERM).
     """
-    if groups is not None:
-        result = _setgroups(len(groups), struct.pack(f"={len(groups)}I", *groups))
-        if result < 0:
-            return result
+    return _setgroups(len(groups), struct.pack(f"={len(groups)}I", *groups))
+
+
+def set_file_ids(uid: int, gid: int) -> int:
+    """Set the thread's file-system ids: 0 or -EPERM."""
     _setfsgid(gid)
     _setfsuid(uid)
     # Both answer the id before the call, so only asking again tells whether they worked.

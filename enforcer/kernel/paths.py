@@ -18,8 +18,6 @@ AT_EACCESS = 0x200
 AT_SYMLINK_FOLLOW = 0x400
 AT_EMPTY_PATH = 0x1000
 
-PATH_MAX = 4096
-
 mkdirat = raw_call("mkdirat", arguments=(INT, BYTES, UNSIGNED))
 mknodat = raw_call("mknodat", arguments=(INT, BYTES, UNSIGNED, UNSIGNED))
 unlinkat = raw_call("unlinkat", arguments=(INT, BYTES, INT))

@@ -7,7 +7,7 @@ are what mechanisms use; a Judge answers 0 to permit or the errno to refuse with
 from __future__ import annotations
 
 from enforcer.pin.lexical import lexical
-from enforcer.pin.opening import Judge, open_judged
+from enforcer.pin.opening import Judge, open_for_reading, open_judged
 from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.resolution import Pinned, resolve
 from enforcer.pin.view import KeptView, TargetGone, View
@@ -19,6 +19,7 @@ __all__ = [
     "TargetGone",
     "View",
     "lexical",
+    "open_for_reading",
     "open_judged",
     "perform",
     "performed",

@@ -1,7 +1,7 @@
 """Acting with a task's ids, groups and capabilities where they are not the supervisor's own.
 
-A thread of its own takes the task's file-system identity for one call. What is only about looking
-at the task (its descriptors, its memory) is still done with the supervisor's rights.
+A thread takes the task's file-system identity for one call. What is only about looking at the
+task (its descriptors, its memory) is still done with the supervisor's rights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from errno import EPERM
 from typing import NamedTuple
 
-from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids
+from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids, set_groups
 
 
 class Identity(NamedTuple):
@@ -82,32 +82,36 @@ def own_rights() -> Iterator[None]:
             os._exit(70)  # never go on with more rights than the task has
 
 
+def acting_user() -> int:
+    """The file-system user id that the current thread walks names with."""
+    identity = _acting.identity
+    return os.geteuid() if identity is None else identity.uids[3]
+
+
 def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
     """What `act` returns, done with the task's identity; -EPERM where that cannot be assumed.
 
-    An exception of `act` is raised here.
+    The current thread takes it on and off again: raw calls change the credentials of one thread
+    (the C library's change them all), and file-system ids are not those by which others may signal
+    or trace it (kill_ok_by_cred, __ptrace_may_access).
     """
     if identity.namespace != own.namespace:
         return -EPERM
-    result = -EPERM
-    errors: list[BaseException] = []
-    groups = identity.groups if identity.groups != own.groups else None
-
-    def run() -> None:
-        nonlocal result
-        if set_file_ids(identity.uids[3], identity.gids[3], groups) < 0:
-            return
-        if set_effective_capabilities(identity.effective & own.permitted, own.permitted) < 0:
-            return
+    has_other_groups = identity.groups != own.groups
+    if has_other_groups and set_groups(identity.groups):
+        return -EPERM
+    try:
+        if set_file_ids(identity.uids[3], identity.gids[3]):
+            return -EPERM
+        if set_effective_capabilities(identity.effective & own.permitted, own.permitted):
+            return -EPERM
         _acting.identity, _acting.own = identity, own
-        try:
-            result = act()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return result
+        return act()
+    finally:
+        _acting.identity = _acting.own = None
+        if (
+            set_effective_capabilities(own.effective, own.permitted)
+            or set_file_ids(own.uids[3], own.gids[3])
+            or (has_other_groups and set_groups(own.groups))
+        ):
+            os._exit(70)  # never go on as somebody else

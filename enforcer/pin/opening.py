@@ -96,8 +96,8 @@ def open_judged(
     are dropped as the kernel does), else those of openat2 with how.resolve. `dirfd` is the task's
     descriptor number, or AT_FDCWD (-100). The descriptor is O_CLOEXEC; the caller hands it on and
     closes it. A terminal opened does not become the supervisor's. Credentials of the task that
-    differ from the supervisor's are taken on in a thread of its own, which also calls `judge`;
-    -EPERM where they cannot be. May block where open does (a FIFO without a peer). Raises
+    differ from the supervisor's are taken on meanwhile, also while `judge` is called; -EPERM where
+    they cannot be. May block where open does (a FIFO without a peer). Raises
     TargetGone.
     """
     if not view.fixed_credentials and not is_acting():
@@ -160,6 +160,16 @@ def open_judged(
         if fd >= 0 or fd == -EINTR:
             return fd
     return _open_pinned(view, dirfd, name, flags, mode, judge, how)
+
+
+def open_for_reading(view: View, fd: int) -> int:
+    """A descriptor for reading of what `fd` (O_PATH) refers to, by the task's rights, or -errno."""
+
+    def reopen() -> int:
+        return openat2(*own(fd), os.O_CLOEXEC, 0, 0)
+
+    identity = view.identity()
+    return reopen() if identity is None else act_as(identity, own_identity(), reopen)
 
 
 def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge) -> int:

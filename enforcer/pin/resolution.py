@@ -25,6 +25,7 @@ from enforcer.kernel.openat2 import (
     openat2,
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
+from enforcer.pin.identity import acting_user
 from enforcer.pin.lexical import lexical
 from enforcer.pin.view import (
     O_PATH,
@@ -450,11 +451,15 @@ def _protected_symlinks() -> bool:
 
 
 def _is_protected(directory: int, link: int) -> bool:
-    """Whether fs.protected_symlinks forbids the caller to follow `link` in `directory`."""
+    """Whether fs.protected_symlinks forbids the caller to follow `link` in `directory`.
+
+    As may_follow_link in fs/namei.c: the link's owner must be the one who walks, or the owner of
+    the sticky, world-writable directory.
+    """
     holder = status(directory, b"", AT_EMPTY_PATH)
     if isinstance(holder, int) or holder.mode & 0o1002 != 0o1002:
         return False
     facts = status(link, b"", AT_EMPTY_PATH)
-    if isinstance(facts, int) or facts.uid in (os.geteuid(), holder.uid):
+    if isinstance(facts, int) or facts.uid in (acting_user(), holder.uid):
         return False
     return _protected_symlinks()

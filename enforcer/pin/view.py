@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, EPERM
 from typing import Protocol
@@ -19,6 +20,9 @@ from enforcer.supervision import memory
 O_PATH = os.O_PATH | os.O_CLOEXEC
 O_PATH_NOFOLLOW = O_PATH | os.O_NOFOLLOW
 O_PATH_DIRECTORY = O_PATH | os.O_DIRECTORY
+
+
+_NO_LIMIT = (1 << 64) - 1
 
 
 class TargetGone(Exception):
@@ -153,6 +157,15 @@ class View:
     def umask(self) -> int:
         """The task's file mode creation mask."""
         return int(self.status_field(b"Umask"), 8)
+
+    def file_size_limit(self) -> int:
+        """The size in bytes that no file may grow beyond by the task's doing."""
+        with own_rights():
+            try:
+                soft, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
+            except ProcessLookupError as error:
+                raise TargetGone(f"task {self.tid}") from error
+        return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
 
     def terminal(self) -> tuple[bytes, tuple[int, int]] | None:
         """The task's controlling terminal: the likely name of its device and its number.

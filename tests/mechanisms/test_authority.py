@@ -78,3 +78,132 @@ def test_what_the_task_closed_is_closed(backend: str, place: Path) -> None:
     command = [sys.executable, "-c", _LEASES, str(place / "file")]
     assert process.run(command, cwd=place).stdout == "0\n"
     assert run(backend, PATH_RULES, command, place).stdout == "0\n"
+
+
+def said(backend: str | None, policy: str, script: str, place: Path, *words: Path) -> str:
+    """What a Python script prints, alone or under a mechanism."""
+    command = [sys.executable, "-c", script, *map(str, words)]
+    if backend is None:
+        return process.run(command, cwd=place).stdout
+    return run(backend, policy, command, place).stdout
+
+
+_DROPPED = """
+import os, sys
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+"""
+
+_LOOK = """
+try:
+    fd = os.open(sys.argv[1], flags)
+    print("opened")
+    print(os.read(fd, 100))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_file_that_may_not_be_read_is_not_read_by_o_path(backend: str, place: Path) -> None:
+    """O_PATH asks for no right to read, so what it gives does not read what the task may not."""
+    secret = place / "secret"
+    secret.write_text("planted")
+    secret.chmod(0o600)
+    output = said(backend, PATH_RULES, f"{_DROPPED}flags = os.O_PATH{_LOOK}", place, secret)
+    assert output
+    assert "planted" not in output
+
+
+WRITING_ONLY = """
+default: permit
+rules:
+  - permit: openat
+    when: filename match "/*" and oflags sub "wo"
+  - permit: openat
+    when: not filename eq "SECRET"
+  - deny: openat
+"""
+
+
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize("flags", ["os.O_RDONLY", "os.O_PATH", "os.O_PATH | os.O_WRONLY"])
+def test_what_may_only_be_written_is_not_read(backend: str, flags: str, place: Path) -> None:
+    """The access mode beside O_PATH, which the kernel ignores, opens nothing for reading."""
+    secret = place / "secret"
+    secret.write_text("planted")
+    script = f"import os, sys\nflags = {flags}{_LOOK}"
+    output = said(backend, WRITING_ONLY.replace("SECRET", str(secret)), script, place, secret)
+    assert output
+    assert "planted" not in output
+
+
+_OTHERS = """
+import ctypes, os, signal, sys
+held = os.open(sys.argv[1], os.O_RDONLY)
+end, begin = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(begin)
+    os.read(end, 1)
+    os._exit(0)
+os.close(held)
+pidfd = os.pidfd_open(child)
+if sys.argv[2:]:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.syscall(438, pidfd, held, 0)
+print("descriptor", fd >= 0, 0 if fd >= 0 else ctypes.get_errno())
+try:
+    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+    print("signalled")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize("drops", [False, True], ids=["root", "dropped"])
+def test_processes_are_reached_by_the_callers_ids(backend: str, drops: bool, place: Path) -> None:
+    """A descriptor of another process, and a signal to it, take the rights of who asks."""
+    file = place / "file"
+    file.touch()
+    words = [file, Path("dropped")] if drops else [file]
+    bare = said(None, PATH_RULES, _OTHERS, place, *words)
+    assert bare == (
+        "descriptor False 1\nOperation not permitted\n"
+        if drops
+        else "descriptor True 0\nsignalled\n"
+    )
+    assert said(backend, PATH_RULES, _OTHERS, place, *words) == bare
+
+
+_LIMITED = """
+import os, resource, signal, sys
+seen = []
+signal.signal(signal.SIGXFSZ, lambda *_: seen.append("SIGXFSZ"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for size in (900, 1001, 1000, 500):
+    try:
+        os.truncate(sys.argv[1], size)
+        print(size, "done", seen)
+    except OSError as error:
+        print(size, error.strerror, seen)
+"""
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_file_grows_as_far_as_the_task_may_let_it(backend: str, place: Path) -> None:
+    """truncate(2) is held to the caller's RLIMIT_FSIZE, whose signal it gets."""
+    file = place / "file"
+    results = []
+    for under in (None, backend):
+        file.write_text("x")
+        results.append(said(under, PATH_RULES, _LIMITED, place, file))
+    assert "1001 File too large ['SIGXFSZ']" in results[0]
+    assert results[1] == results[0]

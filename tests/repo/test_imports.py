@@ -93,7 +93,6 @@ def test_no_broad_except_swallows_an_error(package: str) -> None:
 LAST_RESORT = (
     "harness/process.py",
     "harness/places/agent.py",
-    "enforcer/pin/identity.py",
     "enforcer/supervision/launch.py",
     "enforcer/supervision/named_bind.py",
 )

@@ -6,13 +6,13 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS, openat2
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Arguments, Worker
-from enforcer.pin import perform
+from enforcer.pin import open_for_reading, perform
 from enforcer.pin.view import is_same
 from enforcer.syscalls.model import Argument, Kind
 from enforcer.syscalls.translate import translate_register
@@ -109,7 +109,7 @@ def _deliver(
         worker.answer(-errno.EACCES)
         return
     if flags & os.O_PATH:
-        descriptor = _transferable(worker, descriptor)
+        descriptor = _transferable(worker, descriptor, flags)
     if descriptor >= 0:
         worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
 
@@ -132,12 +132,13 @@ def _is_judged(worker: Worker, descriptor: int) -> bool:
     return False
 
 
-def _transferable(worker: Worker, found: int) -> int:
+def _transferable(worker: Worker, found: int, flags: int) -> int:
     """A descriptor for reading in place of the O_PATH one (consumed), or -1 and a refusal.
 
-    The kernel places no O_PATH descriptors in other tasks. A decision on O_PATH is one on reading.
-    Symbolic links are refused with what the C library's fchmodat, which looks this way whether it
-    has one, says of them itself.
+    The kernel places no O_PATH descriptors in other tasks (fget refuses them, EBADF). What stands
+    in for one can be read, which O_PATH asks no right for, neither the file's mode nor the rules on
+    reading: so both are asked here. Symbolic links are refused with what the C library's fchmodat,
+    which looks this way whether it has one, says of them itself.
     """
     try:
         kind = os.fstat(found).st_mode
@@ -145,12 +146,33 @@ def _transferable(worker: Worker, found: int) -> int:
             number = errno.EOPNOTSUPP if stat.S_ISLNK(kind) else errno.EPERM
             worker.refuse(number, "an O_PATH descriptor of this cannot be handed over")
             return -1
-        descriptor = openat2(_AT_FDCWD, b"/proc/self/fd/%d" % found, os.O_CLOEXEC, 0, 0)
+        number = _judge_as_reading(worker, flags)
+        descriptor = -number if number else open_for_reading(worker.view, found)
     finally:
         os.close(found)
     if descriptor < 0:
         worker.answer(descriptor)
     return descriptor
+
+
+def _judge_as_reading(worker: Worker, flags: int) -> int:
+    """The policy's word on the held open, were it one for reading: 0 or an errno."""
+    flags &= ~(os.O_PATH | os.O_ACCMODE)
+    asked, values = worker.args, worker.values
+    if worker.call == "openat2":
+        values = {**values, "oflags": (translate_register(_FLAGS_OF_HOW, flags, "openat"),)}
+    else:
+        place = 1 if worker.call == "open" else 2
+        worker.args = _six((*asked[:place], flags, *asked[place + 1 :]))
+    try:
+        return worker.decide(values)
+    finally:
+        worker.args = asked
+
+
+def _six(words: Sequence[int]) -> Arguments:
+    a, b, c, d, e, f = words
+    return (a, b, c, d, e, f)
 
 
 def performed(name: str) -> Handler:

@@ -13,6 +13,8 @@ from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
 from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, root_changes
 from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.pin.identity import Identity
+from enforcer.pin.view import own_identity
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, REFUSED
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 Handler = Callable[[Worker, Arguments], None]
 
 _LOW_HALF = 0xFFFF_FFFF
+_CAP_KILL, _CAP_SYS_PTRACE = 5, 19
+_REACHING = 1 << _CAP_KILL | 1 << _CAP_SYS_PTRACE
 _STRUCT_BYTES = {
     "pidfd_send_signal": 128,
     "pidfd_getfd": 0,
@@ -80,7 +84,9 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
     """A call that may name the supervisor by a descriptor or in memory.
 
     The policy decides first; then the supervisor makes the call itself, on its own duplicate and
-    copy, unless it is aimed at the supervisor.
+    copy, unless it is aimed at the supervisor. Signals, and descriptors of others, go by real ids,
+    which no thread of the supervisor may take on: whoever has them could signal it. So a caller
+    with other ids makes the call itself, where the kernel keeps it from the supervisor anyway.
     """
     when = BY_DESCRIPTOR_OR_MEMORY[name]
     act = {
@@ -95,6 +101,13 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
         number = worker.decide({})
         if number:
             worker.answer(-number)
+            return
+        identity = worker.view.identity()
+        if identity is not None:
+            if _is_out_of_reach(identity):
+                worker.let_continue()
+            else:
+                worker.refuse(errno.EPERM, "its supervisor has other rights than the caller")
             return
         descriptor = worker.duplicate(args[0] & _LOW_HALF)
         if descriptor < 0:
@@ -119,6 +132,20 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
             worker.answer(result)
 
     return handle
+
+
+def _is_out_of_reach(identity: Identity) -> bool:
+    """Whether the kernel keeps a task from signalling or tracing its supervisor.
+
+    As kill_ok_by_cred (kernel/signal.c) and __ptrace_may_access (kernel/ptrace.c): other real and
+    effective ids, and neither capability in the supervisor's user namespace.
+    """
+    own = own_identity()
+    return (
+        identity.namespace == own.namespace
+        and not identity.effective & _REACHING
+        and not {identity.uids[0], identity.uids[1]} & set(own.uids)
+    )
 
 
 def _send_signal(args: Arguments, pidfd: int, info: bytes) -> int:

@@ -12,6 +12,7 @@ from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.processes import forget_world
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import resolve
@@ -38,7 +39,7 @@ class Directories:
         """chdir(path), chroot(path): the task goes there itself, by the canonical name."""
         tracer = self.tracer
         if entry.name == "chroot":
-            tracer.change_world()
+            forget_world(tracer)
         try:
             name = tracer.read_string(task, info[5])
         except UnreadableMemory as error:

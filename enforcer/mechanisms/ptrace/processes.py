@@ -57,6 +57,13 @@ MEMORY_CALLS = remapping_calls()
 """Calls that could put something else where the slots are."""
 
 
+def forget_world(tracer: Tracer) -> None:
+    """From now on a task's root and mount namespace may be others than the tracer's."""
+    tracer.world_changed = True
+    for task in tracer.tasks.values():
+        task.view.fixed_root = False
+
+
 class Processes:
     """The handlers."""
 
@@ -86,7 +93,7 @@ class Processes:
         if not tracer.settle(task, info, entry.name, decision, {}):
             return
         if flags & CLONE_NEW_WORLD:
-            tracer.change_world()
+            forget_world(tracer)
         if not flags & CLONE_UNTRACED or not tracer.traces_untraced:
             tracer.resume(task)
             return
@@ -114,7 +121,7 @@ class Processes:
         if not tracer.settle(task, info, entry.name, decision, texts):
             return
         if flags & CLONE_NEW_WORLD:
-            tracer.change_world()
+            forget_world(tracer)
         if not tracer.copies or not tracer.traces_untraced:
             tracer.resume(task)
             return
@@ -129,7 +136,7 @@ class Processes:
     def change_world(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """From now on no name may be taken for what it was before."""
         if entry.name != "unshare" or info[5] & CLONE_NEW_WORLD:
-            self.tracer.change_world()
+            forget_world(self.tracer)
         if entry.name in ("setns", "unshare"):
             self.calls.by_registers(task, info, entry)
             task.view.forget()  # the tracer looks at the task again when the call has returned

@@ -119,12 +119,6 @@ class Tracer(Reading):
         """The next stop or end of any task."""
         return os.waitpid(-1, ptrace.WALL)
 
-    def change_world(self) -> None:
-        """From now on a task's root and mount namespace may be others than the tracer's."""
-        self.world_changed = True
-        for task in self.tasks.values():
-            task.view.fixed_root = False
-
     def resume(self, task: Task, number: int = 0) -> None:
         """Let a task run on with signal `number`, to its call's exit if something waits for it."""
         if task.at_exit is not None or task.script is not None or not self.has_filter:

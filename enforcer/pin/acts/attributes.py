@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import stat
 import struct
 from collections.abc import Callable, Mapping
-from errno import EINVAL
+from errno import EFBIG, EINVAL
 
+from enforcer.kernel.file_status import status
 from enforcer.kernel.paths import (
+    AT_EACCESS,
     AT_EMPTY_PATH,
     AT_SYMLINK_NOFOLLOW,
+    faccessat2,
     fchmodat,
     fchmodat2,
     fchownat,
     truncate,
     utimensat,
 )
+from enforcer.kernel.sockets import signal_thread
 from enforcer.pin.request import Act, Request
 from enforcer.pin.view import own, through
 from enforcer.syscalls import syscall
@@ -130,7 +137,18 @@ def _length(request: Request) -> int:
 
 
 def _truncate(request: Request) -> int:
-    return truncate(through(request.pins[0].fd), _length(request))
+    fd, length = request.pins[0].fd, _length(request)
+    view = request.view
+    if length > view.file_size_limit():
+        # The limit is the caller's, and what exceeds it is told by a signal too, when everything
+        # else has been found right (inode_newsize_ok in fs/attr.c).
+        facts = status(fd, b"", AT_EMPTY_PATH)
+        if not isinstance(facts, int) and stat.S_ISREG(facts.mode) and length > facts.size:
+            wrong = faccessat2(fd, b"", os.W_OK, AT_EMPTY_PATH | AT_EACCESS)
+            if not wrong:
+                signal_thread(view.tgid, view.tid, signal.SIGXFSZ)
+            return wrong or -EFBIG
+    return truncate(through(fd), length)
 
 
 CHECKS: Mapping[str, Act] = {
