@@ -6,6 +6,7 @@ are what mechanisms use; a Judge answers 0 to permit or the errno to refuse with
 
 from __future__ import annotations
 
+from enforcer.pin.domain import Domains, domain_from
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_for_reading, open_judged
 from enforcer.pin.performing import perform, performed, performs
@@ -13,11 +14,13 @@ from enforcer.pin.resolution import Pinned, resolve
 from enforcer.pin.view import KeptView, TargetGone, View
 
 __all__ = [
+    "Domains",
     "Judge",
     "KeptView",
     "Pinned",
     "TargetGone",
     "View",
+    "domain_from",
     "lexical",
     "open_for_reading",
     "open_judged",

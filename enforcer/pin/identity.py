@@ -11,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EPERM
-from typing import NamedTuple
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar, cast
 
 from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids, set_groups
+
+T = TypeVar("T")
 
 
 class Identity(NamedTuple):
@@ -53,30 +56,96 @@ def parse_identity(fields: Mapping[bytes, bytes], namespace: str) -> Identity:
 
 
 class _Acting(threading.local):
-    """The identity that the current thread acts with; None: the supervisor's own."""
+    """Whose rights the current thread acts with, and for which thread; None: its own, itself."""
 
     identity: Identity | None = None
     own: Identity | None = None
+    asking: Asking | None = None
 
 
 _acting = _Acting()
 
 
 def is_acting() -> bool:
-    """Whether the current thread acts with the identity of a task."""
+    """Whether the current thread acts with the rights of a task."""
+    return _acting.identity is not None or _acting.asking is not None
+
+
+def has_other_ids() -> bool:
+    """Whether these are other ids than the supervisor's."""
     return _acting.identity is not None
 
 
+class Asking:
+    """What a thread that acts elsewhere asks of the thread that had it begun, which waits for it.
+
+    `thread` is the acting one as pthread_kill means it, 0 before it runs.
+    """
+
+    def __init__(self) -> None:
+        self.thread = 0
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def serve(self) -> None:
+        """Do what is asked, in the thread that waits, until the end."""
+        _waiting[threading.get_ident()] = self
+        try:
+            while (job := self._asked.get()) is not None:
+                job()
+        finally:
+            del _waiting[threading.get_ident()]
+
+    def end(self) -> None:
+        """The act is over."""
+        self._asked.put(None)
+
+    def ask(self, look: Callable[[], T]) -> T:
+        """What `look` gives in the waiting thread; its exception is raised here."""
+        answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+        def job() -> None:
+            try:
+                answers.put((look(), None))
+            except BaseException as error:
+                answers.put((None, error))
+
+        self._asked.put(job)
+        found, error = answers.get()
+        if error is not None:
+            raise error
+        return cast(T, found)
+
+
+_waiting: dict[int, Asking] = {}
+
+
 @contextmanager
-def own_rights() -> Iterator[None]:
-    """The supervisor's own capabilities for the time of a `with`, to look at the task itself."""
-    identity, own = _acting.identity, _acting.own
-    if identity is None or own is None:
-        yield
-        return
-    set_effective_capabilities(own.permitted, own.permitted)
+def stand_in(asking: Asking) -> Iterator[None]:
+    """The current thread acts for the one that serves `asking`."""
+    asking.thread = threading.get_ident()
+    _acting.asking = asking
     try:
         yield
+    finally:
+        _acting.asking = None
+
+
+def acting_thread(waiting: int) -> int:
+    """The thread that acts for `waiting` (both as pthread_kill means them), mostly itself."""
+    asking = _waiting.get(waiting)
+    return waiting if asking is None else asking.thread or waiting
+
+
+def as_supervisor(look: Callable[[], T]) -> T:
+    """What `look`, which only looks at a task, gives with all rights of the supervisor."""
+    if _acting.asking is not None:
+        return _acting.asking.ask(look)
+    identity, own = _acting.identity, _acting.own
+    if identity is None or own is None:
+        return look()
+    set_effective_capabilities(own.permitted, own.permitted)
+    try:
+        return look()
     finally:
         if set_effective_capabilities(identity.effective & own.permitted, own.permitted) < 0:
             os._exit(70)  # never go on with more rights than the task has

@@ -25,7 +25,7 @@ from enforcer.kernel.openat2 import (
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.caller import take_umask
-from enforcer.pin.identity import act_as, is_acting
+from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
 from enforcer.pin.resolution import Pinned
 from enforcer.pin.resolution import resolve as resolve_name
@@ -34,10 +34,10 @@ from enforcer.pin.view import (
     O_PATH_DIRECTORY,
     O_PATH_NOFOLLOW,
     View,
+    as_caller,
     name_in,
     name_of,
     own,
-    own_identity,
     release,
 )
 
@@ -100,14 +100,14 @@ def open_judged(
     they cannot be. May block where open does (a FIFO without a peer). Raises
     TargetGone.
     """
-    if not view.fixed_credentials and not is_acting():
-        identity = view.identity()
-        if identity is not None:
-            return act_as(
-                identity,
-                own_identity(),
-                lambda: open_judged(view, dirfd, name, flags, mode, judge, resolve=resolve),
-            )
+    if not is_acting() and not (view.fixed_credentials and view.domain is None):
+        return as_caller(view, lambda: _open_judged(view, dirfd, name, flags, mode, judge, resolve))
+    return _open_judged(view, dirfd, name, flags, mode, judge, resolve)
+
+
+def _open_judged(
+    view: View, dirfd: int, name: bytes, flags: int, mode: int, judge: Judge, resolve: int | None
+) -> int:
     if resolve is None:
         how = 0
         flags &= _OPEN_FLAGS
@@ -168,8 +168,7 @@ def open_for_reading(view: View, fd: int) -> int:
     def reopen() -> int:
         return openat2(*own(fd), os.O_CLOEXEC, 0, 0)
 
-    identity = view.identity()
-    return reopen() if identity is None else act_as(identity, own_identity(), reopen)
+    return as_caller(view, reopen)
 
 
 def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge) -> int:

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
 from enforcer.pin.acts import attributes, entries, extended, looking, watches
-from enforcer.pin.identity import act_as, is_acting
+from enforcer.pin.identity import is_acting
 from enforcer.pin.opening import Judge, judge_same
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import Pinned, resolve
-from enforcer.pin.view import View, own_identity
+from enforcer.pin.view import View, as_caller
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Argument, Follow, Kind
@@ -33,6 +33,8 @@ _CHECKS: Mapping[str, Act] = {
     **looking.CHECKS,
 }
 _ASK_REAL_IDS = frozenset({"access", "faccessat", "faccessat2"})
+_BOUND_BY_LANDLOCK = frozenset({*entries.ACTS, "truncate", "truncate64"})
+"""Calls that a Landlock domain may forbid; those that look, or change attributes, it never does."""
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 
@@ -61,19 +63,19 @@ def perform(
     name anything (unreadable or empty name, bad descriptor). Credentials as in open_judged. May
     block where the call does. Raises TargetGone, and KeyError for a call that it does not do.
     """
-    act = _ACTS[call]
-    if not view.fixed_credentials and not is_acting():
-        identity = view.identity()
-        if identity is not None:
-            asks_real = call in _ASK_REAL_IDS and not (
-                call == "faccessat2" and args[3] & AT_EACCESS
-            )
-            return act_as(
-                identity.real() if asks_real else identity,
-                own_identity(),
-                lambda: perform(view, abi, call, args, judge, given),
-            )
-    request = Request(view, abi, call, args, given)
+    if is_acting() or (view.fixed_credentials and view.domain is None):
+        return _perform(Request(view, abi, call, args, given), judge)
+    asks_real = call in _ASK_REAL_IDS and not (call == "faccessat2" and args[3] & AT_EACCESS)
+    return as_caller(
+        view,
+        lambda: _perform(Request(view, abi, call, args, given), judge),
+        asks_real=asks_real,
+        is_bound=call in _BOUND_BY_LANDLOCK,
+    )
+
+
+def _perform(request: Request, judge: Judge) -> int:
+    abi, call = request.abi.name, request.call
     try:
         for argument in _paths(call, abi):
             pinned = _pin(request, argument)
@@ -89,7 +91,7 @@ def perform(
         for pinned in request.pins:
             if pinned.errno:
                 return -pinned.errno
-        return act(request)
+        return _ACTS[call](request)
     except UnreadableMemory as error:
         return -error.errno
     finally:

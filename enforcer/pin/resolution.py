@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from pathlib import Path
 
 from enforcer.kernel.file_status import (
     PROC_SUPER_MAGIC,
@@ -25,7 +26,7 @@ from enforcer.kernel.openat2 import (
     openat2,
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
-from enforcer.pin.identity import acting_user
+from enforcer.pin.identity import acting_user, as_supervisor
 from enforcer.pin.lexical import lexical
 from enforcer.pin.view import (
     O_PATH,
@@ -444,10 +445,10 @@ def _is_directory(fd: int) -> bool:
 
 def _protected_symlinks() -> bool:
     try:
-        with open("/proc/sys/fs/protected_symlinks", "rb") as file:  # noqa: PTH123
-            return file.read().strip() != b"0"
+        text = as_supervisor(Path("/proc/sys/fs/protected_symlinks").read_bytes)
     except OSError:
         return False
+    return text.strip() != b"0"
 
 
 def _is_protected(directory: int, link: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, EPERM
+from pathlib import Path
 from typing import Protocol
 
 from enforcer.kernel import procfs
@@ -13,7 +14,8 @@ from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
-from enforcer.pin.identity import Identity, is_acting, own_rights, parse_identity
+from enforcer.pin.domain import Domain
+from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 
@@ -45,12 +47,14 @@ class View:
     they are the supervisor's. `fixed_credentials`: nothing can change its ids, capabilities or
     user namespace. `validate` is called after /proc/TID was looked at and before anything is
     decided on it; it raises TargetGone when the number may mean another task by now.
-    `same_objects` finds hard links of denied files. `tells_missing`: judges want to know of a name
-    whether even its directory is missing (the systrace dialect prints such names in its own way);
-    without it they are told only where the walk found out by the way.
+    `domain` stands for the task's own Landlock domain. `same_objects` finds hard links of denied
+    files. `tells_missing`: judges want to know of a name whether even its directory is missing (the
+    systrace dialect prints such names in its own way); without it they are told only where the walk
+    found out by the way.
     """
 
     __slots__ = (
+        "domain",
         "fixed_credentials",
         "fixed_root",
         "same_objects",
@@ -71,6 +75,7 @@ class View:
         same_objects: SameObjects | None = None,
         tells_missing: bool = False,
     ) -> None:
+        self.domain: Domain | None = None
         self.tid = tid
         self.tgid = tgid
         self.fixed_root = fixed_root
@@ -95,8 +100,7 @@ class View:
 
     def _pin(self, link: bytes, dirfd: int) -> int:
         if is_acting():
-            with own_rights():
-                fd = openat2(procfs.root(), link, O_PATH, 0, 0)
+            fd = as_supervisor(lambda: openat2(procfs.root(), link, O_PATH, 0, 0))
         else:
             fd = openat2(procfs.root(), link, O_PATH, 0, 0)
         if self.validate is not None:
@@ -115,25 +119,21 @@ class View:
 
     def read_string(self, address: int) -> bytes:
         """A name in the task's memory. Raises UnreadableMemory."""
-        with own_rights():
-            return memory.read_string(self.tid, address)
+        return as_supervisor(lambda: memory.read_string(self.tid, address))
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory. Raises UnreadableMemory."""
-        with own_rights():
-            return memory.read_bytes(self.tid, address, size)
+        return as_supervisor(lambda: memory.read_bytes(self.tid, address, size))
 
     def write_bytes(self, address: int, data: bytes) -> None:
         """Write a result to the task's memory. Raises UnreadableMemory, TargetGone."""
         if self.validate is not None:
             self.validate()
-        with own_rights():
-            memory.write_bytes(self.tid, address, data)
+        as_supervisor(lambda: memory.write_bytes(self.tid, address, data))
 
     def duplicate(self, descriptor: int) -> int:
         """A close-on-exec duplicate of the task's descriptor, or -errno."""
-        with own_rights():
-            return self._duplicate(descriptor)
+        return as_supervisor(lambda: self._duplicate(descriptor))
 
     def _duplicate(self, descriptor: int) -> int:
         pidfd = pidfd_open(self.tid, PIDFD_THREAD)
@@ -160,12 +160,15 @@ class View:
 
     def file_size_limit(self) -> int:
         """The size in bytes that no file may grow beyond by the task's doing."""
-        with own_rights():
-            try:
-                soft, _ = resource.prlimit(self.tid, resource.RLIMIT_FSIZE)
-            except ProcessLookupError as error:
-                raise TargetGone(f"task {self.tid}") from error
+        try:
+            soft, _ = as_supervisor(lambda: resource.prlimit(self.tid, resource.RLIMIT_FSIZE))
+        except ProcessLookupError as error:
+            raise TargetGone(f"task {self.tid}") from error
         return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
+
+    def began(self) -> int:
+        """When the task began, in clock ticks since the machine did. Raises TargetGone."""
+        return int(procfs.stat_fields(self._text("stat"))[19])
 
     def terminal(self) -> tuple[bytes, tuple[int, int]] | None:
         """The task's controlling terminal: the likely name of its device and its number.
@@ -178,14 +181,12 @@ class View:
         major, minor = os.major(device), os.minor(device)
         if 136 <= major <= 143:  # the Unix98 pseudo-terminals
             return b"/dev/pts/%d" % ((major - 136) * 256 + minor), (major, minor)
-        fd = openat2(AT_FDCWD, b"/sys/dev/char/%d:%d/uevent" % (major, minor), os.O_RDONLY, 0, 0)
-        if fd < 0:
-            return None
+        place = Path(f"/sys/dev/char/{major}:{minor}/uevent")
         try:
-            values = dict(line.partition(b"=")[::2] for line in os.read(fd, 4096).splitlines())
-        finally:
-            os.close(fd)
-        name = values.get(b"DEVNAME")
+            text = as_supervisor(place.read_bytes)
+        except OSError:
+            return None
+        name = dict(line.partition(b"=")[::2] for line in text.splitlines()).get(b"DEVNAME")
         return None if name is None else (b"/dev/" + name, (major, minor))
 
     def status_field(self, key: bytes) -> bytes:
@@ -212,16 +213,14 @@ class View:
 
     def ask_standing(self) -> Standing:
         """The same, asked from the kernel just now."""
-        with own_rights():
-            namespace = _user_namespace(self.tid)
+        namespace = as_supervisor(lambda: _user_namespace(self.tid))
         fields = procfs.status_fields(self.status_text())
         identity = parse_identity(fields, namespace)
         return Standing(int(fields[b"Tgid"]), identity, identity == own_identity())
 
     def _text(self, name: str) -> bytes:
         try:
-            with own_rights():
-                text = procfs.read(self.tid, name)
+            text = as_supervisor(lambda: procfs.read(self.tid, name))
         except OSError as error:
             raise TargetGone(f"task {self.tid}") from error
         if self.validate is not None:
@@ -251,6 +250,27 @@ class KeptView(View):
     def forget(self) -> None:
         """Ask again at the next use: the task may have changed who it is."""
         self._standing = None
+
+
+def as_caller(
+    view: View, act: Callable[[], int], *, asks_real: bool = False, is_bound: bool = True
+) -> int:
+    """What `act` returns, done with the task's rights: -EPERM where they cannot be assumed.
+
+    `asks_real`: by its real ids, as access(2). `is_bound`: it is something that a Landlock domain
+    may forbid. Within an act this is the act itself.
+    """
+    if is_acting():
+        return act()
+    identity = view.identity()
+    domain = view.domain if is_bound else None
+
+    def body() -> int:
+        if identity is None:
+            return act()
+        return act_as(identity.real() if asks_real else identity, own_identity(), act)
+
+    return body() if domain is None else domain.run(body)
 
 
 def own_identity() -> Identity:

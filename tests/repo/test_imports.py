@@ -93,6 +93,8 @@ def test_no_broad_except_swallows_an_error(package: str) -> None:
 LAST_RESORT = (
     "harness/process.py",
     "harness/places/agent.py",
+    "enforcer/pin/domain.py",
+    "enforcer/pin/identity.py",
     "enforcer/supervision/launch.py",
     "enforcer/supervision/named_bind.py",
 )

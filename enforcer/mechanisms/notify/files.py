@@ -88,7 +88,9 @@ def _deliver(
     worker: Worker, dirfd: int, address: int, flags: int, mode: int, resolve: int | None
 ) -> None:
     name = worker.read_string(address)
-    quick = worker.session.quick if resolve is None and worker.view.identity() is None else None
+    view = worker.view
+    is_own = resolve is None and view.identity() is None and view.domain is None
+    quick = worker.session.quick if is_own else None
     if quick is not None:
         worker.full_name = b""
         worker.acting = worker.cookie

@@ -69,6 +69,7 @@ _IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "g
 CREDENTIAL_CHANGES: Mapping[str, Condition] = {
     **{f"set{ids}{bits}": TRUE for ids in _IDS for bits in ("", "32")},
     "capset": TRUE,
+    "landlock_restrict_self": TRUE,
     "prctl": Any(
         (
             Compare(0, Operator.EQ, _PR_CAPBSET_DROP, LOW_HALF),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from enforcer.condition import holds
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
+from enforcer.mechanisms.notify.arguments import signed
 from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, root_changes
 from enforcer.mechanisms.notify.worker import Arguments, Worker
 from enforcer.pin.identity import Identity
@@ -75,9 +76,28 @@ def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
             session.unfix(root=root, credentials=True)
             worker.is_changing = True
             session.standings.forget(worker.tid)
+        if name == "landlock_restrict_self":
+            failure = _enter_domain(session, worker, signed(args[0]))
+            if failure:
+                worker.answer(failure)
+                return
         plain(worker, args)
 
     return handle
+
+
+def _enter_domain(session: Session, worker: Worker, ruleset: int) -> int:
+    """Hold what is done for the caller to the domain that it is about to enter: 0 or -errno."""
+    if ruleset == -1:
+        return 0  # only flags for the domain that it has
+    descriptor = worker.duplicate(ruleset)
+    if descriptor < 0:
+        return descriptor
+    try:
+        session.domains.enter(worker.view, descriptor)
+    except OSError as error:
+        return -(error.errno or errno.EPERM)
+    return 0
 
 
 def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:

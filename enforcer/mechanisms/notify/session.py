@@ -23,6 +23,8 @@ from enforcer.mechanisms.notify.calls import Handlers
 from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.turn import Turn
 from enforcer.mechanisms.notify.worker import Worker
+from enforcer.pin import Domains
+from enforcer.pin.identity import acting_thread
 from enforcer.pin.same_objects import SameObjects, has_binds
 from enforcer.pin.standing import Standings
 from enforcer.policy.ast import Dialect, Policy
@@ -69,6 +71,7 @@ class Session:
         self.is_launching = True
         self.generation = 0
         self.standings = Standings()
+        self.domains = Domains()
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
         names = names_denied_by_equality(policy)
@@ -235,7 +238,7 @@ class Session:
             worker.is_interrupted = True
             if worker.acting == cookie and worker.ident is not None:
                 worker.is_signalled = is_signalled
-                signal.pthread_kill(worker.ident, _WAKE_SIGNAL)
+                signal.pthread_kill(acting_thread(worker.ident), _WAKE_SIGNAL)
 
     def _die(self, failure: threading.ExceptHookArgs) -> NoReturn:
         """A worker met what it cannot deal with: every later held call gets ENOSYS."""

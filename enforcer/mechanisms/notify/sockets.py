@@ -18,8 +18,7 @@ from enforcer.kernel import sockets as raw
 from enforcer.mechanisms.notify.arguments import signed
 from enforcer.mechanisms.notify.worker import Arguments, Values, Worker
 from enforcer.pin import resolve
-from enforcer.pin.identity import act_as
-from enforcer.pin.view import own_identity
+from enforcer.pin.view import as_caller
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path, texts_of
 from enforcer.supervision.messages import (
     LONGEST_ADDRESS,
@@ -67,11 +66,7 @@ def addressed(name: str) -> Handler:
             return -refused.number
 
     def handle(worker: Worker, args: Arguments) -> None:
-        identity = worker.view.identity()
-        if identity is None:
-            worker.answer(act(worker, args))
-        else:
-            worker.answer(act_as(identity, own_identity(), lambda: act(worker, args)))
+        worker.answer(as_caller(worker.view, lambda: act(worker, args)))
 
     return handle
 

@@ -18,7 +18,8 @@ from enforcer.events import EventKind
 from enforcer.kernel import notification
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
-from enforcer.pin.identity import own_rights
+from enforcer.pin.domain import Domain
+from enforcer.pin.identity import as_supervisor
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 from enforcer.supervision.memory import UnreadableMemory
@@ -65,6 +66,15 @@ class HeldView(View):
         return worker.session.standings.of(
             self.tid, self.ask_standing, is_changing=worker.is_changing
         )
+
+    @property
+    def domain(self) -> Domain | None:
+        """The domain in which acts are done for the task. Raises TargetGone."""
+        return self._worker.session.domains.of(self)
+
+    @domain.setter
+    def domain(self, value: Domain | None) -> None:
+        """Nothing is kept: the session knows."""
 
     @property
     def tgid(self) -> int:
@@ -209,8 +219,7 @@ class Worker(threading.Thread):
         copies = self.copies
         if copies is not None and (address, size) in copies:
             return copies[address, size]
-        with own_rights():
-            found = read()
+        found = as_supervisor(read)
         if copies is not None:
             copies[address, size] = found
         return found

@@ -37,7 +37,8 @@ def adopt_orphans(tracer: Tracer, executed: int = 0) -> None:
     """Start the early children whose fork event was lost with the task that made them.
 
     That task was killed meanwhile, or another thread of its process `executed`. Where several
-    policies are loaded nobody can say which one is the child's: it ends.
+    policies are loaded, or a task has a Landlock domain, nobody can say which is the child's: it
+    ends.
     """
     makers = {task.process.tgid for task in tracer.tasks.values()} - {executed}
     for tid in tuple(tracer.early):
@@ -49,7 +50,7 @@ def adopt_orphans(tracer: Tracer, executed: int = 0) -> None:
         if makers & {tgid, ppid}:
             continue
         tracer.early.discard(tid)
-        if len(tracer.config.authorities) > 1:
+        if len(tracer.config.authorities) > 1 or tracer.has_domains:
             lost = Process(tid, Space(), tracer.config.authorities[0])
             tracer.end("a child whose parent is gone", lost, tid=tid, call="")
             continue
@@ -66,7 +67,9 @@ def adopt(parent: Task, tid: int) -> Task:
         shared = shares_memory(parent.tid, tid)
         space = process.space if shared else Space(process.space.base)
         process = Process(tid, space, process.authority)
-    return Task(tid, process)
+    task = Task(tid, process)
+    task.view.domain = parent.view.domain
+    return task
 
 
 def give_registers(tracer: Tracer, child: Task) -> None:

@@ -244,6 +244,7 @@ def executed(tracer: Tracer, leader: Task) -> None:
     tracer.forget(leader)
     process.tasks.add(leader.tid)
     leader.view.forget()
+    leader.view.domain = former.view.domain
     leader.saved, leader.retry, leader.newborn, leader.executing = b"", 0, None, None
     process.space = Space()
     process.launching = False

@@ -75,6 +75,7 @@ WATCHED: Mapping[str, Condition] = {
     **dict.fromkeys(WORLD_CALLS, TRUE),
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
     **dict.fromkeys(CREDENTIAL_CALLS, TRUE),
+    "landlock_restrict_self": TRUE,
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
     "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from enforcer.kernel.process_memory import PAGE
 from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.pin import domain_from
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.model import Argument, Kind
@@ -26,6 +28,7 @@ CLONE_NEW_WORLD = 0x0002_0000 | 0x1000_0000
 """CLONE_NEWNS and CLONE_NEWUSER: names may mean something else afterwards."""
 
 _FLAGS = Struct("=Q")
+_RESTRICT_ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC
 _CLONE_ARGS_SMALLEST = 64
 _CLONE3_FLAGS = Argument(index=0, name="flags", kind=Kind.FLAGS)
 
@@ -78,6 +81,7 @@ class Processes:
             **dict.fromkeys(WORLD_CALLS - {"chroot"}, self.change_world),
             **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
+            "landlock_restrict_self": self.restrict,
         }
 
     def clone(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
@@ -148,6 +152,30 @@ class Processes:
         self.tracer.credentials_changed = True
         self.calls.by_registers(task, info, entry)
         task.view.forget()  # the tracer looks at the task again when the call has returned
+
+    def restrict(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+        """landlock_restrict_self(ruleset, flags): what is done for the task is restricted too."""
+        tracer = self.tracer
+        decision = tracer.decide(task, entry.name, info[5:11], {}, entry.abi)
+        if not tracer.settle(task, info, entry.name, decision, {}):
+            return
+        ruleset = signed(info[5])
+        if ruleset != -1:  # which only sets flags of the domain that it has
+            view = task.view
+            descriptor = view.duplicate(ruleset)
+            if descriptor < 0:
+                tracer.refuse(task, info, -descriptor)
+                return
+            try:
+                domain = domain_from(descriptor, view.domain)
+            except OSError as error:
+                tracer.refuse(task, info, error.errno or EPERM)
+                return
+            tracer.has_domains = True
+            restricted = task.process.tasks if info[6] & _RESTRICT_ALL_THREADS else {task.tid}
+            for tid in restricted:
+                tracer.tasks[tid].view.domain = domain
+        tracer.proceed(task, info)
 
     def change_memory(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
         """Where the slots are nothing else may come to be, seal or no seal."""

@@ -15,8 +15,7 @@ from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
-from enforcer.pin.identity import act_as
-from enforcer.pin.view import own_identity
+from enforcer.pin.view import as_caller
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.supervision.messages import Message, Refused, address_of, own_control
 from enforcer.supervision.socket_order import path_refusal
@@ -99,5 +98,4 @@ def _with_duplicate(task: Task, register: int, act: Callable[[int], int]) -> int
 
 def _act_for(task: Task, act: Callable[[], int]) -> int:
     """What `act` returns, done with the task's rights; -EPERM where those cannot be assumed."""
-    identity = task.view.identity()
-    return act() if identity is None else act_as(identity, own_identity(), act)
+    return as_caller(task.view, act)

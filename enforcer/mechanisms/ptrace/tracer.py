@@ -67,6 +67,7 @@ class Tracer(Reading):
         self.listener: Listener | None = None
         self.world_changed = False
         self.credentials_changed = False
+        self.has_domains = False
         self.decisions = 0
         self.judged: Counter[str] = Counter()
         self.call = ""

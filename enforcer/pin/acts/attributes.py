@@ -22,6 +22,7 @@ from enforcer.kernel.paths import (
     utimensat,
 )
 from enforcer.kernel.sockets import signal_thread
+from enforcer.pin.identity import as_supervisor
 from enforcer.pin.request import Act, Request
 from enforcer.pin.view import own, through
 from enforcer.syscalls import syscall
@@ -146,7 +147,7 @@ def _truncate(request: Request) -> int:
         if not isinstance(facts, int) and stat.S_ISREG(facts.mode) and length > facts.size:
             wrong = faccessat2(fd, b"", os.W_OK, AT_EMPTY_PATH | AT_EACCESS)
             if not wrong:
-                signal_thread(view.tgid, view.tid, signal.SIGXFSZ)
+                as_supervisor(lambda: signal_thread(view.tgid, view.tid, signal.SIGXFSZ))
             return wrong or -EFBIG
     return truncate(through(fd), length)
 

@@ -14,7 +14,7 @@ from enforcer.kernel.paths import (
     faccessat2,
     readlinkat,
 )
-from enforcer.pin.identity import is_acting
+from enforcer.pin.identity import has_other_ids
 from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import own_link_text
@@ -59,7 +59,7 @@ def _access(request: Request) -> int:
     flags = request.int32(3) if request.call == "faccessat2" else 0
     mode = request.int32(first)
     fd = request.pins[0].fd
-    if is_acting():
+    if has_other_ids():
         flags |= AT_EACCESS  # the thread's file-system ids are those to be asked about
     result = faccessat2(fd, b"", mode, flags | AT_EMPTY_PATH)
     if result == -ENOSYS and not flags:
