@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
+from errno import EACCES, EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.openat2 import (
@@ -27,6 +27,7 @@ from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.caller import take_umask
 from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
+from enforcer.pin.ourselves import hides
 from enforcer.pin.resolution import Pinned
 from enforcer.pin.resolution import resolve as resolve_name
 from enforcer.pin.view import (
@@ -100,9 +101,15 @@ def open_judged(
     they cannot be. May block where open does (a FIFO without a peer). Raises
     TargetGone.
     """
-    if not is_acting() and not (view.fixed_credentials and view.domain is None):
-        return as_caller(view, lambda: _open_judged(view, dirfd, name, flags, mode, judge, resolve))
-    return _open_judged(view, dirfd, name, flags, mode, judge, resolve)
+    if is_acting() or (view.fixed_credentials and view.domain is None):
+        fd = _open_judged(view, dirfd, name, flags, mode, judge, resolve)
+    else:
+        fd = as_caller(view, lambda: _open_judged(view, dirfd, name, flags, mode, judge, resolve))
+    writes = bool(flags & os.O_ACCMODE) and not flags & os.O_PATH
+    if fd >= 0 and hides(fd, fixed_root=view.fixed_root, writes=writes):
+        os.close(fd)
+        return -EACCES
+    return fd
 
 
 def _open_judged(

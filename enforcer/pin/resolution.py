@@ -28,6 +28,7 @@ from enforcer.kernel.openat2 import (
 from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
 from enforcer.pin.identity import acting_user, as_supervisor
 from enforcer.pin.lexical import lexical
+from enforcer.pin.ourselves import hides
 from enforcer.pin.view import (
     O_PATH,
     O_PATH_DIRECTORY,
@@ -392,7 +393,7 @@ class _Walk:
             if isinstance(text, int):
                 # The entry became something else meanwhile: as if it had always been that.
                 raise _Stopped(-text, at, (leaf, *rest))
-            if _is_protected(at, link):
+            if _is_protected(at, link) or hides(link, fixed_root=self.view.fixed_root):
                 raise _Stopped(EACCES, at, (leaf, *rest))
         finally:
             release(link)

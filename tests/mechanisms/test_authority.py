@@ -304,3 +304,43 @@ def test_a_task_is_bound_by_its_own_landlock_domain(backend: str, place: Path) -
     assert "own read done" in printed[0]
     assert "grandchild mkdir inside EACCES" in printed[0]
     assert printed[1].splitlines() == printed[0].splitlines()
+
+
+_LOOKS_AT = """
+import errno, os, sys
+from pathlib import Path
+
+def attempt(what, act):
+    try:
+        act()
+        print(what, "done")
+    except OSError as error:
+        print(what, errno.errorcode[error.errno])
+
+for entry in Path("/proc").iterdir():
+    if not entry.name.isdigit():
+        continue
+    try:
+        words = (entry / "cmdline").read_bytes().split(bytes(1))
+    except OSError:
+        continue
+    own = {os.getpid(), os.getppid()}
+    if b"enforcer" in words and sys.argv[1].encode() in words and int(entry.name) not in own:
+        for task in (entry, entry / "task" / entry.name):
+            for name in ("maps", "environ", "mem", "fd", "auxv"):
+                attempt(name, lambda: os.close(os.open(task / name, os.O_RDONLY)))
+            for name in ("exe", "cwd", "fd/0"):
+                attempt(name, lambda: os.readlink(task / name))
+            attempt("through", lambda: os.close(os.open(task / "root/etc/passwd", os.O_RDONLY)))
+            attempt("rename", lambda: os.close(os.open(task / "comm", os.O_WRONLY)))
+            attempt("stat", lambda: (task / "stat").read_bytes())
+"""
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_the_supervisor_is_not_shown_by_itself(backend: str, place: Path) -> None:
+    """What procfs shows of a process only to itself, a supervisor opens for nobody."""
+    ids = _DROPPED if os.geteuid() == 0 else ""
+    lines = said(backend, PATH_RULES, ids + _LOOKS_AT, place, place).splitlines()
+    assert "stat done" in lines
+    assert {line for line in lines if line.endswith("done")} == {"stat done"}

@@ -17,6 +17,7 @@ from enforcer.kernel.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
+from enforcer.pin.ourselves import hides
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -99,6 +100,9 @@ class QuickOpens:
             if known is None or not _leads_to(base, name, canonical):
                 return -1
             descriptor = openat2(AT_FDCWD, canonical, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
+        if descriptor >= 0 and hides(descriptor, fixed_root=True):
+            os.close(descriptor)
+            return -1
         if descriptor >= 0:
             worker.decision = known
         return descriptor

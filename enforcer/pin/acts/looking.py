@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from errno import EINVAL, ENOSYS
+from errno import EACCES, EINVAL, ENOSYS
 
 from enforcer.kernel.file_status import file_system, on_procfs, status, statx_bytes
 from enforcer.kernel.paths import (
@@ -16,6 +16,7 @@ from enforcer.kernel.paths import (
 )
 from enforcer.pin.identity import has_other_ids
 from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
+from enforcer.pin.ourselves import hides
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import own_link_text
 from enforcer.pin.view import own, strip_root
@@ -75,6 +76,8 @@ def _readlink(request: Request) -> int:
     if isinstance(text, int):
         return text if pinned.unnamed else -EINVAL
     if on_procfs(pinned.fd):
+        if hides(pinned.fd, fixed_root=request.view.fixed_root):
+            return -EACCES
         text = _in_view(request, text)
     request.write(first, text[:size])
     return min(len(text), size)
