@@ -108,7 +108,7 @@ def outcome_of(place: LocalPlace, scratch: Path, script: str) -> list[str]:
     limits = Limits(timeout_s=2.0)
     request = request_of(place, scratch, script, RunKind.CONTROL, "file", "read", limits)
     try:
-        (seen,) = place.run(request, 4).observations
+        seen = place.run(request, 4).observations[0]
     except PlaceError as error:
         return ["PlaceError", str(error)]
     return [seen.outcome.value, seen.detail]

@@ -42,3 +42,22 @@ def test_a_killed_owners_directory_is_removed(own_tmp: Path) -> None:
     with Scratch() as mine:
         assert [mine] == list(own_tmp.iterdir())
     assert list(own_tmp.iterdir()) == []
+
+
+def test_a_directory_that_is_swept_at_birth_is_made_again(
+    own_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one's sweep may come between its birth and its lock."""
+    made, make = [], tempfile.mkdtemp
+
+    def swept(prefix: str) -> str:
+        path = make(prefix=prefix)
+        made.append(path)
+        if len(made) == 1:
+            Path(path).rmdir()
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with Scratch() as path:
+        assert path.is_dir()
+    assert len(made) == 2

@@ -72,15 +72,17 @@ def test_a_full_machine(available: int, full: bool, monkeypatch: pytest.MonkeyPa
 
 def test_disk_counts_at_any_depth(tmp_path: Path) -> None:
     """Blocks, as the file system counts them: a hole is none, and a link is not followed."""
-    (tmp_path / "deep/er").mkdir(parents=True)
-    assert stored(tmp_path) == 0
-    with (tmp_path / "deep/er/file").open("wb") as stream:
-        stream.write(os.urandom(1 << 20))
-        stream.truncate(1 << 30)
-        os.fsync(stream)
-    (tmp_path / "link").symlink_to("/proc/self/exe")
-    assert 1 << 20 <= stored(tmp_path) < 2 << 20
+    top, outside = tmp_path / "top", tmp_path / "outside"
+    (top / "deep/er").mkdir(parents=True)
+    assert stored(top) == 0
+    for path, size in ((top / "deep/er/file", 1 << 20), (outside, 4 << 20)):
+        with path.open("wb") as stream:
+            stream.write(os.urandom(size))
+            stream.truncate(1 << 30)
+            os.fsync(stream)
+    (top / "link").symlink_to(outside)
+    assert 1 << 20 <= stored(top) < 2 << 20
     limits = Limits(scratch_bytes=1 << 19)
-    assert Meter(limits=limits, scratch=tmp_path).excess() == "it wrote more than its limit of disk"
+    assert Meter(limits=limits, scratch=top).excess() == "it wrote more than its limit of disk"
     assert Meter(limits=limits).excess() == ""
     assert usage.BLOCK == 512
