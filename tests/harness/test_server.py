@@ -78,13 +78,14 @@ def test_all_descriptors_are_closed_but_some() -> None:
     assert in_child(body)
 
 
-def test_a_body_that_raises_ends_its_child() -> None:
-    """With a status of its own: it never goes on in its parent's code."""
+def test_a_body_that_raises_ends_its_child(capfd: pytest.CaptureFixture[str]) -> None:
+    """With a status of its own, saying why: it never goes on in its parent's code."""
 
     def body() -> int:
         raise KeyError
 
     assert os.waitstatus_to_exitcode(wait(fork(body))) == BODY_FAILED
+    assert "KeyError" in capfd.readouterr().err
 
 
 def idle() -> int:
