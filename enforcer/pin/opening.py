@@ -106,7 +106,7 @@ def open_judged(
     else:
         fd = as_caller(view, lambda: _open_judged(view, dirfd, name, flags, mode, judge, resolve))
     writes = bool(flags & os.O_ACCMODE) and not flags & os.O_PATH
-    if fd >= 0 and hides(fd, fixed_root=view.fixed_root, writes=writes):
+    if fd >= 0 and hides(view, fd, writes=writes):
         os.close(fd)
         return -EACCES
     return fd

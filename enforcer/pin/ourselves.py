@@ -1,4 +1,4 @@
-"""What procfs shows of the supervisor: opened by itself it would open for any target.
+"""What procfs shows to the supervisor alone, or otherwise than to the task that it acts for.
 
 The kernel asks who looks (ptrace_may_access), and a process may always look at itself: in
 proc_fd_permission, __ptrace_may_access and comm_write a thread of the same group passes. Bare, the
@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import on_procfs, status
+
+if TYPE_CHECKING:
+    from enforcer.pin.view import View
 
 _SHOWN = frozenset(
     {
@@ -37,19 +41,22 @@ def _device() -> int:
     return os.fstat(procfs.root()).st_dev
 
 
-def hides(fd: int, *, fixed_root: bool, writes: bool = False) -> bool:
-    """Whether `fd` is an object of procfs that tells of the supervisor what others may not see.
+def hides(view: View, fd: int, *, writes: bool = False) -> bool:
+    """Whether `fd` is an object of procfs that means something else to the task.
 
-    `fixed_root`: the target can have no procfs of its own, but only the supervisor's under other
-    names. Also true when it cannot be told.
+    That is what tells of the supervisor, which others may not see, and the settings of namespaces
+    (/proc/sys) where the task has others: they are those of whoever opens the file
+    (net_ctl_header_lookup, ipc_permissions). Also true when it cannot be told.
     """
-    if os.fstat(fd).st_dev != _device() and (fixed_root or not on_procfs(fd)):
+    if os.fstat(fd).st_dev != _device() and (view.fixed_root or not on_procfs(fd)):
         return False
     try:
         name = os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())
     except OSError:
         return True
     parts = name.split(b"/")
+    if b"sys" in parts and view.has_own_namespaces():
+        return True
     for place, part in enumerate(parts):
         if part.isdigit() and _is_ours(part):
             rest = parts[place + 1 :]

@@ -393,7 +393,7 @@ class _Walk:
             if isinstance(text, int):
                 # The entry became something else meanwhile: as if it had always been that.
                 raise _Stopped(-text, at, (leaf, *rest))
-            if _is_protected(at, link) or hides(link, fixed_root=self.view.fixed_root):
+            if _is_protected(at, link) or hides(self.view, link):
                 raise _Stopped(EACCES, at, (leaf, *rest))
         finally:
             release(link)

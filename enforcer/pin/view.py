@@ -24,6 +24,7 @@ O_PATH_NOFOLLOW = O_PATH | os.O_NOFOLLOW
 O_PATH_DIRECTORY = O_PATH | os.O_DIRECTORY
 
 
+_WITH_SETTINGS = ("ipc", "net", "pid", "user", "uts")
 _NO_LIMIT = (1 << 64) - 1
 
 
@@ -153,6 +154,13 @@ class View:
             return pidfd_getfd(pidfd, descriptor)
         finally:
             os.close(pidfd)
+
+    def has_own_namespaces(self) -> bool:
+        """Whether some setting of the system may be another for the task than for its supervisor.
+
+        True as well where its namespaces cannot be seen.
+        """
+        return as_supervisor(lambda: _namespaces(self.tid)) != _namespaces(os.getpid())
 
     def umask(self) -> int:
         """The task's file mode creation mask."""
@@ -285,6 +293,13 @@ def own_identity() -> Identity:
 
 
 _own: list[tuple[int, Identity]] = []
+
+
+def _namespaces(tid: int) -> list[str]:
+    try:
+        return [os.readlink(f"{tid}/ns/{kind}", dir_fd=procfs.root()) for kind in _WITH_SETTINGS]
+    except OSError:
+        return []
 
 
 def _user_namespace(tid: int) -> str:

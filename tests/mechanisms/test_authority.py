@@ -344,3 +344,23 @@ def test_the_supervisor_is_not_shown_by_itself(backend: str, place: Path) -> Non
     lines = said(backend, PATH_RULES, ids + _LOOKS_AT, place, place).splitlines()
     assert "stat done" in lines
     assert {line for line in lines if line.endswith("done")} == {"stat done"}
+
+
+_OTHER_NAME = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(0x0400_0000) == 0
+assert libc.sethostname(b"inner", 5) == 0
+try:
+    print(open("/proc/sys/kernel/hostname").read(), end="")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@needs_root
+@pytest.mark.parametrize(("backend", "shown"), [("ptrace", "inner\n"), ("notify", "EACCES\n")])
+def test_settings_are_those_of_the_tasks_namespaces(backend: str, shown: str, place: Path) -> None:
+    """/proc/sys is the task's own, or refused where the supervisor would open its own."""
+    assert said(None, PATH_RULES, _OTHER_NAME, place) == "inner\n"
+    assert said(backend, PATH_RULES, _OTHER_NAME, place) == shown

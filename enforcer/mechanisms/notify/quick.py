@@ -100,7 +100,7 @@ class QuickOpens:
             if known is None or not _leads_to(base, name, canonical):
                 return -1
             descriptor = openat2(AT_FDCWD, canonical, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
-        if descriptor >= 0 and hides(descriptor, fixed_root=True):
+        if descriptor >= 0 and hides(worker.view, descriptor):
             os.close(descriptor)
             return -1
         if descriptor >= 0:

@@ -76,7 +76,7 @@ def _readlink(request: Request) -> int:
     if isinstance(text, int):
         return text if pinned.unnamed else -EINVAL
     if on_procfs(pinned.fd):
-        if hides(pinned.fd, fixed_root=request.view.fixed_root):
+        if hides(request.view, pinned.fd):
             return -EACCES
         text = _in_view(request, text)
     request.write(first, text[:size])
