@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, EPERM
 from pathlib import Path
@@ -25,6 +24,7 @@ O_PATH_DIRECTORY = O_PATH | os.O_DIRECTORY
 
 
 _WITH_SETTINGS = ("ipc", "net", "pid", "user", "uts")
+_FILE_SIZE = b"Max file size "
 _NO_LIMIT = (1 << 64) - 1
 
 
@@ -167,12 +167,16 @@ class View:
         return int(self.status_field(b"Umask"), 8)
 
     def file_size_limit(self) -> int:
-        """The size in bytes that no file may grow beyond by the task's doing."""
-        try:
-            soft, _ = as_supervisor(lambda: resource.prlimit(self.tid, resource.RLIMIT_FSIZE))
-        except ProcessLookupError as error:
-            raise TargetGone(f"task {self.tid}") from error
-        return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
+        """The size in bytes that no file may grow beyond by the task's doing.
+
+        From /proc/TID/limits, which everybody may read: prlimit(2) asks for the task's own ids, or
+        CAP_SYS_RESOURCE. Raises TargetGone.
+        """
+        line = next(
+            line for line in self._text("limits").split(b"\n") if line.startswith(_FILE_SIZE)
+        )
+        soft = line[len(_FILE_SIZE) :].split()[0]
+        return _NO_LIMIT if soft == b"unlimited" else int(soft)
 
     def began(self) -> int:
         """When the task began, in clock ticks since the machine did. Raises TargetGone."""
