@@ -32,11 +32,13 @@ def load(offset: int) -> Instruction:
 
 
 def answers(program: Program) -> int:
-    """Of both simulators, which must agree."""
+    """Of both simulators, which must agree; the fast one asks the other nothing."""
     check(program)
-    answer = fast_simulator(program)(DATA)
-    assert answer == simulate(program, DATA)[0]
-    return answer
+    expected, _ = simulate(program, DATA)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr("enforcer.cbpf.fast.run")
+        assert fast_simulator(program)(DATA) == expected
+    return expected
 
 
 WORDS = [
@@ -113,13 +115,11 @@ def test_the_last_load_counts() -> None:
 def test_unusual_programs_are_left_to_the_reference(code: Code) -> None:
     """One operation that compilers do not emit is enough."""
     program = (load(0), Instruction(code, 1), Instruction(Code.RET_A))
-    assert (
-        answers(program)
-        == {
-            Code.LD_IMM: 1,
-            Code.LD_LEN: 64,
-            Code.NEG: 0xFFFF_FFC5,
-            Code.TXA: 0,
-            Code.ADD: 60,
-        }[code]
-    )
+    expected = {
+        Code.LD_IMM: 1,
+        Code.LD_LEN: 64,
+        Code.NEG: 0xFFFF_FFC5,
+        Code.TXA: 0,
+        Code.ADD: 60,
+    }
+    assert fast_simulator(program)(DATA) == simulate(program, DATA)[0] == expected[code]

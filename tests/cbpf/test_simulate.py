@@ -60,6 +60,14 @@ def test_shift_by_x_takes_five_bits() -> None:
     """As the kernel's eBPF does."""
     shift = (Instruction(Code.LDX_IMM, 33), load(1), Instruction(Code.LSH_X))
     assert run(*shift, Instruction(Code.RET_A)) == 2
+    shift = (Instruction(Code.LDX_IMM, 33), load(8), Instruction(Code.RSH_X))
+    assert run(*shift, Instruction(Code.RET_A)) == 4
+
+
+def test_scratch_is_read_back() -> None:
+    """Into the accumulator, whatever was in it."""
+    written = (load(3), Instruction(Code.ST, 1), load(9), Instruction(Code.LD_MEM, 1))
+    assert run(*written, Instruction(Code.RET_A)) == 3
 
 
 def test_division_by_zero_ends_with_zero() -> None:
