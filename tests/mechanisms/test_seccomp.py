@@ -170,6 +170,10 @@ FULL, PARTLY, NONE = Extent.FULL, Extent.PARTIAL, Extent.NONE
         (policy(rule(Action.PERMIT, "bind", elevation=Elevation(uid=0))), [NONE, FULL]),
         (policy(rule(Action.PERMIT, "execve", transition=Transition.DETACH)), [NONE, FULL]),
         (policy(rule(Action.ASK, "bind")), [FULL, FULL]),
+        (
+            policy(deny("openat", when=argument(2, 5)), deny("openat", when=filename("/x"))),
+            [PARTLY, NONE, PARTLY],
+        ),
     ],
 )
 def test_cover(made: Policy, expected: list[Extent]) -> None:

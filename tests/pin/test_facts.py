@@ -153,6 +153,11 @@ def test_nothing_is_written_for_a_call_that_is_over(target: Target) -> None:
     view.validate = refuse
     with pytest.raises(TargetGone):
         view.write_bytes(target.output, b"result")
+    for look in (view.directory, view.duplicate):
+        with pytest.raises(TargetGone):
+            look(0)
+    with pytest.raises(TargetGone):
+        view.status_text()
     assert not target.written().rstrip(b"\0")
 
 
@@ -181,6 +186,22 @@ def test_names_from_another_root(tree: Path) -> None:
     for name, seen in (("dir/file", b"/file"), ("directory", base + b"/directory")):
         fd = opened(tree / name)
         assert name_in(view, fd) == seen
+        os.close(fd)
+
+
+def test_absolute_names_in_another_root(tree: Path) -> None:
+    """They start at the task's root, also where the supervisor's has the same names."""
+    (tree / "dir/etc").mkdir()
+    (tree / "dir/etc/passwd").write_text("of the task")
+    (tree / "dir/link").symlink_to("/etc/passwd")
+    view = Rooted(tree / "dir")
+    view.fixed_credentials = True
+    for name in (b"/etc/passwd", b"/etc/../etc/passwd", b"/link", b"/../etc/passwd"):
+        with resolve(view, AT_FDCWD, name) as pinned:
+            assert pinned.name == "/etc/passwd"
+            assert os.fstat(pinned.fd).st_ino == (tree / "dir/etc/passwd").stat().st_ino
+        fd = open_judged(view, AT_FDCWD, name, os.O_RDONLY, 0, permit)
+        assert os.read(fd, 99) == b"of the task"
         os.close(fd)
 
 
@@ -238,6 +259,29 @@ def test_a_bind_is_noticed(tree: Path) -> None:
             os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 99) == b"0 True"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_links_of_a_mount_that_has_none_to_follow(tree: Path) -> None:
+    """MS_NOSYMFOLLOW is ELOOP, on the way and at the end, by steps as by the kernel."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            namespaces.unshare(namespaces.CLONE_NEWNS)
+            libc.mount(b"none", b"/", None, ctypes.c_ulong(0x44000), None)
+            place = os.fsencode(tree / "empty")
+            done = libc.mount(b"none", place, b"tmpfs", ctypes.c_ulong(256), None)
+            (tree / "empty/link").symlink_to("/etc")
+            view = View(os.getpid(), os.getpid(), fixed_root=True, fixed_credentials=True)
+            found = [
+                resolve(view, AT_FDCWD, place + name).errno for name in (b"/link", b"/link/passwd")
+            ]
+            os.write(writing, f"{done} {found}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 99) == f"0 [{ELOOP}, {ELOOP}]".encode()
 
 
 class Masked(View):

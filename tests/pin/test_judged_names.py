@@ -134,6 +134,7 @@ def test_no_call_acts_on_what_is_denied(
         (b"missing/x", "missing/x", 1),
         (b"to_missing_dir", "missing/x", 1),
         (b"to_dir/gone/../x", "dir/x", 1),
+        (b"to_dir/gone/../../x", "x", 1),
         (b"file/x", "file/x", 1),
     ],
 )
