@@ -332,6 +332,19 @@ def test_an_identity_of_another_user_namespace_is_not_assumed() -> None:
     assert done == []
 
 
+def test_an_act_has_the_capabilities_of_its_identity() -> None:
+    """Root without capabilities is no root, though its ids are those of the supervisor."""
+
+    def act() -> int:
+        text = Path("/proc/thread-self/status").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("CapEff"))
+        return int(line.split()[1], 16)
+
+    own = own_identity()
+    assert act_as(own._replace(effective=0), own, act) == 0
+    assert act_as(own, own, act) == own.effective & own.permitted
+
+
 def test_a_failure_in_an_act_is_no_denial() -> None:
     """It is raised where the act was asked for."""
 
