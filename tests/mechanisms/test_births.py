@@ -114,6 +114,16 @@ def test_every_child_is_traced_and_judged(place: Path) -> None:
     assert not [event for event in ran.events if event["event"] == "detection"]
 
 
+def test_clone3_is_seen_whatever_the_policy_says_of_it(place: Path) -> None:
+    """Also where no rule is on it: its child is traced, CLONE_UNTRACED or not."""
+    policy = POLICY.replace("clone3", "getsid").replace('flags sub "CLONE_PIDFD"', "arg[0] == 99")
+    acts = {title: ACTS[title] for title in ("clone3", "clone3, untraced")}
+    _, found = run_acts("ptrace", policy, acts, place, prelude=_PREPARED)
+    if found["clone3"] == "-38":
+        pytest.skip("no clone3 here")
+    assert set(found.values()) == {"(0, '(True, -18)', True)"}
+
+
 NOTIFIED = {title: text for title, text in ACTS.items() if not title.startswith("clone3")}
 
 

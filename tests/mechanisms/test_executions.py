@@ -43,6 +43,7 @@ ORDINARY: Acts = {
     "word without an end": 'executed("count", "count", at_page_end(b"word"))',
     "word that cannot be read": '[executed("count", "count", place) for place in (BAD, 1)]',
     "words that cannot be read": 'executed("count", BAD), executed("count", BAD + PAGE)',
+    "no words for a program": 'executed("/bin/true")',
     "script": 'executed("count", "x", "y")',
     "script by link": 'executed("to_count", "x")',
     "script of scripts": '[executed(f"depth{depth}", "x", "y") for depth in range(1, 7)]',
@@ -145,6 +146,7 @@ def planted(place: Path) -> Path:
         "to_sh": "/bin/sh",
         "to_count": "count",
         "to_walled": "walled/program",
+        "aside": "walled/program",
     }.items():
         (place / name).symlink_to(text)
     return place
@@ -167,3 +169,12 @@ def test_denied_programs_interpreters_and_words(defences: str, tmp_path: Path) -
     ran, found = run_acts("ptrace", POLICY, REFUSED, place, prelude=_PREPARED, defences=defences)
     assert {title: each for title, each in found.items() if each != "18"} == {}
     assert [action for action, _ in ran.decisions()] == ["deny"] * len(REFUSED)
+
+
+def test_a_link_that_is_not_followed_is_judged_by_its_own_name(tmp_path: Path) -> None:
+    """AT_SYMLINK_NOFOLLOW of a link to a denied program is ELOOP, as bare, and no denial."""
+    acts = {"link": 'executed("aside", "x", call_name="execveat", flags=0x100)'}
+    place = planted(tmp_path / "place")
+    ran, found = run_acts("ptrace", POLICY, acts, place, prelude=_PREPARED)
+    assert found == {"link": "40"}
+    assert ran.decisions() == []

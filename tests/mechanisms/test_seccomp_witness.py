@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.cbpf import ALLOW, Code, Instruction, assemble
+from enforcer.arch import native
+from enforcer.cbpf import ALLOW, ERRNO, Code, Instruction, assemble
 from enforcer.kernel.seccomp import (
     FilterFlag,
     SeccompStatus,
+    errno_of_call,
     is_flag_available,
     load_filter,
     no_new_privs,
@@ -130,3 +132,24 @@ def test_a_flag_that_needs_another_is_probed_with_it() -> None:
         return True
 
     assert in_child(act) == repr(is_flag_available(FilterFlag.WAIT_KILLABLE_RECV))
+
+
+def test_all_six_registers_reach_the_filter() -> None:
+    """Each is seen in its own place by the filter of the calling thread."""
+    shift = 4 if native().abis[0].big_endian else 0
+
+    def act() -> list[int]:
+        no_new_privs()
+        program = []
+        for place in range(6):
+            wanted = [
+                Instruction(Code.LD, 16 + 8 * place + shift),
+                Instruction(Code.JEQ, 100 + place, 0, 1),
+                Instruction(Code.RET, ERRNO(200 + place)),
+            ]
+            program += wanted
+        load_filter(assemble((*program, Instruction(Code.RET, ALLOW))))
+        calls = [[100 + place if place == each else 0 for place in range(6)] for each in range(6)]
+        return [errno_of_call(32_512, *registers) for registers in calls]
+
+    assert in_child(act) == repr([200, 201, 202, 203, 204, 205])

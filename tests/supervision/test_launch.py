@@ -60,7 +60,7 @@ def test_supervisor_is_detached() -> None:
     and holds nothing but /dev/null and the handshake."""
 
     def body() -> object:
-        os.dup2(0, 200)
+        os.dup2(os.open("/", os.O_RDONLY), 200)
         launcher = start_supervisor(_describe)
         facts = json.loads(launcher.wait_ready())
         launcher.go()
