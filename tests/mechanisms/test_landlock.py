@@ -301,7 +301,8 @@ RENAMES = "[rename, renameat, renameat2]"
         ("[mknod, mknodat]", "filename", FileRight.MAKE_FIFO | FileRight.MAKE_CHAR),
         ("[mkdir, mkdirat]", "filename", FileRight.MAKE_DIR),
         ("[symlink, symlinkat]", "filename", FileRight.MAKE_SYM),
-        ("[execve, execveat]", "filename", FileRight.EXECUTE),
+        ("execve", "filename", FileRight.EXECUTE),
+        ("execveat", "filename", FileRight.EXECUTE),
     ],
 )
 def test_a_right_is_for_every_call_that_needs_it(calls: str, name: str, rights: FileRight) -> None:
