@@ -1,15 +1,13 @@
-"""Every name by which registers and addresses print, against the manual pages."""
+"""Every name by which registers print, against the manual pages."""
 
 from __future__ import annotations
 
 import socket
-import struct
 
 import pytest
 
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Argument, Kind
-from enforcer.syscalls.sockaddr import format_sockaddr
 from enforcer.syscalls.translate import names_for, translate_oflags, translate_register
 
 SIGNALS = """
@@ -139,65 +137,3 @@ def test_memory_has_no_text(kind: Kind) -> None:
     """No register decides it."""
     with pytest.raises(ValueError, match="not decided by a register"):
         translate_register(Argument(index=0, name="x", kind=kind), 0, "open")
-
-
-def raw(family: int, body: bytes) -> bytes:
-    return struct.pack("=H", family) + body
-
-
-LINK_LOCAL = b"\0\x50" + bytes(4) + b"\xfe\x80" + bytes(14)
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        (raw(2, b"\0\x50\x7f\0\0\1"), "inet-[127.0.0.1]:80"),
-        (raw(2, b"\x12\x34\1\2\3\4" + b"junkjunkjunk"), "inet-[1.2.3.4]:4660"),
-        (raw(2, b"\0\x50\x7f\0\0"), None),
-        (raw(10, b"\0\x50" + bytes(4) + bytes(15) + b"\1"), "inet6-[::1]:80"),
-        (raw(10, b"\0\x50" + b"flow" + bytes(15) + b"\1"), "inet6-[::1]:80"),
-        (raw(10, b"\0\x50" + bytes(4) + bytes(15)), None),
-        (raw(10, LINK_LOCAL + bytes(3)), "inet6-[fe80::]:80"),
-        (raw(10, LINK_LOCAL + struct.pack("=I", 7)), "inet6-[fe80::%7]:80"),
-        (raw(10, LINK_LOCAL + bytes(4)), "inet6-[fe80::]:80"),
-        (raw(16, struct.pack("=HII", 9, 5, 6)), "netlink-[5]:6"),
-        (raw(16, bytes(9)), "netlink-[000000000000000000]"),
-        (raw(40, struct.pack("=HII", 9, 5, 6)), "vsock-[6]:5"),
-        (raw(40, b"\1"), "vsock-[01]"),
-        (raw(0, b"anything"), "unspec-[]"),
-        (raw(1, b""), "unix-[]"),
-        (raw(1, b"\0"), "@"),
-        (raw(1, b"\0a\0b\0"), "@a\\0b\\0"),
-        (raw(1, b"/a"), "/a"),
-        (raw(1, b"/" + b"a" * 107), "/" + "a" * 107),
-        (raw(1, b"/" + b"a" * 108), "/" + "a" * 107),
-        (raw(1, b"/a\0/b"), "/a"),
-        (raw(1, b"unix-[]"), "./unix-[]"),
-        (raw(1, b"@x"), "./@x"),
-        (raw(1, b"./x"), "./x"),
-        (raw(1, b"Inet-[x"), "Inet-[x"),
-        (raw(1, b"a/inet-[x"), "a/inet-[x"),
-        (raw(17, b"\1\2"), "packet-[0102]"),
-        (raw(999, b""), "family999-[]"),
-        (b"\1", None),
-        (b"", None),
-    ],
-)
-def test_addresses(address: bytes, expected: str | None) -> None:
-    """Whole, cut short, too long, and with more than the kernel looks at."""
-    assert format_sockaddr(address) == expected
-
-
-@pytest.mark.parametrize("big_endian", [True, False])
-def test_byte_orders(big_endian: bool) -> None:
-    """Family, scope, netlink's and vsock's numbers are the target's, ports the network's."""
-    order = ">" if big_endian else "<"
-    inet6 = struct.pack(order + "H", 10) + b"\0\x50" + bytes(4) + bytes(15) + b"\1"
-    cases = {
-        struct.pack(order + "HHII", 16, 0, 5, 6): "netlink-[5]:6",
-        struct.pack(order + "HHII", 40, 0, 5, 6): "vsock-[6]:5",
-        inet6 + struct.pack(order + "I", 7): "inet6-[::1%7]:80",
-        struct.pack(order + "H", 2) + b"\0\x50\1\2\3\4": "inet-[1.2.3.4]:80",
-    }
-    for address, expected in cases.items():
-        assert format_sockaddr(address, big_endian=big_endian) == expected
