@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from errno import EPERM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +81,18 @@ class Decision:
     log: bool = False
     elevation: Elevation | None = None
     transition: Transition = Transition.SWITCH
+
+    @property
+    def refusal(self) -> int:
+        """The errno with which the call fails, 0 where it is permitted.
+
+        EPERM where the policy names none: nobody is asked, and a kill must not look like success to
+        those who see its call fail before the signal arrives.
+        """
+        match self.action:
+            case Action.PERMIT:
+                return 0
+            case Action.DENY:
+                return self.errno or EPERM
+            case _:
+                return EPERM

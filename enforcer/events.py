@@ -1,11 +1,14 @@
-"""The event log: what an enforcer did, one JSON object a line."""
+"""The event log: what an enforcer did, one JSON object a line, or one line for people."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 
@@ -46,6 +49,74 @@ class FileLog:
     def emit(self, kind: EventKind, **fields: object) -> None:
         record = {"event": kind.value, "time": round(time.time(), 6), **fields}
         os.write(self.fd, json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
+
+
+class TextLog(FileLog):
+    """Decisions and detections as lines for people; what else happens is left out.
+
+    `denied: connect 192.0.2.1:80 by make[4711]: rule 7, git.yaml:19`
+    """
+
+    def emit(self, kind: EventKind, **fields: object) -> None:
+        line = None
+        if kind is EventKind.DECISION:
+            line = decision_line(fields)
+        elif kind is EventKind.DETECTION:
+            call = f" at {fields['call']}" if fields.get("call") else ""
+            line = f"{_DONE.get(str(fields.get('action')), 'noticed')}{call}: {fields['reason']}"
+        if line is not None:
+            os.write(self.fd, f"{_printable(line)}\n".encode())
+
+
+_DONE: Mapping[str, str] = {
+    "permit": "permitted",
+    "deny": "denied",
+    "ask": "denied, as nobody can be asked",
+    "kill": "killed",
+}
+_INTERNET = re.compile(r"inet(6?)-\[([^]]*)\]:(\d+)\Z")
+
+
+def decision_line(fields: Mapping[str, object]) -> str:
+    """A decision's event as a line: what was done, with which call, to whom, by which rule."""
+    words = [f"{_DONE[str(fields['action'])]}: {fields['call']}"]
+    words += _subject(fields["values"])
+    program = Path(str(fields["program"])).name if fields["program"] else "?"
+    by = f"{program}[{fields['pid'] or fields['tid']}]"
+    why = str(fields["reason"])
+    if fields["rule"] is not None:
+        place = fields["file"] if fields["line"] is None else f"{fields['file']}:{fields['line']}"
+        why = f"rule {fields['rule']}" + (f", {place}" if place else "")
+    elif why == "default" and fields["file"]:
+        why = f"default, {fields['file']}"
+    return f"{' '.join(words)} by {by}: {why}"
+
+
+def _subject(values: object) -> list[str]:
+    """The addresses of a call, or its file names, or whatever else rules see of it."""
+    if not isinstance(values, Mapping):
+        return []
+    for key in ("sockaddr", "filename"):
+        if any(values.get(key) or ()):
+            return [_address(text) for text in values[key]]
+    return [_address(text) for texts in values.values() for text in texts]
+
+
+def _address(text: str | None) -> str:
+    if text is None:
+        return "?"
+    found = _INTERNET.match(text)
+    if found is None:
+        return text
+    host = f"[{found[2]}]" if found[1] else found[2]
+    return f"{host}:{found[3]}"
+
+
+def _printable(text: str) -> str:
+    """What a target named cannot end a line, nor speak to a terminal."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 class NullLog:

@@ -207,13 +207,13 @@ def _text(policy: Policy, call: Call, explanation: Explanation) -> str:
         )
     for step in explanation.steps:
         mark = {True: "decides", False: "passes", None: "unreadable"}[step.held]
-        lines.append(f"  rule {step.index} {mark}: {step.rule}   ({step.place})")
+        lines.append(f"  rule {step.number} {mark}: {step.rule}   ({step.place})")
         lines += [f"      {why}" for why in step.why]
     if explanation.decision.rule is None:
         lines.append(f"  decided by: {explanation.decision.reason}")
     kernel = {
-        True: "every call of this name is answered in the kernel, from registers",
-        None: "some calls of this name are answered in the kernel, the others by the supervisor",
+        True: "registers decide every call of this name: the kernel answers what they permit",
+        None: "registers decide some calls of this name: the kernel answers what they permit",
         False: "the supervisor answers: the registers do not say enough",
     }[explanation.in_kernel]
     return "\n".join([*lines, f"  {kernel}"])

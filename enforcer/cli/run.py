@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ import click
 
 from enforcer.arch import native
 from enforcer.cli import UserError
-from enforcer.events import EventLog, FileLog, NullLog
+from enforcer.events import EventLog, FileLog, NullLog, TextLog
 from enforcer.mechanisms.contract import (
     DEFAULT_DEFENCES,
     Defence,
@@ -76,8 +77,9 @@ def parse_defences(
 )
 @click.option(
     "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Append events to this file, one JSON object a line.",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Append events to this file, one JSON object a line; a terminal gets lines for "
+    "people, and so does `-`, standard error.",
 )
 @click.option(
     "--defences",
@@ -142,8 +144,11 @@ def _compile(mechanism: Mechanism, policies: list[Policy], options: Options) -> 
 def _event_log(path: Path | None) -> EventLog:
     if path is None:
         return NullLog()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    if str(path) == "-":
+        return TextLog(sys.stderr.fileno())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
     try:
-        return FileLog(os.open(path, flags, 0o600))
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+    return TextLog(descriptor) if os.isatty(descriptor) else FileLog(descriptor)

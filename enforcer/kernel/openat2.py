@@ -9,6 +9,7 @@ from errno import ENOSYS
 
 from enforcer.kernel.raw import BYTES, INT, LONG, NATIVE_ABI, SIZE
 from enforcer.syscalls import number
+from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -16,8 +17,6 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 RESOLVE_CACHED = 0x20
-
-AT_FDCWD = -100
 
 
 def _bind() -> Callable[[int, bytes, int, int, int], int]:

@@ -10,8 +10,8 @@ import os
 from errno import EIO
 
 from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
+from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
-AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
 AT_REMOVEDIR = 0x200
 AT_EACCESS = 0x200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enforcer.arch import by_audit_arch
 from enforcer.arch.record import Abi
@@ -38,7 +38,7 @@ from enforcer.condition import (
 from enforcer.policy.ast import Policy
 from enforcer.policy.residual import Clause, joined
 from enforcer.syscalls import table, varies
-from enforcer.syscalls.multiplex import IPC_CALLS, SOCKETCALLS, split
+from enforcer.syscalls.multiplex import IPC_CALLS, SOCKETCALLS, UNKNOWN, split
 
 Answerer = Callable[[Decision], int | None]
 
@@ -55,17 +55,27 @@ def kernel_answer(decision: Decision) -> int | None:
     match decision.action:
         case Action.PERMIT:
             return ALLOW
-        case Action.DENY:
-            return ERRNO(decision.errno or errno.EPERM)
-        case Action.ASK:
-            return ERRNO(errno.EPERM)
         case Action.KILL:
             return KILL_PROCESS
+        case _:
+            return ERRNO(decision.refusal)
 
 
 def supervised_answer(decision: Decision) -> int | None:
-    """As kernel_answer, but a kill is the supervisor's: its log names the call before it ends."""
-    return None if decision.action is Action.KILL else kernel_answer(decision)
+    """The answer of a filter with a supervisor behind it, which sees and logs every refusal.
+
+    A kill above all is the supervisor's: its log names the call before the task ends.
+    """
+    return kernel_answer(decision) if decision.action is Action.PERMIT else None
+
+
+def supervised(spec: FilterSpec, defer: int) -> FilterSpec:
+    """`spec` with numbers that no table has brought to the supervisor too, for its log.
+
+    What stands for other ABIs (x32) is still killed there, unseen.
+    """
+    tables = tuple(replace(table, unknown=defer) if table.calls else table for table in spec.tables)
+    return replace(spec, tables=tables)
 
 
 def spec_from_policies(
@@ -163,7 +173,7 @@ class _Calls:
                 SpecClause(simplify(All((selected, clause.when))), clause.answer, clause.origin)
                 for clause in self._meant(abi, number, code | multiplexer.version)
             ]
-        return (*clauses, *always(ERRNO(errno.ENOSYS), f"no such {name}"))
+        return (*clauses, *always(ERRNO(UNKNOWN[name]), f"no such {name}"))
 
     def _meant(self, abi: Abi, number: int, code: int) -> tuple[SpecClause, ...]:
         """The clauses of the call that `code` means, in the multiplexer's own registers."""

@@ -13,14 +13,11 @@ import time
 from collections.abc import Callable
 from errno import EPERM
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from enforcer.kernel.landlock import restrict_self
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.pin.identity import Asking, stand_in
-
-if TYPE_CHECKING:
-    from enforcer.pin.view import View
 
 Job = Callable[[], None]
 
@@ -97,6 +94,15 @@ def domain_from(descriptor: int, parent: Domain | None) -> Domain:
         os.close(descriptor)
 
 
+class Caller(Protocol):
+    """A task as far as it matters here: its process, and when it began (see View)."""
+
+    @property
+    def tgid(self) -> int: ...
+
+    def began(self) -> int: ...
+
+
 class Domains:
     """Whose acts are done in which domain, for a supervisor that sees no births.
 
@@ -111,7 +117,7 @@ class Domains:
         self._since = 0
         self._restricted: set[int] = set()
 
-    def enter(self, view: View, ruleset: int) -> None:
+    def enter(self, view: Caller, ruleset: int) -> None:
         """The process of `view` restricts itself by a ruleset (consumed). Raises OSError."""
         domain = domain_from(ruleset, self._latest)
         if self._latest is None:
@@ -120,7 +126,7 @@ class Domains:
         self._restricted.add(view.tgid)
         self._latest = domain
 
-    def of(self, view: View) -> Domain | None:
+    def of(self, view: Caller) -> Domain | None:
         """The domain in which acts are done for a held task. Raises TargetGone."""
         if self._latest is None:
             return None

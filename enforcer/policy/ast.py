@@ -107,7 +107,11 @@ class Predicate:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule. `calls` are kernel names or aliases; a rule without `when` is plain."""
+    """One rule. `calls` are kernel names or aliases; a rule without `when` is plain.
+
+    `number` counts the rules of its policy in the file `source` from 1 (0: it stands in none); both
+    stay what they are when a template is included or a rule is made into several.
+    """
 
     calls: tuple[str, ...]
     when: Expression | None
@@ -120,6 +124,13 @@ class Rule:
     predicate: Predicate | None = None
     position: Position | None = field(default=None, compare=False)
     call_positions: tuple[Position, ...] = field(default=(), compare=False)
+    number: int = field(default=0, compare=False)
+    source: str = field(default="", compare=False)
+
+    @property
+    def place(self) -> str:
+        """File and line, as far as they are known."""
+        return f"{self.source}:{self.position.line}" if self.position else self.source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,9 +104,10 @@ def default_decision(policy: Policy) -> Decision:
     )
 
 
-def unreadable_decision(index: int) -> Decision:
+def unreadable_decision(judged: Judged) -> Decision:
     """The answer where a rule hangs on a value that cannot be read."""
-    return _exception(errno.EFAULT, f"rule {index} needs an argument that cannot be read")
+    number = judged.rule.number or judged.index + 1
+    return _exception(errno.EFAULT, f"rule {number} needs an argument that cannot be read")
 
 
 def _exception(number: int, reason: str) -> Decision:
@@ -118,7 +119,7 @@ def judge(policy: Policy, rules: Sequence[Judged], call: Call, access: int) -> D
     for judged in rules:
         held = trial(policy, judged, call, access)
         if held is None:
-            return unreadable_decision(judged.index)
+            return unreadable_decision(judged)
         if held:
             return decision_of(judged.rule, judged.index)
     return default_decision(policy)

@@ -160,7 +160,7 @@ def _compile(policy: Policy, name: str, abi: str | None) -> _Compiled:
                 _Compiler(name, abi, policy.dialect, judged.by_alias, needs).test(judged.when),
             ),
             decision_of(judged.rule, judged.index),
-            unreadable_decision(judged.index),
+            unreadable_decision(judged),
         )
         for judged in judged_list
     )

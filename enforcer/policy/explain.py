@@ -16,9 +16,12 @@ from enforcer.policy.translators import known_syscall
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One rule that was tried. `held` None: it hangs on something unreadable."""
+    """One rule that was tried, by its number in its file (from 1).
 
-    index: int
+    `held` None: it hangs on something unreadable.
+    """
+
+    number: int
     rule: str
     place: str
     held: bool | None
@@ -66,9 +69,9 @@ def _steps(policy: Policy, rules: tuple[Judged, ...], call: Call, access: int) -
         rule = judged.rule
         steps.append(
             Step(
-                index=judged.index,
+                number=rule.number or judged.index + 1,
                 rule=format_rule(rule, policy.dialect),
-                place=f"{policy.source}:{rule.position.line}" if rule.position else policy.source,
+                place=rule.place or policy.source,
                 held=held,
                 why=_why(policy, judged, call, access),
             )

@@ -96,6 +96,7 @@ def prepare(
     With None for `variables` they stay as they are written.
     """
     wanted = list(policy.include)
+    policy = _numbered(policy)
     if policy.dialect is Dialect.SYSTRACE:
         policy = with_equivalents(policy)
         wanted += [RUNTIME] if runtime and not policy.detached else []
@@ -104,6 +105,15 @@ def prepare(
         policy = _with_template(policy, template)
     policy = replace(policy, include=())
     return policy if variables is None else expand(policy, variables)
+
+
+def _numbered(policy: Policy) -> Policy:
+    """The rules know their numbers before others come between them."""
+    rules = tuple(
+        replace(rule, number=number, source=policy.source)
+        for number, rule in enumerate(policy.rules, 1)
+    )
+    return replace(policy, rules=rules)
 
 
 def process_variables() -> dict[str, str]:
@@ -189,7 +199,7 @@ def _with_template(policy: Policy, template: Policy) -> Policy:
     The systrace dialect judges plain rules first, wherever they stand: there a template has no say
     on calls that the policy names.
     """
-    rules = template.rules
+    rules = _numbered(template).rules
     if policy.dialect is Dialect.SYSTRACE:
         named = {name for rule in policy.rules for name in rule.calls}
         rules = tuple(

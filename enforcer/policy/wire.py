@@ -1,6 +1,7 @@
 """Policies as JSON and back: how a plan carries them to where it is launched.
 
-It needs nothing but the standard library, and keeps what a decision depends on, not positions.
+It needs nothing but the standard library, and keeps what a decision depends on, and of positions
+the file and line of each rule, for the log.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from enforcer.policy.ast import (
     NotExpression,
     OrExpression,
     Policy,
+    Position,
     Predicate,
     Principal,
     RegisterSymbol,
@@ -73,6 +75,9 @@ def _rule_to_json(rule: Rule) -> dict[str, object]:
         "log": rule.log,
         "elevation": None if elevation is None else [elevation.uid, elevation.gid],
         "transition": rule.transition.value,
+        "number": rule.number,
+        "source": rule.source,
+        "line": rule.position.line if rule.position else 0,
         "predicate": None
         if predicate is None
         else [predicate.principal.value, predicate.operator.value, predicate.value],
@@ -92,6 +97,9 @@ def _rule_from_json(data: object) -> Rule:
         elevation=_elevation_from_json(fields["elevation"]),
         transition=Transition(_text(fields["transition"])),
         predicate=_predicate_from_json(fields["predicate"]),
+        number=_number(fields["number"]),
+        source=_text(fields["source"]),
+        position=Position(line=line, column=1) if (line := _number(fields["line"])) else None,
     )
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from errno import EFAULT
 
 from enforcer.call import Decision
-from enforcer.supervision.messages import Duplicate, Refused
+from enforcer.supervision.messages import Duplicate
+from enforcer.syscalls.memory import Refused
 from enforcer.syscalls.sockaddr import Address, Socket, meant_address, refusal
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)

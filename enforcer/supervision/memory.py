@@ -19,22 +19,11 @@ from enforcer.kernel.process_memory import (
     read_memory,
     write_memory,
 )
+from enforcer.syscalls.memory import PATH_MAX as PATH_MAX
+from enforcer.syscalls.memory import UnreadableMemory as UnreadableMemory
 
-PATH_MAX = 4096
 _FIRST = 256
 _VECTORS = 1024
-
-
-class UnreadableMemory(Exception):
-    """The target's memory could not be read or written; the call is to be denied with `errno`.
-
-    EFAULT also where the kernel itself could have read (memfd_secret, a read that stalled).
-    """
-
-    def __init__(self, address: int, errno: int = EFAULT, reason: str = "") -> None:
-        self.address = address
-        self.errno = errno
-        super().__init__(f"{address:#x}: {reason or 'not readable'}")
 
 
 class _Buffers(threading.local):
@@ -55,7 +44,7 @@ def _fail(address: int, result: int, what: str) -> UnreadableMemory:
 def read_string(pid: int, address: int, limit: int = PATH_MAX) -> bytes:
     """The NUL-terminated string at `address` of task `pid`, without its NUL.
 
-    `limit` counts bytes with the NUL, at most PATH_MAX. Raises UnreadableMemory: EFAULT when the
+    `limit` counts bytes with the NUL. Raises UnreadableMemory: EFAULT when the
     string runs into memory that cannot be read, ENAMETOOLONG when there is no NUL within `limit`.
     """
     buffers = _buffers
@@ -72,9 +61,13 @@ def read_string(pid: int, address: int, limit: int = PATH_MAX) -> bytes:
     if result != size:
         raise _fail(address, result, "string not readable")
     start = bytes(memoryview(text)[:size])
-    result = read_memory(pid, address + size, buffers.address, limit - size) if limit > size else 0
+    rest, place = text, buffers.address
+    if limit > PATH_MAX:
+        rest = new_buffer(limit + 1)
+        place = address_of(rest)
+    result = read_memory(pid, address + size, place, limit - size) if limit > size else 0
     if result > 0:
-        found = text.value
+        found = rest.value
         if len(found) < result:
             return start + found
     if result == limit - size:

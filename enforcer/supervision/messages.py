@@ -13,53 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EMSGSIZE, ENOBUFS
 from struct import Struct
-from typing import NamedTuple
 
 from enforcer.pin import Pinned
+from enforcer.syscalls.arguments import Header
 from enforcer.syscalls.constants import CONSTANTS
-
-LONGEST_ADDRESS = 128
-MOST_MESSAGES = 1024
-"""So many of one sendmmsg, as in the kernel."""
+from enforcer.syscalls.memory import Memory, Refused
 
 _AF_UNIX = CONSTANTS["AF_UNIX"]
 _LONGEST_UNIX_ADDRESS = 110
 _MOST_VECTORS = 1024
 _MOST_BYTES = 0x7FFF_F000
 _LONGEST_CONTROL = 20480
-_LONGEST_LENGTH = 0x7FFF_FFFF
 _SOL_SOCKET = 1
 _SCM_RIGHTS = 1
 _NATIVE_CONTROL = Struct("@Nii")
 
-_HEADERS = {8: Struct("=QI4xQQQQi4x"), 4: Struct("=IIIIIIi")}
 _CONTROLS = {8: Struct("=Qii"), 4: Struct("=Iii")}
-
-Read = Callable[[int, int], bytes]
-"""The bytes at an address of the task's, so many; it raises what the reader raises."""
 
 Duplicate = Callable[[int], int]
 """A descriptor of the task's as one of ours, or -errno."""
-
-
-class Refused(Exception):
-    """The kernel would refuse these arguments with `number`."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(os.strerror(number))
-
-
-class Header(NamedTuple):
-    """struct msghdr; the addresses are the task's."""
-
-    name: int
-    name_length: int
-    vectors: int
-    vector_count: int
-    control: int
-    control_length: int
-    flags: int
 
 
 @dataclass(frozen=True)
@@ -88,28 +60,8 @@ def address_of(pinned: Pinned) -> bytes:
     return _AF_UNIX.to_bytes(2, sys.byteorder) + b"/proc/thread-self/fd/%d\0" % pinned.fd
 
 
-def header_struct(pointer_size: int) -> Struct:
-    """struct msghdr for pointers of so many bytes."""
-    return _HEADERS[pointer_size]
-
-
-def read_header(read: Read, address: int, pointer_size: int) -> Header:
-    """The header of a message."""
-    layout = _HEADERS[pointer_size]
-    return Header(*layout.unpack(read(address, layout.size)))
-
-
-def read_destination(read: Read, header: Header) -> bytes | None:
-    """The address in a header. Raises Refused."""
-    if not header.name:
-        return None
-    if header.name_length > _LONGEST_LENGTH:
-        raise Refused(EINVAL)
-    return read(header.name, min(header.name_length, LONGEST_ADDRESS)) or None
-
-
 def read_content(
-    read: Read, header: Header, pointer_size: int
+    memory: Memory, header: Header, pointer_size: int
 ) -> tuple[bytes, tuple[tuple[int, int, bytes], ...]]:
     """Data and control messages of a message. Raises Refused."""
     if header.vector_count > _MOST_VECTORS:
@@ -117,20 +69,22 @@ def read_content(
     if header.control_length > _LONGEST_CONTROL:
         raise Refused(ENOBUFS)
     words = Struct(f"={2 * header.vector_count}{'Q' if pointer_size == 8 else 'I'}")
-    pairs = words.unpack(read(header.vectors, words.size))
+    pairs = words.unpack(memory.read_bytes(header.vectors, words.size))
     room = _MOST_BYTES
     data = bytearray()
     for place, wanted in zip(pairs[::2], pairs[1::2], strict=True):
         taken = min(wanted, room)
-        data += read(place, taken)
+        data += memory.read_bytes(place, taken)
         room -= taken
-    raw = read(header.control, header.control_length) if header.control else b""
+    raw = b""
+    if header.control:
+        raw = memory.read_bytes(header.control, header.control_length)
     return bytes(data), tuple(_control(raw, _CONTROLS[pointer_size], pointer_size))
 
 
-def read_plain(read: Read, address: int, size: int) -> bytes:
+def read_plain(memory: Memory, address: int, size: int) -> bytes:
     """The data of a sendto, as much of it as the kernel takes at most."""
-    return read(address, min(size, _MOST_BYTES))
+    return memory.read_bytes(address, min(size, _MOST_BYTES))
 
 
 def _control(data: bytes, head: Struct, size: int) -> list[tuple[int, int, bytes]]:

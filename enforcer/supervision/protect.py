@@ -1,7 +1,7 @@
 """What no policy can permit: calls by which a target stops, traces or starves its supervisor.
 
-Calls that name a process by number are refused in the kernel, by a small filter of its own that is
-stacked under the policy's. Calls that name it by a descriptor or in memory go to the supervisor.
+Calls that name a process of its by number are told by a small filter before the policy's. They, and
+those that name one by a descriptor or in memory, go to the supervisor, which refuses and logs them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from enforcer.arch.record import Abi
+from enforcer.cbpf.instruction import LIMIT, Code, Instruction, Program
 from enforcer.cbpf.spec import ALLOW, ERRNO, AbiTable, FilterSpec, SpecClause, always
-from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
+from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator, holds
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import number
 
 REFUSED = errno.EPERM
+AIMED = "aimed at the supervisor"
+"""The reason of such a refusal, for the log."""
 
 _F_SETOWN = 8
 _F_SETOWN_EX = 15
@@ -85,12 +88,22 @@ BY_DESCRIPTOR_OR_MEMORY: Mapping[str, Condition] = {
 """Calls that the supervisor must look at itself, and when."""
 
 
-def protection_spec(abis: Sequence[Abi], processes: Iterable[int]) -> FilterSpec:
-    """The filter that refuses every call naming one of `processes` (pid and threads) with EPERM.
+NAMING_CALLS = frozenset(_PROCESS_REGISTERS)
+"""Calls that name a process by a number in a register."""
+
+
+def protection_spec(
+    abis: Sequence[Abi], processes: Iterable[int], answer: int = ERRNO(REFUSED)
+) -> FilterSpec:
+    """The filter that gives `answer` to every call naming one of `processes` (pid and threads).
 
     It permits all else, and leaves foreign ABIs to the policy's filter.
     """
-    clauses = _protecting_clauses(tuple(processes))
+    named = tuple(processes)
+    clauses = {
+        name: (SpecClause(_naming(name, named), answer, AIMED), *always(ALLOW))
+        for name in NAMING_CALLS
+    }
     tables = []
     for abi in abis:
         numbers = {name: number(abi.name, name) for name in clauses}
@@ -99,24 +112,39 @@ def protection_spec(abis: Sequence[Abi], processes: Iterable[int]) -> FilterSpec
     return FilterSpec(tuple(tables), foreign=ALLOW)
 
 
-def _protecting_clauses(processes: tuple[int, ...]) -> dict[str, tuple[SpecClause, ...]]:
-    clauses: dict[str, tuple[SpecClause, ...]] = {}
-    for name, registers in _PROCESS_REGISTERS.items():
-        named: Condition = Any(
-            tuple(
-                Compare(register, Operator.EQ, value & LOW_HALF, LOW_HALF)
-                for register in registers
-                for process in processes
-                for value in (process, -process)
-            )
+def _naming(name: str, processes: tuple[int, ...]) -> Condition:
+    """When call `name` concerns one of `processes`."""
+    named: Condition = Any(
+        tuple(
+            Compare(register, Operator.EQ, value & LOW_HALF, LOW_HALF)
+            for register in _PROCESS_REGISTERS[name]
+            for process in processes
+            for value in (process, -process)
         )
-        if name in _ONLY_WHEN:
-            named = All((_ONLY_WHEN[name], named))
-        if name in _ALSO_WHEN:
-            named = Any((_ALSO_WHEN[name], named))
-        refusal = SpecClause(named, ERRNO(REFUSED), "protection of the supervisor")
-        clauses[name] = (refusal, *always(ALLOW))
-    return clauses
+    )
+    if name in _ONLY_WHEN:
+        named = All((_ONLY_WHEN[name], named))
+    if name in _ALSO_WHEN:
+        named = Any((_ALSO_WHEN[name], named))
+    return named
+
+
+def before(first: Program, then: Program) -> Program | None:
+    """One program: what `first` permits, `then` decides. None: it is too large to be loaded.
+
+    Two filters would do, and the strictest answer wins; but the kernel gives USER_NOTIF only from
+    the filter that has the listener, and ENOSYS from any other (seccomp_do_user_notification).
+    """
+    size = len(first)
+    if size + len(then) > LIMIT:
+        return None
+    return (
+        *(
+            Instruction(Code.JA, size - place - 1) if (op.code, op.k) == (Code.RET, ALLOW) else op
+            for place, op in enumerate(first)
+        ),
+        *then,
+    )
 
 
 def mediate(spec: FilterSpec, when: Mapping[str, Condition], answer: int) -> FilterSpec:
@@ -149,6 +177,12 @@ class Protected:
 
     def __init__(self, processes: Iterable[int]) -> None:
         self.processes = frozenset(processes)
+        named = tuple(self.processes)
+        self._naming = {name: _naming(name, named) for name in NAMING_CALLS}
+
+    def is_named_by_register(self, name: str, args: Sequence[int]) -> bool:
+        """Whether a call that names processes by number concerns a protected one."""
+        return name in self._naming and holds(self._naming[name], args)
 
     def is_named_by_descriptor(self, descriptor: int) -> bool:
         """Whether `descriptor` (of the caller) is a pidfd or /proc directory of a protected one.

@@ -31,7 +31,7 @@ from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import restore_signals
-from enforcer.supervision.protect import protection_spec
+from enforcer.supervision.protect import before, protection_spec
 
 _FLAGS = FilterFlag.NEW_LISTENER | FilterFlag.TSYNC | FilterFlag.TSYNC_ESRCH
 
@@ -64,15 +64,17 @@ def filter_listing(plan: Plan) -> str:
 class Target:
     """What a plan says to the process that becomes `command`, in the order in which it is done.
 
-    `place` is that of the command's policy in `policies`.
+    `place` is that of the command's policy in `policies`. `deferred` is the filter's answer that
+    brings a call to the supervisor.
     """
 
-    def __init__(self, plan: Plan, command: Sequence[str]) -> None:
+    def __init__(self, plan: Plan, command: Sequence[str], deferred: int) -> None:
         """Raises FileNotFoundError, LaunchError."""
+        self._deferred = deferred
         self._plan = plan
         self._command = tuple(command)
         self._path = find_command(command[0])
-        self._protection = b""
+        self._protection: tuple[int, ...] = ()
         self.abis = tuple(ABIS[name] for name in map(str, self._sequence("abis")))
         self.defences = frozenset(Defence(str(word)) for word in self._sequence("defences"))
         self.policies = tuple(map(policy_from_json, self._sequence("policies")))
@@ -101,18 +103,35 @@ class Target:
         """
         environment = [f"{name}={value}" for name, value in os.environ.items()]
         self._execve = PreparedExecve(self._path, self._command, environment)
-        if protected:
-            protection = compile_filter(protection_spec(self.abis, protected))
-            self._protection = assemble(protection, big_endian=self.abis[0].big_endian)
+        self._protection = tuple(protected)
+        self._programs = self._compiled()
         restore_signals()
+
+    def _compiled(self) -> tuple[bytes, ...]:
+        """The filters to be loaded in their sequence, the policy's the last.
+
+        Who is aimed at is known only now. Where the policy's filter leaves no room, a filter of its
+        own refuses such calls unlogged.
+        """
+        big_endian = self.abis[0].big_endian
+        code = bytes.fromhex(str(self._plan.data["program"]))
+        if not self._protection:
+            return (code,)
+        policys = disassemble(code, big_endian=big_endian)
+        told = compile_filter(protection_spec(self.abis, self._protection, self._deferred))
+        whole = before(told, policys)
+        if whole is not None:
+            return (assemble(whole, big_endian=big_endian),)
+        alone = compile_filter(protection_spec(self.abis, self._protection))
+        return (assemble(alone, big_endian=big_endian), code)
 
     def enter(self, *flags: FilterFlag) -> int:
         """Load the filters, the policy's with `flags` as well; its listener. Raises LaunchError."""
+        *others, program = self._programs
         try:
             no_new_privs()
-            if self._protection:
-                load_filter(self._protection)
-            program = bytes.fromhex(str(self._plan.data["program"]))
+            for other in others:
+                load_filter(other)
             return load_filter(program, functools.reduce(operator.or_, flags, _FLAGS))
         except OSError as error:
             raise LaunchError(f"the kernel refuses the filter: {error}") from error

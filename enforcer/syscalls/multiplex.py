@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from errno import EINVAL, ENOSYS
+from struct import Struct
 
 from enforcer.arch import ABIS
+from enforcer.arch.record import Abi
+from enforcer.syscalls.memory import Arguments, Memory
 from enforcer.syscalls.numbers import name
 
 SOCKETCALLS: Mapping[int, tuple[str, int]] = {
@@ -70,10 +74,23 @@ class SubCall:
     count: int = 0
 
 
+UNKNOWN: Mapping[str, int] = {"socketcall": EINVAL, "ipc": ENOSYS}
+"""What the kernel says of a code that it does not know (sys_socketcall, sys_ipc)."""
+
+
+def read_arguments(memory: Memory, abi: Abi, meant: SubCall) -> Arguments:
+    """The six arguments of the call meant. Raises UnreadableMemory."""
+    if meant.args is not None:
+        return meant.args
+    size = abi.pointer_size
+    raw = memory.read_bytes(meant.address, meant.count * size)
+    return _six(Struct(f"={meant.count}{'Q' if size == 8 else 'I'}").unpack(raw))
+
+
 def split(abi: str, nr: int, args: Sequence[int]) -> SubCall | None:
     """The call that number `nr` with these registers stands for; None if it is unknown.
 
-    A call that is no multiplexer stands for itself. None must be answered like an unknown number.
+    A call that is no multiplexer stands for itself. None is answered as UNKNOWN says.
     """
     called = name(abi, nr)
     if called is None:

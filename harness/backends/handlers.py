@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from enforcer.mechanisms.ptrace.dispatch import Entry, Handler
-
-Table = Mapping[int, Mapping[int, Entry]]
+from enforcer.mechanisms.ptrace.dispatch import Dispatch
+from enforcer.mechanisms.ptrace.held import Handler
 
 
-def exchanged(table: Table, handlers: Mapping[str, Handler]) -> Table:
+def exchanged(table: Dispatch, handlers: Mapping[str, Handler]) -> Dispatch:
     """A tracer's table with the handlers of these calls in place of its own."""
     return {
         arch: {
-            number: replace(entry, handler=handlers.get(entry.name, entry.handler))
+            number: entry._replace(handler=handlers.get(entry.name, entry.handler))
             for number, entry in entries.items()
         }
         for arch, entries in table.items()

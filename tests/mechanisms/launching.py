@@ -20,6 +20,7 @@ from enforcer.events import FileLog
 from enforcer.mechanisms.contract import Defence, Options
 from enforcer.mechanisms.notify.mechanism import Notify
 from enforcer.mechanisms.notify.worker import Worker
+from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.mechanism import Ptrace
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.policy import load_policies

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.kernel.raw import NATIVE_ABI
-from enforcer.mechanisms.ptrace.directories import identity, is_at
+from enforcer.mechanisms.ptrace.calls.directories import identity, is_at
 from enforcer.syscalls import number
 from tests.mechanisms.launching import launched
 from tests.mechanisms.sandbox import Ran, program
@@ -28,13 +28,16 @@ rules:
 """
 
 SWAPPING = """
-class Swapping(Tracer):
-    def note(self, task, name, decision, texts):
-        noted = super().note(task, name, decision, texts)
-        if name == CALL and (place / "armed").exists():
+class Swap(Act):
+    def note(self, call, decision):
+        noted = super().note(call, decision)
+        if call.name == CALL and (place / "armed").exists():
             (place / "armed").unlink()
-            swap(task)
+            swap(call.task)
         return noted
+
+class Swapping(Tracer):
+    make_act = Swap
 
 class MECHANISM(Ptrace):
     make_tracer = Swapping
@@ -182,9 +185,9 @@ def test_an_object_is_its_device_and_inode(tmp_path: Path) -> None:
 
 
 UNSEALED = """
-from enforcer.mechanisms.ptrace import scripts
-known = scripts.number
-scripts.number = lambda abi, name: None if name == "mseal" else known(abi, name)
+from enforcer.mechanisms.ptrace import injected
+known = injected.number
+injected.number = lambda abi, name: None if name == "mseal" else known(abi, name)
 MECHANISM = Ptrace()
 """
 
@@ -201,11 +204,14 @@ def test_slots_are_kept_where_the_kernel_seals_nothing(tmp_path: Path) -> None:
 
 FAILING = {
     "ptrace": """
-        class Failing(Tracer):
-            def decide(self, task, name, *rest):
-                if name == "mkdir":
+        class Fail(Act):
+            def decide(self, call, *rest, **more):
+                if call.name == "mkdir":
                     raise RuntimeError("as planned")
-                return super().decide(task, name, *rest)
+                return super().decide(call, *rest, **more)
+
+        class Failing(Tracer):
+            make_act = Fail
 
         class MECHANISM(Ptrace):
             make_tracer = Failing
@@ -214,7 +220,7 @@ FAILING = {
     "notify": """
         class Failing(Worker):
             def decide(self, *rest):
-                if self.call == "mkdir":
+                if self.name == "mkdir":
                     raise RuntimeError("as planned")
                 return super().decide(*rest)
 
@@ -255,22 +261,21 @@ def test_an_enforcer_that_fails_permits_nothing(
 UNREADABLE = {
     "ptrace": """
         from enforcer.supervision.memory import UnreadableMemory
-        class Failing(Tracer):
-            def read_string(self, task, address, *rest):
-                text = super().read_string(task, address, *rest)
-                if text.startswith(b"new"):
-                    raise UnreadableMemory(address)
-                return text
-
-        class MECHANISM(Ptrace):
-            make_tracer = Failing
-        MECHANISM = MECHANISM()
+        from enforcer.mechanisms.ptrace import quick, reading
+        known = reading.read_string
+        def read_string(task, address, *rest):
+            text = known(task, address, *rest)
+            if text.startswith(b"new"):
+                raise UnreadableMemory(address)
+            return text
+        reading.read_string = quick.read_string = read_string
+        MECHANISM = Ptrace()
         """,
     "notify": """
         from enforcer.supervision.memory import UnreadableMemory
         class Failing(Worker):
-            def read_string(self, address):
-                text = super().read_string(address)
+            def read_string(self, address, *rest):
+                text = super().read_string(address, *rest)
                 if text.startswith(b"new"):
                     raise UnreadableMemory(address)
                 return text
@@ -308,12 +313,19 @@ def test_a_name_that_cannot_be_read_is_no_name(
 
 WRITING = {
     "ptrace": f"""
-        class Writing(Tracer):
-            def decide(self, task, name, *rest):
-                decision = super().decide(task, name, *rest)
-                if name in NAMES and (place / "armed").exists():
-                    write_bytes(task.tid, {FIXED}, b"other")
+        class Write(Act):
+            def decide(self, call, *rest, **more):
+                decision = super().decide(call, *rest, **more)
+                if call.name in NAMES and (place / "armed").exists():
+                    write_bytes(call.tid, {FIXED}, b"other")
                 return decision
+
+        class Writing(Tracer):
+            make_act = Write
+
+            def __init__(self, *given):
+                super().__init__(*given)
+                self.sandbox.is_quick = False  # whose decisions are not asked of the act
 
         class MECHANISM(Ptrace):
             make_tracer = Writing
@@ -323,7 +335,7 @@ WRITING = {
         class Writing(Worker):
             def decide(self, *rest):
                 number = super().decide(*rest)
-                if self.call in NAMES and (place / "armed").exists():
+                if self.name in NAMES and (place / "armed").exists():
                     write_bytes(self.tid, {FIXED}, b"other")
                 return number
 

@@ -30,7 +30,7 @@ def worker_of(rules: str) -> Held:
     options = Options(defences=DEFAULT_DEFENCES)
     session = Session(policy, ["x86_64", "i386"], options, NullLog())
     worker = Held(session)
-    worker.tid, worker.call, worker.abi = os.getpid(), "openat", "x86_64"
+    worker.tid, worker.name, worker.abi = os.getpid(), "openat", "x86_64"
     return worker
 
 
@@ -48,7 +48,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def thoroughly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> None:
     """Open as the thorough way does, and remember it."""
-    opens = worker.session.quick
+    opens = worker.shared.quick
     assert opens is not None
     assert opens.open(worker, AT_FDCWD, name, flags) < 0
     descriptor = worker.open(AT_FDCWD, name, flags, 0, None)
@@ -59,7 +59,7 @@ def thoroughly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> None:
 
 def quickly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> bytes | None:
     """What the quick way opens, None where it leaves the call to the thorough one."""
-    opens = worker.session.quick
+    opens = worker.shared.quick
     assert opens is not None
     descriptor = opens.open(worker, AT_FDCWD, name, flags)
     if descriptor < 0:

@@ -34,7 +34,7 @@ class Frozen(CallRegisters):
 class Older(Tracer):
     def __init__(self, config, log):
         super().__init__(config, log)
-        self.registers = Frozen()
+        self.sandbox.registers = self.act.registers = Frozen()
 
 class OlderPtrace(Ptrace):
     make_tracer = Older

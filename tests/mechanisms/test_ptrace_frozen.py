@@ -12,10 +12,10 @@ from enforcer.arch import ABIS
 from enforcer.arch.record import Abi
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace import scripts
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.registers import CallRegisters, FrozenArgument
 from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.mechanisms.ptrace.tracer import Tracer
 
 RISCV = ABIS["riscv64"]
 CALL: SyscallInfo = (ptrace.OP_SECCOMP, RISCV.audit_arch, 0, 0, 56, 3, 0, 0, 0, 0, 0, 0)
@@ -62,19 +62,18 @@ def test_the_registers_of_a_call_have_its_argument(written: list[bytes]) -> None
 
 
 @pytest.mark.parametrize("abi", ABIS.values(), ids=ABIS)
-def test_a_result_waits_where_it_would_be_a_number(
-    abi: Abi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_result_waits_where_it_would_be_a_number(abi: Abi) -> None:
     """s390x has both in one register: a result of 0 before the call would be call 0."""
     written: list[object] = []
     at_exit: list[object] = []
-    monkeypatch.setattr(scripts, "answer", lambda *given: at_exit.append(given[-1]))
-    tracer = SimpleNamespace(
-        config=SimpleNamespace(abis={abi.audit_arch: abi}),
+    act = SimpleNamespace(
+        abis={abi.audit_arch: abi},
         registers=SimpleNamespace(cancel=lambda *given: written.append(given[-1])),
-        resume=lambda task: None,
+        sandbox=SimpleNamespace(resume=lambda task: None),
+        answer_at_exit=lambda call, result: at_exit.append(result),
     )
-    call = (ptrace.OP_SECCOMP, abi.audit_arch, *CALL[2:])
-    Tracer.cancel(cast("Tracer", tracer), cast("Task", SimpleNamespace(tid=1)), call, -errno.EACCES)
+    info = (ptrace.OP_SECCOMP, abi.audit_arch, *CALL[2:])
+    call = HeldCall(cast("Task", SimpleNamespace(tid=1)), info, "openat", abi.name)
+    Act.cancel(cast("Act", act), call, -errno.EACCES)
     waits = abi.name in ("s390x", "riscv64")
     assert (written, at_exit) == (([], [-13]) if waits else ([-13], []))

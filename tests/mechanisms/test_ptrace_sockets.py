@@ -109,18 +109,22 @@ from pathlib import Path
 from enforcer.arch import native
 from enforcer.events import NullLog
 from enforcer.mechanisms.contract import Defence, Options
+from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.mechanism import Ptrace
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.policy import load_policies
 
 directory, defences, *command = sys.argv[1:]
 
-class Swapping(Tracer):
-    def settle(self, task, info, name, decision, texts):
-        if name.startswith("send") and texts["sockaddr"][0].endswith("/socket"):
+class Swap(Act):
+    def settle(self, call, decision):
+        if call.name.startswith("send") and call.values["sockaddr"][0].endswith("/socket"):
             os.rename(f"{directory}/free", f"{directory}/aside")
             os.rename(f"{directory}/denied", f"{directory}/free")
-        return super().settle(task, info, name, decision, texts)
+        return super().settle(call, decision)
+
+class Swapping(Tracer):
+    make_act = Swap
 
 class Swapped(Ptrace):
     make_tracer = Swapping

@@ -162,6 +162,7 @@ from pathlib import Path
 from enforcer.arch import native
 from enforcer.events import FileLog
 from enforcer.mechanisms.contract import Defence, Options
+from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.mechanism import Ptrace
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.policy import load_policies
@@ -170,11 +171,14 @@ from enforcer.syscalls import number
 defences, log, *command = sys.argv[1:]
 EXECVE = number(native().abis[0].name, "execve")
 
-class Swapping(Tracer):
-    def redirect(self, task, info, nr, arguments, at_exit):
+class Swap(Act):
+    def redirect(self, call, nr, arguments, at_exit):
         if nr == EXECVE:
             os.rename(Path(command[0]).with_name("other"), Path(command[0]).with_name("b"))
-        super().redirect(task, info, nr, arguments, at_exit)
+        super().redirect(call, nr, arguments, at_exit)
+
+class Swapping(Tracer):
+    make_act = Swap
 
 class Swapped(Ptrace):
     make_tracer = Swapping

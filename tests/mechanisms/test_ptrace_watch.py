@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from enforcer.mechanisms.ptrace import watch
-from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.watch import Watch
 
 LOOKS = 5
@@ -29,8 +29,12 @@ class _Stop:
     def kill_all(self) -> None:
         self.ended.append("killed")
 
-    def detect(self, reason: str, **_: object) -> None:
+    def detected(self, reason: str, **_: object) -> None:
         self.ended.append(reason)
+
+    @property
+    def journal(self) -> _Stop:
+        return self
 
 
 class _Looks:
@@ -45,7 +49,7 @@ class _Looks:
 
 
 def _watch(tracer: _Stop) -> Watch:
-    watching = Watch(cast("Tracer", tracer))
+    watching = Watch(cast("Sandbox", tracer))
     watching.over = cast("threading.Event", _Looks())
     return watching
 

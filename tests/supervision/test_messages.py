@@ -6,29 +6,25 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
 
 import pytest
 
-from enforcer.supervision.messages import (
-    Refused,
-    header_struct,
-    own_control,
-    path_of,
-    read_content,
-    read_destination,
-    read_header,
-    read_plain,
-)
-
-Memory = dict[int, bytes]
+from enforcer.supervision.messages import own_control, path_of, read_content, read_plain
+from enforcer.syscalls.arguments import header_struct, read_destination, read_header
+from enforcer.syscalls.memory import PATH_MAX, Refused
 
 
-def reader(memory: Memory) -> Callable[[int, int], bytes]:
-    def read(address: int, size: int) -> bytes:
-        return memory[address][:size] if size else b""
+class Ranges:
+    """A memory of ranges by address."""
 
-    return read
+    def __init__(self, memory: dict[int, bytes]) -> None:
+        self.memory = memory
+
+    def read_bytes(self, address: int, size: int) -> bytes:
+        return self.memory[address][:size] if size else b""
+
+    def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
+        return self.memory[address].split(b"\0", 1)[0]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def test_headers_of_both_widths(size: int, length: int) -> None:
     assert header_struct(size).size == length
     fields = (0x10, 5, 0x20, 2, 0x30, 7, 0x40)
     packed = header_struct(size).pack(*fields)
-    assert tuple(read_header(reader({1: packed}), 1, size)) == fields
+    assert tuple(read_header(Ranges({1: packed}), 1, size)) == fields
 
 
 @pytest.mark.parametrize(
@@ -73,7 +69,7 @@ def test_headers_of_both_widths(size: int, length: int) -> None:
 def test_destinations(name: int, length: int, found: bytes | int | None) -> None:
     """At most sizeof(struct sockaddr_storage), as ___sys_sendmsg has it; no negative length."""
     packed = header_struct(8).pack(name, length, 0, 0, 0, 0, 0)
-    read = reader({1: packed, 0x10: b"x" * 200})
+    read = Ranges({1: packed, 0x10: b"x" * 200})
     header = read_header(read, 1, 8)
     if isinstance(found, int):
         with pytest.raises(Refused) as refused:
@@ -94,9 +90,9 @@ def test_parts_and_control(size: int) -> None:
     control = first + head.pack(head.size + 4, 42, 2) + b"bcde"
     memory = {0x10: vectors, 0x100: b"ab!!", 0x200: b"", 0x300: b"cdef", 0x20: control}
     header = read_header(
-        reader({1: header_struct(size).pack(0, 0, 0x10, 3, 0x20, len(control), 0)}), 1, size
+        Ranges({1: header_struct(size).pack(0, 0, 0x10, 3, 0x20, len(control), 0)}), 1, size
     )
-    data, found = read_content(reader(memory), header, size)
+    data, found = read_content(Ranges(memory), header, size)
     assert data == b"abcde"
     assert found == ((41, 1, b"a"), (42, 2, b"bcde"))
 
@@ -107,9 +103,9 @@ def test_parts_and_control(size: int) -> None:
 )
 def test_too_much_is_refused(count: int, control: int, expected: int) -> None:
     """UIO_MAXIOV parts, and as much control as sysctl_optmem_max leaves."""
-    header = read_header(reader({1: header_struct(8).pack(0, 0, 0, count, 0x20, control, 0)}), 1, 8)
+    header = read_header(Ranges({1: header_struct(8).pack(0, 0, 0, count, 0x20, control, 0)}), 1, 8)
     with pytest.raises(Refused) as refused:
-        read_content(reader({0: b"", 0x20: bytes(control)}), header, 8)
+        read_content(Ranges({0: b"", 0x20: bytes(control)}), header, 8)
     assert refused.value.number == expected
 
 
@@ -118,10 +114,10 @@ def test_control_of_a_wrong_length_is_refused(length: int) -> None:
     """Shorter than its head, or longer than there is (CMSG_OK)."""
     control = struct.pack("=Qii", length, 1, 1) + b"x"
     header = read_header(
-        reader({1: header_struct(8).pack(0, 0, 0, 0, 0x20, len(control), 0)}), 1, 8
+        Ranges({1: header_struct(8).pack(0, 0, 0, 0, 0x20, len(control), 0)}), 1, 8
     )
     with pytest.raises(Refused) as refused:
-        read_content(reader({0: b"", 0x20: control}), header, 8)
+        read_content(Ranges({0: b"", 0x20: control}), header, 8)
     assert refused.value.number == errno.EINVAL
 
 
@@ -129,11 +125,12 @@ def test_as_much_as_the_kernel_takes() -> None:
     """MAX_RW_COUNT bytes of a sendto, and of all parts together."""
     asked: list[int] = []
 
-    def read(address: int, size: int) -> bytes:
-        asked.append(size)
-        return b""
+    class Asked(Ranges):
+        def read_bytes(self, address: int, size: int) -> bytes:
+            asked.append(size)
+            return b""
 
-    read_plain(read, 0, 1 << 40)
+    read_plain(Asked({}), 0, 1 << 40)
     assert asked == [0x7FFF_F000]
 
 

@@ -12,7 +12,7 @@ from enforcer.arch import native
 from enforcer.call import Action
 from enforcer.cbpf.compiler import compile_filter
 from enforcer.cbpf.instruction import assemble
-from enforcer.cbpf.spec import ALLOW, FilterSpec
+from enforcer.cbpf.spec import ALLOW, USER_NOTIF, FilterSpec
 from enforcer.mechanisms.contract import LaunchError, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.wire import policy_to_json
@@ -58,8 +58,8 @@ def test_policies_of_binaries(tmp_path: Path) -> None:
 def test_a_command_without_a_policy_does_not_start() -> None:
     """Policies for other binaries are none for this one."""
     with pytest.raises(LaunchError, match="no policy is for"):
-        Target(plan("/a", "/b"), ["/bin/true"])
-    assert Target(plan("/a", None), ["/bin/true"]).place == 1
+        Target(plan("/a", "/b"), ["/bin/true"], USER_NOTIF)
+    assert Target(plan("/a", None), ["/bin/true"], USER_NOTIF).place == 1
 
 
 def in_child(body: Callable[[], object]) -> str:
@@ -85,7 +85,7 @@ def test_a_command_waits_for_its_supervisor() -> None:
     """The greeting of a launcher that nobody answers ends the launch before the execve."""
 
     def launch() -> None:
-        target = Target(plan(None), ["/bin/true"])
+        target = Target(plan(None), ["/bin/true"], USER_NOTIF)
         target.prepare([])
         target.enter()
         target.execute()
@@ -97,7 +97,7 @@ def test_a_refused_filter_ends_the_launch() -> None:
     """So it is with one that the kernel does not take."""
 
     def launch() -> None:
-        target = Target(plan(None, program=bytes(8)), ["/bin/true"])
+        target = Target(plan(None, program=bytes(8)), ["/bin/true"], USER_NOTIF)
         target.prepare([])
         target.enter()
 

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from enforcer.arch import ABIS
-from enforcer.condition import LOW_HALF
 from enforcer.mechanisms.notify import classic, files, processes, sockets
 from enforcer.mechanisms.notify.filter import (
     CREDENTIAL_CHANGES,
     EXECUTIONS,
     root_changes,
 )
-from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.mechanisms.notify.shared import Shared
+from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import performs
-from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY
+from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import split
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.notify.session import Session
-
-Handler = Callable[[Worker, Arguments], None]
+from enforcer.syscalls.arguments import LOW_HALF
+from enforcer.syscalls.memory import Arguments
+from enforcer.syscalls.multiplex import UNKNOWN, read_arguments
 
 
 class Handlers(dict[int, "AbiHandlers"]):
     """AUDIT_ARCH to the handlers of that ABI. A foreign ABI never gets here: its task is killed."""
 
-    def __init__(self, session: Session, abis: Sequence[str]) -> None:
-        super().__init__(
-            {ABIS[abi].audit_arch: AbiHandlers(session, abi) for abi in reversed(abis)}
-        )
+    def __init__(self, shared: Shared, abis: Sequence[str]) -> None:
+        super().__init__({ABIS[abi].audit_arch: AbiHandlers(shared, abi) for abi in reversed(abis)})
 
 
 class AbiHandlers(dict[int, Handler]):
     """Numbers of one ABI to handlers."""
 
-    def __init__(self, session: Session, abi: str) -> None:
+    def __init__(self, shared: Shared, abi: str) -> None:
         super().__init__()
-        self._session = session
+        self._shared = shared
         self._abi = abi
         self._by_name: dict[str, Handler] = {}
 
     def __missing__(self, nr: int) -> Handler:
         name = name_of(self._abi, nr)
-        handler = _unknown if name is None else self._on_registers_of_abi(name, nr)
+        handler = _unknown(self._abi, nr) if name is None else self._on_registers_of_abi(name, nr)
         self[nr] = handler
         return handler
 
@@ -55,14 +50,14 @@ class AbiHandlers(dict[int, Handler]):
         handler = self._by_name.get(name)
         if handler is None:
             handler = self._by_name[name] = _named(
-                name, self._abi, _choose(self._session, name, self._abi)
+                name, self._abi, _choose(self._shared, name, self._abi)
             )
         return handler
 
     def _on_registers_of_abi(self, name: str, nr: int) -> Handler:
         abi = ABIS[self._abi]
         if name in abi.multiplexers:
-            return self._multiplexer(nr)
+            return self._multiplexer(name, nr)
         handler = self.named(name)
         if abi.bits == 64:
             return handler
@@ -73,20 +68,16 @@ class AbiHandlers(dict[int, Handler]):
 
         return narrow
 
-    def _multiplexer(self, nr: int) -> Handler:
+    def _multiplexer(self, name: str, nr: int) -> Handler:
         abi = self._abi
-        size = ABIS[abi].pointer_size
 
         def handle(worker: Worker, args: Arguments) -> None:
             meant = split(abi, nr, _narrow(args))
             if meant is None:
-                worker.answer(-errno.ENOSYS)
+                worker.answer(-UNKNOWN[name])
                 return
-            found = meant.args
-            if found is None:
-                words = worker.read_bytes(meant.address, meant.count * size)
-                found = _six(memoryview(words).cast("I" if size == 4 else "Q").tolist())
-            worker.args = found
+            worker.name, worker.abi = name, abi
+            worker.args = found = read_arguments(worker, ABIS[abi], meant)
             worker.is_multiplexed = True
             try:
                 self.named(meant.name)(worker, found)
@@ -98,7 +89,7 @@ class AbiHandlers(dict[int, Handler]):
 
 def _named(name: str, abi: str, handler: Handler) -> Handler:
     def handle(worker: Worker, args: Arguments) -> None:
-        worker.call = name
+        worker.name = name
         worker.abi = abi
         worker.judged[name] += 1
         handler(worker, args)
@@ -106,33 +97,42 @@ def _named(name: str, abi: str, handler: Handler) -> Handler:
     return handle
 
 
-def _choose(session: Session, name: str, abi: str) -> Handler:
+def _choose(shared: Shared, name: str, abi: str) -> Handler:
     """How a call is answered, the first of these that fits."""
-    needs = session.decider.needs(name)
+    needs = shared.judge.needs(name)
     if name in EXECUTIONS:
-        return processes.execution(session, name)
+        return processes.execution(shared, name)
+    if name in NAMING_CALLS:
+        return processes.named_by_register(shared, name, _by_descriptor(shared, name, needs))
     if name in BY_DESCRIPTOR_OR_MEMORY:
-        return processes.named_by_descriptor(session, name, _plain(session, name, needs))
+        return _by_descriptor(shared, name, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
-        return processes.change(session, name, abi, _plain(session, name, needs))
-    return _plain(session, name, needs)
+        return processes.change(shared, name, abi, _plain(shared, name, needs))
+    return _plain(shared, name, needs)
 
 
-def _plain(session: Session, name: str, needs: frozenset[str]) -> Handler:
+def _by_descriptor(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
+    plain = _plain(shared, name, needs)
+    if name not in BY_DESCRIPTOR_OR_MEMORY:
+        return plain
+    return processes.named_by_descriptor(shared, name, plain)
+
+
+def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
     if not needs:
         return on_registers
-    if session.is_classic:
-        return files.or_by_descriptor(name, classic.check_and_continue(session, name))
+    if shared.is_classic:
+        return files.or_by_descriptor(name, classic.check_and_continue(shared, name))
     if not is_acted_on(name, needs):
-        return classic.check_and_continue(session, name) if session.is_partial else _refuse
+        return classic.check_and_continue(shared, name) if shared.is_partial else _refuse
     if name in files.OPENS:
         handler = files.opening(name)
     elif name in sockets.ADDRESSED:
         handler = sockets.addressed(name)
     else:
         handler = files.performed(name)
-    if not session.is_sound:
-        handler = classic.judge_and_act(session, name, handler)
+    if not shared.is_sound:
+        handler = classic.judge_and_act(shared, name, handler)
     return files.or_by_descriptor(name, handler)
 
 
@@ -162,15 +162,17 @@ def _refuse(worker: Worker, args: Arguments) -> None:
     worker.refuse(errno.EPERM, "nobody can do it for the caller, and its arguments lie in memory")
 
 
-def _unknown(worker: Worker, args: Arguments) -> None:
-    worker.answer(-errno.ENOSYS)
+def _unknown(abi: str, nr: int) -> Handler:
+    """A number that no table has: ENOSYS, as from a kernel without it."""
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        worker.name, worker.abi = str(nr), abi
+        worker.judged[worker.name] += 1
+        worker.refuse(errno.ENOSYS, "unknown call")
+
+    return handle
 
 
 def _narrow(args: Arguments) -> Arguments:
     a, b, c, d, e, f = args
     return (a & LOW_HALF, b & LOW_HALF, c & LOW_HALF, d & LOW_HALF, e & LOW_HALF, f & LOW_HALF)
-
-
-def _six(words: Sequence[int]) -> Arguments:
-    a, b, c, d, e, f = (*words, 0, 0, 0, 0, 0, 0)[:6]
-    return (a, b, c, d, e, f)

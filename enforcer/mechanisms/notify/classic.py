@@ -7,32 +7,27 @@ with defences off, and where nobody can do a call for its caller and the user ac
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.notify.arguments import read_values
-from enforcer.mechanisms.notify.worker import Arguments, Worker
-from enforcer.syscalls import syscall
+from enforcer.mechanisms.notify.shared import Shared
+from enforcer.mechanisms.notify.worker import Handler, Worker
+from enforcer.supervision.addresses import meant_by
+from enforcer.supervision.held import walk_of
+from enforcer.supervision.messages import path_of
+from enforcer.syscalls.arguments import Name, Texts, read_texts, signed
+from enforcer.syscalls.memory import Arguments
 
-if TYPE_CHECKING:
-    from enforcer.mechanisms.notify.session import Session
 
-Handler = Callable[[Worker, Arguments], None]
-
-
-def check_and_continue(session: Session, name: str) -> Handler:
+def check_and_continue(shared: Shared, name: str) -> Handler:
     """Judge a copy of the arguments, then let the kernel carry the call out."""
-    model = syscall(name)
 
     def handle(worker: Worker, args: Arguments) -> None:
-        needs = session.decider.needs(name)
-        values, missing = read_values(worker, model, args, needs)
+        values, missing = _texts(worker, shared.judge.needs(name))
         worker.validate()
         number = worker.decide(values, missing)
         if number:
             worker.answer(-number)
-        elif worker.is_multiplexed and not session.is_classic:
+        elif worker.is_multiplexed and not shared.is_classic:
             worker.refuse(errno.EPERM, "its arguments lie in memory")
         else:
             worker.let_continue()
@@ -40,19 +35,18 @@ def check_and_continue(session: Session, name: str) -> Handler:
     return handle
 
 
-def judge_and_act(session: Session, name: str, act: Handler) -> Handler:
+def judge_and_act(shared: Shared, name: str, act: Handler) -> Handler:
     """Judge, then let `act` carry the call out without a further look at the policy.
 
     With the defence `copy` it gets the bytes that were judged, and resolves names once more; with
     `pin` it reads again, and does what it then finds.
     """
-    model = syscall(name)
-    keeps_copies = Defence.COPY in session.defences
+    keeps_copies = Defence.COPY in shared.defences
 
     def handle(worker: Worker, args: Arguments) -> None:
         worker.copies = {} if keeps_copies else None
         try:
-            values, missing = read_values(worker, model, args, session.decider.needs(name))
+            values, missing = _texts(worker, shared.judge.needs(name))
             worker.validate()
             number = worker.decide(values, missing)
             if number:
@@ -65,3 +59,22 @@ def judge_and_act(session: Session, name: str, act: Handler) -> Handler:
             worker.copies = None
 
     return handle
+
+
+def _texts(worker: Worker, needs: frozenset[str]) -> tuple[dict[str, Texts], int]:
+    def walk(name: Name) -> tuple[str | None, bool]:
+        return look(name._replace(dirfd=worker.directory(name.dirfd), empty=True))
+
+    is_path = True
+
+    def spell(raw: bytes) -> str | None:
+        nonlocal is_path
+        is_path = path_of(raw) is not None
+        return meant_by(raw, worker.name, signed(worker.args[0]), worker.duplicate).text
+
+    look = walk_of(worker.view)
+    name, abi, args = worker.name, worker.abi, worker.args
+    values, missing = read_texts(worker, walk, name, abi, args, needs, spell)
+    if name == "bind" and values.get("sockaddr") == [None] and not is_path:
+        values["filename"] = [""]
+    return values, missing

@@ -5,33 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS, openat2
+from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import open_for_reading, perform
 from enforcer.pin.view import is_same
-from enforcer.syscalls.model import Argument, Kind
-from enforcer.syscalls.translate import translate_register
-
-Handler = Callable[[Worker, Arguments], None]
+from enforcer.supervision.journal import UNREADABLE
+from enforcer.syscalls.arguments import (
+    AT_FDCWD,
+    LOW_HALF,
+    read_open_how,
+    signed,
+    texts_of_open_how,
+)
+from enforcer.syscalls.memory import Arguments
 
 OPENS = frozenset({"open", "openat", "openat2", "creat"})
 
-_AT_FDCWD = -100
-_LOW_HALF = 0xFFFF_FFFF
-_SIGN = 0x8000_0000
 _LOOK_FLAGS = os.O_PATH | os.O_CLOEXEC
 _CREAT_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
-_HOW = struct.Struct("=QQQ")
-_PAGE = 4096
-_AT_EMPTY_PATH = 0x1000
 _BY_DESCRIPTOR = {"newfstatat": ("fstat", 3), "fstatat64": ("fstat64", 3), "statx": ("fstat", 2)}
-_FLAGS_OF_HOW = Argument(index=0, name="flags", kind=Kind.OFLAGS)
-_MODE_OF_HOW = Argument(index=0, name="mode", kind=Kind.MODE)
 
 
 def opening(name: str) -> Handler:
@@ -44,44 +40,24 @@ def opening(name: str) -> Handler:
 
 
 def _openat(worker: Worker, args: Arguments) -> None:
-    dirfd = args[0] & _LOW_HALF
-    if dirfd & _SIGN:
-        dirfd -= 1 << 32
-    _deliver(worker, dirfd, args[1], args[2] & _LOW_HALF, args[3] & 0xFFFF, None)
+    _deliver(worker, signed(args[0]), args[1], args[2] & LOW_HALF, args[3] & 0xFFFF, None)
 
 
 def _open(worker: Worker, args: Arguments) -> None:
-    _deliver(worker, _AT_FDCWD, args[0], args[1] & _LOW_HALF, args[2] & 0xFFFF, None)
+    _deliver(worker, AT_FDCWD, args[0], args[1] & LOW_HALF, args[2] & 0xFFFF, None)
 
 
 def _creat(worker: Worker, args: Arguments) -> None:
-    _deliver(worker, _AT_FDCWD, args[0], _CREAT_FLAGS, args[1] & 0xFFFF, None)
+    _deliver(worker, AT_FDCWD, args[0], _CREAT_FLAGS, args[1] & 0xFFFF, None)
 
 
 def _openat2(worker: Worker, args: Arguments) -> None:
-    size = args[3]
-    if size < _HOW.size:
+    flags, mode, resolve = read_open_how(worker, args[2], args[3])
+    if flags > LOW_HALF or mode > LOW_HALF:
         worker.answer(-errno.EINVAL)
         return
-    if size > _PAGE:
-        worker.answer(-errno.E2BIG)
-        return
-    how = worker.read_bytes(args[2], size)
-    if any(how[_HOW.size :]):
-        worker.answer(-errno.E2BIG)
-        return
-    flags, mode, resolve = _HOW.unpack_from(how)
-    if flags > _LOW_HALF or mode > _LOW_HALF:
-        worker.answer(-errno.EINVAL)
-        return
-    worker.known = {
-        "oflags": (translate_register(_FLAGS_OF_HOW, flags, "openat"),),
-        "mode": (translate_register(_MODE_OF_HOW, mode, "openat"),),
-    }
-    dirfd = args[0] & _LOW_HALF
-    if dirfd & _SIGN:
-        dirfd -= 1 << 32
-    _deliver(worker, dirfd, args[1], flags, mode, resolve)
+    worker.known = texts_of_open_how(flags, mode)
+    _deliver(worker, signed(args[0]), args[1], flags, mode, resolve)
 
 
 def _deliver(
@@ -90,7 +66,7 @@ def _deliver(
     name = worker.read_string(address)
     view = worker.view
     is_own = resolve is None and view.identity() is None and view.domain is None
-    quick = worker.session.quick if is_own else None
+    quick = worker.shared.quick if is_own else None
     if quick is not None:
         worker.full_name = b""
         worker.acting = worker.cookie
@@ -118,11 +94,11 @@ def _deliver(
 
 def _is_judged(worker: Worker, descriptor: int) -> bool:
     """The defence `verify`: whether the object opened is the one of the name that was judged."""
-    session = worker.session
+    shared = worker.shared
     names = worker.values.get("filename")
-    if Defence.VERIFY not in session.defences or not names or names[0] is None:
+    if Defence.VERIFY not in shared.defences or not names or names[0] is None:
         return True
-    judged = openat2(_AT_FDCWD, os.fsencode(names[0]), _LOOK_FLAGS, 0, RESOLVE_NO_SYMLINKS)
+    judged = openat2(AT_FDCWD, os.fsencode(names[0]), _LOOK_FLAGS, 0, RESOLVE_NO_SYMLINKS)
     if judged >= 0:
         try:
             if is_same(judged, descriptor):
@@ -130,7 +106,7 @@ def _is_judged(worker: Worker, descriptor: int) -> bool:
         finally:
             os.close(judged)
     reason = "another object was opened than judged"
-    session.detect(worker.tid, worker.call, reason, judged=names[0])
+    shared.detect(worker.tid, worker.name, reason, judged=names[0])
     return False
 
 
@@ -161,20 +137,18 @@ def _judge_as_reading(worker: Worker, flags: int) -> int:
     """The policy's word on the held open, were it one for reading: 0 or an errno."""
     flags &= ~(os.O_PATH | os.O_ACCMODE)
     asked, values = worker.args, worker.values
-    if worker.call == "openat2":
-        values = {**values, "oflags": (translate_register(_FLAGS_OF_HOW, flags, "openat"),)}
+    if worker.name == "openat2":
+        values = {**values, "oflags": texts_of_open_how(flags, 0)["oflags"]}
     else:
-        place = 1 if worker.call == "open" else 2
-        worker.args = _six((*asked[:place], flags, *asked[place + 1 :]))
+        place = 1 if worker.name == "open" else 2
+        words = list(asked)
+        words[place] = flags
+        a, b, c, d, e, f = words
+        worker.args = (a, b, c, d, e, f)
     try:
         return worker.decide(values)
     finally:
         worker.args = asked
-
-
-def _six(words: Sequence[int]) -> Arguments:
-    a, b, c, d, e, f = words
-    return (a, b, c, d, e, f)
 
 
 def performed(name: str) -> Handler:
@@ -183,7 +157,11 @@ def performed(name: str) -> Handler:
 
 
 def _perform(worker: Worker, args: Arguments) -> None:
-    worker.answer(worker.perform(args))
+    result = worker.perform(args)
+    if result == -errno.EFAULT and worker.decision is None:
+        worker.refuse(errno.EFAULT, UNREADABLE)
+    else:
+        worker.answer(result)
 
 
 def or_by_descriptor(name: str, by_name: Handler) -> Handler:
@@ -193,13 +171,13 @@ def or_by_descriptor(name: str, by_name: Handler) -> Handler:
     meant, register = _BY_DESCRIPTOR[name]
 
     def handle(worker: Worker, args: Arguments) -> None:
-        if not args[register] & _AT_EMPTY_PATH or args[0] & _SIGN:
+        if not args[register] & AT_EMPTY_PATH or signed(args[0]) < 0:
             by_name(worker, args)
             return
         if args[1] and worker.read_string(args[1]):
             by_name(worker, args)
             return
-        worker.call = meant
+        worker.name = meant
         number = worker.decide({})
         if number:
             worker.answer(-number)

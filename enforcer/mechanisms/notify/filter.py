@@ -20,7 +20,7 @@ from enforcer.cbpf.spec import (
     always,
 )
 from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
-from enforcer.mechanisms.filter_spec import spec_from_policies, supervised_answer
+from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
 from enforcer.policy.ast import Policy
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
@@ -87,6 +87,7 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     ENOSYS, upon which the C library makes do with clone.
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF, answer=supervised_answer)
+    spec = supervised(spec, USER_NOTIF)
     spec = mediate(spec, {**BY_DESCRIPTOR_OR_MEMORY, **CREDENTIAL_CHANGES}, USER_NOTIF)
     tables = [
         mediate(FilterSpec((table,), spec.foreign), root_changes(table.abi.name), USER_NOTIF).tables

@@ -7,29 +7,24 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from enforcer.arch.record import Abi
-from enforcer.cbpf.compiler import compile_filter
-from enforcer.cbpf.instruction import assemble
-from enforcer.cbpf.spec import FilterSpec
+from enforcer.cbpf.spec import USER_NOTIF, FilterSpec
 from enforcer.events import EventLog
 from enforcer.kernel.seccomp import FilterFlag, is_flag_available
 from enforcer.mechanisms.contract import (
     Cover,
-    Extent,
-    Inexpressible,
     LaunchError,
     MechanismName,
     Missing,
     Options,
     Plan,
-    covers_of_defences,
 )
 from enforcer.mechanisms.notify.cover import cover_by_supervisor, cover_of_switching
 from enforcer.mechanisms.notify.filter import build_filter
 from enforcer.mechanisms.notify.session import Session
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.policy.ast import Policy
-from enforcer.policy.wire import policy_to_json
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
+from enforcer.supervision.planning import shortfalls, supervised_plan
 from enforcer.supervision.target import Target, filter_listing, lacking
 
 GUARD = "none: when the supervisor dies the target runs on, confined, its held calls ENOSYS"
@@ -56,27 +51,15 @@ class Notify:
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
         """The filter, and the policies for the supervisor. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
-        covers += cover_of_switching(policies, options)
-        covers += covers_of_defences(options)
-        lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
-        if lacking and not options.partial:
-            raise Inexpressible(lacking)
-        big_endian = abis[0].big_endian
-        program = compile_filter(self.spec(policies, abis))
-        return Plan(
-            mechanism=self.name,
-            machine=abis[0].name,
-            data={
-                "program": assemble(program, big_endian=big_endian).hex(),
-                "abis": [abi.name for abi in abis],
-                "policies": [policy_to_json(policy) for policy in policies],
-                "defences": sorted(options.defences),
-                "partial": options.partial,
-                "inexpressible": [
-                    {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
-                    for c in lacking
-                ],
-            },
+        lacking = shortfalls((*covers, *cover_of_switching(policies, options)), options)
+        return supervised_plan(
+            self.name,
+            policies,
+            abis,
+            options,
+            inexpressible=lacking,
+            spec=self.spec(policies, abis),
+            partial=options.partial,
         )
 
     def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
@@ -89,7 +72,7 @@ class Notify:
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
-        target = Target(plan, command)
+        target = Target(plan, command, USER_NOTIF)
         target.announce(log, self.name, guard=GUARD)
 
         def serve(handshake: Handshake) -> None:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from enforcer.condition import holds
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
-from enforcer.mechanisms.notify.arguments import signed
 from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, root_changes
-from enforcer.mechanisms.notify.worker import Arguments, Worker
+from enforcer.mechanisms.notify.shared import Shared
+from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin.identity import Identity
 from enforcer.pin.view import own_identity
-from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, REFUSED
+from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, REFUSED
+from enforcer.syscalls.arguments import LOW_HALF, signed
+from enforcer.syscalls.memory import Arguments
 
-if TYPE_CHECKING:
-    from enforcer.mechanisms.notify.session import Session
-
-Handler = Callable[[Worker, Arguments], None]
-
-_LOW_HALF = 0xFFFF_FFFF
 _CAP_KILL, _CAP_SYS_PTRACE = 5, 19
 _REACHING = 1 << _CAP_KILL | 1 << _CAP_SYS_PTRACE
 _STRUCT_BYTES = {
@@ -36,21 +30,21 @@ _STRUCT_BYTES = {
 """siginfo_t, struct f_owner_ex, and the int of FIOSETOWN: what register 2 points to."""
 
 
-def execution(session: Session, name: str) -> Handler:
+def execution(shared: Shared, name: str) -> Handler:
     """execve and execveat: the launcher's own is let through, the targets' are judged.
 
     The kernel reads the names again after the judgement: rules on them are enforced only where the
     user accepts that (`cover` says so).
     """
-    needs = session.decider.needs(name)
+    needs = shared.judge.needs(name)
 
     def handle(worker: Worker, args: Arguments) -> None:
-        if session.is_launching and worker.tid == session.target:
-            session.is_launching = False
+        if shared.is_launching and worker.tid == shared.target:
+            shared.is_launching = False
             worker.let_continue()
             return
         worker.is_changing = True
-        session.standings.executes(worker.tid, worker.view.tgid)
+        shared.standings.executes(worker.tid, worker.view.tgid)
         if needs:
             judged(worker, args)
         elif number := worker.decide({}):
@@ -58,11 +52,11 @@ def execution(session: Session, name: str) -> Handler:
         else:
             worker.let_continue()
 
-    judged = classic.check_and_continue(session, name)
+    judged = classic.check_and_continue(shared, name)
     return handle
 
 
-def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
+def change(shared: Shared, name: str, abi: str, plain: Handler) -> Handler:
     """A call after which the caller may see names, or be permitted things, unlike its supervisor.
 
     Judged like any other; before it is let through the supervisor stops taking those as given.
@@ -73,11 +67,11 @@ def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
 
     def handle(worker: Worker, args: Arguments) -> None:
         if holds(when, args):
-            session.unfix(root=root, credentials=True)
+            shared.unfix(root=root, credentials=True)
             worker.is_changing = True
-            session.standings.forget(worker.tid)
+            shared.standings.forget(worker.tid)
         if name == "landlock_restrict_self":
-            failure = _enter_domain(session, worker, signed(args[0]))
+            failure = _enter_domain(shared, worker, signed(args[0]))
             if failure:
                 worker.answer(failure)
                 return
@@ -86,7 +80,7 @@ def change(session: Session, name: str, abi: str, plain: Handler) -> Handler:
     return handle
 
 
-def _enter_domain(session: Session, worker: Worker, ruleset: int) -> int:
+def _enter_domain(shared: Shared, worker: Worker, ruleset: int) -> int:
     """Hold what is done for the caller to the domain that it is about to enter: 0 or -errno."""
     if ruleset == -1:
         return 0  # only flags for the domain that it has
@@ -94,13 +88,25 @@ def _enter_domain(session: Session, worker: Worker, ruleset: int) -> int:
     if descriptor < 0:
         return descriptor
     try:
-        session.domains.enter(worker.view, descriptor)
+        shared.domains.enter(worker.view, descriptor)
     except OSError as error:
         return -(error.errno or errno.EPERM)
     return 0
 
 
-def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
+def named_by_register(shared: Shared, name: str, plain: Handler) -> Handler:
+    """A call that names a process by number: refused where that is the supervisor's."""
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        if shared.protected.is_named_by_register(name, args):
+            worker.refuse(REFUSED, AIMED)
+        else:
+            plain(worker, args)
+
+    return handle
+
+
+def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
     """A call that may name the supervisor by a descriptor or in memory.
 
     The policy decides first; then the supervisor makes the call itself, on its own duplicate and
@@ -129,7 +135,7 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
             else:
                 worker.refuse(errno.EPERM, "its supervisor has other rights than the caller")
             return
-        descriptor = worker.duplicate(args[0] & _LOW_HALF)
+        descriptor = worker.duplicate(args[0] & LOW_HALF)
         if descriptor < 0:
             worker.answer(descriptor)
             return
@@ -137,15 +143,15 @@ def named_by_descriptor(session: Session, name: str, plain: Handler) -> Handler:
             size = _STRUCT_BYTES[name]
             struct = worker.read_bytes(args[2], size) if size and args[2] else b""
             if name.startswith("pidfd"):
-                aimed = session.protected.is_named_by_descriptor(descriptor)
+                aimed = shared.protected.is_named_by_descriptor(descriptor)
             else:
-                aimed = len(struct) == size and session.protected.is_named_by_owner(struct)
+                aimed = len(struct) == size and shared.protected.is_named_by_owner(struct)
             worker.validate()
             result = -REFUSED if aimed else act(args, descriptor, struct)
         finally:
             os.close(descriptor)
         if aimed:
-            worker.refuse(REFUSED, "aimed at the supervisor")
+            worker.refuse(REFUSED, AIMED)
         elif result >= 0 and name == "pidfd_getfd":
             worker.hand_over(result, close_on_exec=True)
         else:
@@ -169,11 +175,11 @@ def _is_out_of_reach(identity: Identity) -> bool:
 
 
 def _send_signal(args: Arguments, pidfd: int, info: bytes) -> int:
-    return pidfd_send_signal(pidfd, args[1] & _LOW_HALF, info or None, args[3] & _LOW_HALF)
+    return pidfd_send_signal(pidfd, args[1] & LOW_HALF, info or None, args[3] & LOW_HALF)
 
 
 def _get_descriptor(args: Arguments, pidfd: int, _: bytes) -> int:
-    return -errno.EINVAL if args[2] & _LOW_HALF else pidfd_getfd(pidfd, args[1] & _LOW_HALF)
+    return -errno.EINVAL if args[2] & LOW_HALF else pidfd_getfd(pidfd, args[1] & LOW_HALF)
 
 
 def _set_owner(args: Arguments, descriptor: int, owner: bytes) -> int:
@@ -181,7 +187,7 @@ def _set_owner(args: Arguments, descriptor: int, owner: bytes) -> int:
         return -errno.EFAULT
     act = fcntl.ioctl if len(owner) == _STRUCT_BYTES["ioctl"] else fcntl.fcntl
     try:
-        act(descriptor, args[1] & _LOW_HALF, owner)
+        act(descriptor, args[1] & LOW_HALF, owner)
     except OSError as error:
         return -(error.errno or errno.EINVAL)
     return 0

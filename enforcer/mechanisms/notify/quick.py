@@ -8,16 +8,16 @@ and a remembered link only says which name to ask about.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from enforcer.call import Action, Decision
 from enforcer.kernel.openat2 import (
-    AT_FDCWD,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
 from enforcer.pin.ourselves import hides
+from enforcer.pin.view import View
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -29,10 +29,9 @@ from enforcer.policy.ast import (
     TrueSymbol,
 )
 from enforcer.policy.order import judged_rules
+from enforcer.supervision.judge import Values
 from enforcer.syscalls import syscall
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.notify.worker import Worker
+from enforcer.syscalls.arguments import AT_FDCWD
 
 _PLAIN_FLAGS = (
     os.O_RDONLY
@@ -51,6 +50,21 @@ _MOST = 8192
 _JUDGED_TEXTS = frozenset({"filename", "oflags", "call"})
 
 
+class Opening(Protocol):
+    """The held open, as far as it matters here; `full_name` is made, `decision` given to it."""
+
+    name: str
+    tid: int
+    full_name: bytes
+    decision: Decision | None
+    values: Values
+
+    @property
+    def view(self) -> View: ...
+
+    def validate(self) -> None: ...
+
+
 class QuickOpens:
     """What one supervisor remembers.
 
@@ -64,74 +78,74 @@ class QuickOpens:
         self.links: dict[bytes, bytes] = {}
         self._fitting: dict[str, bool] = {}
 
-    def open(self, worker: Worker, dirfd: int, name: bytes, flags: int) -> int:
+    def open(self, call: Opening, dirfd: int, name: bytes, flags: int) -> int:
         """A descriptor, or -1 where the thorough way must be gone. Raises TargetGone."""
         if flags & ~_PLAIN_FLAGS or not name:
             return -1
         if name[0] == 0x2F:
-            worker.full_name = name
-            return self._open_at(worker, AT_FDCWD, name, name, flags)
+            call.full_name = name
+            return self._open_at(call, AT_FDCWD, name, name, flags)
         if dirfd != AT_FDCWD:
             return -1
         try:
-            base = os.open(b"/proc/%d/cwd" % worker.tid, _PATH_FLAGS)
+            base = os.open(b"/proc/%d/cwd" % call.tid, _PATH_FLAGS)
         except OSError:
             return -1
         try:
-            worker.validate()
+            call.validate()
             prefix = os.readlink(b"/proc/self/fd/%d" % base)  # noqa: PTH115 (hot, and bytes)
             full = prefix + name if prefix == b"/" else prefix + b"/" + name
-            worker.full_name = full
-            return self._open_at(worker, base, name, full, flags)
+            call.full_name = full
+            return self._open_at(call, base, name, full, flags)
         except OSError:
             return -1
         finally:
             os.close(base)
 
-    def _open_at(self, worker: Worker, base: int, name: bytes, full: bytes, flags: int) -> int:
-        known = self.permitted.get((worker.call, full, flags))
+    def _open_at(self, call: Opening, base: int, name: bytes, full: bytes, flags: int) -> int:
+        known = self.permitted.get((call.name, full, flags))
         if known is not None:
             descriptor = openat2(base, name, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
         else:
             canonical = self.links.get(full)
             if canonical is None or flags & os.O_NOFOLLOW:
                 return -1
-            known = self.permitted.get((worker.call, canonical, flags))
+            known = self.permitted.get((call.name, canonical, flags))
             if known is None or not _leads_to(base, name, canonical):
                 return -1
             descriptor = openat2(AT_FDCWD, canonical, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
-        if descriptor >= 0 and hides(worker.view, descriptor):
+        if descriptor >= 0 and hides(call.view, descriptor):
             os.close(descriptor)
             return -1
         if descriptor >= 0:
-            worker.decision = known
+            call.decision = known
         return descriptor
 
-    def remember(self, worker: Worker, flags: int) -> None:
+    def remember(self, call: Opening, flags: int) -> None:
         """What the thorough way has just found out by opening."""
-        decision = worker.decision
-        names = worker.values.get("filename")
+        decision = call.decision
+        names = call.values.get("filename")
         if decision is None or not names or names[0] is None or flags & ~_PLAIN_FLAGS:
             return
         if decision.action is not Action.PERMIT or decision.log or decision.elevation is not None:
             return
-        if not self._fits(worker.call):
+        if not self._fits(call.name):
             return
         if len(self.permitted) > _MOST or len(self.links) > _MOST:
             self.permitted.clear()
             self.links.clear()
         canonical = os.fsencode(names[0])
-        self.permitted[worker.call, canonical, flags] = decision
-        if worker.full_name not in (b"", canonical):
-            self.links[worker.full_name] = canonical
+        self.permitted[call.name, canonical, flags] = decision
+        if call.full_name not in (b"", canonical):
+            self.links[call.full_name] = canonical
 
-    def _fits(self, call: str) -> bool:
+    def _fits(self, name: str) -> bool:
         """Whether the rules for a call look at nothing but its name and flags."""
-        fits = self._fitting.get(call)
+        fits = self._fitting.get(name)
         if fits is None:
-            fits = self._fitting[call] = all(
+            fits = self._fitting[name] = all(
                 judged.rule.predicate is None and _looks_at_name_and_flags(judged.when)
-                for judged in judged_rules(self.policy, syscall(call))
+                for judged in judged_rules(self.policy, syscall(name))
             )
         return fits
 

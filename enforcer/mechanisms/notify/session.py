@@ -1,4 +1,4 @@
-"""The supervisor's process: its threads, what they share, and its end."""
+"""The supervisor's process: its threads, and its end."""
 
 from __future__ import annotations
 
@@ -9,27 +9,19 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from enforcer.call import Action, Decision
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import notification, procfs, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
-from enforcer.mechanisms.contract import Defence, Options
+from enforcer.mechanisms.contract import Options
 from enforcer.mechanisms.notify.calls import Handlers
-from enforcer.mechanisms.notify.quick import QuickOpens
-from enforcer.mechanisms.notify.turn import Turn
+from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Worker
-from enforcer.pin import Domains
 from enforcer.pin.identity import acting_thread
-from enforcer.pin.same_objects import SameObjects, has_binds
-from enforcer.pin.standing import Standings
-from enforcer.policy.ast import Dialect, Policy
-from enforcer.policy.decider import Decider
-from enforcer.policy.denied_names import names_denied_by_equality
+from enforcer.policy.ast import Policy
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.protect import Protected
@@ -43,12 +35,8 @@ _STACK_BYTES = 512 << 10
 _WAKE_SIGNAL = signal.SIGUSR1
 
 
-class Session:
-    """What the workers share. Its attributes change in one direction only (see `unfix`).
-
-    `is_root_fixed`: no target has had a chance to get another root or mount namespace than the
-    supervisor's. `are_credentials_fixed`: the same of credentials.
-    """
+class Session(Shared):
+    """The life of one supervisor."""
 
     def __init__(
         self,
@@ -56,81 +44,13 @@ class Session:
         abis: Sequence[str],
         options: Options,
         log: EventLog,
-        worker: Callable[[Session], Worker] = Worker,
+        worker: Callable[[Shared], Worker] = Worker,
     ) -> None:
-        procfs.root()  # while /proc is surely no target's mount
-        self.policy = policy
-        self.decider = Decider(policy)
-        self.decide: Callable[..., Decision] = self.decider.decide
-        self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
-        self.defences = options.defences
-        self.is_partial = options.partial
-        self.log = log
+        super().__init__(policy, abis, options, log)
         self.listener = -1
-        self.target = 0
-        self.is_launching = True
-        self.generation = 0
-        self.standings = Standings()
-        self.domains = Domains()
-        self.is_root_fixed = True
-        self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
-        names = names_denied_by_equality(policy)
-        self.same_objects = SameObjects(names, by_bind=has_binds()) if names else None
-        self.tells_missing = policy.dialect is Dialect.SYSTRACE
-        self.quick = QuickOpens(policy) if self.is_sound and not names else None
-        self.handlers = Handlers(self, abis)
-        self.protected = Protected(())
-        self.interrupting = threading.Lock()
-        self.turn = Turn()
-        self._admitted = threading.Semaphore(0)
         self._begin = threading.Event()
         self._make_worker = worker
         self._workers: list[Worker] = []
-
-    @property
-    def is_classic(self) -> bool:
-        """Whether calls are let through after the check, all defences being off."""
-        return not {Defence.COPY, Defence.PIN} & self.defences
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether what is judged is what is done."""
-        return {Defence.COPY, Defence.PIN} <= self.defences
-
-    def admit(self, worker: Worker) -> int:
-        """A worker's first call: it waits here for the listener."""
-        self._admitted.release()
-        self._begin.wait()
-        return self.listener
-
-    def unfix(self, *, root: bool = False, credentials: bool = False) -> None:
-        """From now on ask for every task anew what could be taken as given before."""
-        if root:
-            self.quick = None
-        if root and self.same_objects is not None:
-            self.same_objects = SameObjects(self.same_objects.names, by_bind=True)
-        self.is_root_fixed = self.is_root_fixed and not root
-        self.are_credentials_fixed = self.are_credentials_fixed and not credentials
-        self.generation += 1
-
-    def detect(self, tid: int, call: str, reason: str, **evidence: object) -> None:
-        """Log an interference, with the call that it came by, and end the process."""
-        self.log.emit(
-            EventKind.DETECTION,
-            mechanism="notify",
-            action=Action.KILL,
-            call=call,
-            pid=tid,
-            tid=tid,
-            reason=reason,
-            **evidence,
-        )
-        self.kill(tid)
-
-    def kill(self, tid: int) -> None:
-        """End the process of a held task, which cannot run meanwhile."""
-        with suppress(ProcessLookupError):
-            os.kill(tid, signal.SIGKILL)
 
     def serve(self, handshake: Handshake) -> None:
         """Run the supervisor until its last target is gone.
@@ -139,12 +59,11 @@ class Session:
         """
         threading.stack_size(_STACK_BYTES)
         signal.signal(_WAKE_SIGNAL, lambda number, frame: None)
+        handlers = Handlers(self, self.abis)
         self._workers = [self._make_worker(self) for _ in range(WORKERS)]
         for worker in self._workers:
-            worker.start()
-        for _ in self._workers:
-            self._admitted.acquire()
-        own = [os.getpid(), *(worker.native_id or 0 for worker in self._workers)]
+            worker.start(handlers, self._wait_for_listener)
+        own = [os.getpid(), *(worker.native_id for worker in self._workers)]
         self.protected = Protected(own)
         self.target = handshake.target
         handshake.ready(" ".join(map(str, own)))
@@ -156,13 +75,15 @@ class Session:
         self._begin.set()
         self._watch()
         handshake.close()
-        self.log.emit(
-            EventKind.END,
-            mechanism="notify",
-            decisions=sum(worker.decisions for worker in self._workers),
-            judged=dict(sum((worker.judged for worker in self._workers), Counter[str]())),
+        self.journal.ended(
+            sum(worker.decisions for worker in self._workers),
+            sum((worker.judged for worker in self._workers), Counter[str]()),
             denials=sum(worker.denials for worker in self._workers),
         )
+
+    def _wait_for_listener(self) -> int:
+        self._begin.wait()
+        return self.listener
 
     def _greet(self, number: int, is_synchronous: bool) -> None:
         """Meet the launcher's first held call: proof that its filter holds what it shall hold.
@@ -177,9 +98,8 @@ class Session:
         finally:
             os.close(nowhere)
         status = seccomp.status(pid)
-        self.log.emit(
+        self.journal.emit(
             EventKind.ENFORCING,
-            mechanism="notify",
             pid=pid,
             supervisor=os.getpid(),
             witness={
@@ -236,16 +156,14 @@ class Session:
         """Make what `worker` does for `cookie` return EINTR, if it still does (see end_act)."""
         with self.interrupting:
             worker.is_interrupted = True
-            if worker.acting == cookie and worker.ident is not None:
+            if worker.acting == cookie:
                 worker.is_signalled = is_signalled
                 signal.pthread_kill(acting_thread(worker.ident), _WAKE_SIGNAL)
 
     def _die(self, failure: threading.ExceptHookArgs) -> NoReturn:
         """A worker met what it cannot deal with: every later held call gets ENOSYS."""
-        self.log.emit(
-            EventKind.DETECTION,
-            mechanism="notify",
-            reason="the supervisor failed",
+        self.journal.detected(
+            "the supervisor failed",
             detail=f"{failure.exc_type.__name__}: {failure.exc_value}",
             place=_place(failure.exc_traceback),
         )
@@ -285,10 +203,6 @@ def _take_listener(handshake: Handshake, number: int) -> int:
                 raise ConnectionError("the launcher ended before it was confined")
     finally:
         os.close(pidfd)
-
-
-def _has_capabilities() -> bool:
-    return int(procfs.status_fields(procfs.read(os.getpid(), "status"))[b"CapPrm"], 16) != 0
 
 
 def _has_signal(tid: int) -> bool:

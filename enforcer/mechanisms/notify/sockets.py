@@ -15,38 +15,41 @@ from dataclasses import replace
 
 from enforcer.arch import ABIS
 from enforcer.kernel import sockets as raw
-from enforcer.mechanisms.notify.arguments import signed
-from enforcer.mechanisms.notify.worker import Arguments, Values, Worker
+from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import resolve
 from enforcer.pin.view import as_caller
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path, texts_of
+from enforcer.supervision.judge import Values
 from enforcer.supervision.messages import (
-    LONGEST_ADDRESS,
-    MOST_MESSAGES,
     Message,
-    Refused,
     address_of,
-    header_struct,
     own_control,
     path_of,
     read_content,
-    read_destination,
-    read_header,
     read_plain,
 )
 from enforcer.supervision.named_bind import bind_path
 from enforcer.supervision.socket_order import path_refusal
+from enforcer.syscalls.arguments import (
+    AT_FDCWD,
+    LOW_HALF,
+    MOST_MESSAGES,
+    header_struct,
+    read_address,
+    read_destination,
+    read_header,
+    signed,
+    vector_step,
+)
 from enforcer.syscalls.constants import CONSTANTS
+from enforcer.syscalls.memory import Arguments, Refused
 from enforcer.syscalls.sockaddr import Address
 
-Handler = Callable[[Worker, Arguments], None]
 _Act = Callable[[Worker, Arguments], int]
 
 ADDRESSED = frozenset({"connect", "bind", "sendto", "sendmsg", "sendmmsg"})
 
 _MSG_NOSIGNAL = CONSTANTS["MSG_NOSIGNAL"]
-_AT_FDCWD = -100
-_LOW_HALF = 0xFFFF_FFFF
 
 
 def addressed(name: str) -> Handler:
@@ -72,17 +75,15 @@ def addressed(name: str) -> Handler:
 
 
 def _connect(worker: Worker, args: Arguments) -> int:
-    address = _read_address(worker, args[1], args[2])
-    if address is None:
-        return -errno.EFAULT
+    address = read_address(worker, args[1], args[2])
     path = path_of(address)
     if path is not None:
         return _at_path(worker, args, address, path)
-    meant = meant_by(address, worker.call, signed(args[0]), worker.duplicate)
-    number = _judged(worker, texts_of(worker.call, meant), meant)
+    meant = meant_by(address, worker.name, signed(args[0]), worker.duplicate)
+    number = _judged(worker, texts_of(worker.name, meant), meant)
     if number:
         return -number
-    call = raw.connect if worker.call == "connect" else raw.bind
+    call = raw.connect if worker.name == "connect" else raw.bind
     with _Duplicate(worker, args[0]) as socket:
         return worker.act(lambda: call(socket, meant.raw, len(meant.raw)))
 
@@ -92,15 +93,15 @@ def _judged(worker: Worker, values: Values, *addresses: Address) -> int:
     number = worker.decide(values)
     if number and worker.decision is not None:
         worker.decision = in_kernel_terms(worker.decision, *addresses)
-        return worker.decision.errno or number
+        return worker.decision.refusal
     return number
 
 
 def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> int:
     """connect or bind by path: to the socket, or in the directory, that was judged."""
-    binds = worker.call == "bind"
+    binds = worker.name == "bind"
     call = raw.bind if binds else raw.connect
-    with resolve(worker.view, _AT_FDCWD, path, follow=not binds, entry=binds) as pinned:
+    with resolve(worker.view, AT_FDCWD, path, follow=not binds, entry=binds) as pinned:
         if pinned.name:
             names = (pinned.name,)
             number = worker.decide({"sockaddr": names, "filename": names}, pinned.missing)
@@ -117,13 +118,13 @@ def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> in
 
 
 def _sendto(worker: Worker, args: Arguments) -> int:
-    address = _read_address(worker, args[4], args[5]) if args[4] else None
-    data = read_plain(worker.read_bytes, args[1], args[2])
-    return _judge_and_send(worker, args[0], Message(address, data, ()), args[3] & _LOW_HALF)
+    address = read_address(worker, args[4], args[5]) if args[4] else None
+    data = read_plain(worker, args[1], args[2])
+    return _judge_and_send(worker, args[0], Message(address, data, ()), args[3] & LOW_HALF)
 
 
 def _sendmsg(worker: Worker, args: Arguments) -> int:
-    return _judge_and_send(worker, args[0], _read_message(worker, args[1]), args[2] & _LOW_HALF)
+    return _judge_and_send(worker, args[0], _read_message(worker, args[1]), args[2] & LOW_HALF)
 
 
 def _judge_and_send(worker: Worker, register: int, message: Message, flags: int) -> int:
@@ -137,10 +138,10 @@ def _judge_and_send(worker: Worker, register: int, message: Message, flags: int)
 
 
 def _sendmmsg(worker: Worker, args: Arguments) -> int:
-    header = header_struct(ABIS[worker.abi].pointer_size)
-    size = header.size + ABIS[worker.abi].pointer_size
-    count = min(args[2] & _LOW_HALF, MOST_MESSAGES)
-    places = [args[1] + index * size for index in range(count)]
+    size = ABIS[worker.abi].pointer_size
+    step = vector_step(size)
+    count = min(args[2] & LOW_HALF, MOST_MESSAGES)
+    places = [args[1] + index * step for index in range(count)]
     messages = [_read_message(worker, place) for place in places]
     with ExitStack() as pins:
         pinned = [_pinned(worker, args[0], message, pins) for message in messages]
@@ -152,10 +153,12 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
         with _Duplicate(worker, args[0]) as socket:
             done = 0
             for place, (_, message) in zip(places, pinned, strict=True):
-                sent = _send(worker, socket, message, args[3] & _LOW_HALF)
+                sent = _send(worker, socket, message, args[3] & LOW_HALF)
                 if sent < 0:
                     return done or sent
-                worker.write_bytes(place + header.size, sent.to_bytes(4, sys.byteorder))
+                worker.write_bytes(
+                    place + header_struct(size).size, sent.to_bytes(4, sys.byteorder)
+                )
                 done += 1
             return done
 
@@ -175,13 +178,6 @@ class _Duplicate:
         os.close(self._descriptor)
 
 
-def _read_address(worker: Worker, address: int, register: int) -> bytes | None:
-    length = signed(register)
-    if not 0 <= length <= LONGEST_ADDRESS:
-        raise Refused(errno.EINVAL)
-    return worker.read_bytes(address, length) if address or not length else None
-
-
 def _pinned(
     worker: Worker, register: int, message: Message, pins: ExitStack
 ) -> tuple[Address, Message]:
@@ -191,11 +187,11 @@ def _pinned(
     """
     given = message.address or b""
     path = path_of(given)
-    own = given, worker.call, signed(register), worker.duplicate
+    own = given, worker.name, signed(register), worker.duplicate
     if path is None:
         meant = meant_by(*own)
         return meant, replace(message, address=meant.raw or message.address)
-    pinned = pins.enter_context(resolve(worker.view, _AT_FDCWD, path))
+    pinned = pins.enter_context(resolve(worker.view, AT_FDCWD, path))
     if not pinned.exists:
         raise missing_path(*own, pinned.errno or errno.ENOENT)
     place = address_of(pinned)
@@ -204,9 +200,9 @@ def _pinned(
 
 def _read_message(worker: Worker, address: int) -> Message:
     size = ABIS[worker.abi].pointer_size
-    header = read_header(worker.read_bytes, address, size)
-    destination = read_destination(worker.read_bytes, header)
-    return Message(destination, *read_content(worker.read_bytes, header, size))
+    header = read_header(worker, address, size)
+    destination = read_destination(worker, header)
+    return Message(destination, *read_content(worker, header, size))
 
 
 def _send(worker: Worker, socket: int, message: Message, flags: int) -> int:

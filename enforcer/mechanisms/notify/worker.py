@@ -10,25 +10,20 @@ import errno
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from enforcer.call import Action, Decision
-from enforcer.events import EventKind
 from enforcer.kernel import notification
+from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
 from enforcer.pin.identity import as_supervisor
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
-from enforcer.supervision.memory import UnreadableMemory
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.notify.session import Session
-
-Values = Mapping[str, Sequence[str | None]]
-Arguments = tuple[int, int, int, int, int, int]
+from enforcer.supervision.journal import UNREADABLE, refusal
+from enforcer.supervision.judge import Values
+from enforcer.syscalls.memory import PATH_MAX, Arguments, Refused, UnreadableMemory
 
 ERESTARTSYS = 512
 """The kernel's own code: handle the signal, then make the call again if its action says so."""
@@ -44,7 +39,7 @@ class HeldView(View):
     __slots__ = ("_worker",)
 
     def __init__(self, worker: Worker) -> None:
-        session = worker.session
+        session = worker.shared
         super().__init__(
             worker.tid,
             0,
@@ -56,21 +51,21 @@ class HeldView(View):
         )
         self._worker = worker
 
-    def read_string(self, address: int) -> bytes:
+    def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
         """As the worker reads names. Raises UnreadableMemory."""
-        return self._worker.read_string(address)
+        return self._worker.read_string(address, limit)
 
     def standing(self) -> Standing:
         """Who the task is. Raises TargetGone."""
         worker = self._worker
-        return worker.session.standings.of(
+        return worker.shared.standings.of(
             self.tid, self.ask_standing, is_changing=worker.is_changing
         )
 
     @property
     def domain(self) -> Domain | None:
         """The domain in which acts are done for the task. Raises TargetGone."""
-        return self._worker.session.domains.of(self)
+        return self._worker.shared.domains.of(self)
 
     @domain.setter
     def domain(self, value: Domain | None) -> None:
@@ -85,8 +80,8 @@ class HeldView(View):
         """Nothing is kept: a thread that executes takes its leader's number."""
 
 
-class Worker(threading.Thread):
-    """What one thread knows of the call that it holds.
+class Worker:
+    """One thread, the call that it holds (see HeldCall), and what it may do with that.
 
     `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
     `is_changing`: after the call the task may be somebody else. `is_decided` and `copies` serve the
@@ -94,16 +89,17 @@ class Worker(threading.Thread):
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(daemon=True)
-        self.session = session
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.ident = 0
+        self.native_id = 0
         self.listener = -1
         self.cookie = 0
         self.acting = 0
         self.is_interrupted = False
         self.tid = 0
         self.abi = ""
-        self.call = ""
+        self.name = ""
         self.full_name = b""
         self.args: Arguments = (0, 0, 0, 0, 0, 0)
         self.known: Values = {}
@@ -120,13 +116,17 @@ class Worker(threading.Thread):
         self._views: dict[int, HeldView] = {}
         self._generation = 0
 
-    def run(self) -> None:
-        session = self.session
-        self.listener = session.admit(self)
-        receive, listener = notification.receive, self.listener
+    def start(self, handlers: Handlers, listener: Callable[[], int]) -> None:
+        """Begin a thread that serves calls by `handlers` once `listener` gives the descriptor."""
+        thread = threading.Thread(target=self.run, args=(handlers, listener), daemon=True)
+        thread.start()
+        self.ident, self.native_id = thread.ident or 0, thread.native_id or 0
+
+    def run(self, handlers: Handlers, get_listener: Callable[[], int]) -> None:
+        self.listener = listener = get_listener()
+        receive = notification.receive
         unpack = notification.NOTIFICATION.unpack
-        handlers = session.handlers
-        turn = session.turn
+        turn = self.shared.turn
         while True:
             self.cookie = 0
             if turn.holder is not self:
@@ -153,7 +153,10 @@ class Worker(threading.Thread):
                 self.settle()
             except UnreadableMemory as error:
                 self.end_act()
-                self.answer(-error.errno)
+                self.refuse(error.errno, UNREADABLE)
+            except Refused as error:
+                self.end_act()
+                self.answer(-error.number)
 
     def validate(self) -> None:
         """Raise TargetGone unless the call is still held: then its task's number means itself."""
@@ -170,7 +173,7 @@ class Worker(threading.Thread):
         if decision.log or decision.action is not Action.PERMIT:
             self.report(decision)
             if decision.action is Action.KILL:
-                self.session.kill(self.tid)
+                self.shared.kill(self.tid)
 
     def answer(self, result: int) -> None:
         """Give the call a result or -errno.
@@ -184,7 +187,7 @@ class Worker(threading.Thread):
 
     def refuse(self, number: int, reason: str) -> None:
         """Deny the call for a reason that is not the policy's."""
-        self.decision = Decision(action=Action.DENY, errno=number, reason=reason)
+        self.decision = refusal(number, reason)
         self.answer(-number)
 
     def hand_over(self, descriptor: int, close_on_exec: bool) -> None:
@@ -205,11 +208,11 @@ class Worker(threading.Thread):
         self.settle()
         notification.let_continue(self.listener, self.cookie)
 
-    def read_string(self, address: int) -> bytes:
+    def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
         """A name in the task's memory, read once. Raises UnreadableMemory."""
-        if self.session.are_credentials_fixed and self.copies is None:
-            return memory.read_string(self.tid, address)
-        return self._copied(address, 0, lambda: memory.read_string(self.tid, address))
+        if self.shared.are_credentials_fixed and self.copies is None:
+            return memory.read_string(self.tid, address, limit)
+        return self._copied(address, 0, lambda: memory.read_string(self.tid, address, limit))
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory, read once. Raises UnreadableMemory."""
@@ -235,7 +238,7 @@ class Worker(threading.Thread):
     @property
     def view(self) -> HeldView:
         """How the task sees names."""
-        session = self.session
+        session = self.shared
         if self._generation != session.generation or len(self._views) > _MOST_VIEWS:
             self._views.clear()
             self._generation = session.generation
@@ -254,16 +257,15 @@ class Worker(threading.Thread):
         if self.is_decided:
             return 0
         uid = gid = 0
-        if self.session.has_predicates:
+        judge = self.shared.judge
+        if judge.has_predicates:
             uid, gid = self.effective_ids()
-        decision = self.session.decide(self.call, self.args, values, uid, gid, missing)
+        decision = judge.decide(self.name, self.args, values, uid, gid, missing, self.abi)
+        if decision.elevation is not None and decision.action is Action.PERMIT:
+            decision = refusal(errno.EPERM, "the supervisor acts with the target's own ids only")
         self.values = values
         self.decision = decision
-        if decision.action is Action.PERMIT and decision.elevation is None:
-            return 0
-        if decision.action is Action.DENY:
-            return decision.errno or errno.EPERM
-        return errno.EPERM
+        return decision.refusal
 
     def effective_ids(self) -> tuple[int, int]:
         """The task's effective user and group."""
@@ -280,13 +282,13 @@ class Worker(threading.Thread):
         """
         self.acting = 0
         if self.is_interrupted:
-            with self.session.interrupting:
+            with self.shared.interrupting:
                 self.is_interrupted = False
             os.sched_yield()
 
     def act(self, function: Callable[[], int]) -> int:
         """What `function` gives; while it blocks it can be interrupted, and others receive."""
-        self.session.turn.pass_on(self)
+        self.shared.turn.pass_on(self)
         self.acting = self.cookie
         result = function()
         self.end_act()
@@ -307,7 +309,7 @@ class Worker(threading.Thread):
         `given` holds names that were read already, by register.
         """
         self.acting = self.cookie
-        result = perform(self.view, self.abi, self.call, args, self.judge, given)
+        result = perform(self.view, self.abi, self.name, args, self.judge, given)
         self.end_act()
         return result
 
@@ -319,16 +321,9 @@ class Worker(threading.Thread):
         """Log a denial, or what a rule wants logged; a task that is to be killed is."""
         if decision.action is not Action.PERMIT:
             self.denials += 1
-        self.session.log.emit(
-            EventKind.DECISION,
-            mechanism="notify",
-            pid=self.tid,
-            abi=self.abi,
-            call=self.call,
-            args=list(self.args),
-            values={name: list(values) for name, values in self.values.items()},
-            action=decision.action.value,
-            errno=decision.errno,
-            rule=decision.rule,
-            reason=decision.reason,
-        )
+        self.shared.journal.decided(self, self.shared.policy, decision, self.values)
+
+
+Handler = Callable[[Worker, Arguments], None]
+Handlers = Mapping[int, Mapping[int, Handler]]
+"""AUDIT_ARCH -> number -> handler; what is missing is made when it is first asked for."""

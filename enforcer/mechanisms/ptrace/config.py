@@ -7,21 +7,18 @@ from dataclasses import dataclass
 
 from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import Defence
-from enforcer.mechanisms.ptrace.authority import Authority
+from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.supervision.binaries import Binaries
-
-Texts = Mapping[str, Sequence[str | None]]
-"""The texts of arguments in memory by translator."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a plan says to its tracer; `binaries` are those of the authorities' policies."""
+    """`binaries` are those of the policies."""
 
     abis: Mapping[int, Abi]
-    authorities: Sequence[Authority]
+    policies: Sequence[TaskPolicy]
     binaries: Binaries
-    detached: Authority
+    detached: TaskPolicy
     defences: frozenset[Defence]
     inherit: bool = False
     has_quick: bool = False

@@ -2,86 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace.calls import Calls
-from enforcer.mechanisms.ptrace.directories import Directories
-from enforcer.mechanisms.ptrace.execs import Execs
-from enforcer.mechanisms.ptrace.filters import Filters
-from enforcer.mechanisms.ptrace.opens import Opens
-from enforcer.mechanisms.ptrace.processes import Processes
-from enforcer.mechanisms.ptrace.protection import Protection
-from enforcer.mechanisms.ptrace.quick import Quick
-from enforcer.mechanisms.ptrace.sockets import Sockets
-from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.directories import Directories
+from enforcer.mechanisms.ptrace.calls.execs import Execs
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.calls.messages import Messages
+from enforcer.mechanisms.ptrace.calls.multiplexed import Multiplexed
+from enforcer.mechanisms.ptrace.calls.opens import Opens
+from enforcer.mechanisms.ptrace.calls.processes import Processes
+from enforcer.mechanisms.ptrace.calls.protection import Protection
+from enforcer.mechanisms.ptrace.calls.sockets import Sockets
+from enforcer.mechanisms.ptrace.calls.target_filters import Filters
+from enforcer.mechanisms.ptrace.held import Entry, Handler
 from enforcer.pin import performs
 from enforcer.syscalls import syscall, table
 from enforcer.syscalls.model import Kind
 
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
+Dispatch = Mapping[int, Mapping[int, Entry]]
+"""AUDIT_ARCH -> number -> entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One call of one ABI and who handles it."""
+class Handlers:
+    """The handlers of one tracer; `opens` also serves the quick way."""
 
-    name: str
-    abi: str
-    number: int
-    handler: Handler
-
-
-Handler = Callable[[Task, SyscallInfo, Entry], None]
-
-
-def dispatch_table(tracer: Tracer) -> Mapping[int, Mapping[int, Entry]]:
-    """AUDIT_ARCH -> number -> entry, for every listed call of the plan's ABIs."""
-    calls = Calls(tracer)
-    own = special_handlers(tracer, calls)
-    return {
-        arch: {
-            number: Entry(name, abi.name, number, own.get(name) or general_handler(calls, name))
-            for name, number in table(abi.name).items()
+    def __init__(self, act: Act) -> None:
+        self.act = act
+        self.general = General(act)
+        self.opens = Opens(act, self.general)
+        execs = Execs(act)
+        self._own: Mapping[str, Handler] = {
+            "open": self.opens.open,
+            "creat": self.opens.creat,
+            "openat": self.opens.openat,
+            "openat2": self.opens.openat2,
+            "execve": execs.execve,
+            "execveat": execs.execveat,
+            **Sockets(act, self.general).handlers(),
+            **Messages(act, self.general).handlers(),
+            **Multiplexed(act, self.of).handlers(),
+            **Directories(act).handlers(),
+            **Processes(act, self.general).handlers(),
+            **Protection(act, self.general).handlers(),
+            **Filters(act, self.general).handlers(),
         }
-        for arch, abi in tracer.config.abis.items()
-    }
 
+    def of(self, name: str) -> Handler:
+        """The handler of a call, if it has none of its own by what the model says of it."""
+        own = self._own.get(name)
+        if own is not None:
+            return own
+        if performs(name):
+            return self.general.performed
+        kinds = {argument.kind for argument in syscall(name).arguments}
+        if kinds & {Kind.PATH, Kind.STRING, Kind.SOCKADDR, Kind.ARGV}:
+            return self.general.unheld
+        return self.general.by_registers
 
-def special_handlers(tracer: Tracer, calls: Calls) -> Mapping[str, Handler]:
-    """Calls that need more than their names pinned or their registers looked at."""
-    opens = Opens(tracer, calls)
-    if tracer.config.has_quick and tracer.pins and tracer.copies:
-        tracer.quick = Quick(tracer, opens)
-    execs = Execs(tracer)
-    sockets = Sockets(tracer, calls)
-    directories = Directories(tracer)
-    processes = Processes(tracer, calls)
-    protection = Protection(tracer, calls)
-    filters = Filters(tracer, calls)
-    return {
-        "open": opens.open,
-        "creat": opens.creat,
-        "openat": opens.openat,
-        "openat2": opens.openat2,
-        "execve": execs.execve,
-        "execveat": execs.execveat,
-        **sockets.handlers(),
-        **directories.handlers(),
-        **processes.handlers(),
-        **protection.handlers(),
-        **filters.handlers(),
-    }
-
-
-def general_handler(calls: Calls, name: str) -> Handler:
-    """The handler of a call by what the model says of its arguments."""
-    if performs(name):
-        return calls.performed
-    kinds = {argument.kind for argument in syscall(name).arguments}
-    if kinds & {Kind.PATH, Kind.STRING, Kind.SOCKADDR, Kind.ARGV}:
-        return calls.unheld
-    return calls.by_registers
+    def table(self) -> Dispatch:
+        """Every listed call of the plan's ABIs."""
+        return {
+            arch: {
+                number: Entry(name, abi.name, self.of(name))
+                for name, number in table(abi.name).items()
+            }
+            for arch, abi in self.act.abis.items()
+        }

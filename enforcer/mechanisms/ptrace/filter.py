@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from errno import EBUSY, ENOSYS, EPERM
+from errno import ENOSYS, EPERM
 
 from enforcer.arch.record import Abi
 from enforcer.call import Transition
@@ -20,17 +20,18 @@ from enforcer.cbpf.spec import (
     always,
 )
 from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
-from enforcer.mechanisms.filter_spec import spec_from_policies, supervised_answer
-from enforcer.mechanisms.ptrace.authority import detached
-from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
-from enforcer.mechanisms.ptrace.processes import (
+from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
+from enforcer.mechanisms.ptrace.calls.processes import (
     CLONE_NEW_WORLD,
     CLONE_UNTRACED,
     CREDENTIAL_CALLS,
     MEMORY_CALLS,
     WORLD_CALLS,
 )
+from enforcer.mechanisms.ptrace.calls.target_filters import LISTENS
+from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
+from enforcer.mechanisms.ptrace.task_policy import detached
 from enforcer.policy.ast import Policy
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
 from enforcer.syscalls import name as name_of
@@ -41,7 +42,6 @@ REWRITTEN = frozenset(
 )
 """Calls that stopped calls are turned into, or that the launcher needs: never refused unseen."""
 
-_LISTENS = 1 << 3
 _NEAR = 1 << 24
 
 
@@ -67,6 +67,9 @@ def _reaches(start: int, size: int | None, base: int) -> Condition:
     near, long = Compare(start, Operator.GE, base - _NEAR), Compare(size, Operator.GE, _NEAR)
     return All((before_end, Any((near, long))))
 
+
+_RARE = "remap_file_pages"
+"""Refused by the filter itself: see _with_one_openat."""
 
 _CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
 
@@ -101,14 +104,35 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         reachable.append(detached(policies[0]))
     watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
     spec = spec_from_policies(reachable, abis, defer=TRACE(), answer=supervised_answer)
-    spec = mediate(spec, watched, TRACE())
+    spec = mediate(_with_one_openat(supervised(spec, TRACE()), reachable), watched, TRACE())
     spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
 
 
+def _with_one_openat(spec: FilterSpec, policies: Sequence[Policy]) -> FilterSpec:
+    """`spec` with refusals by the number of openat in other ABIs left to the kernel, unlogged.
+
+    The quick way knows an openat by its number alone. i386 has remap_file_pages there.
+    """
+    first, *others = spec.tables
+    nr = number(first.abi.name, "openat")
+    if nr is None or not any(table.calls and _stops(table, nr) for table in others):
+        return spec
+    abis = [table.abi for table in spec.tables if table.calls]
+    answered = spec_from_policies(policies, abis, defer=TRACE())
+    plain = {table.abi: table.calls.get(nr) for table in answered.tables}
+    tables = [
+        replace(table, calls={**table.calls, nr: clauses})
+        if table is not first and (clauses := plain.get(table.abi)) is not None
+        else table
+        for table in spec.tables
+    ]
+    return replace(spec, tables=tuple(tables))
+
+
 def _with_guarded_slots(table: AbiTable) -> AbiTable:
     """Memory calls matter where the slots are mapped at their usual place and cannot be sealed."""
-    watched = {name: _reaches_slots(name, table.abi) for name in MEMORY_CALLS}
+    watched = {name: _reaches_slots(name, table.abi) for name in MEMORY_CALLS if name != _RARE}
     (guarded,) = mediate(FilterSpec((table,), 0), watched, TRACE()).tables
     return guarded
 
@@ -123,9 +147,17 @@ def is_unambiguous(spec: FilterSpec, call: str) -> bool:
     nr = number(first.abi.name, call)
     if nr is None:
         return False
-    answers = [clause.answer for table in others for clause in table.calls.get(nr, ())]
-    answers += [table.unknown for table in others] + [spec.foreign]
-    return all(answer & ACTION_MASK != TRACE() for answer in answers)
+    return not any(_stops(table, nr) for table in others)
+
+
+def _stops(table: AbiTable, nr: int) -> bool:
+    """Whether the tracer may come to see number `nr` as one of this table."""
+    if table.abi.nr_bit & nr != table.abi.nr_bit:
+        return False
+    clauses = table.calls.get(nr)
+    if clauses is None:
+        return table.unknown & ACTION_MASK == TRACE()
+    return any(clause.answer & ACTION_MASK == TRACE() for clause in clauses)
 
 
 def _with_own_calls(table: AbiTable) -> AbiTable:
@@ -151,10 +183,10 @@ def _own_clauses(name: str, abi: Abi, clauses: tuple[SpecClause, ...]) -> tuple[
             clause if clause.answer == ALLOW else replace(clause, answer=TRACE())
             for clause in clauses
         )
-    if name == "remap_file_pages":
+    if name == _RARE:
         reaches = _reaches_slots(name, abi)
         return (SpecClause(reaches, ERRNO(EPERM), "protection of the slots"), *clauses)
     if name == "seccomp":
-        listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, _LISTENS)))
-        return (SpecClause(listens, ERRNO(EBUSY), "the listener's place is taken"), *clauses)
+        listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, LISTENS)))
+        return (SpecClause(listens, TRACE(), "the listener's place is taken"), *clauses)
     return clauses

@@ -7,31 +7,26 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from enforcer.arch.record import Abi
-from enforcer.cbpf.compiler import compile_filter
-from enforcer.cbpf.instruction import assemble
 from enforcer.cbpf.spec import TRACE, FilterSpec
 from enforcer.events import EventLog
 from enforcer.kernel.seccomp import is_action_available
 from enforcer.mechanisms.contract import (
     Cover,
-    Extent,
-    Inexpressible,
     MechanismName,
     Missing,
     Options,
     Plan,
-    covers_of_defences,
 )
-from enforcer.mechanisms.ptrace.authority import Authority, detached
 from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
-from enforcer.mechanisms.ptrace.returns import WAYS
+from enforcer.mechanisms.ptrace.task_policy import TaskPolicy, detached
 from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.mechanisms.ptrace.trampoline import WAYS
 from enforcer.policy.ast import Policy
-from enforcer.policy.wire import policy_to_json
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
+from enforcer.supervision.planning import shortfalls, supervised_plan
 from enforcer.supervision.target import Target, filter_listing, lacking
 
 
@@ -57,27 +52,17 @@ class Ptrace:
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
         """The filter, and the policies for the tracer. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
-        covers += covers_of_defences(options)
-        lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
-        if lacking and not options.partial:
-            raise Inexpressible(lacking)
+        lacking = shortfalls(covers, options)
         spec = self.spec(policies, abis)
-        program = compile_filter(spec)
-        return Plan(
-            mechanism=self.name,
-            machine=abis[0].name,
-            data={
-                "program": assemble(program, big_endian=abis[0].big_endian).hex(),
-                "abis": [abi.name for abi in abis],
-                "policies": [policy_to_json(policy) for policy in policies],
-                "defences": sorted(options.defences),
-                "inherit": options.inherit,
-                "quick": abis[0].name in WAYS and is_unambiguous(spec, "openat"),
-                "inexpressible": [
-                    {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
-                    for c in lacking
-                ],
-            },
+        return supervised_plan(
+            self.name,
+            policies,
+            abis,
+            options,
+            inexpressible=lacking,
+            spec=spec,
+            inherit=options.inherit,
+            quick=abis[0].name in WAYS and is_unambiguous(spec, "openat"),
         )
 
     def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
@@ -90,22 +75,22 @@ class Ptrace:
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
-        target = Target(plan, command)
+        target = Target(plan, command, TRACE())
         target.announce(log, self.name)
 
         def serve(handshake: Handshake) -> None:
-            authorities = [Authority(policy) for policy in target.policies]
+            policies = [TaskPolicy(policy) for policy in target.policies]
             config = Config(
                 abis=abis_by_audit_arch(target.abis),
-                authorities=authorities,
+                policies=policies,
                 binaries=target.binaries,
-                detached=Authority(detached(target.policies[0])),
+                detached=TaskPolicy(detached(target.policies[0])),
                 defences=target.defences,
                 inherit=bool(plan.data["inherit"]),
                 has_quick=bool(plan.data["quick"]),
             )
             tracer = self.make_tracer(config, log)
-            tracer.attach(handshake.target, authorities[target.place])
+            tracer.attach(handshake.target, policies[target.place])
             handshake.ready(str(os.getpid()))
             handshake.wait_go()
             handshake.close()

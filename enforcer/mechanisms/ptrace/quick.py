@@ -9,33 +9,36 @@ from __future__ import annotations
 
 import os
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.file_status import on_procfs
 from enforcer.kernel.openat2 import (
-    AT_FDCWD,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from enforcer.mechanisms.ptrace.opens import Opens, open_how, signed
-from enforcer.mechanisms.ptrace.returns import FRAME, HOW_OFFSET, HOW_SIZE, NAME_ROOM, WAYS
+from enforcer.mechanisms.ptrace.calls.opens import Opens
+from enforcer.mechanisms.ptrace.reading import directory_name, read_string
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.trampoline import (
+    FRAME,
+    HOW_OFFSET,
+    HOW_SIZE,
+    NAME_ROOM,
+    WAYS,
+)
 from enforcer.pin import lexical
 from enforcer.pin.view import name_of
-from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.syscalls.arguments import AT_FDCWD, follows_open, open_how, signed
+from enforcer.syscalls.memory import UnreadableMemory
 
 _CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
 _MOST_PERMITTED = 4096
 _DELETED = b" (deleted)"
-_NEW = os.O_CREAT | os.O_EXCL
 _PLACE = os.O_PATH | os.O_CLOEXEC
 
 _FIRST = 56
@@ -46,11 +49,12 @@ _WINDOW = Struct("=QQQQQQQQQQ")
 class Quick:
     """The quick way for x86-64."""
 
-    def __init__(self, tracer: Tracer, opens: Opens) -> None:
-        self.tracer = tracer
+    def __init__(self, sandbox: Sandbox, opens: Opens) -> None:
+        self.sandbox = sandbox
         self.opens = opens
-        self.arena = tracer.arena
-        abi = next(each for each in tracer.config.abis.values() if each.name in WAYS)
+        self.arena = sandbox.arena
+        self.judged = sandbox.judged
+        abi = next(each for each in sandbox.abis.values() if each.name in WAYS)
         self.way = WAYS[abi.name]
         self.arch = abi.audit_arch
         self.size = abi.layouts[0].size
@@ -64,7 +68,7 @@ class Quick:
         The kernel walks it for the tracer, which has the target's rights as long as no credentials
         changed. In procfs it would take the tracer for the target.
         """
-        if flags & os.O_NOFOLLOW or flags & _NEW == _NEW or self.tracer.credentials_changed:
+        if not follows_open(flags) or self.sandbox.credentials_changed:
             return None
         found = openat2(AT_FDCWD, name, _PLACE, 0, RESOLVE_NO_MAGICLINKS)
         if found < 0:
@@ -96,12 +100,11 @@ class Quick:
         base = space.base
         if called != self.openat or size != self.size or 0 <= rip - base < CODE_SIZE:
             return False
-        tracer = self.tracer
-        authority = task.process.authority
-        if not authority.judges_names:
+        policy = task.process.policy
+        if not policy.judges_names:
             return False
         try:
-            name = tracer.read_string(task, rsi)
+            name = read_string(task, rsi)
         except UnreadableMemory:
             return False
         is_relative = name[:1] != b"/"
@@ -109,7 +112,7 @@ class Quick:
         if absolute is None:
             return False
         if is_relative:
-            directory = tracer.directory_name(task, signed(rdi))
+            directory = directory_name(task, signed(rdi))
             if directory is None:
                 return False
             absolute = directory + b"/" + absolute if directory != b"/" else b"/" + absolute
@@ -122,28 +125,29 @@ class Quick:
         if len(absolute) >= NAME_ROOM:
             return False
         question = (absolute, rdi, rdx, r10)
-        permitted = authority.permitted
+        permitted = policy.permitted
+        sandbox = self.sandbox
         if question not in permitted:
+            if policy.has_predicates:
+                return False
             texts = {"filename": (os.fsdecode(absolute),)}
-            args = (rdi, rsi, rdx, r10, r8, r9)
-            decision = tracer.decide(task, "openat", args, texts)
+            decision = policy.decide("openat", (rdi, rsi, rdx, r10, r8, r9), texts)
             if decision.action is not Action.PERMIT or decision.log:
                 return False
-            if authority.remembers:
+            if policy.remembers:
                 if len(permitted) >= _MOST_PERMITTED:
                     permitted.clear()
                 permitted.add(question)
-        else:
-            tracer.decisions += 1
         slot = task.small
         if slot is None:
             slot = task.small = self.arena.take_small()
             if slot is None:
                 return False
+        sandbox.decisions += 1
         if task.again:
             task.again = False
         else:
-            tracer.judged["openat"] += 1
+            self.judged["openat"] += 1
         flags, mode = open_how(rdx, r10)
         memory = self.arena.memory
         end = slot + len(absolute)

@@ -12,7 +12,7 @@ from enforcer.arch import by_audit_arch
 from enforcer.arch.record import Abi, NumberRegset, RegisterLayout
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace.returns import Way
+from enforcer.mechanisms.ptrace.trampoline import Way
 
 _WORDS = {4: Struct("=I"), 8: Struct("=Q")}
 _CANCELLED = (1 << 64) - 1

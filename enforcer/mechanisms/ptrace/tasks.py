@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.pin import KeptView, Pinned
-
-if TYPE_CHECKING:
-    from enforcer.kernel.ptrace import SyscallInfo
-    from enforcer.mechanisms.ptrace.anew import Anew
-    from enforcer.mechanisms.ptrace.authority import Authority
-    from enforcer.mechanisms.ptrace.execs import Execution
 
 Step = tuple[int, tuple[int, ...]]
 """Number and arguments of a call that the task is made to do; the result is sent back."""
 Script = Generator[Step, int, int | None]
 Continuation = Callable[["Task"], None]
+
+
+@dataclass(frozen=True)
+class Anew:
+    """A call to be made anew, the signal mask to put back then, and whether it has been made."""
+
+    number: int
+    arguments: tuple[int, ...]
+    signals: bytes
+    is_made: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """What a permitted execve is expected to become; None: not looked at.
+
+    `image` is the device and inode of the program in memory at the end (of a script's interpreter),
+    `tail` its whole argument vector, a zero byte after each.
+    """
+
+    call: str
+    name: str
+    image: tuple[int, int] | None
+    tail: bytes | None
+    policy: TaskPolicy | None
 
 
 class Space:
@@ -53,14 +74,14 @@ class Space:
 
 
 class Process:
-    """A thread group. `authority` is the policy that its calls come under."""
+    """A thread group. `policy` is the one that its calls come under."""
 
-    __slots__ = ("authority", "launching", "space", "tasks", "tgid")
+    __slots__ = ("launching", "policy", "space", "tasks", "tgid")
 
-    def __init__(self, tgid: int, space: Space, authority: Authority) -> None:
+    def __init__(self, tgid: int, space: Space, policy: TaskPolicy) -> None:
         self.tgid = tgid
         self.space = space
-        self.authority = authority
+        self.policy = policy
         self.launching = False
         self.tasks: set[int] = set()
 
@@ -72,8 +93,7 @@ class Task:
     saved: the registers of that call's entry.
     slot, area, small: what it holds of the arena; the small slot is kept.
     away: the call from which it may still be on its short way back.
-    held: what the call is compared with at its exit.
-    multiplexed: the call at hand came through socketcall or ipc.
+    pinned: what the call is compared with at its exit.
     anew: the call that is made in place of one that could not be changed while it was held.
     script, signals: what it is being made to do, and the signal mask to put back after it.
     newborn: the registers with which it is to start.
@@ -90,9 +110,8 @@ class Task:
         "at_exit",
         "away",
         "executing",
-        "held",
-        "multiplexed",
         "newborn",
+        "pinned",
         "process",
         "retry",
         "saved",
@@ -116,9 +135,8 @@ class Task:
         self.signals: bytes | None = None
         self.retry = 0
         self.again = False
-        self.multiplexed = False
         self.small: int | None = None
-        self.held: Pinned | None = None
+        self.pinned: Pinned | None = None
         self.away: SyscallInfo | None = None
         self.newborn: bytes | None = None
         self.executing: Execution | None = None

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from enforcer.call import Action
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
 
 LIMIT_S = 3.0
 """The longest time that one stop may take."""
@@ -21,31 +18,34 @@ class Watch(threading.Thread):
     A tracer that could run, and only waits for a processor, is not being held up by its target.
     """
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(name="watch", daemon=True)
-        self.tracer = tracer
+        self.sandbox = sandbox
         self.tid = threading.get_native_id()
         self.over = threading.Event()
 
     def run(self) -> None:
-        tracer = self.tracer
+        sandbox = self.sandbox
         seen = -1
         looks = 0
         while not self.over.wait(LIMIT_S / 2):
-            handled = tracer.handled
-            is_held = handled == seen and not tracer.is_waiting and not _is_running(self.tid)
+            handled = sandbox.handled
+            is_held = handled == seen and not sandbox.is_waiting and not _is_running(self.tid)
             looks = looks + 1 if is_held else 0
             seen = handled
             if looks == 2:
                 self.tell()
-                tracer.kill_all()
+                sandbox.kill_all()
                 return
 
     def tell(self) -> None:
         """Log what is about to happen, but wait no longer for a log that may be what stalls."""
-        fields = {"action": Action.KILL, "call": self.tracer.call, "seconds": LIMIT_S}
+        fields = {"action": Action.KILL, "call": self.sandbox.call, "seconds": LIMIT_S}
         word = threading.Thread(
-            target=self.tracer.detect, args=("the tracer was stalled",), kwargs=fields, daemon=True
+            target=self.sandbox.journal.detected,
+            args=("the tracer was stalled",),
+            kwargs=fields,
+            daemon=True,
         )
         word.start()
         word.join(LIMIT_S / 2)

@@ -29,8 +29,8 @@ class _MirrorsDirectory(Worker):
         """Remembers where a relative name would lead from the first directory."""
         self.mirrored = ""
         if dirfd == AT_FDCWD and not name.startswith(b"/"):
-            assert isinstance(self.session, _Session)
-            self.mirrored = os.path.normpath(self.session.first_directory / os.fsdecode(name))
+            assert isinstance(self.shared, _Session)
+            self.mirrored = os.path.normpath(self.shared.first_directory / os.fsdecode(name))
         return super().open(dirfd, name, flags, mode, resolve)
 
     def judge(self, names: tuple[str, ...], missing: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enforcer.mechanisms.notify import MECHANISM, Notify
 from enforcer.mechanisms.notify.worker import Worker
-from enforcer.supervision.memory import UnreadableMemory
+from enforcer.syscalls.memory import PATH_MAX, UnreadableMemory
 from harness.backends.weak import Leaky
 
 CHUNK = 64
@@ -13,7 +13,7 @@ CHUNK = 64
 class _GivesUp(Worker):
     gave_up = False
 
-    def read_string(self, address: int) -> bytes:
+    def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
         """Whole chunks only: the last of them may lie across the end of what is mapped."""
         text = b""
         while b"\0" not in text:

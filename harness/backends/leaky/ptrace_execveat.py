@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from enforcer.events import EventLog
-from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import MECHANISM, Ptrace
 from enforcer.mechanisms.ptrace.config import Config
-from enforcer.mechanisms.ptrace.dispatch import Entry
-from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from harness.backends.handlers import exchanged
 from harness.backends.weak import Leaky
@@ -18,9 +16,9 @@ class _Tracer(Tracer):
         super().__init__(config, log)
         self.dispatch = exchanged(self.dispatch, {"execveat": self.let_through})
 
-    def let_through(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+    def let_through(self, call: HeldCall) -> None:
         """What is not known is not asked about."""
-        self.resume(task)
+        self.sandbox.resume(call.task)
 
 
 class _Ptrace(Ptrace):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from enforcer.events import EventLog
-from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import MECHANISM, Ptrace
+from enforcer.mechanisms.ptrace.calls.execs import Execs
 from enforcer.mechanisms.ptrace.config import Config
-from enforcer.mechanisms.ptrace.dispatch import Entry
-from enforcer.mechanisms.ptrace.execs import Execs
-from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.pin import Pinned
 from harness.backends.handlers import exchanged
@@ -17,7 +15,7 @@ from harness.backends.weak import Leaky
 
 class _LooksAtScriptsOnly(Execs):
     def follow_scripts(
-        self, task: Task, info: SyscallInfo, entry: Entry, pinned: Pinned, shown: bytes
+        self, call: HeldCall, pinned: Pinned, shown: bytes
     ) -> tuple[tuple[int, int] | None, list[bytes] | None]:
         """Whatever image it ends in is welcome."""
         return None, None
@@ -26,7 +24,7 @@ class _LooksAtScriptsOnly(Execs):
 class _Tracer(Tracer):
     def __init__(self, config: Config, log: EventLog) -> None:
         super().__init__(config, log)
-        execs = _LooksAtScriptsOnly(self)
+        execs = _LooksAtScriptsOnly(self.act)
         own = {"execve": execs.execve, "execveat": execs.execveat}
         self.dispatch = exchanged(self.dispatch, own)
 

@@ -1,11 +1,9 @@
-"""A loaded policy, prepared for the decisions of the hot path."""
+"""The policy that a task comes under, prepared for the decisions of the hot path."""
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 
-from enforcer.call import Action, Decision
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -14,10 +12,10 @@ from enforcer.policy.ast import (
     Policy,
     RegisterSymbol,
 )
-from enforcer.policy.decider import Decider
+from enforcer.supervision.judge import Judge
 
 
-class Authority:
+class TaskPolicy(Judge):
     """One policy.
 
     `permitted` are calls of openat that were permitted: name, dirfd, flags and mode. They may only
@@ -25,21 +23,10 @@ class Authority:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.decider = Decider(policy)
-        self.decide = self.decider.decide
-        self._needs: dict[str, frozenset[str]] = {}
+        super().__init__(policy)
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.remembers = not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
-        self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
-
-    def needs(self, name: str) -> frozenset[str]:
-        """The translators of memory arguments that rules for call `name` look at."""
-        found = self._needs.get(name)
-        if found is None:
-            found = self._needs[name] = self.decider.needs(name)
-        return found
 
 
 def looks_at_pointer(policy: Policy) -> bool:
@@ -65,17 +52,3 @@ def _names_pointer(expression: Expression) -> bool:
 def detached(policy: Policy) -> Policy:
     """What a task comes under that left `policy` by [detach]: all, while the tracer lives."""
     return replace(policy, rules=(), detached=True)
-
-
-def errno_of(decision: Decision) -> int:
-    """0 for a permitted call, else the positive errno of the answer; KILL must be handled before.
-
-    ASK is EPERM: nobody can be asked.
-    """
-    match decision.action:
-        case Action.PERMIT:
-            return 0
-        case Action.DENY:
-            return decision.errno or errno.EPERM
-        case _:
-            return errno.EPERM

@@ -8,57 +8,44 @@ task may have written over the instruction. Signals wait, so that no handler run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import NO_CALL
-from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
+from enforcer.mechanisms.ptrace.tasks import Anew, Task
 from enforcer.syscalls import name
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
 
 _ALL_SIGNALS = b"\xff" * 8
 _WORD = (1 << 64) - 1
 _RESTARTS = frozenset({-512, -513, -514, -516})
-"""What the kernel tells itself: make the call again after the signal."""
-
-
-@dataclass(frozen=True)
-class Anew:
-    """The call to be made, the signal mask to put back then, and whether it has been made."""
-
-    number: int
-    arguments: tuple[int, ...]
-    signals: bytes
-    is_made: bool = False
+"""What the kernel tells itself: make the call again after the signal (include/linux/errno.h)."""
 
 
 def begin(
-    tracer: Tracer, task: Task, info: SyscallInfo, number: int, arguments: Sequence[int]
+    sandbox: Sandbox, task: Task, info: SyscallInfo, number: int, arguments: Sequence[int]
 ) -> None:
     """At a seccomp stop: drop the call; the task is to be resumed to its exit."""
     whole = tuple(argument & _WORD for argument in arguments)
     task.anew = Anew(number, whole, ptrace.signal_mask(task.tid))
     ptrace.set_signal_mask(task.tid, _ALL_SIGNALS)
-    tracer.registers.rewrite(task.tid, info, tracer.config.abis[info[1]], NO_CALL, ())
+    sandbox.registers.rewrite(task.tid, info, sandbox.abis[info[1]], NO_CALL, ())
 
 
-def advance(tracer: Tracer, task: Task) -> None:
+def advance(sandbox: Sandbox, task: Task) -> None:
     """At a system call stop before the call is made: the dropped call's exit, or its own entry."""
     anew = task.anew
     assert anew is not None
     info = ptrace.syscall_info(task.tid)
     if info[0] == ptrace.OP_EXIT:
-        abi = tracer.config.abis[info[1]]
-        tracer.registers.call_again(task.tid, abi, task.saved, anew.number, anew.arguments)
+        abi = sandbox.abis[info[1]]
+        sandbox.registers.call_again(task.tid, abi, task.saved, anew.number, anew.arguments)
     else:
         if info[4] != anew.number or info[5 : 5 + len(anew.arguments)] != anew.arguments:
-            call = name(tracer.config.abis[info[1]].name, info[4]) or str(info[4])
+            call = name(sandbox.abis[info[1]].name, info[4]) or str(info[4])
             reason = "another call than the one that was judged"
-            tracer.end(reason, task.process, tid=task.tid, call=call)
+            sandbox.end(reason, task.process, tid=task.tid, call=call)
         ptrace.set_signal_mask(task.tid, anew.signals)
         task.anew = replace(anew, is_made=True)
     ptrace.resume_to_syscall(task.tid)

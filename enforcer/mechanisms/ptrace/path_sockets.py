@@ -11,15 +11,14 @@ from collections.abc import Callable
 from errno import EPIPE
 
 from enforcer.kernel import sockets as raw_sockets
-from enforcer.kernel.openat2 import AT_FDCWD
-from enforcer.mechanisms.ptrace.opens import signed
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
 from enforcer.pin.view import as_caller
-from enforcer.supervision.memory import UnreadableMemory
-from enforcer.supervision.messages import Message, Refused, address_of, own_control
+from enforcer.supervision.messages import Message, address_of, own_control
 from enforcer.supervision.socket_order import path_refusal
+from enforcer.syscalls.arguments import AT_FDCWD, LOW_HALF, signed
 from enforcer.syscalls.constants import CONSTANTS
+from enforcer.syscalls.memory import Refused, UnreadableMemory
 
 _MSG_NOSIGNAL = CONSTANTS["MSG_NOSIGNAL"]
 
@@ -65,7 +64,7 @@ def connect_for(task: Task, register: int, pinned: Pinned) -> int:
 
 def send_for(task: Task, register: int, pinned: Pinned, content: Content, flags: int) -> int:
     """sendmsg(2) of the task's socket to a pinned one, which is let go of: a count, or -errno."""
-    quiet = flags & 0xFFFF_FFFF | _MSG_NOSIGNAL
+    quiet = flags & LOW_HALF | _MSG_NOSIGNAL
     try:
         message = content()
         with pinned, own_control(message.control, task.view.duplicate) as control:

@@ -10,93 +10,77 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from typing import TYPE_CHECKING
 
 from enforcer.arch.record import Abi
 from enforcer.kernel import ptrace
 from enforcer.kernel.mappings import Mapping, mapping_at
 from enforcer.kernel.ptrace import SyscallInfo
-from enforcer.mechanisms.ptrace.private import DELIVER, NO_CALL
-from enforcer.mechanisms.ptrace.returns import WAYS
+from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Script, Task
+from enforcer.mechanisms.ptrace.trampoline import WAYS
 from enforcer.syscalls import number
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
 
 _MAP_FIXED_NOREPLACE = 0x10_0000
 _MAP_32BIT = 0x40
 _ALL_SIGNALS = b"\xff" * 8
 
 
-def answer(tracer: Tracer, task: Task, info: SyscallInfo, result: int) -> None:
-    """At a seccomp stop: end the call with `result`, its number put back at its exit."""
-
-    def answered(task: Task) -> None:
-        tracer.release_slot(task)
-        saved, task.saved = task.saved, b""
-        tracer.registers.restore(task.tid, tracer.config.abis[info[1]], saved, result)
-        tracer.resume(task)
-
-    tracer.redirect(task, info, NO_CALL, (), answered)
-
-
-def begin(tracer: Tracer, task: Task, info: SyscallInfo, script: Script) -> None:
+def begin(sandbox: Sandbox, task: Task, info: SyscallInfo, script: Script) -> None:
     """At a seccomp stop: run `script` in the task instead of its call, for now."""
     tid = task.tid
-    abi = tracer.config.abis[info[1]]
+    abi = sandbox.abis[info[1]]
     nr, arguments = next(script)
-    task.saved = tracer.registers.of_call(tid, abi, info)
+    task.saved = sandbox.registers.of_call(tid, abi, info)
     task.signals = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
-    task.multiplexed = False
     task.script = script
-    tracer.registers.rewrite(tid, info, abi, nr, arguments)
+    sandbox.registers.rewrite(tid, info, abi, nr, arguments)
     ptrace.resume_to_syscall(tid)
 
 
-def advance(tracer: Tracer, task: Task, info: SyscallInfo, result: int) -> None:
+def advance(sandbox: Sandbox, task: Task, info: SyscallInfo, result: int) -> None:
     """At the exit of a call of a script: the next one, or the end."""
     tid = task.tid
-    abi = tracer.config.abis[info[1]]
+    abi = sandbox.abis[info[1]]
     script = task.script
     assert script is not None
     try:
         nr, arguments = script.send(result)
     except StopIteration as stop:
-        end(tracer, task, abi, stop.value)
+        end(sandbox, task, abi, stop.value)
         return
-    tracer.registers.call_again(tid, abi, task.saved, nr, arguments)
+    sandbox.registers.call_again(tid, abi, task.saved, nr, arguments)
     ptrace.resume_to_syscall(tid)
 
 
-def end(tracer: Tracer, task: Task, abi: Abi, result: int | None) -> None:
+def end(sandbox: Sandbox, task: Task, abi: Abi, result: int | None) -> None:
     """Give the task its own registers and signals back."""
     saved, task.saved, task.script = task.saved, b"", None
     if result is None:
-        tracer.registers.call_again(task.tid, abi, saved)
+        sandbox.registers.call_again(task.tid, abi, saved)
         task.again = True
     else:
-        tracer.registers.restore(task.tid, abi, saved, result)
+        sandbox.registers.restore(task.tid, abi, saved, result)
     if task.signals is not None:
         ptrace.set_signal_mask(task.tid, task.signals)
         task.signals = None
-    tracer.resume(task)
+    sandbox.resume(task)
     if task.process.space.mapper == task.tid:
-        tracer.wake_waiters(task.process.space)
+        sandbox.wake_waiters(task.process.space)
 
 
-def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
+def map_slots(sandbox: Sandbox, task: Task, abi: Abi) -> Script:
     """Map the slots into the task's address space, read-only and sealed where the kernel can.
 
     They go where a filter can tell the calls that reach there, or at least where they are sealed.
     Until the last check the mapping may be anything: another task of the address space can replace
     descriptor and mapping at every moment. After it, what was checked cannot be changed any more.
     """
-    listener = tracer.listener
+    listener = sandbox.listener
     assert listener is not None
-    arena = tracer.arena
+    arena = sandbox.arena
     space = task.process.space
     listener.arrange(task.tid, lambda: os.dup(arena.file.fd), close_on_exec=True)
     fd = yield DELIVER, ()
@@ -126,7 +110,7 @@ def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
         address &= 0xFFFF_FFFF
     if not is_sealed and address != abi.spare_address:
         return -errno.ENOMEM
-    if not verify_slots(tracer, task, address):
+    if not verify_slots(sandbox, task, address):
         return -errno.EFAULT
     space.base = address
     space.verified = True
@@ -136,9 +120,9 @@ def map_slots(tracer: Tracer, task: Task, abi: Abi) -> Script:
 _HAS_32BIT = frozenset({0xC000_003E, 0x4000_0003})
 
 
-def verify_slots(tracer: Tracer, task: Task, address: int) -> bool:
+def verify_slots(sandbox: Sandbox, task: Task, address: int) -> bool:
     """Whether the whole sealed file is mapped at `address`, read-only and shared."""
-    arena = tracer.arena
+    arena = sandbox.arena
     parts: list[Mapping] = []
     at, end = address, address + arena.size
     while at < end and len(parts) < 2:
@@ -158,10 +142,10 @@ def verify_slots(tracer: Tracer, task: Task, address: int) -> bool:
     return at == end
 
 
-def has_slots(tracer: Tracer, task: Task) -> bool:
+def has_slots(sandbox: Sandbox, task: Task) -> bool:
     """Whether the task's calls can point into the slots; a mapping had by fork is verified."""
     space = task.process.space
-    if space.base and verify_slots(tracer, task, space.base):
+    if space.base and verify_slots(sandbox, task, space.base):
         space.verified = True
         return True
     return False

@@ -4,44 +4,48 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from enforcer.kernel import ptrace
 from enforcer.kernel.kcmp import shares_memory
 from enforcer.kernel.ptrace import TaskGone
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.pin import TargetGone, View
 
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.tracer import Tracer
 
-
-def born(tracer: Tracer, parent: Task) -> None:
+def born(sandbox: Sandbox, parent: Task) -> None:
     """A fork, vfork or clone event: the child is traced, and stopped or soon will be."""
     tid = ptrace.event_message(parent.tid)
-    if tid in tracer.tasks:
-        tracer.resume(parent)
+    if tid in sandbox.tasks:
+        sandbox.resume(parent)
         return
     child = adopt(parent, tid)
-    tracer.tasks[tid] = child
+    sandbox.tasks[tid] = child
     if parent.at_exit is not None and parent.saved:
         child.newborn = parent.saved
-    if tid in tracer.early:
-        tracer.early.discard(tid)
+    if tid in sandbox.early:
+        sandbox.early.discard(tid)
         with suppress(TaskGone):
-            tracer.at_event(child, ptrace.EVENT_STOP, 0)
-    tracer.resume(parent)
+            started(sandbox, child)
+    sandbox.resume(parent)
 
 
-def adopt_orphans(tracer: Tracer, executed: int = 0) -> None:
+def started(sandbox: Sandbox, task: Task) -> None:
+    """The first stop of a new task, or another one by which nothing is asked."""
+    if task.newborn is not None:
+        give_registers(sandbox, task)
+    sandbox.resume(task)
+
+
+def adopt_orphans(sandbox: Sandbox, executed: int = 0) -> None:
     """Start the early children whose fork event was lost with the task that made them.
 
     That task was killed meanwhile, or another thread of its process `executed`. Where several
     policies are loaded, or a task has a Landlock domain, nobody can say which is the child's: it
     ends.
     """
-    makers = {task.process.tgid for task in tracer.tasks.values()} - {executed}
-    for tid in tuple(tracer.early):
+    makers = {task.process.tgid for task in sandbox.tasks.values()} - {executed}
+    for tid in tuple(sandbox.early):
         view = View(tid, tid)
         try:
             tgid, ppid = (int(view.status_field(key)) for key in (b"Tgid", b"PPid"))
@@ -49,15 +53,15 @@ def adopt_orphans(tracer: Tracer, executed: int = 0) -> None:
             continue
         if makers & {tgid, ppid}:
             continue
-        tracer.early.discard(tid)
-        if len(tracer.config.authorities) > 1 or tracer.has_domains:
-            lost = Process(tid, Space(), tracer.config.authorities[0])
-            tracer.end("a child whose parent is gone", lost, tid=tid, call="")
+        sandbox.early.discard(tid)
+        if len(sandbox.config.policies) > 1 or sandbox.has_domains:
+            lost = Process(tid, Space(), sandbox.config.policies[0])
+            sandbox.end("a child whose parent is gone", lost, tid=tid, call="")
             continue
-        task = Task(tid, Process(tgid, Space(), tracer.config.authorities[0]))
-        tracer.tasks[tid] = task
+        task = Task(tid, Process(tgid, Space(), sandbox.config.policies[0]))
+        sandbox.tasks[tid] = task
         with suppress(TaskGone):
-            tracer.resume(task)
+            sandbox.resume(task)
 
 
 def adopt(parent: Task, tid: int) -> Task:
@@ -66,18 +70,18 @@ def adopt(parent: Task, tid: int) -> Task:
     if not _is_thread_of(tid, process.tgid):
         shared = shares_memory(parent.tid, tid)
         space = process.space if shared else Space(process.space.base)
-        process = Process(tid, space, process.authority)
+        process = Process(tid, space, process.policy)
     task = Task(tid, process)
     task.view.domain = parent.view.domain
     return task
 
 
-def give_registers(tracer: Tracer, child: Task) -> None:
+def give_registers(sandbox: Sandbox, child: Task) -> None:
     """A child begins with the registers of its parent's call, not with the rewritten ones."""
     saved, child.newborn = child.newborn, None
     assert saved is not None
     content = bytearray(ptrace.registers(child.tid))
-    for abi in tracer.config.abis.values():
+    for abi in sandbox.abis.values():
         for layout in abi.layouts:
             if layout.size == len(content):
                 for offset in layout.arguments:

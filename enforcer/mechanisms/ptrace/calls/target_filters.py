@@ -9,28 +9,27 @@ target wrote. A listener of its own it cannot have (see filter.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from errno import EBUSY
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW
-from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER
 from enforcer.mechanisms.ptrace.slots import SPAN
-from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
-
-if TYPE_CHECKING:
-    from enforcer.mechanisms.ptrace.calls import Calls
-    from enforcer.mechanisms.ptrace.dispatch import Entry, Handler
-    from enforcer.mechanisms.ptrace.tracer import Tracer
+from enforcer.syscalls.arguments import LOW_HALF
+from enforcer.syscalls.memory import UnreadableMemory
 
 _INSTRUCTION = Struct("=HBBI")
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _MOST = 4096
 _SET_MODE_FILTER = 1
+LISTENS = 1 << 3
+"""SECCOMP_FILTER_FLAG_NEW_LISTENER"""
 _PR_SET_SECCOMP = 22
 _MODE_FILTER = 2
 _PROGRAMS = {8: Struct("=H6xQ"), 4: Struct("=HxxI")}
@@ -67,61 +66,64 @@ def _permit_number(nr: int) -> list[tuple[int, int, int, int]]:
 class Filters:
     """The handlers of seccomp and prctl."""
 
-    def __init__(self, tracer: Tracer, calls: Calls) -> None:
-        self.tracer = tracer
-        self.calls = calls
-        self.passages = b"".join(passage(abi) for abi in tracer.config.abis.values())
+    def __init__(self, act: Act, general: General) -> None:
+        self.act = act
+        self.general = general
+        self.passages = b"".join(passage(abi) for abi in act.abis.values())
 
     def handlers(self) -> Mapping[str, Handler]:
         return {"seccomp": self.seccomp, "prctl": self.prctl}
 
-    def seccomp(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+    def seccomp(self, call: HeldCall) -> None:
         """seccomp(operation, flags, program)"""
-        if info[5] & 0xFFFF_FFFF == _SET_MODE_FILTER:
-            self.install(task, info, entry, 2)
+        if call.args[0] & LOW_HALF != _SET_MODE_FILTER:
+            self.general.by_registers(call)
+        elif call.args[1] & LISTENS:
+            # A listener of the target's would be asked before the tracer is: USER_NOTIF is the
+            # stricter of the two answers, and CONTINUE would end the matter.
+            self.act.refuse(call, EBUSY, "the listener's place is taken")
         else:
-            self.calls.by_registers(task, info, entry)
+            self.install(call, 2)
 
-    def prctl(self, task: Task, info: SyscallInfo, entry: Entry) -> None:
+    def prctl(self, call: HeldCall) -> None:
         """prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program)"""
-        if info[5] & 0xFFFF_FFFF == _PR_SET_SECCOMP and info[6] == _MODE_FILTER:
-            self.install(task, info, entry, 2)
+        if call.args[0] & LOW_HALF == _PR_SET_SECCOMP and call.args[1] == _MODE_FILTER:
+            self.install(call, 2)
         else:
-            self.calls.by_registers(task, info, entry)
+            self.general.by_registers(call)
 
-    def install(self, task: Task, info: SyscallInfo, entry: Entry, place: int) -> None:
+    def install(self, call: HeldCall, place: int) -> None:
         """Judge by registers, then let the task load a copy of its program with the passage."""
-        tracer = self.tracer
-        decision = tracer.decide(task, entry.name, info[5:11], {}, entry.abi)
-        if not tracer.settle(task, info, entry.name, decision, {}):
+        act = self.act
+        if not act.permits(call):
             return
-        tracer.quick = None
-        if not tracer.copies:
-            tracer.proceed(task, info)
+        act.sandbox.is_quick = False
+        if not act.copies:
+            act.proceed(call)
             return
-        abi = tracer.config.abis[info[1]]
+        abi = act.abis[call.arch]
         shape = _PROGRAMS[abi.pointer_size]
         try:
-            length, address = shape.unpack(tracer.read_bytes(task, info[5 + place], shape.size))
+            length, address = shape.unpack(call.read_bytes(call.args[place], shape.size))
             size = length * _INSTRUCTION.size
-            code = self.passages + tracer.read_bytes(task, address, size)
+            code = self.passages + call.read_bytes(address, size)
         except UnreadableMemory:
-            tracer.proceed(task, info)
+            act.proceed(call)
             return
         if length == 0 or len(code) > _MOST * _INSTRUCTION.size:
-            tracer.proceed(task, info)
+            act.proceed(call)
             return
-        if tracer.take_slot(task, info) is None:
+        if act.take_slot(call) is None:
             return
-        area = tracer.arena.take_area()
+        area = act.arena.take_area()
         if area is None:
-            tracer.proceed(task, info)
+            act.proceed(call)
             return
-        base = task.process.space.base
-        tracer.arena.write(area, code)
+        base = call.task.process.space.base
+        act.arena.write(area, code)
         header = area + _MOST * _INSTRUCTION.size
-        tracer.arena.write(header, shape.pack(len(code) // _INSTRUCTION.size, base + area))
-        arguments = list(info[5:11])
+        act.arena.write(header, shape.pack(len(code) // _INSTRUCTION.size, base + area))
+        arguments = list(call.args)
         arguments[place] = base + header
-        task.area = area
-        tracer.redirect(task, info, info[4], arguments, tracer.restore_after)
+        call.task.area = area
+        act.redirect(call, call.number, arguments, act.restore_after)

@@ -1,0 +1,218 @@
+"""What the tracer does with a held call: decide, let it go on, change it, cancel it.
+
+Handlers take a held call and this, nothing more. Leaky backends override single methods.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from enforcer.call import Action, Decision
+from enforcer.kernel import ptrace
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.mechanisms.ptrace import injected, repeated
+from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.mechanisms.ptrace.private import NO_CALL
+from enforcer.mechanisms.ptrace.registers import FrozenArgument
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
+from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
+from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
+from enforcer.supervision.journal import refusal
+from enforcer.supervision.judge import Values
+
+_NOTHING: Values = {}
+
+
+class Act:
+    """The acts of one tracer."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.abis = sandbox.abis
+        self.arena = sandbox.arena
+        self.registers = sandbox.registers
+        self.copies = sandbox.copies
+        self.pins = sandbox.pins
+        self.verifies = sandbox.verifies
+
+    # ----- deciding -----
+
+    def decide(
+        self, call: HeldCall, values: Values = _NOTHING, missing: int = 0, name: str = ""
+    ) -> Decision:
+        """The answer of the task's policy to the call (or to another `name`) with these texts."""
+        self.sandbox.decisions += 1
+        policy = call.policy
+        uid = gid = 0
+        if policy.has_predicates:
+            identity = call.task.view.standing().identity
+            uid, gid = identity.uids[1], identity.gids[1]
+        call.values = values
+        call.decision = decision = policy.decide(
+            name or call.name, call.args, values, uid, gid, missing, call.abi
+        )
+        return decision
+
+    def note(self, call: HeldCall, decision: Decision) -> bool:
+        """Log what is to be logged; False when the decision killed the process."""
+        if decision.action is not Action.PERMIT or decision.log:
+            process = call.task.process
+            self.sandbox.journal.decided(call, process.policy.policy, decision, call.values)
+            if decision.action is Action.KILL:
+                self.sandbox.kill(process.tgid)
+                return False
+        return True
+
+    def settle(self, call: HeldCall, decision: Decision) -> bool:
+        """Log and carry out a refusal; True when the call is permitted and still to be done."""
+        if not self.note(call, decision):
+            return False
+        if decision.action is Action.PERMIT:
+            return True
+        self.fail(call, decision.refusal)
+        return False
+
+    def permits(self, call: HeldCall, values: Values = _NOTHING, missing: int = 0) -> bool:
+        """Decide and settle."""
+        return self.settle(call, self.decide(call, values, missing))
+
+    def refuse(self, call: HeldCall, number: int, reason: str) -> None:
+        """The mechanism itself refuses the call, and says so."""
+        self.settle(call, refusal(number, reason))
+
+    # ----- answering -----
+
+    def proceed(self, call: HeldCall) -> None:
+        """Let the call go on with the arguments that were judged, all of them in registers."""
+        if call.is_multiplexed:
+            self.redirect(call, call.number, call.args, self.restore_after)
+        else:
+            self.sandbox.resume(call.task)
+
+    def cancel(self, call: HeldCall, result: int) -> None:
+        """The call is not carried out; the task goes on with `result` (or -errno)."""
+        task = call.task
+        task.retry = 0
+        abi = self.abis[call.arch]
+        if abi.layouts[0].result_waits:
+            self.answer_at_exit(call, result)
+            return
+        self.registers.cancel(task.tid, abi, result)
+        self.sandbox.resume(task)
+
+    def fail(self, call: HeldCall, number: int) -> None:
+        """The call is not carried out and fails with errno `number`."""
+        self.cancel(call, -number)
+
+    def answer_at_exit(self, call: HeldCall, result: int) -> None:
+        """End the call with `result`, its number put back at its exit."""
+
+        def answered(task: Task) -> None:
+            self.sandbox.release_slot(task)
+            saved, task.saved = task.saved, b""
+            self.registers.restore(task.tid, self.abis[call.arch], saved, result)
+            self.sandbox.resume(task)
+
+        self.redirect(call, NO_CALL, (), answered)
+
+    # ----- changing -----
+
+    def inject(self, call: HeldCall, script: Script) -> None:
+        """Let the task make other calls instead of its own, for now."""
+        injected.begin(self.sandbox, call.task, call.info, script)
+
+    def take_slot(self, call: HeldCall) -> int | None:
+        """A slot that the task's memory maps. None: the call is being seen to otherwise.
+
+        It will come again once the slots are mapped, or it was refused.
+        """
+        sandbox, task = self.sandbox, call.task
+        space = task.process.space
+        if not space.verified and not injected.has_slots(sandbox, task):
+            abi = self.abis[call.arch]
+            if space.mapper:
+                space.waiters.append(task.tid)
+                task.again = True
+            elif sandbox.listener is None or abi.number_in_instruction:
+                self.refuse(call, errno.ENOMEM, "no memory for a copy of its arguments")
+            else:
+                space.mapper = task.tid
+                self.inject(call, injected.map_slots(sandbox, task, abi))
+            return None
+        if task.slot is None:
+            task.slot = self.arena.take()
+            if task.slot is None:
+                self.refuse(call, errno.EAGAIN, "too many calls are held at once")
+        return task.slot
+
+    def redirect(
+        self, call: HeldCall, number: int, arguments: Sequence[int], at_exit: Continuation
+    ) -> None:
+        """Let the kernel carry out another call; `at_exit` is called when it is done."""
+        task, info = call.task, call.info
+        abi = self.abis[info[1]]
+        task.saved = self.registers.of_call(task.tid, abi, info)
+        task.at_exit = at_exit
+        try:
+            self.registers.rewrite(task.tid, info, abi, number, arguments)
+        except FrozenArgument:
+            repeated.begin(self.sandbox, task, info, number, arguments)
+        ptrace.resume_to_syscall(task.tid)
+
+    def restore(self, task: Task, info: SyscallInfo) -> None:
+        """At the exit of a redirected call: its result in otherwise the task's own registers."""
+        if task.anew is not None and repeated.was_interrupted(task):
+            self.repeat(task, info)
+            return
+        self.sandbox.release_slot(task)
+        self.registers.restore(task.tid, self.abis[info[1]], task.saved)
+        task.saved = b""
+        self.sandbox.resume(task)
+
+    def restore_after(self, task: Task) -> None:
+        """The continuation of a call that was redirected and needs no second look."""
+        self.restore(task, ptrace.syscall_info(task.tid))
+
+    def repeat(self, task: Task, info: SyscallInfo) -> None:
+        """At the exit of a redirected call: the task makes its own call again."""
+        self.sandbox.release_slot(task)
+        task.anew = None
+        self.registers.call_again(task.tid, self.abis[info[1]], task.saved)
+        task.saved = b""
+        task.again = True
+        self.sandbox.resume(task)
+
+    def pass_copied(self, call: HeldCall, texts: Mapping[int, bytes]) -> None:
+        """Let the call itself go on, its names (by argument) taken from the slot under `copy`."""
+        copies = {place: text + b"\0" for place, text in texts.items()}
+        self.pass_changed(call, copies)
+
+    def pass_changed(
+        self,
+        call: HeldCall,
+        copies: Mapping[int, bytes],
+        at_exit: Continuation | None = None,
+        *,
+        registers: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """Let the call itself go on; under `copy` these arguments point to our bytes.
+
+        Two copies at most, each of SLOT_SIZE / 2 bytes. `registers` go with them (lengths).
+        """
+        if not self.copies:
+            self.proceed(call)
+            return
+        slot = self.take_slot(call)
+        if slot is None:
+            return
+        arguments = list(call.args)
+        for place, value in registers.items():
+            arguments[place] = value
+        base = call.task.process.space.base
+        for place, data in copies.items():
+            self.arena.write(slot, data)
+            arguments[place] = base + slot
+            slot += SLOT_SIZE // 2
+        self.redirect(call, call.number, arguments, at_exit or self.restore_after)

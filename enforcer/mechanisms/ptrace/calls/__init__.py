@@ -1,0 +1,1 @@
+"""The handlers of held calls, one module for each family."""

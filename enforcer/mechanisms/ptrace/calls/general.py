@@ -1,0 +1,129 @@
+"""Calls without handlers of their own: judged by registers, or performed on pinned objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import EPERM
+
+from enforcer.call import Action, Decision
+from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.pin import Judge, perform
+from enforcer.supervision.held import walk_of
+from enforcer.supervision.journal import UNREADABLE
+from enforcer.syscalls import number, syscall
+from enforcer.syscalls.arguments import read_texts, signed
+from enforcer.syscalls.memory import Memory, ReadOnce, UnreadableMemory
+from enforcer.syscalls.model import Kind
+
+_STATUS_FLAGS = {"newfstatat": 3, "fstatat64": 3, "statx": 2}
+_DIRECT = {"newfstatat": "fstat", "fstatat64": "fstat64"}
+
+
+class General:
+    """The general handlers."""
+
+    def __init__(self, act: Act) -> None:
+        self.act = act
+        self.paths: dict[tuple[str, str], tuple[int, ...]] = {}
+
+    def by_registers(self, call: HeldCall) -> None:
+        """No argument in memory is judged: what was decided stays decided."""
+        if self.act.permits(call):
+            self.act.proceed(call)
+
+    def performed(self, call: HeldCall) -> None:
+        """The tracer does the call itself, on the objects that it judged."""
+        act = self.act
+        if not call.policy.needs(call.name):
+            self.by_registers(call)
+            return
+        if not act.pins:
+            self.unheld(call)
+            return
+        if call.name in _STATUS_FLAGS and self.status_of_descriptor(call):
+            return
+        try:
+            given = self.given(call)
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+
+        def judge(names: tuple[str, ...], missing: int) -> int:
+            return act.decide(call, {"filename": names}, missing).refusal
+
+        result = self.perform(call, judge, given)
+        if call.decision is None or act.note(call, call.decision):
+            act.cancel(call, result)
+
+    def given(self, call: HeldCall) -> dict[int, bytes]:
+        """The names of a call by register. Raises UnreadableMemory."""
+        paths = self.paths.get((call.abi, call.name))
+        if paths is None:
+            arguments = syscall(call.name, call.abi).arguments
+            paths = tuple(each.index for each in arguments if each.kind is Kind.PATH)
+            self.paths[call.abi, call.name] = paths
+        args = call.args
+        return {place: call.read_string(args[place]) for place in paths if args[place]}
+
+    def perform(self, call: HeldCall, judge: Judge, given: Mapping[int, bytes]) -> int:
+        """The act itself. Raises TargetGone."""
+        return perform(call.view, call.abi, call.name, call.args, judge, given)
+
+    def status_of_descriptor(self, call: HeldCall) -> bool:
+        """newfstatat and statx of an empty name: the C library's fstat, and judged as that.
+
+        False: the call names a file after all.
+        """
+        act, args = self.act, call.args
+        if not args[_STATUS_FLAGS[call.name]] & AT_EMPTY_PATH or signed(args[0]) < 0:
+            return False
+        try:
+            if args[1] and call.read_bytes(args[1], 1) != b"\0":
+                return False
+        except UnreadableMemory:
+            return False
+        if act.settle(call, act.decide(call, name="fstat")):
+            if call.name == "statx":
+                act.pass_copied(call, {1: b""} if args[1] else {})
+            else:
+                direct = number(call.abi, _DIRECT[call.name]) or call.number
+                act.redirect(call, direct, (args[0], args[2]), act.restore_after)
+        return True
+
+    def unheld(self, call: HeldCall) -> None:
+        """A call on names that the tracer cannot do for its caller, or is told not to pin.
+
+        With `pin` on it is permitted only where the rules for it look at no name: its walk
+        cannot be held to what was judged. Without, the copied text (`copy`) or nothing is held.
+        """
+        act = self.act
+        if not call.policy.needs(call.name):
+            self.by_registers(call)
+            return
+        memory = ReadOnce(call)
+        try:
+            names = self.strings(memory, call)
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+        walk = walk_of(call.view)
+        texts, missing = read_texts(memory, walk, call.name, call.abi, call.args)
+        decision = act.decide(call, texts, missing)
+        if act.pins and decision.action is Action.PERMIT:
+            decision = Decision(action=Action.DENY, errno=EPERM, reason="its names cannot be held")
+        if act.settle(call, decision):
+            act.pass_copied(call, names)
+
+    @staticmethod
+    def strings(memory: Memory, call: HeldCall) -> dict[int, bytes]:
+        """The names and texts as they stand in memory, by register. Raises UnreadableMemory."""
+        found: dict[int, bytes] = {}
+        for argument in syscall(call.name, call.abi).arguments:
+            address = call.args[argument.index]
+            is_name = argument.kind is Kind.PATH and (address or not argument.null)
+            is_text = argument.kind is Kind.STRING and address and argument.length is None
+            if is_name or is_text:
+                found[argument.index] = memory.read_string(address)
+        return found

@@ -1,0 +1,283 @@
+"""open, openat, openat2 and creat: judged by name, carried out on that very name.
+
+The quick way: the name made absolute is judged, then the task itself opens it by openat2 with
+RESOLVE_NO_SYMLINKS from a slot, which proves that it was canonical. ELOOP sends the call round
+again by the step-by-step way, which judges the canonical name. What no name can reach (magic
+links, a deleted or foreign directory) is opened by the tracer on the pinned object and delivered.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from functools import partial
+from struct import Struct
+from typing import NamedTuple
+
+from enforcer.call import Action
+from enforcer.kernel import ptrace
+from enforcer.kernel.openat2 import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.reading import directory_name
+from enforcer.mechanisms.ptrace.slots import NAME_SIZE
+from enforcer.mechanisms.ptrace.tasks import Continuation, Task
+from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
+from enforcer.pin import lexical, open_judged, resolve
+from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.judge import Values
+from enforcer.syscalls import number
+from enforcer.syscalls.arguments import (
+    AT_FDCWD,
+    follows_open,
+    open_how,
+    read_open_how,
+    signed,
+    texts_of_open_how,
+)
+from enforcer.syscalls.memory import Refused, UnreadableMemory
+
+_HOW = Struct("=QQQ")
+_HOW_SIZE = _HOW.size
+_SCOPES = ~(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+_CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
+_CREAT = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+_SLASH = ord("/")
+
+_BY_STEPS = 1
+_BY_DELIVERY = 16
+"""Values of `Task.retry`: 0 the quick way, then step by step, at last through the tracer."""
+
+_UNREACHED = frozenset({-EACCES, -ENAMETOOLONG, -ENOENT, -ENOTDIR})
+"""Failures of an absolute name that the relative name that it stands for might not have."""
+_KNOWN_LINKS = 4096
+
+
+class Opening(NamedTuple):
+    """One open: the argument `place` holds its name, `links` is how.resolve of openat2."""
+
+    dirfd: int
+    place: int
+    flags: int
+    mode: int
+    links: int | None = None
+
+
+class Opens:
+    """The handlers of the open family."""
+
+    def __init__(self, act: Act, general: General) -> None:
+        self.act = act
+        self.general = general
+        self.arena = act.arena
+        self.abis = act.abis
+        self.numbers = {arch: number(abi.name, "openat2") or 0 for arch, abi in self.abis.items()}
+        self.ways = {arch: WAYS[abi.name] for arch, abi in self.abis.items() if abi.name in WAYS}
+        self.has_links: set[bytes] = set()
+        self.opened_absolute = partial(self.opened, again=frozenset({-ELOOP}), then=_BY_STEPS)
+        self.opened_relative = partial(self.opened, again=_UNREACHED | {-ELOOP}, then=_BY_STEPS)
+
+    def open(self, call: HeldCall) -> None:
+        """open(path, flags, mode)"""
+        self.judge(call, Opening(AT_FDCWD, 0, *open_how(call.args[1], call.args[2])))
+
+    def creat(self, call: HeldCall) -> None:
+        """creat(path, mode)"""
+        self.judge(call, Opening(AT_FDCWD, 0, *open_how(_CREAT, call.args[1])))
+
+    def openat(self, call: HeldCall) -> None:
+        """openat(dirfd, path, flags, mode)"""
+        dirfd, _, flags, mode = call.args[:4]
+        self.judge(call, Opening(signed(dirfd), 1, *open_how(flags, mode)))
+
+    def openat2(self, call: HeldCall) -> None:
+        """openat2(dirfd, path, how, size); the struct is read once."""
+        try:
+            flags, mode, links = read_open_how(call, call.args[2], call.args[3])
+        except UnreadableMemory as error:
+            self.act.refuse(call, error.errno, UNREADABLE)
+        except Refused as error:
+            self.act.fail(call, error.number)
+        else:
+            self.judge(call, Opening(signed(call.args[0]), 1, flags, mode, links))
+
+    def judge(self, call: HeldCall, opening: Opening) -> None:
+        """Judge one open and let it happen on what was judged."""
+        act, task = self.act, call.task
+        if not call.policy.needs(call.name):
+            self.general.by_registers(call)
+            return
+        try:
+            name = call.read_string(call.args[opening.place])
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+        if task.retry == 0 and act.pins and not act.sandbox.world_changed and not opening.links:
+            absolute = self.absolute(task, opening.dirfd, name)
+            if absolute is not None and absolute not in self.has_links:
+                decision = act.decide(call, self.values(call, os.fsdecode(absolute), opening))
+                if decision.action is Action.PERMIT and not decision.log:
+                    self.rewrite_quickly(call, opening, absolute, name[0] != _SLASH)
+                    return
+        elif task.retry == _BY_STEPS and task.small is not None:
+            self.remember_link(self.arena.name_at(task.small))
+        self.step_by_step(call, opening, name)
+
+    @staticmethod
+    def values(call: HeldCall, name: str, opening: Opening) -> Values:
+        """The texts that rules see beside the registers."""
+        if call.name != "openat2":
+            return {"filename": (name,)}
+        return {"filename": (name,), **texts_of_open_how(opening.flags, opening.mode)}
+
+    def absolute(self, task: Task, dirfd: int, name: bytes) -> bytes | None:
+        """`name` as an absolute name if it may be canonical; None: take the step-by-step way."""
+        clean = lexical(name)
+        if clean is None:
+            return None
+        if clean[0] != _SLASH:
+            base = directory_name(task, dirfd)
+            if base is None:
+                return None
+            clean = base + b"/" + clean if base != b"/" else base + clean
+        return clean if len(clean) < NAME_SIZE else None
+
+    def rewrite_quickly(
+        self, call: HeldCall, opening: Opening, name: bytes, relative: bool
+    ) -> None:
+        """As `rewrite`; where the ABI has a way back, without a stop at the call's exit."""
+        act, task, info = self.act, call.task, call.info
+        space = task.process.space
+        way = self.ways.get(info[1])
+        slot = task.small
+        if way is not None and space.has_way and space.verified and len(name) < NAME_ROOM:
+            if slot is None:
+                slot = task.small = self.arena.take_small()
+        else:
+            slot = None
+        if way is None or slot is None:
+            at_exit = self.opened_relative if relative else self.opened_absolute
+            self.rewrite(call, opening, name, at_exit)
+            return
+        memory = self.arena.memory
+        end = slot + len(name)
+        memory[slot:end] = name
+        memory[end] = 0
+        _, arch, pointer, _, _, a, b, c, d, e, f, _ = info
+        how = (opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
+        FRAME.pack_into(memory, slot + HOW_OFFSET, *how, a, c, d, pointer, b)
+        task.away = info
+        place = space.base + slot
+        arguments = (_CWD, place, place + HOW_OFFSET, _HOW_SIZE, e, f)
+        after = space.base + (way.relative if relative else way.absolute)
+        act.registers.send(task.tid, info, self.abis[arch], self.numbers[arch], arguments, after)
+        act.sandbox.resume(task)
+
+    def rewrite(self, call: HeldCall, opening: Opening, name: bytes, at_exit: Continuation) -> None:
+        """Let the task itself open `name` from its slot, refusing any symbolic link."""
+        act = self.act
+        slot = act.take_slot(call)
+        if slot is None:
+            return
+        base = call.task.process.space.base + slot
+        arena = self.arena
+        arena.write_name(slot, name)
+        how = _HOW.pack(opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
+        arena.write(slot + NAME_SIZE, how)
+        arguments = (_CWD, base, base + NAME_SIZE, _HOW_SIZE, 0, 0)
+        act.redirect(call, self.numbers[call.arch], arguments, at_exit)
+
+    def opened(self, task: Task, *, again: frozenset[int], then: int) -> None:
+        """The exit of a rewritten open. What is in `again` sends the call round once more."""
+        act = self.act
+        info = ptrace.syscall_info(task.tid)
+        result = ptrace.exit_result()
+        if result in again and task.retry < _BY_DELIVERY:
+            if task.retry == 0 and task.slot is not None:
+                self.remember_link(self.arena.name_at(task.slot))
+            task.retry = max(then, task.retry + 1)
+            act.repeat(task, info)
+            return
+        task.retry = 0
+        act.restore(task, info)
+
+    def remember_link(self, name: bytes) -> None:
+        """`name` led over a link: begin with the step-by-step way next time.
+
+        Only a hint that saves time: the step-by-step way is right for every name.
+        """
+        if len(self.has_links) >= _KNOWN_LINKS:
+            self.has_links.clear()
+        self.has_links.add(name)
+
+    def step_by_step(self, call: HeldCall, opening: Opening, name: bytes) -> None:
+        """Resolve the name, judge what is canonical, open that."""
+        act, task, flags = self.act, call.task, opening.flags
+        is_odd = opening.links or act.sandbox.world_changed or task.retry >= _BY_DELIVERY
+        if act.pins and is_odd:
+            self.deliver(call, opening, name)
+            return
+        follow = follows_open(flags)
+        with resolve(call.view, opening.dirfd, name, follow=follow) as pinned:
+            if not pinned.name:
+                act.fail(call, pinned.errno)
+                return
+            if not act.permits(call, self.values(call, pinned.name, opening)):
+                return
+            if not act.pins:
+                act.pass_copied(call, {opening.place: name})
+                return
+            canonical = os.fsencode(pinned.name)
+            if pinned.errno and (pinned.errno != ENOENT or pinned.parent < 0):
+                act.fail(call, pinned.errno)
+                return
+            is_entry = pinned.parent >= 0 and not pinned.magic and not pinned.leaf.endswith(b"/")
+            by_name = (
+                # The kernel hands no O_PATH descriptor over (SECCOMP_ADDFD gives EBADF).
+                (is_entry or (flags & os.O_PATH and pinned.exists))
+                and canonical[:1] == b"/"
+                and len(canonical) < NAME_SIZE
+            )
+            exists = pinned.exists
+        task.retry = max(task.retry, _BY_STEPS)
+        if not by_name:
+            self.deliver(call, opening, name)
+            return
+        self.has_links.discard(canonical)
+        again = _UNREACHED if exists else frozenset[int]()
+        if follow:
+            again |= {-ELOOP}
+        then = _BY_DELIVERY if exists else _BY_STEPS
+        self.rewrite(call, opening, canonical, self.exit_of(again, then))
+
+    def exit_of(self, again: frozenset[int], then: int) -> Continuation:
+        """The continuation of an open whose name was resolved."""
+        return partial(self.opened, again=again, then=then)
+
+    def deliver(self, call: HeldCall, opening: Opening, name: bytes) -> None:
+        """Open on the pinned object in the tracer, and hand the descriptor over."""
+        act, flags = self.act, opening.flags
+        listener = act.sandbox.listener
+        if listener is None:
+            act.refuse(call, EACCES, "nothing to hand a descriptor over by")
+            return
+        call.decision = None
+
+        def judge(names: tuple[str, ...], missing: int) -> int:
+            return act.decide(call, self.values(call, names[0], opening)).refusal
+
+        def opener() -> int:
+            return open_judged(
+                call.view, opening.dirfd, name, flags, opening.mode, judge, resolve=opening.links
+            )
+
+        def delivered(task: Task) -> None:
+            listener.forget(task.tid)
+            task.retry = 0
+            if call.decision is None or act.note(call, call.decision):
+                act.restore(task, ptrace.syscall_info(task.tid))
+
+        listener.arrange(call.tid, opener, close_on_exec=bool(flags & os.O_CLOEXEC))
+        act.redirect(call, DELIVER, (), delivered)

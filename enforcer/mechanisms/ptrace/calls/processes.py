@@ -1,0 +1,166 @@
+"""Births, namespaces, filters and memory: calls that could loosen the tracer's own hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import E2BIG, EPERM
+from struct import Struct
+
+from enforcer.kernel.process_memory import PAGE
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.held import Handler, HeldCall
+from enforcer.mechanisms.ptrace.slots import NAME_SIZE
+from enforcer.pin import domain_from
+from enforcer.supervision.journal import UNREADABLE
+from enforcer.syscalls import remapped, remapping_calls, syscall
+from enforcer.syscalls.arguments import signed, text_of_clone_flags
+from enforcer.syscalls.memory import UnreadableMemory
+from enforcer.syscalls.model import Kind
+
+CLONE_UNTRACED = 0x0080_0000
+CLONE_NEW_WORLD = 0x0002_0000 | 0x1000_0000
+"""CLONE_NEWNS and CLONE_NEWUSER: names may mean something else afterwards."""
+
+_FLAGS = Struct("=Q")
+_RESTRICT_ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC
+_CLONE_ARGS_SMALLEST = 64
+
+WORLD_CALLS = frozenset(
+    {
+        "chroot",
+        "fsmount",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "open_tree_attr",
+        "pivot_root",
+        "setns",
+        "umount",
+        "umount2",
+        "unshare",
+    }
+)
+"""Calls after which names may mean something else; from then on every name is resolved anew."""
+
+_IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "groups")
+CREDENTIAL_CALLS = frozenset(
+    {f"set{ids}{bits}" for ids in _IDS for bits in ("", "32")} | {"capset"}
+)
+"""Calls after which a task may walk names with other rights than its tracer has."""
+
+MEMORY_CALLS = remapping_calls()
+"""Calls that could put something else where the slots are."""
+
+
+class Processes:
+    """The handlers."""
+
+    def __init__(self, act: Act, general: General) -> None:
+        self.act = act
+        self.general = general
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "clone": self.clone,
+            "clone3": self.clone3,
+            **dict.fromkeys(WORLD_CALLS - {"chroot"}, self.change_world),
+            **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
+            **dict.fromkeys(MEMORY_CALLS, self.change_memory),
+            "landlock_restrict_self": self.restrict,
+        }
+
+    def clone(self, call: HeldCall) -> None:
+        """clone: the child is always traced."""
+        act = self.act
+        place = next(
+            argument.index
+            for argument in syscall(call.name, call.abi).arguments
+            if argument.kind is Kind.FLAGS
+        )
+        flags = call.args[place]
+        if not act.permits(call):
+            return
+        if flags & CLONE_NEW_WORLD:
+            act.sandbox.change_world()
+        if not flags & CLONE_UNTRACED or not act.sandbox.traces_untraced:
+            act.proceed(call)
+            return
+        arguments = list(call.args)
+        arguments[place] = flags & ~CLONE_UNTRACED
+        act.redirect(call, call.number, arguments, act.restore_after)
+
+    def clone3(self, call: HeldCall) -> None:
+        """clone3(args, size): the struct is read once, the kernel gets the copy."""
+        act = self.act
+        address, size = call.args[0], call.args[1]
+        if size < _CLONE_ARGS_SMALLEST:
+            act.proceed(call)
+            return
+        try:
+            if size > min(PAGE, NAME_SIZE):
+                raise UnreadableMemory(address, E2BIG)
+            raw = bytearray(call.read_bytes(address, size))
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+        (flags,) = _FLAGS.unpack_from(raw)
+        if not act.permits(call, {"flags": (text_of_clone_flags(flags),)}):
+            return
+        if flags & CLONE_NEW_WORLD:
+            act.sandbox.change_world()
+        if not act.sandbox.traces_untraced:
+            act.proceed(call)
+            return
+        _FLAGS.pack_into(raw, 0, flags & ~CLONE_UNTRACED)
+        act.pass_changed(call, {0: bytes(raw)})
+
+    def change_world(self, call: HeldCall) -> None:
+        """From now on no name may be taken for what it was before."""
+        if call.name != "unshare" or call.args[0] & CLONE_NEW_WORLD:
+            self.act.sandbox.change_world()
+        if call.name in ("setns", "unshare"):
+            self.general.by_registers(call)
+            call.task.view.forget()  # the tracer looks at the task again when the call has returned
+        else:
+            self.general.unheld(call)
+
+    def change_credentials(self, call: HeldCall) -> None:
+        """From now on no name is walked in the tracer for a target's own open."""
+        self.act.sandbox.credentials_changed = True
+        self.general.by_registers(call)
+        call.task.view.forget()  # the tracer looks at the task again when the call has returned
+
+    def restrict(self, call: HeldCall) -> None:
+        """landlock_restrict_self(ruleset, flags): what is done for the task is restricted too."""
+        act, task = self.act, call.task
+        if not act.permits(call):
+            return
+        ruleset = signed(call.args[0])
+        if ruleset != -1:  # which only sets flags of the domain that it has
+            descriptor = task.view.duplicate(ruleset)
+            if descriptor < 0:
+                act.fail(call, -descriptor)
+                return
+            try:
+                domain = domain_from(descriptor, task.view.domain)
+            except OSError as error:
+                act.fail(call, error.errno or EPERM)
+                return
+            act.sandbox.has_domains = True
+            restricted = task.process.tasks if call.args[1] & _RESTRICT_ALL_THREADS else {task.tid}
+            for tid in restricted:
+                act.sandbox.tasks[tid].view.domain = domain
+        act.proceed(call)
+
+    def change_memory(self, call: HeldCall) -> None:
+        """Where the slots are nothing else may come to be, seal or no seal."""
+        act = self.act
+        base = call.task.process.space.base
+        end = base + act.arena.size if base else 0
+        for start, stop in remapped(syscall(call.name, call.abi), call.args):
+            if start < end and (stop is None or stop > base):
+                act.refuse(call, EPERM, "protection of the slots")
+                return
+        self.general.by_registers(call)

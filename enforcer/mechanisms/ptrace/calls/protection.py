@@ -1,0 +1,81 @@
+"""Calls that may name the tracer by a descriptor or in memory: refused before the policy counts.
+
+A target that wins the race for its descriptor table here ends its own sandbox: a dead tracer takes
+every task with it, a stopped one holds them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from enforcer.condition import holds
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.held import Handler, HeldCall
+from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.protect import (
+    AIMED,
+    BY_DESCRIPTOR_OR_MEMORY,
+    NAMING_CALLS,
+    REFUSED,
+    Protected,
+)
+from enforcer.syscalls.arguments import signed
+from enforcer.syscalls.memory import UnreadableMemory
+
+_OWNER_BYTES = {"fcntl": 8, "fcntl64": 8, "ioctl": 4}
+
+
+class Protection:
+    """The handlers."""
+
+    def __init__(self, act: Act, general: General) -> None:
+        self.act = act
+        self.general = general
+        self.protected = Protected([os.getpid()])
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            **dict.fromkeys(NAMING_CALLS, self.by_number),
+            **dict.fromkeys(BY_DESCRIPTOR_OR_MEMORY, self.by_descriptor),
+            **dict.fromkeys(_OWNER_BYTES, self.by_owner),
+        }
+
+    def by_number(self, call: HeldCall) -> None:
+        """kill and its like: not at the tracer."""
+        if self.protected.is_named_by_register(call.name, call.args):
+            self.act.refuse(call, REFUSED, AIMED)
+        else:
+            self.general.by_registers(call)
+
+    def by_descriptor(self, call: HeldCall) -> None:
+        """pidfd_send_signal, pidfd_getfd: not at the tracer."""
+        descriptor = call.view.duplicate(signed(call.args[0]))
+        if descriptor < 0:
+            self.act.fail(call, -descriptor)
+            return
+        try:
+            is_protected = self.protected.is_named_by_descriptor(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_protected:
+            self.act.refuse(call, REFUSED, AIMED)
+        else:
+            self.general.by_registers(call)
+
+    def by_owner(self, call: HeldCall) -> None:
+        """F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: signals of a descriptor do not go to the tracer."""
+        act = self.act
+        if not holds(BY_DESCRIPTOR_OR_MEMORY[call.name], call.args):
+            self.by_number(call)
+            return
+        try:
+            owner = call.read_bytes(call.args[2], _OWNER_BYTES[call.name])
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+        if self.protected.is_named_by_owner(owner):
+            act.refuse(call, REFUSED, AIMED)
+        elif act.permits(call):
+            act.pass_changed(call, {2: owner})

@@ -1,0 +1,110 @@
+"""What a supervisor writes down: one schema of events, whatever the mechanism.
+
+Every refusal is a `decision`, of a rule, of a default, or of the mechanism itself (unknown call,
+protection of the supervisor, unreadable memory...), with the call, its arguments as rules see
+them, the rule's number, file and line, and whose call it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from enforcer.call import Action, Decision
+from enforcer.events import EventKind, EventLog, NullLog
+from enforcer.pin import TargetGone
+from enforcer.pin.identity import as_supervisor
+from enforcer.policy.ast import Policy
+from enforcer.supervision.held import HeldCall, walk_of
+from enforcer.supervision.judge import Values
+from enforcer.syscalls import syscall
+from enforcer.syscalls.arguments import read_texts, register_texts
+
+UNREADABLE = "an argument is not readable"
+"""The reason of such a refusal."""
+
+
+class Journal:
+    """The events of one supervisor. Nothing is looked up for a log that nobody keeps."""
+
+    def __init__(self, log: EventLog, mechanism: str) -> None:
+        self.log = log
+        self.mechanism = mechanism
+        self.is_kept = not isinstance(log, NullLog)
+
+    def emit(self, kind: EventKind, **fields: object) -> None:
+        """Append an event of this supervisor's."""
+        self.log.emit(kind, mechanism=self.mechanism, **fields)
+
+    def decided(self, call: HeldCall, policy: Policy, decision: Decision, values: Values) -> None:
+        """A decision that is to be logged: a refusal, or one by a rule with `log`.
+
+        `values` are the texts that were judged; what no rule looked at is read now, for the reader
+        of the log alone.
+        """
+        if not self.is_kept:
+            return
+        rule = None if decision.rule is None else policy.rules[decision.rule]
+        self.emit(
+            EventKind.DECISION,
+            action=decision.action.value,
+            errno=decision.refusal,
+            call=call.name,
+            abi=call.abi,
+            args=list(call.args),
+            values=_texts(call, values),
+            policy=policy.source,
+            rule=None if decision.rule is None else _number(policy, decision.rule),
+            file=policy.source if rule is None else rule.source or policy.source,
+            line=None if rule is None or rule.position is None else rule.position.line,
+            reason=decision.reason,
+            **_caller(call),
+        )
+
+    def detected(self, reason: str, **fields: object) -> None:
+        """An interference."""
+        self.emit(EventKind.DETECTION, reason=reason, **fields)
+
+    def ended(self, decisions: int, judged: Mapping[str, int], **fields: object) -> None:
+        """The last word: `decisions` made, and the calls that were held and judged, by name."""
+        self.emit(EventKind.END, decisions=decisions, judged=dict(judged), **fields)
+
+
+def refusal(errno: int, reason: str) -> Decision:
+    """The mechanism's own refusal of a call."""
+    return Decision(action=Action.DENY, errno=errno, reason=reason)
+
+
+def _number(policy: Policy, index: int) -> int:
+    """A rule's number in its file; in a policy that was never in one, its place in it from 1."""
+    return policy.rules[index].number or index + 1
+
+
+def _texts(call: HeldCall, judged: Values) -> dict[str, list[str | None]]:
+    """Every text of the call: those judged as they were judged."""
+    try:
+        model = syscall(call.name, call.abi)
+    except KeyError:
+        return {}
+    texts = dict(register_texts(call.name, call.abi, call.args))
+    texts |= {name: list(found) for name, found in judged.items()}
+    missing = frozenset(model.translators) - texts.keys()
+    if missing:
+        with suppress(TargetGone):
+            walk = walk_of(call.view)
+            read, _ = read_texts(call, walk, call.name, call.abi, call.args, missing)
+            texts = read | texts
+    return texts
+
+
+def _caller(call: HeldCall) -> dict[str, object]:
+    """Whose call it is: task, process and program, None where they cannot be told any more."""
+    pid: int | None = None
+    program: str | None = None
+    with suppress(TargetGone):
+        pid = call.view.tgid
+    with suppress(OSError):
+        path = f"/proc/{call.tid}/exe"
+        program = as_supervisor(lambda: os.readlink(path))  # noqa: PTH115 (a name, not a path)
+    return {"pid": pid, "tid": call.tid, "program": program}

@@ -1,0 +1,73 @@
+"""One policy's word on the calls that a supervisor holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec, Protocol
+
+from enforcer.call import Action, Decision
+from enforcer.policy.ast import Policy
+from enforcer.policy.decider import Decider
+
+Values = Mapping[str, Sequence[str | None]]
+"""The texts of arguments in memory by translator."""
+
+
+class Asker(Protocol):
+    """Who answers in person where a policy says `ask`."""
+
+    def ask(
+        self, name: str, args: Sequence[int], values: Values, decision: Decision
+    ) -> Decision: ...
+
+
+class Recorder(Protocol):
+    """Who learns from what is decided."""
+
+    def record(
+        self, name: str, args: Sequence[int], values: Values, decision: Decision
+    ) -> None: ...
+
+
+class Judge:
+    """A policy prepared for the hot path; the only caller of its decider there.
+
+    Without an asker and a recorder `decide` is the decider's own, so that neither costs anything
+    where nobody asks or learns. See Decider.decide for its arguments.
+    """
+
+    def __init__(
+        self, policy: Policy, *, asker: Asker | None = None, recorder: Recorder | None = None
+    ) -> None:
+        self.policy = policy
+        self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
+        self._decider = Decider(policy)
+        self._needs: dict[str, frozenset[str]] = {}
+        self.decide: Callable[..., Decision] = self._decider.decide
+        if asker is not None or recorder is not None:
+            self.decide = _in_company(self._decider.decide, asker, recorder)
+
+    def needs(self, name: str) -> frozenset[str]:
+        """The translators of memory arguments that rules for call `name` look at."""
+        found = self._needs.get(name)
+        if found is None:
+            found = self._needs[name] = self._decider.needs(name)
+        return found
+
+
+P = ParamSpec("P")
+Decide = Callable[Concatenate[str, Sequence[int], Values, P], Decision]
+
+
+def _in_company(decide: Decide[P], asker: Asker | None, recorder: Recorder | None) -> Decide[P]:
+    def decided(
+        name: str, args: Sequence[int], values: Values, /, *rest: P.args, **more: P.kwargs
+    ) -> Decision:
+        decision = decide(name, args, values, *rest, **more)
+        if asker is not None and decision.action is Action.ASK:
+            decision = asker.ask(name, args, values, decision)
+        if recorder is not None:
+            recorder.record(name, args, values, decision)
+        return decision
+
+    return decided
