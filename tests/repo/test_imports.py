@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.repo.sources import PACKAGES, ROOT, imported, modules, syntax
-
-# What runs in guests: standard library, python-ptrace and our own packages only.
-IN_GUESTS = (
-    "enforcer/kernel/",
-    "enforcer/arch/",
-    "enforcer/pin/",
-    "enforcer/supervision/",
-    "enforcer/events.py",
-    "enforcer/condition.py",
-    "enforcer/call.py",
-    "enforcer/mechanisms/ptrace/",
-    "enforcer/mechanisms/notify/",
-    "enforcer/mechanisms/seccomp/",
-    "enforcer/mechanisms/landlock/",
-    "enforcer/mechanisms/none.py",
-    "harness/places/agent.py",
-    "harness/places/features.py",
-    "harness/places/isolation.py",
-    "harness/places/sentinels.py",
-    "harness/places/outcome.py",
-    "harness/places/watch.py",
-    "harness/places/layout.py",
-    "harness/places/clearing.py",
-    "harness/places/ending.py",
-    "harness/places/usage.py",
-    "harness/places/wire.py",
-    "harness/backends/",
-    "harness/model.py",
-    "harness/process.py",
+from enforcer.mechanisms.contract import MechanismName
+from harness.places.vm import library
+from tests.repo.sources import (
+    PACKAGES,
+    ROOT,
+    circles,
+    closure,
+    dependencies,
+    imported,
+    module_name,
+    modules,
+    syntax,
 )
+
+CARRIED = (
+    "harness.places.agent",
+    *(f"enforcer.mechanisms.{name.value}" for name in MechanismName),
+    *(f"harness.backends.leaky.{path.stem}" for path in modules("harness/backends/leaky")),
+)
+"""What is imported by name in guests; everything else there is imported by these."""
 
 
 @pytest.mark.parametrize("path", modules("enforcer"), ids=str)
@@ -62,15 +53,36 @@ def test_processes_are_started_in_one_module() -> None:
 
 
 def test_guests_need_the_standard_library_and_python_ptrace_only() -> None:
-    """What is carried into a guest imports nothing that a guest does not have."""
+    """What is imported in a guest imports nothing that a guest does not have."""
     allowed = sys.stdlib_module_names | {"enforcer", "harness", "ptrace"}
-    paths = [path for package in PACKAGES for path in modules(package)]
+    there = closure(set(CARRIED) & dependencies().keys())
     strangers = {
         str(path): sorted(imported(path) - allowed)
-        for path in paths
-        if str(path).startswith(IN_GUESTS) and imported(path) - allowed
+        for package in PACKAGES
+        for path in modules(package)
+        if module_name(path) in there and imported(path) - allowed
     }
     assert strangers == {}
+
+
+def test_guests_are_given_all_that_is_imported_there() -> None:
+    """The tar of the library has every module that the agent and the mechanisms come to import."""
+    with tarfile.open(fileobj=io.BytesIO(library())) as content:
+        carried = {module_name(Path(name)) for name in content.getnames() if name.endswith(".py")}
+    wanted = closure(set(CARRIED) & dependencies().keys())
+    assert "enforcer.policy.decider" in wanted
+    assert sorted(wanted - carried) == []
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    """No two modules need each other, not even for types."""
+    assert circles(dependencies()) == []
+
+
+def test_a_circle_is_found() -> None:
+    """Of whatever length, and through other modules."""
+    graph = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("ad"), "d": frozenset()}
+    assert circles({name: frozenset(others) for name, others in graph.items()}) == [["a", "b", "c"]]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
