@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from enforcer.arch import native
+from enforcer.syscalls import number
+from harness import process
 from tests.mechanisms.sandbox import program, run
 
 POLICY = """\
@@ -28,3 +32,63 @@ def test_own_filter_keeps_its_meaning(way: str, tmp_path: Path) -> None:
     ran = run("ptrace", POLICY, [program("filter"), way, file, secret], tmp_path)
     assert ran.stdout.split() == ["loaded", "getppid:77", "open:0", "open:0", "open:13"]
     assert ran.status in (-31, 159)
+
+
+TRACED = """
+import ctypes, errno, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+name, *numbers = sys.argv[1:]
+nr, data, GETPPID, PERSONALITY, OPENAT, SECCOMP = map(int, numbers)
+
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, nr), (6, 0, 0, 0x7FF00000 | data), (6, 0, 0, 0x7FFF0000)]
+body = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in code))
+program = ctypes.create_string_buffer(struct.pack("=H6xQ", len(code), ctypes.addressof(body)))
+libc.prctl(38, 1, 0, 0, 0)
+print("loaded", libc.syscall(SECCOMP, 1, 0, program))
+sys.stdout.flush()
+
+def attempt(*call):
+    result = libc.syscall(*call)
+    print("done" if result >= 0 else errno.errorcode[ctypes.get_errno()])
+
+attempt(GETPPID)
+attempt(PERSONALITY, ctypes.c_ulong(0xffffffff))
+attempt(OPENAT, -100, name.encode(), 0)
+"""
+
+
+@pytest.mark.parametrize("data", [0, 1, 7, 0xFFFF])
+@pytest.mark.parametrize("traced", ["getppid", "openat"])
+def test_own_filter_that_asks_a_tracer(traced: str, data: int, tmp_path: Path) -> None:
+    """RET_TRACE without a tracer of one's own means ENOSYS, and the policy still holds."""
+    secret = tmp_path / "secret"
+    secret.write_text("content")
+    numbers = {
+        call: number(native().abis[0].name, call) or 0
+        for call in ("getppid", "personality", "openat", "seccomp")
+    }
+    words = [str(word) for word in (secret, numbers[traced], data, *numbers.values())]
+    command = [sys.executable, "-c", TRACED, *words]
+    bare = process.run(command, timeout_s=30.0, cwd=tmp_path)
+    ran = run("ptrace", POLICY, command, tmp_path)
+    getppid, openat = ("ENOSYS", "done") if traced == "getppid" else ("done", "ENOSYS")
+    assert bare.stdout.split() == ["loaded", "0", getppid, "done", openat]
+    denied = "EACCES" if openat == "done" else openat
+    assert ran.stdout.split() == ["loaded", "0", getppid, "done", denied]
+
+
+AIMED = """
+import errno, os
+(tracer,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("TracerPid:"))
+try:
+    os.kill(int(tracer), 0)
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def test_every_filter_of_the_tracers_asks_as_itself(tmp_path: Path) -> None:
+    """What stops for the supervisor's protection is not taken for a filter of the target's."""
+    ran = run("ptrace", "default: permit\nrules: []\n", [sys.executable, "-c", AIMED], tmp_path)
+    assert (ran.status, ran.stderr, ran.stdout) == (0, "", "EPERM\n")
+    assert ("deny", "kill") in ran.decisions()

@@ -29,7 +29,7 @@ from enforcer.mechanisms.ptrace.calls.processes import (
     WORLD_CALLS,
 )
 from enforcer.mechanisms.ptrace.calls.target_filters import LISTENS
-from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER, HELLO
+from enforcer.mechanisms.ptrace.private import AGAIN, ASKS, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.task_policy import detached
 from enforcer.policy.ast import Policy
@@ -42,6 +42,7 @@ REWRITTEN = frozenset(
 )
 """Calls that stopped calls are turned into, or that the launcher needs: never refused unseen."""
 
+_ASK = TRACE(ASKS)
 _NEAR = 1 << 24
 
 
@@ -103,8 +104,8 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     if any(_detaches(policy) for policy in policies):
         reachable.append(detached(policies[0]))
     watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
-    spec = spec_from_policies(reachable, abis, defer=TRACE(), answer=supervised_answer)
-    spec = mediate(_with_one_openat(supervised(spec, TRACE()), reachable), watched, TRACE())
+    spec = spec_from_policies(reachable, abis, defer=_ASK, answer=supervised_answer)
+    spec = mediate(_with_one_openat(supervised(spec, _ASK), reachable), watched, _ASK)
     spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
 
@@ -119,7 +120,7 @@ def _with_one_openat(spec: FilterSpec, policies: Sequence[Policy]) -> FilterSpec
     if nr is None or not any(table.calls and _stops(table, nr) for table in others):
         return spec
     abis = [table.abi for table in spec.tables if table.calls]
-    answered = spec_from_policies(policies, abis, defer=TRACE())
+    answered = spec_from_policies(policies, abis, defer=_ASK)
     plain = {table.abi: table.calls.get(nr) for table in answered.tables}
     tables = [
         replace(table, calls={**table.calls, nr: clauses})
@@ -133,7 +134,7 @@ def _with_one_openat(spec: FilterSpec, policies: Sequence[Policy]) -> FilterSpec
 def _with_guarded_slots(table: AbiTable) -> AbiTable:
     """Memory calls matter where the slots are mapped at their usual place and cannot be sealed."""
     watched = {name: _reaches_slots(name, table.abi) for name in MEMORY_CALLS if name != _RARE}
-    (guarded,) = mediate(FilterSpec((table,), 0), watched, TRACE()).tables
+    (guarded,) = mediate(FilterSpec((table,), 0), watched, _ASK).tables
     return guarded
 
 
@@ -167,8 +168,8 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
         number: _own_clauses(name_of(table.abi.name, number) or "", table.abi, clauses)
         for number, clauses in table.calls.items()
     }
-    calls[HELLO] = always(TRACE(), "the launcher's greeting")
-    calls[AGAIN] = always(TRACE(), "on the way back from a rewritten call")
+    calls[HELLO] = always(_ASK, "the launcher's greeting")
+    calls[AGAIN] = always(_ASK, "on the way back from a rewritten call")
     calls[DELIVER] = always(USER_NOTIF, "a descriptor for a held call")
     return replace(table, calls=calls)
 
@@ -176,17 +177,16 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
 def _own_clauses(name: str, abi: Abi, clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
     hides_memory = name == "mmap" and number(abi.name, "mmap2") is not None
     if hides_memory or (name == "clone3" and abi.number_in_instruction):
-        old = (ALLOW, TRACE())  # the arguments lie in memory, and no copy can be made of them
+        old = (ALLOW, _ASK)  # the arguments lie in memory, and no copy can be made of them
         return tuple(replace(c, answer=ERRNO(ENOSYS)) if c.answer in old else c for c in clauses)
     if name in REWRITTEN:
         return tuple(
-            clause if clause.answer == ALLOW else replace(clause, answer=TRACE())
-            for clause in clauses
+            clause if clause.answer == ALLOW else replace(clause, answer=_ASK) for clause in clauses
         )
     if name == _RARE:
         reaches = _reaches_slots(name, abi)
         return (SpecClause(reaches, ERRNO(EPERM), "protection of the slots"), *clauses)
     if name == "seccomp":
         listens = All((Compare(0, Operator.EQ, 1, LOW_HALF), Compare(1, Operator.NE, 0, LISTENS)))
-        return (SpecClause(listens, TRACE(), "the listener's place is taken"), *clauses)
+        return (SpecClause(listens, _ASK, "the listener's place is taken"), *clauses)
     return clauses

@@ -20,6 +20,7 @@ from enforcer.mechanisms.contract import (
 from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
+from enforcer.mechanisms.ptrace.private import ASKS
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy, detached
 from enforcer.mechanisms.ptrace.tracer import Tracer
@@ -75,7 +76,7 @@ class Ptrace:
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
-        target = Target(plan, command, TRACE())
+        target = Target(plan, command, TRACE(ASKS))
         target.announce(log, self.name)
 
         def serve(handshake: Handshake) -> None:

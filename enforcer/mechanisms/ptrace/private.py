@@ -18,3 +18,10 @@ NO_CALL = -1
 
 AGAIN = 0x7EF3
 """A task on its way back from a rewritten call asks for its call to be judged another way."""
+
+ASKS = 0x6C61
+"""SECCOMP_RET_DATA by which the tracer's own filter asks it. With other data the target's own does.
+
+Of two filters that answer RET_TRACE the kernel passes on the data of the later one
+(seccomp_run_filters), which is the target's.
+"""

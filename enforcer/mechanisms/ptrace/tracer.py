@@ -17,7 +17,7 @@ from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.dispatch import Dispatch, Handlers
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.listener import Listener
-from enforcer.mechanisms.ptrace.private import HELLO
+from enforcer.mechanisms.ptrace.private import ASKS, HELLO
 from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.registers import NARROW, narrow
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
@@ -153,6 +153,11 @@ class Tracer:
             self.at_launch(task, info)
             return
         task.view.fixed_root = not self.sandbox.world_changed
+        if info[0] == ptrace.OP_SECCOMP and info[11] != ASKS:
+            # A filter of the target's own answers RET_TRACE. Without a tracer of its own, which it
+            # cannot have here, the kernel does not make the call (__seccomp_filter: ENOSYS).
+            self.act.fail(HeldCall(task, info, str(info[4]), ""), errno.ENOSYS)
+            return
         if task.away is not None:
             info = returns.own_call(self.sandbox, task, info, task.away)
         table = self.dispatch.get(info[1])
