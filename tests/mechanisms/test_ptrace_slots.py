@@ -66,3 +66,13 @@ def test_a_name_ends_where_it_ends() -> None:
     for name in (b"x" * (NAME_SIZE - 1), b"/short", b""):
         arena.write_name(slot, name)
         assert arena.name_at(slot) == name
+
+
+@pytest.mark.parametrize("policy", [POLICY, "default: permit\nrules: []\n"])
+def test_slots_where_low_memory_is_full(policy: str, tmp_path: Path) -> None:
+    """A process that has reserved the low 4 GiB makes children by clone3 and opens files."""
+    file, missing = tmp_path / "file", tmp_path / "missing"
+    file.write_text("content")
+    ran = run("ptrace", policy, [program("low"), file, missing], tmp_path)
+    assert (ran.status, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == ["child 0 2", "clone3 0", "parent 0 2"]

@@ -15,7 +15,7 @@ from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import injected, repeated
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.private import NO_CALL
-from enforcer.mechanisms.ptrace.registers import FrozenArgument
+from enforcer.mechanisms.ptrace.registers import NARROW, FrozenArgument
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
@@ -126,20 +126,25 @@ class Act:
     def take_slot(self, call: HeldCall) -> int | None:
         """A slot that the task's memory maps. None: the call is being seen to otherwise.
 
-        It will come again once the slots are mapped, or it was refused.
+        It will come again once the slots are mapped, or it was refused. A clone3 is refused as if
+        the kernel had none (ENOSYS): C libraries go back to clone then.
         """
         sandbox, task = self.sandbox, call.task
         space = task.process.space
         if not space.verified and not injected.has_slots(sandbox, task):
             abi = self.abis[call.arch]
+            lacking = errno.ENOSYS if call.name == "clone3" else errno.ENOMEM
             if space.mapper:
                 space.waiters.append(task.tid)
                 task.again = True
             elif sandbox.listener is None or abi.number_in_instruction:
-                self.refuse(call, errno.ENOMEM, "no memory for a copy of its arguments")
+                self.refuse(call, lacking, "no memory for a copy of its arguments")
             else:
                 space.mapper = task.tid
-                self.inject(call, injected.map_slots(sandbox, task, abi))
+                self.inject(call, injected.map_slots(sandbox, task, abi, lacking))
+            return None
+        if self.abis[call.arch].bits == NARROW and space.base >> NARROW:
+            self.refuse(call, errno.ENOMEM, "the copies are where its pointers cannot point")
             return None
         if task.slot is None:
             task.slot = self.arena.take()

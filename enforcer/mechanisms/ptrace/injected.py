@@ -16,6 +16,7 @@ from enforcer.kernel import ptrace
 from enforcer.kernel.mappings import Mapping, mapping_at
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.registers import NARROW
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Script, Task
@@ -71,10 +72,12 @@ def end(sandbox: Sandbox, task: Task, abi: Abi, result: int | None) -> None:
         sandbox.wake_waiters(task.process.space)
 
 
-def map_slots(sandbox: Sandbox, task: Task, abi: Abi) -> Script:
+def map_slots(sandbox: Sandbox, task: Task, abi: Abi, lacking: int) -> Script:
     """Map the slots into the task's address space, read-only and sealed where the kernel can.
 
-    They go where a filter can tell the calls that reach there, or at least where they are sealed.
+    They go where a filter can tell the calls that reach there, or at least where they are sealed:
+    below 4 GiB, which calls of a 32-bit ABI reach too, or where that is full anywhere. `lacking` is
+    the errno of a task in which they can be put nowhere.
     Until the last check the mapping may be anything: another task of the address space can replace
     descriptor and mapping at every moment. After it, what was checked cannot be changed any more.
     """
@@ -94,27 +97,37 @@ def map_slots(sandbox: Sandbox, task: Task, abi: Abi) -> Script:
     if address != abi.spare_address:
         anywhere = mmap.MAP_SHARED | (_MAP_32BIT if abi.audit_arch in _HAS_32BIT else 0)
         address = yield map_number, (0, arena.size, protection, anywhere, fd, 0)
+    if is_error(address) and abi.bits != NARROW:
+        address = yield map_number, (0, arena.size, protection, mmap.MAP_SHARED, fd, 0)
     protect = number(abi.name, "mprotect")
-    if abi.name in WAYS and protect is not None and not -4096 < address < 0:
+    if abi.name in WAYS and protect is not None and not is_error(address):
         yield protect, (address, CODE_SIZE, protection | mmap.PROT_EXEC)
     seal = number(abi.name, "mseal")
     is_sealed = False
-    if not -4096 < address < 0 and seal is not None:
+    if seal is not None and not is_error(address):
         is_sealed = (yield seal, (address, arena.size, 0)) == 0
     close = number(abi.name, "close")
     assert close is not None
     yield close, (fd,)
-    if -4096 < address < 0:
-        return address
-    if abi.bits == 32:
+    if is_error(address):
+        return -lacking
+    if abi.bits == NARROW:
         address &= 0xFFFF_FFFF
     if not is_sealed and address != abi.spare_address:
-        return -errno.ENOMEM
+        unmap = number(abi.name, "munmap")
+        assert unmap is not None
+        yield unmap, (address, arena.size)
+        return -lacking
     if not verify_slots(sandbox, task, address):
         return -errno.EFAULT
     space.base = address
     space.verified = True
     return None
+
+
+def is_error(result: int) -> bool:
+    """Whether a call's result is -errno."""
+    return -4096 < result < 0
 
 
 _HAS_32BIT = frozenset({0xC000_003E, 0x4000_0003})
