@@ -69,10 +69,16 @@ def test_a_name_ends_where_it_ends() -> None:
 
 
 @pytest.mark.parametrize("policy", [POLICY, "default: permit\nrules: []\n"])
-def test_slots_where_low_memory_is_full(policy: str, tmp_path: Path) -> None:
-    """A process that has reserved the low 4 GiB makes children by clone3 and opens files."""
+@pytest.mark.parametrize("own_filter", [(), ("filter",)], ids=["", "own-filter"])
+def test_slots_where_low_memory_is_full(
+    policy: str, own_filter: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A process that has reserved the low 4 GiB makes children by clone3 and opens files.
+
+    A filter of its own that kills for openat2 does not see the tracer's, wherever the slots are.
+    """
     file, missing = tmp_path / "file", tmp_path / "missing"
     file.write_text("content")
-    ran = run("ptrace", policy, [program("low"), file, missing], tmp_path)
+    ran = run("ptrace", policy, [program("low"), file, missing, *own_filter], tmp_path)
     assert (ran.status, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == ["child 0 2", "clone3 0", "parent 0 2"]

@@ -37,20 +37,28 @@ _INTO_SLOTS = (("openat2", 1), ("mmap", 0), ("mmap2", 0), ("mprotect", 0), ("mse
 """Calls that the tracer makes a task do, with the argument that then points into the slots."""
 
 
-def passage(abi: Abi) -> bytes:
-    """Instructions that permit the tracer's own calls of `abi` and go on behind them otherwise."""
+def passage(abi: Abi, base: int) -> bytes:
+    """Instructions that permit the tracer's own calls of `abi` and go on behind them otherwise.
+
+    Those point into the slots, which are at `base` in this address space, and at the ABI's own
+    place in most of those that executions make of it.
+    """
     high, low = (0, 4) if abi.big_endian else (4, 0)
+    # A range within one 4 GiB is told by one comparison of the upper half.
+    is_elsewhere = base != abi.spare_address and base >> 32 == (base + SPAN) >> 32
+    places = [abi.spare_address, *([base] if is_elsewhere else [])]
     blocks = [_permit_number(DELIVER), _permit_number(AGAIN)]
     for name, argument in _INTO_SLOTS:
         nr = number(abi.name, name)
-        if nr is not None:
+        for place in places if nr is not None else ():
+            assert nr is not None
             offset = _ARGUMENTS + 8 * argument
             inside = [
                 (_LOAD, 0, 0, offset + high),
-                (_EQUAL, 0, 4, 0),
+                (_EQUAL, 0, 4, place >> 32),
                 (_LOAD, 0, 0, offset + low),
-                (_AT_LEAST, 0, 2, abi.spare_address),
-                (_AT_LEAST, 1, 0, abi.spare_address + SPAN),
+                (_AT_LEAST, 0, 2, place & LOW_HALF),
+                (_AT_LEAST, 1, 0, (place & LOW_HALF) + SPAN),
                 (_RETURN, 0, 0, ALLOW),
             ]
             blocks.append([(_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, len(inside), nr), *inside])
@@ -69,7 +77,6 @@ class Filters:
     def __init__(self, act: Act, general: General) -> None:
         self.act = act
         self.general = general
-        self.passages = b"".join(passage(abi) for abi in act.abis.values())
 
     def handlers(self) -> Mapping[str, Handler]:
         return {"seccomp": self.seccomp, "prctl": self.prctl}
@@ -106,20 +113,24 @@ class Filters:
         try:
             length, address = shape.unpack(call.read_bytes(call.args[place], shape.size))
             size = length * _INSTRUCTION.size
-            code = self.passages + call.read_bytes(address, size)
+            own = call.read_bytes(address, size)
         except UnreadableMemory:
             act.proceed(call)
             return
-        if length == 0 or len(code) > _MOST * _INSTRUCTION.size:
+        if length == 0:
             act.proceed(call)
             return
         if act.take_slot(call) is None:
+            return
+        base = call.task.process.space.base
+        code = b"".join(passage(each, base) for each in act.abis.values()) + own
+        if len(code) > _MOST * _INSTRUCTION.size:
+            act.proceed(call)
             return
         area = act.arena.take_area()
         if area is None:
             act.proceed(call)
             return
-        base = call.task.process.space.base
         act.arena.write(area, code)
         header = area + _MOST * _INSTRUCTION.size
         act.arena.write(header, shape.pack(len(code) // _INSTRUCTION.size, base + area))
