@@ -314,9 +314,11 @@ def _with_findings(verb: str, names: tuple[str, ...]) -> None:
         if verb == "promote":
             click.echo(str(promote(kept, ROOT / "tests" / "fuzz" / "examples")))
             continue
-        said = replay(kept)
-        failed = failed or bool(said)
-        click.echo(said or f"{kept.id}: the property holds")
+        again = replay(kept)
+        failed = failed or again.is_ours
+        if again.third_party:
+            click.echo(f"{kept.id}: a finding about {again.third_party}:")
+        click.echo(again.text or f"{kept.id}: the property holds")
     raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.fuzz.campaign import FAILURES, Finding
-from harness.fuzz.property import Tally
+from harness.fuzz.property import Mismatch, Tally
 from harness.fuzz.registry import PROPERTIES
 from harness.fuzz.wire import CaseError, from_json, to_json
 
@@ -32,6 +32,22 @@ class Kept:
     third_party: str
     path: Path
     backend: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """What came of trying a finding again: nothing in `text` where the property holds for it now.
+
+    `third_party` is whose fault it is this time, which the finding itself cannot know.
+    """
+
+    text: str = ""
+    third_party: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the property is broken, and nobody else is to blame."""
+        return bool(self.text) and not self.third_party
 
 
 def state_directory() -> Path:
@@ -106,13 +122,15 @@ def find(wanted: str, directory: Path) -> Kept:
     raise FindingError(f"{wanted}: {what} in {directory}")
 
 
-def replay(kept: Kept) -> str:
-    """Try the case again; what came this time, empty when the property holds for it."""
+def replay(kept: Kept) -> Again:
+    """Try the case again, whoever's fault it was; what came this time."""
     try:
         PROPERTIES[kept.property].check(kept.case, Tally(backend=kept.backend, wide=True))
+    except Mismatch as mismatch:
+        return Again(text=mismatch.text(), third_party=mismatch.third_party)
     except FAILURES as error:
-        return str(error) or type(error).__name__
-    return ""
+        return Again(text=str(error) or type(error).__name__)
+    return Again()
 
 
 def promote(kept: Kept, examples: Path) -> Path:

@@ -19,11 +19,11 @@ from enforcer.arch import ABIS
 from harness.cli.fuzz import command
 from harness.fuzz import findings
 from harness.fuzz.benchmark import hunt
-from harness.fuzz.campaign import Budget, run_campaign
+from harness.fuzz.campaign import Budget, Finding, run_campaign
 from harness.fuzz.cases import FilterCase, filter_cases
 from harness.fuzz.findings import FindingError, keep, load, promote, replay
 from harness.fuzz.mutants import MUTANTS, planted
-from harness.fuzz.property import Property, Tally
+from harness.fuzz.property import Mismatch, Property, Tally
 from harness.fuzz.registry import PROPERTIES
 from harness.fuzz.show import policy_text
 from harness.fuzz.wire import CaseError, from_json, to_json
@@ -39,12 +39,12 @@ def test_a_finding_is_minimal_kept_once_and_can_be_replayed(tmp_path: Path) -> N
         kept, new = keep(finding, tmp_path)
         assert new
         assert not keep(finding, tmp_path)[1]
-        assert replay(load(kept.path)) == finding.text()
+        assert replay(load(kept.path)).text == finding.text()
     assert isinstance(finding.case, FilterCase)
     assert len(finding.case.policy.rules) <= 1
     assert finding.text().startswith(policy_text(finding.case.policy).rstrip() + "\n")
     assert all(f"\n{word}" in finding.text() for word in ("call:", "expected:", "got:"))
-    assert replay(findings.find(kept.id[:12], tmp_path)) == ""
+    assert replay(findings.find(kept.id[:12], tmp_path)).text == ""
     assert load(promote(kept, tmp_path / "examples")).case == finding.case
 
 
@@ -99,6 +99,42 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = runner.invoke(command, ["compilr"])
     assert wrong.exit_code == 2
     assert "did you mean compiler" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("now", "status", "said"),
+    [
+        pytest.param(Mismatch(got="odd", third_party="other"), 0, "about other:\n", id="theirs"),
+        pytest.param(Mismatch(got="odd"), 1, "got:     odd", id="ours by now"),
+        pytest.param(ValueError("crash"), 1, "crash", id="a crash of ours"),
+        pytest.param(None, 0, "the property holds", id="gone"),
+    ],
+)
+def test_a_third_partys_finding_is_tried_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: Exception | None,
+    status: int,
+    said: str,
+) -> None:
+    """Whose fault it is now decides, not whose it was; one of others is told and fails nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    tried = []
+
+    def check(case: object, tally: Tally) -> None:
+        tried.append(case)
+        if now is not None:
+            raise now
+
+    target = PROPERTIES["compiler"]
+    monkeypatch.setitem(PROPERTIES, target.name, replace(target, check=check))
+    policy = find(filter_cases(), lambda case: True, settings=settings(database=None))
+    was = Mismatch(got="odd", third_party="other")
+    finding = Finding(target=target.name, case=policy, error=was, examples=1, seconds=0.0)
+    kept, _ = keep(finding, findings.state_directory() / "findings")
+    result = CliRunner().invoke(command, ["replay", kept.id])
+    assert (result.exit_code, tried) == (status, [policy]), result.output
+    assert said in result.output
 
 
 @pytest.mark.parametrize("abi", ABIS)
