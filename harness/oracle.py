@@ -342,8 +342,9 @@ def _judge_command(evidence: Evidence) -> Verdict:
         why = f"exit status {bare.exit_status}" if bare.signal is None else bare.detail
         reason = f"without any enforcer the command fails: {why}" + f": {last:.300}" * bool(last)
         return _verdict(VerdictKind.INAPPLICABLE, reason)
-    if direct is not None:
-        wrong = _judge_direct_control(found.get(RunKind.DIRECT_CONTROL))
+    direct_control = found.get(RunKind.DIRECT_CONTROL)
+    if direct is not None or direct_control is not None:
+        wrong = _judge_direct_control(direct_control)
         if wrong is not None:
             return wrong
     if confined is None:

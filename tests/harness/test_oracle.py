@@ -377,6 +377,11 @@ COMMANDS = [
         VerdictKind.INAPPLICABLE,
     ),
     (
+        "direct act that does nothing bare, behind which nothing is run",
+        [BARE, replace(DIRECT_CONTROL, effect=False)],
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
         "direct act killed by somebody",
         [
             BARE,
