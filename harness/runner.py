@@ -255,8 +255,11 @@ def run_all(jobs: Sequence[Job], start: Callable[[], Executor], at_once: int) ->
     try:
         while True:
             for job in itertools.islice(waiting, at_once - len(running)):
-                running[executor.submit(carry_out, job)] = job
-            if not running:
+                try:
+                    running[executor.submit(carry_out, job)] = job
+                except BrokenExecutor:  # by a case that still counts as running
+                    suspects.append(job)
+            if not running and not suspects:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
