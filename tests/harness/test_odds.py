@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,95 @@ def test_the_floor_is_one_sided(attempts: int, wins: int) -> None:
     """The floor is the rate at which so many wins are a 5 % chance."""
     floor = win_rate_floor(attempts, wins)
     assert chance_of_at_least(wins, attempts, floor) == pytest.approx(0.05)
+
+
+EXACT = [
+    # attempts, wins, lower end of the one-sided 95 % interval, attempts for 99.9 %
+    (1, 1, 0.05, 135),
+    (2, 1, 0.0253205655191, 270),
+    (2, 2, 0.22360679775, 28),
+    (5, 4, 0.342591681999, 17),
+    (10, 1, 0.00511619689182, 1347),
+    (10, 3, 0.0872644339142, 76),
+    (10, 10, 0.741134449107, 6),
+    (100, 8, 0.040428870624, 168),
+    (100, 50, 0.413621714631, 13),
+    (100, 99, 0.953440188546, 3),
+    (200, 100, 0.439641025283, 12),
+    (2000, 1, 2.56463183213e-05, 269344),
+    (2000, 8, 0.00199191610995, 3465),
+    (2000, 14, 0.00423678049841, 1627),
+    (2000, 1990, 0.991533651794, 2),
+    (2000, 2000, 0.998503255105, 2),
+    (20000, 5, 9.85124777904e-05, 70118),
+    (20000, 8, 0.000199056165183, 34700),
+    (100000, 1, 5.12932812325e-07, 13467171),
+]
+"""Computed apart from this code: binomial sums and bisection with 60 decimal digits."""
+
+
+@pytest.mark.parametrize(("attempts", "wins", "floor", "needed"), EXACT)
+def test_exact_values(attempts: int, wins: int, floor: float, needed: int) -> None:
+    """Of all three orders of magnitude of wins, to ten digits; the count to the last one."""
+    assert win_rate_floor(attempts, wins) == pytest.approx(floor, rel=1e-10)
+    assert attempts_needed(attempts, wins) == needed
+
+
+@pytest.mark.parametrize(
+    ("attempts", "bound"),
+    [
+        (0, 1.0),
+        (1, 0.95),
+        (2, 0.77639320225),
+        (3, 0.631596850136),
+        (10, 0.258865550893),
+        (59, 0.0495076098882),
+        (100, 0.029513049607),
+        (2000, 0.00149674489519),
+        (20_000, 0.000149775396223),
+        (1_000_000, 2.99572778635e-06),
+    ],
+)
+def test_exact_bounds(attempts: int, bound: float) -> None:
+    """The rates at which so many attempts without a win are a 5 % chance."""
+    assert win_rate_bound(attempts) == pytest.approx(bound, rel=1e-9)
+
+
+@pytest.mark.parametrize(("attempts", "wins"), [(3, 1), (12, 5), (40, 40)])
+def test_the_floor_in_fractions(attempts: int, wins: int) -> None:
+    """A hair below it so many wins are less than a 5 % chance, a hair above it more."""
+    floor = Fraction(win_rate_floor(attempts, wins))
+    for side, is_less in (
+        (Fraction(999_999, 1_000_000), True),
+        (1 / Fraction(999_999, 10**6), False),
+    ):
+        rate = floor * side
+        chance = sum(
+            math.comb(attempts, count) * rate**count * (1 - rate) ** (attempts - count)
+            for count in range(wins, attempts + 1)
+        )
+        assert (chance < Fraction(1, 20)) is is_less
+
+
+@pytest.mark.parametrize(
+    ("rate", "above", "below"),
+    [
+        (0.0, "0%", "0%"),
+        (1.0, "100%", "100%"),
+        (0.999, "100%", "99%"),
+        (0.95, "95%", "94%"),
+        (0.5, "50%", "50%"),
+        (0.123, "13%", "12%"),
+        (0.0999, "10.0%", "9.9%"),
+        (0.03125, "3.2%", "3.1%"),
+        (0.0014978, "0.15%", "0.14%"),
+        (0.00014978, "0.015%", "0.014%"),
+        (1e-9, "0.00000011%", "0.00000010%"),
+    ],
+)
+def test_how_rates_are_shown(rate: float, above: str, below: str) -> None:
+    """Two digits, rounded to the side on which the bound stays true; in full, without exponent."""
+    assert (percent(rate), percent(rate, upper=False)) == (above, below)
 
 
 def test_without_a_win_there_is_no_floor() -> None:
