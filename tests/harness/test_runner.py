@@ -34,6 +34,7 @@ from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError
 from harness.provenance import provenance
 from harness.runner import ATTEMPT_S, Job, broken_result, carry_out, prepare, run_all
+from harness.scenario import parse_policies, substitute
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
 ACT, RACE = ATTACKS["replication/name-forms"], ATTACKS["race/path-race"]
@@ -327,8 +328,8 @@ def test_the_runs_of_an_attack() -> None:
     assert {run["attempts"] for run in found.values()} == {7}
     assert {tuple(run["command"]) for run in found.values()} == {()}
     assert [run["plan"]["mechanism"] for run in found.values()] == ["none"] * 2 + ["ptrace"] * 3
-    text = runner.substitute(POLICY, Layout(root=Path("/srv")).placeholders())
-    policies = runner.parse_policies(text, "yaml", "y.yaml")
+    text = substitute(POLICY, Layout(root=Path("/srv")).placeholders())
+    policies = parse_policies(text, "yaml", "y.yaml")
     plan = backend("ptrace").compile(policies, native().abis).to_json()
     assert found["attack"]["plan"] == found["benign"]["plan"] == found["direct"]["plan"] == plan
     assert "/srv/shut/object" in str(plan)

@@ -1,0 +1,294 @@
+"""What is run where and in which order, with which attempts and beside which reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enforcer.arch import native
+from harness import campaign, tree
+from harness.attack import load_attacks
+from harness.calibration import Calibration
+from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of, measured
+from harness.cases import TIMES_DEFAULT, Selection
+from harness.model import Provenance, Reference, Result, Scenario, Verdict, VerdictKind
+from harness.odds import attempts_needed
+from harness.places.choice import Driver, Target
+from harness.places.local import Place, PlaceError, this_machine
+from harness.results import leaky_run, row_of
+from harness.runner import Job
+
+ATTACKS = load_attacks(tree.OWN / "attacks")
+ACT, RACE = ATTACKS["replication/name-forms"], ATTACKS["race/path-race"]
+ABI = native().abis[0].name
+LEAKY = "leaky-ptrace-bare"
+SCENARIO = Scenario(
+    id="race/x",
+    title="t",
+    path=Path("x.yaml"),
+    policy="",
+    dialect="yaml",
+    attack=RACE.id,
+    leaky=(LEAKY,),
+)
+OF_ACT = replace(SCENARIO, id="act/x", attack=ACT.id, variants=("dots",))
+COMMAND = replace(SCENARIO, id="benign/x", attack=None, command=("true",), leaky=())
+CHOSEN = Selection(ours=("ptrace",), abis=(ABI,), kernel="6.18")
+HERE = Provenance(program="p", policy="q", modules="m", machine="h")
+
+
+def jobs(
+    *scenarios: Scenario, attempts: int | None = None, quick: bool = False
+) -> dict[tuple[str, str], Job]:
+    found = jobs_of(scenarios, ATTACKS, CHOSEN, attempts=attempts, quick=quick)
+    return {(job.case.scenario.id, job.case.backend): job for job in found}
+
+
+ATTEMPTS = [
+    ("as the manifest says", SCENARIO, {}, (20_000, 20_000 * TIMES_DEFAULT), (2000, 20_000)),
+    ("quick", SCENARIO, {"quick": True}, (2000, 20_000 * TIMES_DEFAULT), (2000, 20_000)),
+    ("the user's", SCENARIO, {"attempts": 300}, (300, 300), (300, 300)),
+    (
+        "the scenario's",
+        replace(SCENARIO, attempts=700),
+        {},
+        (700, 20_000 * TIMES_DEFAULT),
+        (700, 20_000),
+    ),
+    (
+        "the user's before the scenario's",
+        replace(SCENARIO, attempts=700),
+        {"attempts": 3},
+        (3, 3),
+        (3, 3),
+    ),
+    ("one act", OF_ACT, {"attempts": 300}, (1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "asked", "ours", "leaky"),
+    [pytest.param(*each, id=name) for name, *each in ATTEMPTS],
+)
+def test_attempts(
+    scenario: Scenario, asked: dict[str, int], ours: tuple[int, int], leaky: tuple[int, int]
+) -> None:
+    """How many are made at first, and how many at most: what the user asks for is not raised."""
+    found = jobs(scenario, **asked)  # type: ignore[arg-type]
+    counts = {backend: (job.attempts, job.most) for (_, backend), job in found.items()}
+    assert counts == {"ptrace": ours, LEAKY: leaky}
+    assert {job.attack for job in found.values()} == {ATTACKS[str(scenario.attack)]}
+
+
+def test_a_command_is_one_attempt() -> None:
+    """Without an attack."""
+    (job,) = jobs(COMMAND, attempts=9).values()
+    assert (job.attack, job.attempts, job.most) == (None, 1, 1)
+
+
+def target(arch: str | None, kernel: str | None = None) -> Target:
+    return Target(arch=arch, kernel=kernel, driver=Driver.SNAPSHOT, here=(ABI,), abis=(ABI,))
+
+
+class There:
+    """A place that is only looked at."""
+
+    def __init__(self, name: str) -> None:
+        self.machine = f"machine of {name}"
+
+
+LOCAL, GUEST, LOST = target(None), target("arm64", "6.12"), target("riscv64", "6.12")
+
+
+class Prepared:
+    """Stands in for ready(): counts what is made, and cannot make riscv64."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str]] = []
+
+    def __call__(self, wanted: Target, append: str, say: Callable[[str], None]) -> Place | None:
+        self.made.append((wanted.name, append))
+        if wanted.arch is None:
+            return None
+        if wanted.arch == "riscv64":
+            raise PlaceError("no kernel\nfetched")
+        return There(f"{wanted.name} {append}")  # type: ignore[return-value]
+
+
+def at(job: Job, where: Target, **needs: object) -> Job:
+    scenario = replace(job.case.scenario, needs=needs)
+    case = replace(job.case, place=where.name, kernel=where.kernel_name, scenario=scenario)
+    return replace(job, case=case)
+
+
+def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each when its first job asks for it, one for each way of booting; jobs of one place come
+    together; where there is none, the results are broken, with the first line of why.
+    """
+    prepared, said, stages = Prepared(), list[str](), list[str]()
+    monkeypatch.setattr(campaign, "ready", prepared)
+    (job,) = jobs(COMMAND).values()
+    wanted = [
+        at(job, LOCAL, cmdline="quiet"),
+        at(job, GUEST),
+        at(job, LOST),
+        at(job, GUEST, cmdline="quiet"),
+        at(job, LOCAL),
+        at(job, LOST),
+        at(job, GUEST),
+    ]
+    places = Places((LOCAL, GUEST, LOST), said.append, stages.append)
+    assert places.beside(wanted) == []
+    placed, lost = places.placed(wanted)
+    assert prepared.made == [
+        ("local", ""),
+        ("vm:arm64", ""),
+        ("vm:riscv64", ""),
+        ("vm:arm64", "quiet"),
+    ]
+    machines = [each.place.machine if each.place else "" for each in placed]
+    first, second = "machine of vm:arm64 ", "machine of vm:arm64 quiet"
+    assert machines == ["", "", first, first, second]
+    assert [(each.verdict.kind, each.verdict.reason) for each in lost] == [
+        (VerdictKind.BROKEN, "no kernel")
+    ] * 2
+    assert said == ["vm:riscv64 with kernel 6.12 cannot be prepared: no kernel\nfetched"]
+    assert stages[-1] == ""
+    assert "preparing vm:arm64 6.12" in stages
+    again = places.beside(wanted)
+    assert [each.place.machine if each.place else "" for each in again] == [
+        *("", first, second, "", first)
+    ]
+    assert len(prepared.made) == 4
+    elsewhere = at(job, GUEST, lsm=["landlock"])
+    assert places.beside([elsewhere]) == []
+
+
+def test_what_a_job_belongs_to(tmp_path: Path) -> None:
+    """Its place's machine, else this one; nothing where its program is gone."""
+    (job,) = (job for (_, backend), job in jobs(SCENARIO).items() if backend == "ptrace")
+    here = belongs(job)
+    assert here is not None
+    assert here.machine == this_machine()
+    there = belongs(replace(job, place=There("x")))  # type: ignore[arg-type]
+    assert there == replace(here, machine="machine of x")
+    gone = replace(job, attack=replace(RACE, program=tmp_path / "gone.c"))
+    assert belongs(gone) is None
+
+
+class Carried:
+    """Stands in for run_all(): leaky cases fall in half of their attempts, all others hold."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[list[Job], int]] = []
+
+    def __call__(
+        self, given: Sequence[Job], start: Callable[[], Executor], at_once: int
+    ) -> Iterator[Result]:
+        self.groups.append((list(given), at_once))
+        for job in given:
+            kind = VerdictKind.BYPASSED if job.case.leaky else VerdictKind.HELD
+            wins = max(job.attempts // 2, 1) if job.case.leaky else 0
+            verdict = Verdict(kind=kind, reason="", attempts=job.attempts, wins=wins)
+            yield Result(case=job.case, verdict=verdict, provenance=HERE)
+
+
+def no_executor() -> Executor:
+    raise AssertionError("nothing is to be started")
+
+
+def carried(
+    monkeypatch: pytest.MonkeyPatch,
+    given: Sequence[Job],
+    workers: int,
+    own: Callable[[Job], Reference | None] = lambda job: None,
+) -> Carried:
+    stand_in, taken = Carried(), list[Result]()
+    monkeypatch.setattr(campaign, "run_all", stand_in)
+    calibration = Calibration(belongs=lambda job: HERE)
+    crew = Pool(start=no_executor, workers=workers)
+    carry_out_all(given, crew, calibration, taken.append, own)
+    assert len(taken) == len(given)
+    return stand_in
+
+
+@pytest.mark.parametrize(("workers", "races"), [(4, 2), (3, 1), (2, 1), (1, 1)])
+def test_the_order(monkeypatch: pytest.MonkeyPatch, workers: int, races: int) -> None:
+    """What others are judged by comes before them, races behind all others and half as many."""
+    found = jobs(SCENARIO, OF_ACT, COMMAND)
+    given = list(found.values())
+    stand_in = carried(monkeypatch, given[::-1], workers)
+    order = [
+        ({(job.case.scenario.id, job.case.backend) for job in group}, at_once)
+        for group, at_once in stand_in.groups
+    ]
+    assert order == [
+        ({("act/x", LEAKY), ("benign/x", "ptrace")}, workers),
+        ({("act/x", "ptrace")}, workers),
+        ({("race/x", LEAKY)}, races),
+        ({("race/x", "ptrace")}, races),
+    ]
+
+
+def test_the_leaky_ones_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they lost in this run is the reference of those behind them."""
+    found = jobs(SCENARIO, OF_ACT, attempts=40)
+    stand_in = carried(monkeypatch, list(found.values()), 1)
+    carried_out = {
+        (job.case.scenario.id, job.case.backend): job
+        for group, _ in stand_in.groups
+        for job in group
+    }
+    of_race = carried_out["race/x", "ptrace"].reference
+    assert of_race == Reference(backend=LEAKY, attempts=40, wins=20, source="this run")
+    of_act = carried_out["act/x", "ptrace"].reference
+    assert of_act == Reference(backend=LEAKY, attempts=1, wins=1, source="this run")
+    assert carried_out["race/x", LEAKY].reference is None
+
+
+def test_a_reference_of_its_own_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many attempts as that asks for; where there is none the calibration's stands."""
+    own = Reference(backend="all off", attempts=1000, wins=5, source="this run")
+    found = jobs(SCENARIO, quick=True)
+    stand_in = carried(
+        monkeypatch,
+        list(found.values()),
+        1,
+        lambda job: own if job.case.backend == "ptrace" else None,
+    )
+    (judged,) = stand_in.groups[-1][0]
+    assert judged.reference == own
+    assert judged.attempts == max(attempts_needed(1000, 5) or 0, 2001)
+
+
+def test_what_is_measured() -> None:
+    """Leaky attacks that ended, and nothing else."""
+    leaky = jobs(SCENARIO)["race/x", LEAKY]
+    verdict = Verdict(kind=VerdictKind.BYPASSED, reason="", attempts=40, wins=4)
+    result = Result(case=leaky.case, verdict=verdict, provenance=HERE)
+    found = measured(result)
+    assert found is not None
+    assert (found.backend, found.attempts, found.wins) == (LEAKY, 40, 4)
+    assert (found.campaign, found.provenance) == (None, HERE)
+    held = replace(verdict, kind=VerdictKind.HELD, wins=0)
+    assert measured(replace(result, verdict=held)) is not None
+    for kind in set(VerdictKind) - {VerdictKind.HELD, VerdictKind.BYPASSED}:
+        assert measured(replace(result, verdict=replace(verdict, kind=kind))) is None
+    assert measured(replace(result, provenance=None)) is None
+    ours = replace(leaky.case, backend="ptrace", leaky=False)
+    assert measured(replace(result, case=ours)) is None
+    command = jobs(COMMAND)["benign/x", "ptrace"].case
+    assert measured(replace(result, case=replace(command, leaky=True))) is None
+
+
+def test_a_killed_leaky_attack_counts_as_one_attempt() -> None:
+    """Its program gave no number."""
+    leaky = jobs(SCENARIO)["race/x", LEAKY]
+    verdict = Verdict(kind=VerdictKind.BYPASSED, reason="", attempts=0, wins=1)
+    run = leaky_run(row_of(Result(case=leaky.case, verdict=verdict, provenance=HERE)), 3)
+    assert run is not None
+    assert (run.attempts, run.wins, run.campaign) == (1, 1, 3)
