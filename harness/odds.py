@@ -57,13 +57,11 @@ def attempts_needed(attempts: int, wins: int) -> int | None:
 
 
 def percent(rate: float, *, upper: bool = True) -> str:
-    """A bound with two significant digits, an upper one rounded up and a lower one down."""
+    """A bound up to 1 with two significant digits, an upper one rounded up, a lower one down."""
     exact = Decimal(rate).scaleb(2)
-    if not exact:
-        return "0%"
     unit = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
     rounded = exact.quantize(unit, rounding=ROUND_CEILING if upper else ROUND_FLOOR)
-    return f"{min(rounded, Decimal(100)):f}%"
+    return f"{rounded:f}%"
 
 
 def _chance_of_at_least(wins: int, attempts: int, rate: float) -> float:

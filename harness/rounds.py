@@ -21,7 +21,7 @@ def next_round(observations: Sequence[Observation], most: int) -> int:
     That is when the race won enough, made `most` attempts, or did not end by itself.
     """
     race = _race(observations)
-    if race is None or not race.finished or not race.attempts or race.wins >= ENOUGH_WINS:
+    if race is None or not race.finished or race.wins >= ENOUGH_WINS:
         return 0
     return max(0, min(race.attempts, most - race.attempts))
 
@@ -36,7 +36,6 @@ def pooled(
     shown = first if first.effect else second
     together = replace(
         shown,
-        effect=first.effect or second.effect,
         attempts=first.attempts + second.attempts,
         wins=first.wins + second.wins,
         seconds=first.seconds + second.seconds,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from enforcer.mechanisms.contract import Cover, Extent, Inexpressible
 from harness.evidence import Attributed
 from harness.model import Observation, Outcome, Reference, RunKind, VerdictKind
-from harness.odds import win_rate_bound
+from harness.odds import attempts_needed, win_rate_bound
 from harness.oracle import Evidence, judge
 
 ENFORCING = {"event": "enforcing", "tracer": 4, "Seccomp": "2"}
@@ -66,6 +66,16 @@ TABLE = [
     ("build failed", evidence(broken="no compiler"), VerdictKind.BROKEN),
     ("rule without expression", evidence(inexpressible=NOT_EVER), VerdictKind.INEXPRESSIBLE),
     ("rule without expression here", evidence(inexpressible=NOT_HERE), VerdictKind.INEXPRESSIBLE),
+    (
+        "a kernel without what the enforcer needs",
+        evidence(replace(BENIGN, outcome=Outcome.UNAVAILABLE, effect=False, events=())),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "a kernel without what the attack needs",
+        Evidence(observations={CONTROL.kind: replace(CONTROL, outcome=Outcome.UNAVAILABLE)}),
+        VerdictKind.INAPPLICABLE,
+    ),
     ("no control", evidence(without=RunKind.CONTROL), VerdictKind.BROKEN),
     ("no benign twin", evidence(without=RunKind.BENIGN), VerdictKind.BROKEN),
     ("no direct attempt", evidence(without=RunKind.DIRECT), VerdictKind.BROKEN),
@@ -95,6 +105,11 @@ TABLE = [
     (
         "the direct attempt crashes bare",
         evidence(replace(DIRECT_CONTROL, effect=False, outcome=Outcome.CRASHED, signal=11)),
+        VerdictKind.INAPPLICABLE,
+    ),
+    (
+        "the direct attempt is unsupported here",
+        evidence(replace(DIRECT_CONTROL, effect=False, outcome=Outcome.UNSUPPORTED)),
         VerdictKind.INAPPLICABLE,
     ),
     (
@@ -242,8 +257,28 @@ TABLE = [
         VerdictKind.BROKEN,
     ),
     (
+        "a leaky enforcer that kills the race",
+        evidence(
+            replace(CRASHED, signal=9, events=(ENFORCING, KILLED)), leaky=True, reference=None
+        ),
+        VerdictKind.BROKEN,
+    ),
+    (
         "killed at the limit of time is no kill by the enforcer",
         evidence(replace(ATTACK, finished=False, outcome=Outcome.HUNG, signal=9)),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "... whatever the enforcer killed before",
+        evidence(
+            replace(CRASHED, outcome=Outcome.HUNG, signal=9, events=(ENFORCING, KILLED)),
+            race=False,
+        ),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "a fault of the program's own, whatever the enforcer killed before",
+        evidence(replace(CRASHED, signal=11, events=(ENFORCING, KILLED)), race=False),
         VerdictKind.BROKEN,
     ),
     ("too few attempts", evidence(replace(ATTACK, attempts=99)), VerdictKind.BROKEN),
@@ -327,6 +362,15 @@ TABLE = [
         "the direct attempt is not in its log",
         evidence(replace(DIRECT, events=(ENFORCING,)), log_required=True),
         VerdictKind.UNLOGGED,
+    ),
+    (
+        "each run is in its log with a call of its own",
+        evidence(
+            replace(DIRECT, events=(ENFORCING, {**DENIED, "call": "mkdir"})),
+            log_required=True,
+            direct=replace(ACT, calls=frozenset({"mkdir"})),
+        ),
+        VerdictKind.HELD,
     ),
     ("the log has the attempt", evidence(log_required=True), VerdictKind.HELD),
     (
@@ -429,6 +473,11 @@ COMMANDS = [
         [BARE, DIRECT_CONTROL, CONFINED, replace(REFUSED, effect=True)],
         VerdictKind.NOT_ENFORCING,
     ),
+    (
+        "no witness in the direct act's run",
+        [BARE, DIRECT_CONTROL, CONFINED, replace(REFUSED, events=(DENIED,))],
+        VerdictKind.NOT_ENFORCING,
+    ),
     ("bare run hung", [replace(BARE, outcome=Outcome.HUNG), CONFINED], VerdictKind.BROKEN),
     ("confined run hung", [BARE, replace(CONFINED, outcome=Outcome.HUNG)], VerdictKind.BROKEN),
     ("not installed", [replace(BARE, exit_status=127)], VerdictKind.INAPPLICABLE),
@@ -447,6 +496,27 @@ def test_commands(runs: list[Observation], expected: VerdictKind) -> None:
     """A command under a backend is held only when it does exactly what it does bare."""
     found = {run.kind: run for run in runs}
     assert judge(Evidence(observations=found, command=True)).kind is expected
+
+
+def test_a_command_that_is_not_installed_says_so() -> None:
+    """127 is what shells report of one that is not found, any other status is the command's."""
+    for status, is_told in ((127, True), (126, False), (1, False)):
+        run = replace(BARE, exit_status=status)
+        reason = judge(Evidence(observations={run.kind: run}, command=True)).reason
+        assert ("not installed" in reason) is is_told
+
+
+def test_the_direct_act_of_a_command_is_in_the_log() -> None:
+    """Where its log is asked for: by whichever call, on the denied object."""
+    act = Attributed(denied="/srv/shut/object")
+    for events, kind in (
+        ((ENFORCING, DENIED), VerdictKind.HELD),
+        ((ENFORCING, PERMITTED), VerdictKind.UNLOGGED),
+    ):
+        runs = (BARE, DIRECT_CONTROL, CONFINED, replace(REFUSED, events=events))
+        found = {run.kind: run for run in runs}
+        given_evidence = Evidence(observations=found, command=True, log_required=True, direct=act)
+        assert judge(given_evidence).kind is kind
 
 
 observations = st.builds(
@@ -507,6 +577,14 @@ def test_bound_stands_for_races_only() -> None:
     assert judge(evidence(replace(CRASHED, signal=9))).bound is None
 
 
+def test_a_kill_is_told() -> None:
+    """It is the enforcer's answer to the attack, which made no attempt that could be counted."""
+    killed = replace(CRASHED, signal=9, detail="killed by SIGKILL", events=(ENFORCING, KILLED))
+    verdict = judge(evidence(killed, race=False))
+    assert verdict.kind is VerdictKind.HELD
+    assert "killed by SIGKILL before any effect" in verdict.reason
+
+
 def test_wins_are_counted() -> None:
     """A bypass that was seen has at least one win, whatever the program counts."""
     seen = replace(ATTACK, effect=True, outcome=Outcome.EFFECT)
@@ -527,12 +605,43 @@ def test_too_few_attempts_are_no_verdict() -> None:
     verdict = judge(evidence(reference=reference))
     assert verdict.kind is VerdictKind.BROKEN
     assert verdict.bound is None
-    needed = int(verdict.reason.rpartition(" attempts are needed")[0].rpartition(" ")[2])
+    needed = attempts_needed(100, 4)
+    assert needed is not None
     assert needed > 100
+    assert f"{needed} attempts are needed" in verdict.reason
     many = replace(ATTACK, attempts=needed)
     assert judge(evidence(many, reference=reference)).kind is VerdictKind.HELD
     fewer = replace(ATTACK, attempts=needed - 1)
     assert judge(evidence(fewer, reference=reference)).kind is VerdictKind.BROKEN
+
+
+def test_who_is_not_walled_in_is_told() -> None:
+    """At every verdict on runs that there were, whatever it is; where nothing ran, nothing could
+    be reached.
+    """
+    told = "not walled in: the target could reach the agent"
+    for each in (
+        evidence(reachable="the agent"),
+        evidence(replace(ATTACK, effect=True), reachable="the agent"),
+        evidence(without=RunKind.BENIGN, reachable="the agent"),
+    ):
+        assert told in judge(each).reason
+    assert "walled" not in judge(Evidence(observations={}, broken="x", reachable="it")).reason
+    assert "walled" not in judge(evidence()).reason
+
+
+@pytest.mark.parametrize("run", [CONTROL, DIRECT_CONTROL], ids=lambda run: run.kind)
+def test_what_is_unsupported_says_so_itself(run: Observation) -> None:
+    """In the program's words, where it has any."""
+    lacking = replace(run, outcome=Outcome.UNSUPPORTED, effect=False, detail="no such call")
+    assert judge(evidence(lacking)).reason == "no such call"
+    assert "unsupported here" in judge(evidence(replace(lacking, detail=""))).reason
+
+
+def test_what_is_expressible_elsewhere_is_told_apart() -> None:
+    """A rule that only this machine cannot keep contradicts no expectation."""
+    assert judge(evidence(inexpressible=NOT_HERE)).elsewhere
+    assert not judge(evidence(inexpressible=NOT_EVER)).elsewhere
 
 
 START = {
