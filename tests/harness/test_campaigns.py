@@ -81,7 +81,7 @@ def test_attempts(
     found = jobs(scenario, **asked)  # type: ignore[arg-type]
     counts = {backend: (job.attempts, job.most) for (_, backend), job in found.items()}
     assert counts == {"ptrace": ours, LEAKY: leaky}
-    assert {job.attack for job in found.values()} == {ATTACKS[str(scenario.attack)]}
+    assert all(job.attack == ATTACKS[str(scenario.attack)] for job in found.values())
 
 
 def test_a_command_is_one_attempt() -> None:

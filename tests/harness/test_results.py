@@ -31,7 +31,7 @@ from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT, matrix
 from harness.report.terminal import print_matrix, print_origin, print_unexpected
-from harness.results import Campaign, Origin, ResultsError, Row, Store, row_of
+from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 
 SCENARIO = Scenario(
     id="race/x", title="t", path=Path("x.yaml"), policy="", dialect="yaml", attack="race/x"
@@ -140,6 +140,59 @@ def test_a_campaign_that_still_runs_is_not_joined(tmp_path: Path) -> None:
     store.close()
     assert found is not None
     assert found.id == 1
+
+
+def test_a_row_knows_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock, to the millisecond: references have an age."""
+    monkeypatch.setattr("harness.results.time.time", lambda: 1234.56789)
+    assert row_of(result("ptrace", VerdictKind.HELD)).finished == 1234.568
+
+
+def test_where_results_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the user's state directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "interposition-lab" / "results.sqlite"
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert default_path() == Path("/home/somebody/.local/state/interposition-lab/results.sqlite")
+
+
+def test_another_trees_campaign_may_run_meanwhile(tmp_path: Path) -> None:
+    """Each campaign is marked for itself, in one file for all trees."""
+    path = tmp_path / "results.sqlite"
+    store = Store(path)
+    left = store.begin([], 1, replace(ORIGIN, root="/other"))
+    store.close()
+    words = [sys.executable, "-c", BEGIN, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        store = Store(path)
+        assert store.interrupted("/other") == left
+        store.close()
+        other.kill()
+
+
+def test_each_campaign_has_its_rows(tmp_path: Path) -> None:
+    """A case that is run again in one has its new result there, and the latest of all is found."""
+    store = Store(tmp_path / "results.sqlite")
+    first, second = (store.begin([], 2, ORIGIN).id for _ in range(2))
+    again = replace(HELD, verdict="broken", reason="again")
+    other = replace(HELD, verdict="bypassed")
+    store.add(first, FALLEN)
+    store.add(first, HELD)
+    store.add(second, other)
+    store.add(first, again)
+    assert {row.case_id: row for row in store.rows(first)} == {
+        FALLEN.case_id: FALLEN,
+        HELD.case_id: again,
+    }
+    assert store.rows(second) == (other,)
+    assert store.last_of(HELD.case_id) == other
+    assert store.last_of("nothing") is None
+    store.finish(first)
+    assert [each.finished is None for each in store.campaigns()] == [True, False]
+    store.close()
 
 
 def test_results_of_an_older_version_are_put_aside(tmp_path: Path) -> None:

@@ -208,12 +208,21 @@ LIES = [
         VerdictKind.HELD,
     ),
     (
-        "leaky ones are not asked for their count",
+        "leaky ones are not asked for their count, nor for who lost beside them",
         replace(
-            OF_RACE, case=replace(OF_RACE.case, backend="leaky-ptrace-bare", leaky=True), most=100
+            OF_RACE,
+            case=replace(OF_RACE.case, backend="leaky-ptrace-bare", leaky=True),
+            most=100,
+            reference=None,
         ),
         (replace(REFUSED, kind=RunKind.ATTACK, events=(ENFORCING,)),),
         VerdictKind.HELD,
+    ),
+    (
+        "fewer attempts than were asked for",
+        OF_RACE,
+        (replace(REFUSED, kind=RunKind.ATTACK, attempts=99),),
+        VerdictKind.BROKEN,
     ),
     (
         "no log asked for",
