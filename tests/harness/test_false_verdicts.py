@@ -106,7 +106,7 @@ def test_a_race_that_is_none_any_more(tmp_path: Path) -> None:
     root = small_tree(tmp_path, {"race/honest": scenario(RACE)})
     run = ("-b", "notify", "--attempts", "200")
     first, again = harness_run(root, *run), harness_run(root, *run)
-    assert [first.status, again.status] == [0, 0], first.stderr + again.stderr
+    assert [first.status, again.status] == [0, 0], first.stdout + again.stdout
     assert again.verdicts == {("race/honest", "notify"): "held"}
     assert "lost 100 of 200 (campaign 1, 0 min ago)" in str(again.rows[0]["reason"])
     write_toy(root, RACE, plain=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -104,9 +105,7 @@ ACT, RACE = "replication/toy", "race/toy"
 
 def small_tree(root: Path, scenarios: Mapping[str, str]) -> Path:
     """A tree with the toy as a single act and as a race, and these scenarios by id."""
-    include = root / "attacks" / "include"
-    include.mkdir(parents=True)
-    (include / "attack.h").write_bytes((tree.OWN / "attacks" / "include" / "attack.h").read_bytes())
+    shutil.copytree(tree.OWN / "attacks" / "include", root / "attacks" / "include")
     for attack, kind in ((ACT, "deterministic"), (RACE, "race")):
         manifest = root / "attacks" / f"{attack}.yaml"
         manifest.parent.mkdir()
