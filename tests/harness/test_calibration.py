@@ -85,6 +85,21 @@ def test_one_that_lost_goes_before_one_that_held() -> None:
     assert reference.backend == "leaky-notify-bare"
 
 
+def test_the_hardest_to_win_from_is_taken() -> None:
+    """By its rate: many wins in many more attempts are few."""
+    seldom = replace(RACE, backend="leaky-ptrace-stack-copy", attempts=20_000, wins=200)
+    for found in (calibration(RACE, seldom), calibration(seldom, RACE)):
+        reference = found.reference(JOB)
+        assert reference is not None
+        assert reference.backend == "leaky-ptrace-stack-copy"
+
+
+def test_a_leaky_case_that_runs_anyway_is_enough() -> None:
+    """Where the own mechanism's is selected, no other one's is added."""
+    assert calibration().lacking([JOB, LEAKY], [NOTIFY]) == []
+    assert calibration().lacking([JOB], [NOTIFY]) == [NOTIFY]
+
+
 def test_runs_elsewhere_say_nothing() -> None:
     """Another scenario, ABI, kernel, place or variant is another attack."""
     for field in ("scenario", "arch", "kernel", "place", "variant"):
@@ -107,6 +122,9 @@ def test_a_reference_has_an_age() -> None:
     old = calibration(replace(RACE, finished=NOW - OLDEST_S))
     assert old.reference(JOB) is None
     assert old.lacking([JOB], [LEAKY]) == [LEAKY]
+    for hours, is_known in ((23, True), (25, False)):
+        then = replace(RACE, finished=NOW - hours * 3600)
+        assert (calibration(then).reference(JOB) is not None) is is_known
     young = calibration(replace(RACE, finished=NOW - 180)).reference(JOB)
     assert young is not None
     assert young.source == "campaign 1, 3 min ago"
@@ -163,15 +181,29 @@ def test_one_act_is_known_by_one_run() -> None:
     assert calibration(replace(once, wins=0)).lacking([act], [leaky]) == []
 
 
-def test_what_cannot_be_held_needs_no_reference() -> None:
-    """Leaky backends, the control, commands, and what is expected to be inexpressible."""
-    hopeless = replace(SCENARIO, expect={"ptrace": VerdictKind.INEXPRESSIBLE})
+HOPELESS = replace(SCENARIO, expect={"ptrace": VerdictKind.INEXPRESSIBLE})
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(LEAKY, id="a leaky backend"),
+        pytest.param(replace(JOB, attack=None), id="a command"),
+        pytest.param(replace(JOB, case=replace(CASE, backend="none")), id="the control"),
+        pytest.param(replace(JOB, case=replace(CASE, scenario=HOPELESS)), id="the inexpressible"),
+    ],
+)
+def test_what_cannot_be_held_needs_no_reference(job: Job) -> None:
+    """It has none, whatever is known, and nothing is measured for its sake."""
+    assert not needs_reference(job)
+    assert calibration(RACE).fitted(job) == job
+    assert calibration().lacking([job], [LEAKY]) == []
+
+
+def test_what_could_be_held_needs_one() -> None:
+    """A race and a single act alike."""
     assert needs_reference(JOB)
     assert needs_reference(replace(JOB, attack=ACT))
-    assert not needs_reference(LEAKY)
-    assert not needs_reference(replace(JOB, attack=None))
-    assert not needs_reference(replace(JOB, case=replace(CASE, backend="none")))
-    assert not needs_reference(replace(JOB, case=replace(CASE, scenario=hopeless)))
 
 
 def test_attempts_are_raised_to_what_the_reference_asks_for() -> None:

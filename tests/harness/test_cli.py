@@ -50,6 +50,12 @@ def harness(
     )
 
 
+def verdicts(lines: Path) -> dict[str, str]:
+    """By backend, of what --json wrote."""
+    rows = map(json.loads, lines.read_text().splitlines())
+    return {row["backend"]: row["verdict"] for row in rows}
+
+
 def test_it_explains_itself(copy: Path) -> None:
     """Without arguments both programs say what they are for and how to start."""
     for module, word in (("harness", "harness doctor"), ("enforcer", "enforcer run")):
@@ -65,10 +71,7 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "abi/upper-bits" in ran.stdout
     assert "held" in ran.stdout
-    found = {
-        row["backend"]: row["verdict"] for row in map(json.loads, lines.read_text().splitlines())
-    }
-    assert found == {"seccomp": "held", "leaky-seccomp-wide-compare": "bypassed"}
+    assert verdicts(lines) == {"seccomp": "held", "leaky-seccomp-wide-compare": "bypassed"}
     assert harness(copy, "report").stdout.split("\n\n")[0] in ran.stdout
     assert harness(copy, "report", "--json").stdout == lines.read_text()
     explained = harness(copy, "explain", "abi/upper_bits").stdout
@@ -125,12 +128,15 @@ def test_broken(copy: Path) -> None:
     good = (copy / "scenarios" / "abi" / "upper_bits.yaml").read_text()
     scenario = copy / "scenarios" / "abi" / "bad.yaml"
     scenario.write_text(good.split("leaky:")[0].replace("abi/upper-bits", "abi/bad"))
-    ran = harness(copy, "run", "-b", "seccomp", "-k", "[default")
+    lines = copy / "broken.jsonl"
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "[default", "--json", str(lines))
+    rows = map(json.loads, lines.read_text().splitlines())
+    found = {(row["scenario"], row["backend"]): row["verdict"] for row in rows}
     for path in (bad.with_suffix(".yaml"), bad.with_suffix(".c"), scenario):
         path.unlink()
     assert ran.returncode == 3
-    assert "BROKEN" in ran.stdout
-    assert "held" in ran.stdout
+    assert found["abi/bad", "seccomp"] == "broken"
+    assert found["abi/upper_bits", "seccomp"] == "held"
     assert re.search(r"bad\.c: not built for x86_64: .*bad\.c:\d+:\d+: error: ", ran.stdout)
 
 
@@ -217,22 +223,25 @@ def test_a_cache_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_researchers_path(copy: Path) -> None:
-    """What `new` writes builds and runs as it is."""
+    """What `new` writes builds and runs as it is, and is told from an attack that is no race."""
     assert harness(copy, "new", "attack", "my-race").returncode == 0
     assert harness(copy, "new", "attack", "my-race").returncode == 2
     made = harness(copy, "new", "scenario", "my-race", "--attack", "race/my-race")
     assert made.returncode == 0, made.stderr
-    run = ("run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64")
+    lines = copy / "researcher.jsonl"
+    run = ("run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64", "--json", str(lines))
     ran = harness(copy, *run)
+    judged = verdicts(lines)
     manifest = copy / "attacks" / "race" / "my-race.yaml"
     manifest.write_text(manifest.read_text().replace("kind: deterministic", "kind: race"))
     raced = harness(copy, *run, "--attempts", "5")
+    judged_as_race = verdicts(lines)
     for path in copy.rglob("my-race.*"):
         path.unlink()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "held" in ran.stdout
+    assert judged == {"ptrace": "held", "leaky-notify-textual": "bypassed"}
     assert raced.returncode == 3, raced.stdout + raced.stderr
-    assert "no race" in raced.stdout
+    assert judged_as_race["ptrace"] == "broken"
 
 
 @pytest.fixture
