@@ -6,16 +6,27 @@ from collections.abc import Sequence
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW, TRACE, USER_NOTIF, AbiTable, FilterSpec, always
+from enforcer.events import EventLog
 from enforcer.mechanisms.ptrace import Ptrace
+from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.calls.protection import Protection
+from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.private import DELIVER, HELLO
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.policy.ast import Policy
+from harness.backends.handlers import exchanged
 
 
 class PlainTracer(Tracer):
-    """PTRACE_SYSCALL from the launcher's greeting on."""
+    """PTRACE_SYSCALL from the launcher's greeting on; calls at the tracer are as any others."""
 
     has_filter = False
+
+    def __init__(self, config: Config, log: EventLog) -> None:
+        super().__init__(config, log)
+        general = General(self.act)
+        aimed = Protection(self.act, general).handlers()
+        self.dispatch = exchanged(self.dispatch, dict.fromkeys(aimed, general.by_registers))
 
 
 class PlainPtrace(Ptrace):
