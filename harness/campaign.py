@@ -14,7 +14,7 @@ from harness.places.choice import Say, Target, boot_options, ready
 from harness.places.local import Place, PlaceError, this_machine
 from harness.provenance import provenance
 from harness.results import LeakyRun, leaky_run, row_of
-from harness.runner import Job, broken_result, run_all
+from harness.runner import Executors, Job, broken_result, run_all
 
 
 def jobs_of(
@@ -119,18 +119,23 @@ def carry_out_all(
     judged = [job for job in jobs if not job.race and needs_reference(job)]
     races_first = [job for job in jobs if job.race and not needs_reference(job)]
     races = [job for job in jobs if job.race and needs_reference(job)]
-    for group in (first, judged, races_first, races):
-        if not group:
-            continue
-        at_once = pool.workers if not group[0].race else max(1, pool.workers // 2)
-        fitted = [
-            beside(job, known) if (known := own(job)) else calibration.fitted(job) for job in group
-        ]
-        for result in run_all(fitted, pool.start, at_once):
-            run = measured(result)
-            if run is not None:
-                calibration.note(run)
-            take(result)
+    executors = Executors(pool.start)
+    try:
+        for group in filter(None, (first, judged, races_first, races)):
+            at_once = pool.workers if not group[0].race else max(1, pool.workers // 2)
+            for result in run_all(_fitted(group, calibration, own), executors, at_once):
+                run = measured(result)
+                if run is not None:
+                    calibration.note(run)
+                take(result)
+    finally:
+        executors.close()
+
+
+def _fitted(
+    group: Iterable[Job], calibration: Calibration, own: Callable[[Job], Reference | None]
+) -> list[Job]:
+    return [beside(job, known) if (known := own(job)) else calibration.fitted(job) for job in group]
 
 
 def measured(result: Result) -> LeakyRun | None:

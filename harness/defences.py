@@ -13,6 +13,7 @@ from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence
 from harness.attack import Attack
 from harness.cases import Selection, expand
 from harness.model import Case, Reference, Result, Scenario, VerdictKind
+from harness.ways import parted
 
 MECHANISMS = ("ptrace", "notify")
 
@@ -50,7 +51,8 @@ SETTINGS = tuple(
 def cases(
     scenarios: Iterable[Scenario], attacks: Mapping[str, Attack], selection: Selection
 ) -> list[Case]:
-    """Each attack in the first scenario that has leaky backends, under every setting.
+    """Each attack in the first scenario that has leaky backends, under every setting; in no other
+    way than plainly.
 
     Settings with all defences off are leaky ones and come first.
     """
@@ -61,7 +63,7 @@ def cases(
     found = [
         replace(case, defences=setting.on, leaky=not setting.on)
         for case in expand(chosen.values(), attacks, replace(selection, backends=MECHANISMS))
-        if case.expected is not VerdictKind.INEXPRESSIBLE
+        if case.expected is not VerdictKind.INEXPRESSIBLE and parted(case.variant)[1] is None
         for setting in SETTINGS
         if setting.mechanism == case.backend
     ]

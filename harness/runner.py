@@ -242,43 +242,61 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_all(jobs: Sequence[Job], start: Callable[[], Executor], at_once: int) -> Iterator[Result]:
+class Executors:
+    """One executor at a time, which `start` makes when the first job is sent, and anew when a
+    worker of it died. Workers start once for all that is sent: while one starts, a harness that is
+    killed leaves a traceback of multiprocessing's behind.
+    """
+
+    def __init__(self, start: Callable[[], Executor]) -> None:
+        self._start = start
+        self._now: Executor | None = None
+
+    def submit(self, job: Job) -> Future[Result]:
+        """Send a job. Raises BrokenExecutor where a worker died before."""
+        if self._now is None:
+            self._now = self._start()
+        return self._now.submit(carry_out, job)
+
+    def close(self, *, wait: bool = False) -> None:
+        """Let go of the workers; a job that is sent later gets new ones."""
+        if self._now is not None:
+            self._now.shutdown(wait=wait, cancel_futures=not wait)
+            self._now = None
+
+
+def run_all(jobs: Sequence[Job], executors: Executors, at_once: int) -> Iterator[Result]:
     """Results as they come, at most `at_once` cases running, so that an interruption is quick.
 
     When a worker dies, the cases that were running are tried once more, each alone, in a new
-    executor from `start`: so only the one that kills workers is broken.
+    executor: so only the one that kills workers is broken.
     """
     waiting = iter(jobs)
-    executor = start()
     running: dict[Future[Result], Job] = {}
     suspects: list[Job] = []
-    try:
-        while True:
-            for job in itertools.islice(waiting, at_once - len(running)):
+    while True:
+        for job in itertools.islice(waiting, at_once - len(running)):
+            try:
+                running[executors.submit(job)] = job
+            except BrokenExecutor:  # by a case that still counts as running
+                suspects.append(job)
+        if not running and not suspects:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            try:
+                yield future.result()
+            except BrokenExecutor:
+                suspects.append(job)
+        if suspects and not running:
+            executors.close(wait=True)
+            for job in suspects:
                 try:
-                    running[executor.submit(carry_out, job)] = job
-                except BrokenExecutor:  # by a case that still counts as running
-                    suspects.append(job)
-            if not running and not suspects:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenExecutor:
-                    suspects.append(job)
-            if suspects and not running:
-                executor.shutdown(wait=True)
-                executor = start()
-                for job in suspects:
-                    try:
-                        yield executor.submit(carry_out, job).result()
-                    except BrokenExecutor as error:
-                        yield broken_result(job, f"its worker process was lost twice: {error}")
-                        executor = start()
-                suspects.clear()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+                    yield executors.submit(job).result()
+                except BrokenExecutor as error:
+                    yield broken_result(job, f"its worker process was lost twice: {error}")
+                    executors.close(wait=True)
+            suspects.clear()
 
 
 def broken_result(job: Job, reason: str) -> Result:

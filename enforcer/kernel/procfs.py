@@ -20,6 +20,20 @@ def root() -> int:
     return os.open("/proc", _PLACE)
 
 
+@cache
+def device() -> int:
+    """The device of that procfs, as in st_dev."""
+    return os.fstat(root()).st_dev
+
+
+def forget() -> None:
+    """Open it anew at the next call: in a process that has closed what it inherited, or whose
+    pid namespace has a procfs of its own.
+    """
+    root.cache_clear()
+    device.cache_clear()
+
+
 def read(tid: int, name: str) -> bytes:
     """All of /proc/TID/NAME, at most 64 KiB. Raises OSError: ENOENT or ESRCH without that task."""
     fd = os.open(f"{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root())

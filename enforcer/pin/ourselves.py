@@ -8,7 +8,6 @@ caller would be refused: the supervisor is not dumpable.
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import TYPE_CHECKING
 
 from enforcer.kernel import procfs
@@ -36,11 +35,6 @@ _SHOWN = frozenset(
 """What everybody may read of any process; directories of processes are listed too."""
 
 
-@cache
-def _device() -> int:
-    return os.fstat(procfs.root()).st_dev
-
-
 def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     """Whether `fd` is an object of procfs that means something else to the task.
 
@@ -48,7 +42,7 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     (/proc/sys) where the task has others: they are those of whoever opens the file
     (net_ctl_header_lookup, ipc_permissions). Also true when it cannot be told.
     """
-    if os.fstat(fd).st_dev != _device() and (view.fixed_root or not on_procfs(fd)):
+    if os.fstat(fd).st_dev != procfs.device() and (view.fixed_root or not on_procfs(fd)):
         return False
     try:
         name = os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from enforcer.events import EventLog, FileLog
+from enforcer.kernel import procfs
 from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
 from enforcer.mechanisms.contract import LaunchError
 
@@ -239,4 +240,5 @@ def _detach(kept: frozenset[int]) -> None:
         os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, 0x7FFF_FFFF)
+    procfs.forget()
     os.chdir("/")

@@ -22,7 +22,7 @@ from enforcer.policy.decide import concerning, judged_by
 from enforcer.policy.order import Judged
 from enforcer.policy.translators import Origin, sources
 from enforcer.syscalls import name
-from enforcer.syscalls.multiplex import split
+from enforcer.syscalls.multiplex import UNKNOWN, split
 from harness.fuzz.strategies.boundaries import texts_near
 from harness.fuzz.strategies.policies import BOUNDARIES, TEXTS_OF
 
@@ -91,7 +91,7 @@ class Reference:
         if called in abi.multiplexers:
             meant = split(abi.name, data.nr, args)
             if meant is None:
-                return ENOSYS
+                return ERRNO(UNKNOWN[called])
             called, args = meant.name, meant.args or self._elsewhere(mask)
         return self.decided(called, abi, args)
 

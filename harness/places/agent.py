@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from enforcer.events import FileLog
-from enforcer.kernel import namespaces
+from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
 from harness.backends import UnknownBackend, backend
@@ -307,6 +307,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         try:
             program = request.program.read_bytes() if request.program else None
             walls.furnish(isolation, request.layout, request.limits, cover_tmp=_tmp_is_free())
+            procfs.forget()  # that of the agent's namespace has other pids
             _furnish_layout(request, who, program)
             sentinel: Sentinel | None = None
             if request.effect is not None:

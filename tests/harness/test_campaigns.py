@@ -20,7 +20,7 @@ from harness.odds import attempts_needed
 from harness.places.choice import Driver, Target
 from harness.places.local import Place, PlaceError, this_machine
 from harness.results import leaky_run, row_of
-from harness.runner import Job
+from harness.runner import Executors, Job
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
 ACT, RACE = ATTACKS["replication/name-forms"], ATTACKS["race/path-race"]
@@ -187,7 +187,7 @@ class Carried:
         self.groups: list[tuple[list[Job], int]] = []
 
     def __call__(
-        self, given: Sequence[Job], start: Callable[[], Executor], at_once: int
+        self, given: Sequence[Job], executors: Executors, at_once: int
     ) -> Iterator[Result]:
         self.groups.append((list(given), at_once))
         for job in given:

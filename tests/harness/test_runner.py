@@ -34,7 +34,7 @@ from harness.places.isolation import Isolation
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError
 from harness.provenance import provenance
-from harness.runner import ATTEMPT_S, Job, broken_result, carry_out, prepare, run_all
+from harness.runner import ATTEMPT_S, Executors, Job, broken_result, carry_out, prepare, run_all
 from harness.scenario import parse_policies, substitute
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
@@ -459,21 +459,21 @@ class _Executor(Executor):
 def test_results_come_as_they_are_made() -> None:
     """So many at once and no more, every job once, in one executor."""
     pool = Pool()
-    coming = run_all(JOBS, pool.start, 2)
+    coming = run_all(JOBS, Executors(pool.start), 2)
     first = next(coming)
     assert pool.sent == [["a", "b"]]
     found = [first, *coming]
     assert sorted(result.verdict.reason for result in found) == list(NAMES)
     assert sorted("".join(pool.sent[0])) == list(NAMES)
     assert len(pool.sent) == 1
-    assert list(run_all((), pool.start, 2)) == []
+    assert list(run_all((), Executors(pool.start), 2)) == []
 
 
 LOST_CASES = [
     ("alone it does not die", 1, ("a",), ["a", "abcdef"], ""),
     ("it dies again", 1, ("a", "a"), ["a", "a", "bcdef"], "a"),
     ("two that die", 1, ("a", "a", "b", "b"), ["a", "a", "b", "b", "cdef"], "ab"),
-    ("the last one", 1, ("f", "f"), ["abcdef", "f", ""], "f"),
+    ("the last one", 1, ("f", "f"), ["abcdef", "f"], "f"),
     ("beside one that has ended", 2, ("b", "b"), ["ab", "b", "cdef"], "b"),
     ("before the other one is sent", 2, ("a",), ["a", "abcdef"], ""),
 ]
@@ -490,12 +490,25 @@ def test_only_the_case_that_kills_workers_is_broken(
     is what can no longer be sent to the one that died.
     """
     pool = Pool(*lost)
-    results = list(itertools.islice(run_all(JOBS, pool.start, at_once), 2 * len(JOBS)))
+    coming = run_all(JOBS, Executors(pool.start), at_once)
+    results = list(itertools.islice(coming, 2 * len(JOBS)))
     assert {each.case.scenario.id: each.verdict.kind for each in results} == {
         name: VerdictKind.BROKEN if name in broken else VerdictKind.HELD for name in NAMES
     }
     assert len(results) == len(JOBS)
     assert ["".join(sorted(each)) for each in pool.sent] == sent
+
+
+def test_workers_start_once() -> None:
+    """For all that is sent, until they are let go of; what is sent then has new ones."""
+    pool = Pool()
+    executors = Executors(pool.start)
+    for _ in range(2):
+        list(run_all(JOBS, executors, 2))
+    assert len(pool.sent) == 1
+    executors.close()
+    list(run_all(JOBS, executors, 2))
+    assert [len(each) for each in pool.sent] == [12, 6]
 
 
 def test_a_broken_result_has_its_reason() -> None:

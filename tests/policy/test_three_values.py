@@ -114,7 +114,7 @@ def test_the_whole_answer_where_nothing_is_read() -> None:
         "x",
     )
     assert decide(policy, CALL) == Decision(
-        action=Action.DENY, errno=14, reason="rule 1 needs an argument that cannot be read"
+        action=Action.DENY, errno=14, reason="rule 2 needs an argument that cannot be read"
     )
 
 

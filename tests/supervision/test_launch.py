@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.kernel import procfs
 from enforcer.kernel.prctl import is_dumpable
 from enforcer.mechanisms.contract import LaunchError
 from enforcer.supervision.launch import Handshake, execute, start_supervisor
@@ -53,6 +54,23 @@ def _describe(handshake: Handshake) -> None:
 def _open_descriptors() -> list[Path]:
     """Without the one that reads the directory, which is closed again."""
     return [entry for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+
+
+def test_a_supervisor_reads_procfs_whatever_its_launcher_read() -> None:
+    """The launcher's descriptor of it is closed with all others; the supervisor has its own."""
+
+    def read(handshake: Handshake) -> None:
+        handshake.ready(procfs.read(os.getpid(), "comm").decode())
+        handshake.wait_go()
+
+    def body() -> object:
+        procfs.read(os.getpid(), "comm")
+        launcher = start_supervisor(read, name="reader")
+        told = launcher.wait_ready()
+        launcher.go()
+        return told
+
+    assert _in_child(body) == "reader\n"
 
 
 def test_supervisor_is_detached() -> None:
