@@ -243,15 +243,21 @@ def test_without_walls_the_disk_is_bounded(tmp_path: Path) -> None:
 
 @ROOT_ONLY
 def test_nothing_outside_can_be_written(place: LocalPlace, tmp_path: Path) -> None:
-    """Outside its own file systems the target finds a read-only tree and only its own processes."""
+    """Outside its own file systems the target finds a read-only tree, and no process but its own:
+    not one whose command line is known, though it sees itself by its own.
+    """
     outside = Path("/var/tmp/interposition-lab-test")
     script = f"""#!/bin/sh
 touch {outside} || echo refused
-ls /proc | grep -c '^[0-9]'
+grep -l -a 4322.5 /proc/[0-9]*/cmdline > /dev/null && echo stranger
+grep -l -a program /proc/[0-9]*/cmdline > /dev/null && echo itself
 """
-    seen = ask(place, tmp_path, script)
-    assert "refused" in seen.stdout
-    assert int(seen.stdout.split()[-1]) < 10
+    with subprocess.Popen(["sleep", "4322.5"]) as stranger:
+        try:
+            seen = ask(place, tmp_path, script)
+        finally:
+            stranger.kill()
+    assert seen.stdout.split() == ["refused", "itself"]
     assert not outside.exists()
 
 
