@@ -97,7 +97,7 @@ def cli(context: click.Context) -> None:
     \b
     Start with:
       harness doctor                what this machine can test
-      harness run --quick           the matrix of attacks and backends, in a minute or two
+      harness run --quick           the matrix of attacks and backends, in about five minutes
       harness explain SCENARIO      what is attacked, how, and why the verdict came out
       harness repro CASE            the commands that run one case by hand
       harness new attack my-race    an attack of your own
