@@ -33,7 +33,9 @@ def born(flags):
     if pid == 0:
         os.write(write, repr(tried()).encode())
         os._exit(0)
-    return waited(pid), os.read(read, 99).decode()
+    ended = waited(pid)
+    os.close(write)  # else a child that said nothing would be waited for here
+    return ended, os.read(read, 99).decode()
 
 def born3(flags, size=88):
     read, write = os.pipe()
@@ -45,7 +47,9 @@ def born3(flags, size=88):
         os._exit(0)
     if pid < 0:
         return pid
-    return waited(pid), os.read(read, 99).decode(), struct.unpack_from("=Q", arguments)[0] == flags
+    ended = waited(pid)
+    os.close(write)
+    return ended, os.read(read, 99).decode(), struct.unpack_from("=Q", arguments)[0] == flags
 """
 
 ACTS: Acts = {
@@ -115,13 +119,26 @@ def test_every_child_is_traced_and_judged(place: Path) -> None:
 
 
 def test_clone3_is_seen_whatever_the_policy_says_of_it(place: Path) -> None:
-    """Also where no rule is on it: its child is traced, CLONE_UNTRACED or not."""
+    """Also where no rule is on it: each is held, and its child traced, CLONE_UNTRACED or not."""
     policy = POLICY.replace("clone3", "getsid").replace('flags sub "CLONE_PIDFD"', "arg[0] == 99")
-    acts = {title: ACTS[title] for title in ("clone3", "clone3, untraced")}
-    _, found = run_acts("ptrace", policy, acts, place, prelude=_PREPARED)
+    acts = {
+        "clone3": ACTS["clone3"],
+        "clone3, untraced": ACTS["clone3, untraced"],
+        "clone3, own users": """
+            arguments = struct.pack("=8Q", 0x10000000, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)
+            pid = call("clone3", arguments, 64)
+            if pid == 0:
+                os._exit(0)
+            return pid if pid < 0 else waited(pid)""",
+    }
+    ran, found = run_acts("ptrace", policy, acts, place, prelude=_PREPARED)
     if found["clone3"] == "-38":
         pytest.skip("no clone3 here")
-    assert set(found.values()) == {"(0, '(True, -18)', True)"}
+    assert {found["clone3"], found["clone3, untraced"]} == {"(0, '(True, -18)', True)"}
+    (end,) = (event for event in ran.events if event["event"] == "end")
+    judged = end["judged"]
+    assert isinstance(judged, dict)
+    assert judged["clone3"] == len(acts)
 
 
 NOTIFIED = {title: text for title, text in ACTS.items() if not title.startswith("clone3")}
