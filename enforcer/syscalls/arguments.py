@@ -152,13 +152,13 @@ def read_strings(memory: Memory, address: int, pointer_size: int) -> list[bytes]
     word = _WORDS[pointer_size]
     found: list[bytes] = []
     total = 0
-    while address and len(found) < MOST_ARGUMENTS:
+    while address:
         (pointer,) = word.unpack(memory.read_bytes(address, word.size))
         if pointer == 0:
             break
         text = memory.read_string(pointer, LONGEST_ARGUMENT)
         total += len(text)
-        if total > MOST_ARGUMENT_BYTES:
+        if total > MOST_ARGUMENT_BYTES or len(found) == MOST_ARGUMENTS:
             raise UnreadableMemory(address, E2BIG)
         found.append(text)
         address += word.size

@@ -12,6 +12,9 @@ import pytest
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
     LONGEST_ADDRESS,
+    LONGEST_ARGUMENT,
+    MOST_ARGUMENT_BYTES,
+    MOST_ARGUMENTS,
     MOST_MESSAGES,
     Name,
     follows_open,
@@ -152,6 +155,27 @@ def test_an_argument_vector_is_followed_by_pointers_of_the_abi() -> None:
         memory = Bytes({**strings, 0x100: vector})
         assert read_strings(memory, 0x100, size) == [b"ls", b"-l"]
     assert read_strings(Bytes({}), 0, 8) == [b""]
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        (b"", MOST_ARGUMENTS),
+        (bytes([65]) * LONGEST_ARGUMENT, MOST_ARGUMENT_BYTES // LONGEST_ARGUMENT),
+    ],
+    ids=["words", "bytes"],
+)
+def test_more_words_than_a_program_can_get_are_refused(text: bytes, most: int) -> None:
+    """Empty ones count too: the kernel would hand on the words behind those that were judged."""
+    place = 1 << 40
+    word = struct.pack("=Q", place)
+    vector = word * most
+    within = Bytes({place: text, 0x100: vector + bytes(8)})
+    assert len(read_strings(within, 0x100, 8)) == most
+    beyond = Bytes({place: text, 0x100: vector + word + bytes(8)})
+    with pytest.raises(UnreadableMemory) as raised:
+        read_strings(beyond, 0x100, 8)
+    assert raised.value.errno == E2BIG
 
 
 @pytest.mark.parametrize(
