@@ -268,13 +268,16 @@ rules:
 
 @MECHANISMS
 def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
-    """newfstatat and statx of an empty name are judged by rules on fstat, not on names."""
+    """newfstatat and statx of an empty name are judged by rules on fstat, not on names; without
+    AT_EMPTY_PATH nothing has such a name."""
     rules = policy("deny[exdev]", 1).replace(
         "rules:", "rules:\n  - deny[etime]: fstat\n    when: arg[0]:32 == 77"
     )
     acts = {
         "newfstatat": 'call("newfstatat", os.dup2(0, 77), "", bytes(256), 0x1000)',
         "statx": 'call("statx", os.dup2(0, 77), "", 0x1000, 0x7FF, bytes(256))',
+        "of no name": 'call("newfstatat", os.dup2(0, 77), "", bytes(256), 0)',
+        "of no name by statx": 'call("statx", os.dup2(0, 77), "", 0, 0x7FF, bytes(256))',
         "of another": 'call("newfstatat", 0, "", bytes(256), 0x1000)',
         "of a name": 'call("newfstatat", HERE, "file", bytes(256), 0x1000)',
         "of a denied name by a directory": """
@@ -286,6 +289,8 @@ def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
     assert outcomes == {
         "newfstatat": f"{-errno.ETIME}",
         "statx": f"{-errno.ETIME}",
+        "of no name": f"{-errno.ENOENT}",
+        "of no name by statx": f"{-errno.ENOENT}",
         "of another": "0",
         "of a name": "0",
         "of a denied name by a directory": "-18",

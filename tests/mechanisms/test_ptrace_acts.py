@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import sys
+from errno import EACCES
 from pathlib import Path
 
+from enforcer.call import Action, Decision
+from enforcer.kernel import ptrace
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
+from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
+from enforcer.policy import parse_yaml
+from enforcer.supervision.journal import refusal
 from tests.mechanisms.sandbox import run
 
 POLICY = """\
@@ -63,3 +72,28 @@ def test_names_are_judged_where_they_lead(tmp_path: Path) -> None:
     assert (denied / "victim").exists()
     assert sorted(path.name for path in scratch.iterdir()) == ["b", "link-to-denied", "s"]
     assert [action for action, _ in ran.decisions()] == ["deny"] * 4
+
+
+class Noted(Act):
+    """Acts that reach no task: what fails is only written down."""
+
+    def __init__(self) -> None:
+        self.failed: list[int] = []
+
+    def note(self, call: HeldCall, decision: Decision) -> bool:
+        return True
+
+    def fail(self, call: HeldCall, number: int) -> None:
+        self.failed.append(number)
+
+
+def test_a_refused_call_is_over_once_it_is_settled() -> None:
+    """Its task runs on and may stop at another call: nobody may let that one go for this one."""
+    policy = parse_yaml("default: permit\nrules: []\n", "policy.yaml")
+    task = Task(1, Process(1, Space(), TaskPolicy(policy)))
+    call = HeldCall(task, (ptrace.OP_SECCOMP, 0, 0, 0, 39, 0, 0, 0, 0, 0, 0, 0), "getpid", "x86_64")
+    act = Noted()
+    assert act.settle(call, Decision(action=Action.PERMIT))
+    assert act.failed == []
+    assert not act.settle(call, refusal(EACCES, "for no reason"))
+    assert act.failed == [EACCES]
