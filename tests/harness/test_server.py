@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -106,7 +107,13 @@ def test_everything_that_a_process_left_is_ended() -> None:
     def body() -> bool:
         namespaces.adopt_orphans()
         read_end, write_end = os.pipe()
-        before = fork(idle)
+        ask, answer = os.pipe(), os.pipe()
+
+        def echo() -> int:
+            while True:
+                os.write(answer[1], os.read(ask[0], 1))
+
+        before = fork(echo)
         known = children()
 
         def parent() -> int:
@@ -119,8 +126,11 @@ def test_everything_that_a_process_left_is_ended() -> None:
         orphan = int(os.read(read_end, 20))
         ended = end_all(known)
         gone = not Path(f"/proc/{orphan}").exists()
-        # Neither ended (a zombie has a directory, too) nor stopped.
-        kept = os.waitpid(before, os.WNOHANG | os.WUNTRACED) == (0, 0)
+        os.close(answer[1])
+        os.write(ask[1], b"x")
+        # Neither ended, which is the end of its answers, nor stopped, which is none.
+        told = bool(select.select([answer[0]], [], [], 10.0)[0])
+        kept = told and os.read(answer[0], 1) == b"x"
         kill(before)
         wait(before)
         return (
