@@ -10,18 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.attack import load_attacks
-from harness.cases import expand
-from harness.cli.load import laboratory, selection
-from harness.model import Result, VerdictKind
+from harness.model import Result, RunKind, VerdictKind
 from harness.places.choice import Wish, targets
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
-from harness.runner import Job, carry_out
 from harness.vm.qemu import LostVM
 from harness.vm.snapshot import restored, save
+from tests.vm.verdicts import verdict_of
 
 pytestmark = pytest.mark.vm
+
+LEAKY = "leaky-seccomp-deny-list"
+"""Refuses openat and knows no rings."""
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +30,22 @@ def place() -> VmPlace:
     return vm_place("arm", say=lambda text: print(text, file=sys.stderr))
 
 
-def _verdict(place: VmPlace, backend: str, keyword: str) -> Result:
-    lab = laboratory()
+def _verdict(place: VmPlace, backend: str, keyword: str, beside: str | None = None) -> Result:
     (target,) = targets(Wish(arches=("arm",)))
-    chosen = selection((backend,), (keyword,), target)
-    case = expand(lab.scenarios, lab.attacks, chosen)[0]
-    attack = load_attacks(lab.root / "attacks")[case.scenario.attack or ""]
-    return carry_out(Job(case=case, attack=attack, attempts=1, place=place))
+    return verdict_of(place, target, backend, keyword, beside=beside)
 
 
 def test_a_case_that_holds(place: VmPlace) -> None:
     """Control, benign twin, direct attempt and attack run in the guest."""
-    result = _verdict(place, "seccomp", "io_uring_open[")
+    result = _verdict(place, "seccomp", "io_uring_open[", LEAKY)
     assert result.verdict.kind is VerdictKind.HELD, result.verdict.reason
-    assert len(result.observations) == 4
+    assert {run.kind for run in result.observations} == set(RunKind)
     assert (result.case.abi, result.case.place) == ("arm", "vm:arm")
 
 
 def test_a_case_that_falls(place: VmPlace) -> None:
     """A deny list without rings is defeated there too."""
-    result = _verdict(place, "leaky-seccomp-deny-list", "io_uring_open[")
+    result = _verdict(place, LEAKY, "io_uring_open[")
     assert result.verdict.kind is VerdictKind.BYPASSED, result.verdict.reason
 
 
@@ -131,7 +127,7 @@ def test_damage_in_mid_run_is_mended(place: VmPlace) -> None:
     """The copy does not come to life, the snapshot is made again, the case has its verdict."""
     state = place.snapshot / "state"
     state.write_bytes(state.read_bytes()[:1000])
-    result = _verdict(place, "seccomp", "io_uring_open[")
+    result = _verdict(place, "seccomp", "io_uring_open[", LEAKY)
     assert result.verdict.kind is VerdictKind.HELD, result.verdict.reason
 
 

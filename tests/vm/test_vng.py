@@ -12,14 +12,13 @@ import pytest
 
 from enforcer.arch import native
 from harness import process
-from harness.cases import expand
-from harness.cli.load import chosen_targets, laboratory, selection
-from harness.model import VerdictKind
+from harness.cli.load import chosen_targets
+from harness.model import RunKind, VerdictKind
 from harness.places.choice import Driver, Wish
 from harness.places.local import PlaceError
 from harness.places.vng import VngPlace, vng_place
-from harness.runner import Job, carry_out
 from harness.vm.machines import MACHINES
+from tests.vm.verdicts import verdict_of
 
 KERNEL = "6.1"
 FOREIGN = "arm64" if native().name != "arm64" else "riscv64"
@@ -48,16 +47,12 @@ def test_status_and_streams_are_the_commands(place: VngPlace) -> None:
 @pytest.mark.vm
 def test_a_case_that_holds(place: VngPlace) -> None:
     """Control, benign twin, direct attempt and attack run on the developer's kernel."""
-    lab = laboratory()
     wish = Wish(arches=(native().name,), kernels=(KERNEL,), driver=Driver.VNG)
     (target,) = chosen_targets(wish)
-    case = expand(lab.scenarios, lab.attacks, selection(("seccomp",), ("io_uring_open[",), target))[
-        0
-    ]
-    attack = lab.attacks[case.scenario.attack or ""]
-    result = carry_out(Job(case=case, attack=attack, attempts=1, place=place))
+    leaky = "leaky-seccomp-deny-list"
+    result = verdict_of(place, target, "seccomp", "io_uring_open[", beside=leaky)
     assert result.verdict.kind is VerdictKind.HELD, result.verdict.reason
-    assert len(result.observations) == 4
+    assert {run.kind for run in result.observations} == set(RunKind)
     assert result.case.place == f"vng:{native().name}"
 
 
