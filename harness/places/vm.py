@@ -214,6 +214,7 @@ _NEEDED = {
     "enforcer": frozenset(
         {
             "__init__.py",
+            "access",
             "arch",
             "call.py",
             "cbpf",

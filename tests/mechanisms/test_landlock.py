@@ -12,19 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.arch import native
-from enforcer.events import FileLog
-from enforcer.kernel.landlock import FileRight, NetRight, Scope, abi_of, create_ruleset, version
-from enforcer.mechanisms.contract import Extent, Inexpressible, LaunchError, Options, Plan
-from enforcer.mechanisms.landlock import MECHANISM
-from enforcer.mechanisms.landlock.judgement import (
-    OTHER_ERRNO,
-    TOO_MUCH_DENIED,
-    TOO_MUCH_PERMITTED,
-    judge,
-)
-from enforcer.mechanisms.landlock.layer import layer_from_json, layer_to_json
-from enforcer.mechanisms.landlock.places import (
+from enforcer.access.notes import OTHER_ERRNO, TOO_MUCH_DENIED, TOO_MUCH_PERMITTED
+from enforcer.access.places import (
     EVERYWHERE,
     NOWHERE,
     Place,
@@ -34,6 +23,13 @@ from enforcer.mechanisms.landlock.places import (
     region_of,
     united,
 )
+from enforcer.arch import native
+from enforcer.events import FileLog
+from enforcer.kernel.landlock import FileRight, NetRight, Scope, abi_of, create_ruleset, version
+from enforcer.mechanisms.contract import Extent, Inexpressible, LaunchError, Options, Plan
+from enforcer.mechanisms.landlock import MECHANISM
+from enforcer.mechanisms.landlock.judgement import judge
+from enforcer.mechanisms.landlock.layer import layer_from_json, layer_to_json
 from enforcer.policy import parse_yaml
 from enforcer.policy.ast import Policy
 

@@ -10,6 +10,8 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from enforcer.access.notes import TOO_MUCH_DENIED
+from enforcer.access.places import Region
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.kernel.landlock import FileRight, abi_of, version
@@ -22,10 +24,9 @@ from enforcer.mechanisms.contract import (
     Options,
     Plan,
 )
-from enforcer.mechanisms.landlock.judgement import TOO_MUCH_DENIED, Judgement, judge
+from enforcer.mechanisms.landlock.judgement import Judgement, judge
 from enforcer.mechanisms.landlock.launch import launch_restricted
 from enforcer.mechanisms.landlock.layer import Layer, layer_from_json, layer_to_json
-from enforcer.mechanisms.landlock.places import Region
 from enforcer.policy.ast import Policy
 
 

@@ -7,74 +7,33 @@ the Region on which it is permitted; a right is permitted where all accesses tha
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from enforcer.arch.record import Abi
-from enforcer.call import Action
-from enforcer.kernel.landlock import FileRight, NetRight, Scope
-from enforcer.mechanisms.contract import Cover, Extent
-from enforcer.mechanisms.landlock.places import (
+from enforcer.access.notes import (
+    OTHER_ERRNO,
+    TOO_MUCH_DENIED,
+    TOO_MUCH_PERMITTED,
+    Notes,
+    listed,
+)
+from enforcer.access.places import (
     EVERYWHERE,
     NOWHERE,
     Region,
     Shape,
     common,
     region_of_expression,
-    united,
 )
-from enforcer.mechanisms.landlock.uses import MEDIATED, MOVES, NET_CALLS, SIGNAL_CALLS, USES, Use
-from enforcer.policy.ast import (
-    AndExpression,
-    Expression,
-    NotExpression,
-    OrExpression,
-    Policy,
-    Rule,
-    TextOperator,
-    TextSymbol,
-    TrueSymbol,
-)
-from enforcer.policy.order import Judged, judged_rules
-from enforcer.syscalls import ALIASES, syscall, table
-
-TOO_MUCH_PERMITTED = "permits too much"
-TOO_MUCH_DENIED = "denies too much"
-OTHER_ERRNO = "denies with another errno"
-_WORST_FIRST = (TOO_MUCH_PERMITTED, TOO_MUCH_DENIED, OTHER_ERRNO)
-
-_NAMED = 4
-_ADDRESS = re.compile(r"inet6?-\[[^\]]*\]:(?P<port>\d{1,5})")
-_ANY_PORT = range(1 << 16)
-
-
-@dataclass
-class Notes:
-    """What is lost, per rule (None: the default)."""
-
-    lost: dict[int | None, list[tuple[Extent, str, str]]] = field(default_factory=dict)
-
-    def add(self, rule: int | None, extent: Extent, errs: str, reason: str) -> None:
-        """One loss; the same is kept once."""
-        entry = (extent, errs, reason)
-        entries = self.lost.setdefault(rule, [])
-        if entry not in entries:
-            entries.append(entry)
-
-    def cover(self, rule: int | None) -> Cover:
-        """All losses of a rule as one Cover; permitting too much is the worst direction."""
-        entries = self.lost.get(rule, [])
-        if not entries:
-            return Cover(rule=rule, extent=Extent.FULL)
-        extents = {extent for extent, _, _ in entries}
-        directions = {errs for _, errs, _ in entries}
-        return Cover(
-            rule=rule,
-            extent=Extent.NONE if Extent.NONE in extents else Extent.PARTIAL,
-            reason="; ".join(reason for _, _, reason in entries),
-            errs=min(directions, key=_WORST_FIRST.index),
-        )
+from enforcer.access.reach import Reach, folded, is_always_denied, ports_of, reach_of_use
+from enforcer.access.uses import Use
+from enforcer.arch.record import Abi
+from enforcer.call import Action
+from enforcer.kernel.landlock import FileRight, NetRight, Scope
+from enforcer.mechanisms.contract import Cover, Extent
+from enforcer.mechanisms.landlock.uses import MEDIATED, MOVES, SIGNAL_CALLS, USES
+from enforcer.policy.ast import Policy, Rule
+from enforcer.syscalls import ALIASES, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +72,7 @@ def judge(policy: Policy, abis: Sequence[Abi]) -> Judgement:
     """What `policy` asks of Landlock, and how far Landlock can give it."""
     notes = Notes()
     by_use = {
-        use: region_of_use(policy, use, notes)
+        use: _without_denials(reach_of_use(policy, use, notes), notes)
         for use in dict.fromkeys(use for uses in USES.values() for use in uses)
     }
     rights: dict[FileRight, Region] = {}
@@ -123,8 +82,8 @@ def judge(policy: Policy, abis: Sequence[Abi]) -> Judgement:
             region = common(region, by_use[use])
         rights[right] = region
     ports = {
-        NetRight.CONNECT_TCP: _ports(policy, "connect", notes),
-        NetRight.BIND_TCP: _ports(policy, "bind", notes),
+        NetRight.CONNECT_TCP: ports_of(policy, "connect", notes),
+        NetRight.BIND_TCP: ports_of(policy, "bind", notes),
     }
     _note_calls(policy, abis, notes)
     _note_shapes(policy, rights, by_use, notes)
@@ -139,127 +98,14 @@ def judge(policy: Policy, abis: Sequence[Abi]) -> Judgement:
     )
 
 
-def _concerning(policy: Policy, use: Use) -> list[tuple[Judged, Expression]]:
-    """The rules that concern an access, with what they ask of it."""
-    found = []
-    for judged in judged_rules(policy, syscall(use.call)):
-        aliases = {membership.alias for membership in judged.memberships}
-        if judged.by_alias and use.alias not in aliases:
-            continue
-        when = _folded(judged.when)
-        if when != NotExpression(TrueSymbol()):
-            found.append((judged, when))
-    return found
-
-
-def region_of_use(policy: Policy, use: Use, notes: Notes) -> Region:
-    """Where an access is permitted. What cannot be expressed is noted and left out."""
-    permitted, limit = NOWHERE, EVERYWHERE
-    denied: list[tuple[int, Region]] = []
-    if policy.detached:
-        return EVERYWHERE
-    for judged, when in _concerning(policy, use):
-        rule, index = judged.rule, judged.index
-        slot = 0 if judged.by_alias else use.slot
-        plain = when == TrueSymbol() and rule.predicate is None
-        region = EVERYWHERE if plain else _asked(policy, rule, when, slot)
-        if rule.action is Action.PERMIT and rule.elevation is None:
-            if region is None:
-                reason = f"not a set of hierarchies, on {use.call}"
-                notes.add(index, Extent.NONE, TOO_MUCH_DENIED, reason)
-                continue
-            permitted = united(permitted, common(region, limit))
-            if plain:
-                return _without(permitted, denied, notes)
-            continue
-        if rule.action is Action.PERMIT:
-            reason = "Landlock cannot change the ids of a call"
-            notes.add(index, Extent.NONE, TOO_MUCH_PERMITTED, reason)
-            continue
-        if plain:
-            return _without(permitted, denied, notes)
-        if region is not None:
-            denied.append((index, region))
-            continue
-        outside = _denied_outside(policy, rule, when, slot)
-        if outside is None:
-            reason = f"the denied names are not a set of hierarchies, on {use.call}"
-            notes.add(index, Extent.NONE, TOO_MUCH_PERMITTED, reason)
-        else:
-            limit = common(limit, outside)
-    if policy.default is Action.PERMIT:
-        permitted = united(permitted, limit)
-    return _without(permitted, denied, notes)
-
-
-def _asked(policy: Policy, rule: Rule, when: Expression, slot: int) -> Region | None:
-    if rule.predicate is not None:
-        return None
-    return region_of_expression(when, "filename", slot, policy.dialect)
-
-
-def _denied_outside(policy: Policy, rule: Rule, when: Expression, slot: int) -> Region | None:
-    """The region outside which the rule denies: `not` a region; everywhere if of another name."""
-    if rule.predicate is not None or not isinstance(when, NotExpression):
-        return None
-    own = region_of_expression(when.operand, "filename", slot, policy.dialect)
-    if own is not None:
-        return own
-    other = region_of_expression(when.operand, "filename", 1 - slot, policy.dialect)
-    return None if other is None else EVERYWHERE
-
-
-def _without(permitted: Region, denied: Sequence[tuple[int, Region]], notes: Notes) -> Region:
-    """Note the rules that deny something within what is permitted, which Landlock cannot."""
-    for index, region in denied:
+def _without_denials(reach: Reach, notes: Notes) -> Region:
+    """What is permitted; the rules that deny something within it, which Landlock cannot, noted."""
+    permitted = reach.permitted
+    for index, region in reach.denied:
         if common(permitted, region) != NOWHERE:
             reason = "denies names within a permitted hierarchy"
             notes.add(index, Extent.NONE, TOO_MUCH_PERMITTED, reason)
     return permitted
-
-
-def _ports(policy: Policy, call: str, notes: Notes) -> frozenset[int] | None:
-    """The TCP ports that bind or connect may have; None: all."""
-    if policy.detached:
-        return None
-    permitted: set[int] = set()
-    for judged, when in _concerning(policy, Use(call, alias="")):
-        rule, index = judged.rule, judged.index
-        plain = when == TrueSymbol() and rule.predicate is None
-        ports = None if rule.predicate is not None else _ports_of(when)
-        if rule.action is Action.PERMIT:
-            if plain:
-                return None
-            if ports is None:
-                reason = f"not a set of TCP ports, on {call}"
-                notes.add(index, Extent.NONE, TOO_MUCH_DENIED, reason)
-                continue
-            reason = "a port is permitted on every address"
-            notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
-            permitted |= ports
-            continue
-        if plain:
-            reason = "only TCP is denied: not UDP, MPTCP, path sockets, MSG_FASTOPEN"
-            notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
-            return frozenset(permitted)
-        reason = f"denies some addresses and permits the rest, on {call}"
-        notes.add(index, Extent.NONE, TOO_MUCH_PERMITTED, reason)
-    return None if policy.default is Action.PERMIT else frozenset(permitted)
-
-
-def _ports_of(expression: Expression) -> frozenset[int] | None:
-    match expression:
-        case OrExpression(left, right):
-            one, other = _ports_of(left), _ports_of(right)
-            return None if one is None or other is None else one | other
-        case TextSymbol(translator="sockaddr", index=0, operator=operator, operand=operand):
-            found = _ADDRESS.fullmatch(operand)
-            known = operator in (TextOperator.EQ, TextOperator.MATCH)
-            if not known or found is None or int(found["port"]) not in _ANY_PORT:
-                return None
-            return frozenset({int(found["port"])})
-        case _:
-            return None
 
 
 def _scope(policy: Policy, ports: Mapping[NetRight, frozenset[int] | None]) -> Scope:
@@ -267,25 +113,15 @@ def _scope(policy: Policy, ports: Mapping[NetRight, frozenset[int] | None]) -> S
     scope = Scope(0)
     if ports[NetRight.CONNECT_TCP] is not None:
         scope |= Scope.ABSTRACT_UNIX_SOCKET
-    if all(_is_always_denied(policy, call) for call in SIGNAL_CALLS):
+    if all(is_always_denied(policy, call) for call in SIGNAL_CALLS):
         scope |= Scope.SIGNAL
     return scope
-
-
-def _is_always_denied(policy: Policy, call: str) -> bool:
-    rules = _concerning(policy, Use(call, alias=""))
-    for judged, when in rules:
-        if judged.rule.action is Action.PERMIT:
-            return False
-        if when == TrueSymbol() and judged.rule.predicate is None:
-            return True
-    return policy.default is not Action.PERMIT
 
 
 def _note_calls(policy: Policy, abis: Sequence[Abi], notes: Notes) -> None:
     """Note what each rule denies beyond Landlock's reach."""
     known = {name for abi in abis for name in table(abi.name)}
-    signals_scoped = all(_is_always_denied(policy, call) for call in SIGNAL_CALLS)
+    signals_scoped = all(is_always_denied(policy, call) for call in SIGNAL_CALLS)
     for index, rule in enumerate(policy.rules):
         if rule.action is Action.PERMIT:
             continue
@@ -300,7 +136,7 @@ def _note_calls(policy: Policy, abis: Sequence[Abi], notes: Notes) -> None:
                 index,
                 extent,
                 TOO_MUCH_PERMITTED,
-                f"no right for {_listed(beyond)}",
+                f"no right for {listed(beyond)}",
             )
         if reachable & SIGNAL_CALLS:
             reason = "signals within the sandbox are not denied"
@@ -322,7 +158,7 @@ def _note_errno(index: int, rule: Rule, reachable: Collection[str], notes: Notes
         notes.add(index, Extent.PARTIAL, OTHER_ERRNO, f"refusals are EACCES, not {wanted}")
     moves = sorted(set(reachable) & MOVES)
     if moves and rule.errno != errno.EXDEV:
-        reason = f"between directories EXDEV may be the refusal of {_listed(moves)}"
+        reason = f"between directories EXDEV may be the refusal of {listed(moves)}"
         notes.add(index, Extent.PARTIAL, OTHER_ERRNO, reason)
 
 
@@ -345,7 +181,7 @@ def _note_shapes(
         if not rights[right].contains(by_use[use])
     }
     if narrowed:
-        calls = _listed(sorted({use.call for use in narrowed}))
+        calls = listed(sorted({use.call for use in narrowed}))
         _note_denied(policy, narrowed, f"rights are shared with stricter calls: {calls}", notes)
     if not rights[FileRight.READ_FILE].contains(rights[FileRight.WRITE_FILE]):
         reason = "to open for reading and writing takes both permissions"
@@ -370,42 +206,7 @@ def _beneath_only(policy: Policy, rule: Rule) -> list[str]:
     """Directories whose content a rule permits and which nothing permits themselves."""
     if rule.when is None or not set(rule.calls) & (MEDIATED | set(ALIASES)):
         return []
-    region = region_of_expression(_folded(rule.when), "filename", 0, policy.dialect)
+    region = region_of_expression(folded(rule.when), "filename", 0, policy.dialect)
     if region is None or region.places is None:
         return []
     return sorted(place.path for place in region.places if place.shape is Shape.BENEATH)
-
-
-def _folded(expression: Expression) -> Expression:
-    """The expression without constants inside it."""
-    true, false = TrueSymbol(), NotExpression(TrueSymbol())
-    match expression:
-        case NotExpression(operand):
-            inner = _folded(operand)
-            if inner == false:
-                return true
-            return inner.operand if isinstance(inner, NotExpression) else NotExpression(inner)
-        case AndExpression(left, right):
-            one, other = _folded(left), _folded(right)
-            if false in (one, other):
-                return false
-            if one == true:
-                return other
-            return one if other == true else AndExpression(one, other)
-        case OrExpression(left, right):
-            one, other = _folded(left), _folded(right)
-            if true in (one, other):
-                return true
-            if one == false:
-                return other
-            return one if other == false else OrExpression(one, other)
-        case _:
-            return expression
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-__all__ = ["NET_CALLS", "TOO_MUCH_DENIED", "TOO_MUCH_PERMITTED", "Judgement", "judge"]

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from enforcer.access.places import Shape
 from enforcer.kernel.landlock import (
     RIGHTS_OF_FILES,
     FileRight,
@@ -17,7 +18,6 @@ from enforcer.kernel.landlock import (
     permit_port,
 )
 from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
-from enforcer.mechanisms.landlock.places import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
