@@ -215,6 +215,17 @@ class Store:
         self._running: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsError(
+                f"{path.parent} cannot be made: {error.strerror}; set XDG_STATE_HOME to a "
+                "directory that you can write to, or name a file: --results"
+            ) from None
+        if not os.access(path.parent, os.W_OK):
+            raise ResultsError(
+                f"{path.parent} cannot be written to; set XDG_STATE_HOME to a directory that can, "
+                "or name a file: --results"
+            )
+        try:
             self._database = self._connect()
             older = self._database.execute("PRAGMA user_version").fetchone()[0]
             if 0 < older < VERSION:

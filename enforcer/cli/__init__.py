@@ -21,6 +21,15 @@ class UserError(click.ClickException):
     exit_code = USAGE
 
 
+form_option = click.option(
+    "--dialect",
+    "form",
+    type=click.Choice(["systrace", "yaml"]),
+    help="How the policy is written, where its name does not end in .systrace or .yaml: "
+    "<(...), /dev/stdin.",
+)
+
+
 class Verbs(click.Group):
     """Commands by name."""
 

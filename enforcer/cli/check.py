@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from enforcer.cli import form_option
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.format import format_policies
 from enforcer.policy.load import prepared
-from enforcer.policy.parser import parse_file
+from enforcer.policy.parser import PolicyFile, read_file
 from enforcer.policy.problem import PolicyError, Problem, Severity
 
 
@@ -19,20 +20,27 @@ from enforcer.policy.problem import PolicyError, Problem, Severity
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "canonical", is_flag=True, help="Print the policies in canonical form.")
 @click.option("--json", "as_json", is_flag=True, help="Print problems as JSON, one a line.")
+@form_option
 @click.pass_context
-def check(context: click.Context, files: tuple[Path, ...], canonical: bool, as_json: bool) -> None:
+def check(
+    context: click.Context,
+    files: tuple[Path, ...],
+    canonical: bool,
+    as_json: bool,
+    form: str | None,
+) -> None:
     """Say what is wrong with policy FILES (.systrace or .yaml), all of it at once.
 
     Exit status: 0 in order (there may be warnings), 2 a file that cannot be loaded.
     """
     failed = False
     for path in files:
-        policies, problems = _problems(path)
+        file, policies, problems = _problems(path, form)
         failed = failed or any(problem.severity is Severity.ERROR for problem in problems)
         for problem in problems:
             click.echo(_json(problem) if as_json else str(problem), err=not as_json)
-        if canonical and policies:
-            click.echo(_canonical(path, policies), nl=False)
+        if canonical and file is not None and policies:
+            click.echo(_canonical(file.form, policies), nl=False)
         elif not canonical and not as_json:
             click.echo(_summary(path, policies, problems))
     if failed:
@@ -42,19 +50,21 @@ def check(context: click.Context, files: tuple[Path, ...], canonical: bool, as_j
 command = check
 
 
-def _problems(path: Path) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+def _problems(
+    path: Path, form: str | None
+) -> tuple[PolicyFile | None, tuple[Policy, ...], tuple[Problem, ...]]:
     try:
-        policies = parse_file(path)
+        file = read_file(path, form)
+        policies = file.policies()
         prepared(policies, beside=path.parent)
     except PolicyError as error:
-        return (), error.problems
-    text = path.read_text(encoding="utf-8")
-    return policies, tuple(problem for each in policies for problem in check_policy(each, text))
+        return None, (), error.problems
+    found = (problem for each in policies for problem in check_policy(each, file.text))
+    return file, policies, tuple(found)
 
 
-def _canonical(path: Path, policies: tuple[Policy, ...]) -> str:
-    form = Dialect.SYSTRACE if path.suffix == ".systrace" else Dialect.STRICT
-    return format_policies(policies, form)
+def _canonical(form: str, policies: tuple[Policy, ...]) -> str:
+    return format_policies(policies, Dialect.SYSTRACE if form == "systrace" else Dialect.STRICT)
 
 
 def _summary(path: Path, policies: tuple[Policy, ...], problems: tuple[Problem, ...]) -> str:

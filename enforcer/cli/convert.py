@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from enforcer.cli import form_option
 from enforcer.policy.ast import Dialect
 from enforcer.policy.convert_file import convert_file
 from enforcer.policy.format import NotExpressible, format_policies
@@ -27,7 +28,8 @@ class Refused(click.ClickException):
     type=click.Choice([dialect.value for dialect in Dialect]),
     help="The dialect wanted; left out: the other one.",
 )
-def convert(file: Path, dialect: str | None) -> None:
+@form_option
+def convert(file: Path, dialect: str | None, form: str | None) -> None:
     """Print the policies of FILE in the other dialect: .systrace to YAML, or YAML to .systrace.
 
     What the loader adds to a policy of the one dialect, and not to one of the other, is written
@@ -35,7 +37,7 @@ def convert(file: Path, dialect: str | None) -> None:
     YAML documents, or of sections that begin with `Policy:`.
     """
     try:
-        policies = parse_file(file)
+        policies = parse_file(file, form)
         converted = convert_file(policies, Dialect(dialect) if dialect else None, file.parent)
     except PolicyError as error:
         raise Refused(str(error)) from error

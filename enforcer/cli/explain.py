@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from enforcer.arch import ABIS, native
 from enforcer.call import Action, Call, Decision, Value
+from enforcer.cli import form_option
+from enforcer.condition import Compare
 from enforcer.policy.ast import Policy, Principal
 from enforcer.policy.explain import Explanation
 from enforcer.policy.explain import explain as explain_call
@@ -17,13 +21,14 @@ from enforcer.policy.membership import is_path_of_address
 from enforcer.policy.names import errno_name, parse_principal
 from enforcer.policy.problem import PolicyError, suggestion
 from enforcer.policy.translators import Origin, Source, known_syscall, sources
-from enforcer.syscalls import names
+from enforcer.syscalls import ALIASES, names, number
 from enforcer.syscalls.model import LAYOUT_TRANSLATORS, REGISTER_KINDS, Argument, Kind, Syscall
 from enforcer.syscalls.sockaddr import meant_text
-from enforcer.syscalls.translate import CONSTANTS
+from enforcer.syscalls.translate import CONSTANTS, translate_oflags
 
 _NAMED = re.compile(r"([a-z_][a-z0-9_]*)(?:\[(\d)\])?=(.*)\Z", re.DOTALL)
 _UNREADABLE = "-"
+_OPENED_FOR = {"fsread": "O_RDONLY", "fswrite": "O_WRONLY"}
 
 
 class Refused(click.ClickException):
@@ -36,6 +41,7 @@ class Refused(click.ClickException):
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("call")
 @click.argument("args", nargs=-1)
+@form_option
 @click.option("--abi", type=click.Choice(sorted(ABIS)), help="The calling convention.")
 @click.option("--binary", help="Which policy, where the file has several.")
 @click.option("--user", default="0", show_default=True, help="The caller's effective user.")
@@ -44,6 +50,7 @@ def explain(
     file: Path,
     call: str,
     args: tuple[str, ...],
+    form: str | None,
     abi: str | None,
     binary: str | None,
     user: str,
@@ -53,27 +60,28 @@ def explain(
 
     ARGS are the call's arguments in order: a file name or address as text, a number, or constants
     joined by `|`. A file name is the canonical one, without links. `name=value` sets one by its
-    name or translator (filename[1]=/tmp/x, arg[1]=5); a value of `-` cannot be read.
+    name or translator (filename[1]=/tmp/x, arg[1]=5); a value of `-` cannot be read. CALL may be
+    fsread or fswrite with a file name: every call that reads, or writes, by name.
 
     \b
       enforcer explain ls.systrace openat AT_FDCWD /etc O_RDONLY
+      enforcer explain ls.systrace fsread /etc/passwd
       enforcer explain web.yaml bind sockaddr='inet-[0.0.0.0]:80' --user www-data
     """
     try:
-        policy = _policy(load_policies(file), binary, file)
+        policy = _policy(load_policies(file, form=form), binary, file)
     except PolicyError as error:
         raise Refused(str(error)) from error
     abi = abi or native().abis[0].name
+    uid, gid = _principal(Principal.USER, user), _principal(Principal.GROUP, group)
+    if call in ALIASES:
+        click.echo(_alias(policy, call, abi, args, uid, gid))
+        return
     model = known_syscall(call, abi)
     if model is None:
-        raise Refused(f"unknown call {call}\n{suggestion(call, names())}".rstrip())
-    judged = _call(
-        model,
-        abi,
-        args,
-        _principal(Principal.USER, user),
-        _principal(Principal.GROUP, group),
-    )
+        near = suggestion(call, (*names(), *ALIASES))
+        raise Refused(f"unknown call {call}\n{near}".rstrip())
+    judged = _call(model, abi, args, uid, gid)
     click.echo(_text(policy, judged, explain_call(policy, judged)))
 
 
@@ -86,6 +94,47 @@ def _policy(policies: tuple[Policy, ...], binary: str | None, file: Path) -> Pol
         return wanted[0]
     has = ", ".join(policy.binary or "any" for policy in policies)
     raise Refused(f"{file} has policies for: {has or 'nothing'}; choose one with --binary")
+
+
+def _alias(policy: Policy, alias: str, abi: str, args: tuple[str, ...], uid: int, gid: int) -> str:
+    """What the calls of an alias are answered on one file name; equal answers stand together."""
+    if len(args) != 1 or _NAMED.match(args[0]):
+        raise Refused(f"{alias} is many calls: give one file name, or explain one of the calls")
+    found: dict[str, list[str]] = {}
+    for name in sorted(ALIASES[alias]):
+        model = known_syscall(name, abi)
+        if model is None or number(abi, name) is None:
+            continue
+        judged = _of_alias(model, alias, args[0], _call(model, abi, (), uid, gid))
+        explained = explain_call(policy, judged)
+        why = explained.decision.reason
+        if explained.decision.rule is not None:
+            step = explained.steps[-1]
+            why = f"rule {step.number}: {step.rule}   ({step.place})"
+        found.setdefault(f"{_answer(explained.decision)}\n  {why}", []).append(name)
+    return "\n".join(
+        f"{alias} {args[0]}: {answer}\n"
+        + textwrap.fill(", ".join(calls), 78, initial_indent="    ", subsequent_indent="    ")
+        for answer, calls in found.items()
+    )
+
+
+def _of_alias(model: Syscall, alias: str, path: str, call: Call) -> Call:
+    """The call on that file name, with the open flags that make it belong to the alias."""
+    registers = list(call.args)
+    for membership in model.aliases:
+        if membership.alias == alias and isinstance(membership.when, Compare):
+            registers[membership.when.argument] = CONSTANTS[_OPENED_FOR[alias]]
+    texts = {
+        "filename": path,
+        "sockaddr": meant_text(path, model.name),
+        "oflags": translate_oflags(CONSTANTS[_OPENED_FOR[alias]]),
+    }
+    a, b, c, d, e, f = registers
+    values = tuple(
+        replace(each, text=texts.get(each.translator, each.text)) for each in call.values
+    )
+    return replace(call, args=(a, b, c, d, e, f), values=values)
 
 
 def _principal(principal: Principal, text: str) -> int:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from enforcer.arch import native
-from enforcer.cli import UserError
+from enforcer.cli import UserError, form_option
 from enforcer.events import EventLog, FileLog, NullLog, TextLog
 from enforcer.mechanisms.contract import (
     DEFAULT_DEFENCES,
@@ -88,6 +88,7 @@ def parse_defences(
     show_default=True,
     help="Defences against races: copy, pin, verify in any combination, or none.",
 )
+@form_option
 @click.option("--partial", is_flag=True, help="Run although some rules cannot be enforced in full.")
 @click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -98,6 +99,7 @@ def command(
     defences: frozenset[Defence],
     partial: bool,
     inherit: bool,
+    form: str | None,
     command: tuple[str, ...],
 ) -> NoReturn:
     """Run COMMAND under a policy.
@@ -105,7 +107,7 @@ def command(
     The exit status is the command's own; 2 when it was not started because of a mistake, 126 or
     127 when it cannot be executed.
     """
-    policies = _load(files)
+    policies = _load(files, form)
     mechanism: Mechanism = importlib.import_module(f"enforcer.mechanisms.{backend}").MECHANISM
     lacking = mechanism.probe()
     if lacking:
@@ -122,9 +124,9 @@ def command(
         raise kind(f"{command[0]}: {error.strerror}") from None
 
 
-def _load(files: tuple[Path, ...]) -> list[Policy]:
+def _load(files: tuple[Path, ...], form: str | None) -> list[Policy]:
     try:
-        return [policy for file in files for policy in load_policies(file)]
+        return [policy for file in files for policy in load_policies(file, form=form)]
     except PolicyError as error:
         raise UserError(str(error)) from None
 

@@ -54,15 +54,20 @@ def load_policies(
     *,
     variables: Mapping[str, str] | None = None,
     runtime: bool = True,
+    form: str | None = None,
 ) -> tuple[Policy, ...]:
     """The policies of a file, ready to be enforced. Raises PolicyError.
+
+    `form` is said where the file's name does not tell it: `systrace` or `yaml`.
 
     A policy gets the rules of the templates in its `include`: those of the same file, of
     `templates/` beside it, or shipped. A systrace policy also gets the equivalents of the calls
     that it names and, with `runtime`, the template linux-runtime. `variables` are the values of
     $HOME, $USER and $CWD; None takes those of this process.
     """
-    return prepared(parse_file(path), variables=variables, beside=path.parent, runtime=runtime)
+    return prepared(
+        parse_file(path, form), variables=variables, beside=path.parent, runtime=runtime
+    )
 
 
 def prepared(

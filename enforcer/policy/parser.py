@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.policy.ast import Policy
@@ -12,6 +13,9 @@ from enforcer.policy.yaml_form import read_documents, read_yaml
 from enforcer.syscalls.translate import CONSTANTS
 
 SUFFIXES = (".systrace", ".yaml", ".yml")
+FORMS = ("systrace", "yaml")
+"""How a file may be written, whatever its name ends in."""
+
 MOST_BYTES = 1 << 20
 """A longer file is no policy."""
 
@@ -31,26 +35,48 @@ def parse_yaml(text: str, source: str) -> Policy:
     return policy
 
 
-def parse_file(path: Path) -> tuple[Policy, ...]:
-    """The policies of a file as they stand there. Raises PolicyError, also if it is unreadable."""
+@dataclass(frozen=True, kw_only=True)
+class PolicyFile:
+    """A file that was read, once: a pipe has its text no second time. `form` is one of FORMS."""
+
+    path: Path
+    form: str
+    text: str
+
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies as they stand there. Raises PolicyError."""
+        if self.form == "systrace":
+            return parse_systrace(self.text, str(self.path))
+        policies, problems = read_documents(self.text, str(self.path), CONSTANTS)
+        _finish(policies, problems, self.text)
+        return policies
+
+
+def read_file(path: Path, form: str | None = None) -> PolicyFile:
+    """A file's text; its form is said by its name unless it is given. Raises PolicyError."""
     source = str(path)
-    if path.suffix not in SUFFIXES:
-        raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}")])
+    if form is None and path.suffix not in SUFFIXES:
+        mend = f"say how it is written: --dialect {' or '.join(FORMS)}"
+        raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}", mend=mend)])
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
-        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise PolicyError([_unreadable(source, error.strerror or str(error))]) from error
-    except UnicodeDecodeError as error:
-        raise PolicyError([_unreadable(source, f"not UTF-8: byte {error.start}")]) from error
     if len(raw) > MOST_BYTES:
         raise PolicyError([_unreadable(source, f"more than {MOST_BYTES} bytes")])
-    if path.suffix == ".systrace":
-        return parse_systrace(text, source)
-    policies, problems = read_documents(text, source, CONSTANTS)
-    _finish(policies, problems, text)
-    return policies
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PolicyError([_not_utf8(source, raw, error.start)]) from error
+    return PolicyFile(
+        path=path, form=form or ("systrace" if path.suffix == ".systrace" else "yaml"), text=text
+    )
+
+
+def parse_file(path: Path, form: str | None = None) -> tuple[Policy, ...]:
+    """The policies of a file as they stand there. Raises PolicyError, also if it is unreadable."""
+    return read_file(path, form).policies()
 
 
 def _finish(policies: tuple[Policy, ...], problems: Problems, text: str) -> None:
@@ -61,5 +87,19 @@ def _finish(policies: tuple[Policy, ...], problems: Problems, text: str) -> None
     problems.raise_errors()
 
 
-def _unreadable(source: str, reason: str) -> Problem:
-    return Problem(source=source, line=1, column=1, message=reason)
+def _unreadable(source: str, reason: str, *, mend: str = "") -> Problem:
+    return Problem(source=source, line=1, column=1, message=reason, mend=mend)
+
+
+def _not_utf8(source: str, raw: bytes, index: int) -> Problem:
+    line = raw.rfind(b"\n", 0, index) + 1
+    (text, _, _) = raw[line:].partition(b"\n")
+    return Problem(
+        source=source,
+        line=raw.count(b"\n", 0, index) + 1,
+        # What stands before the first wrong byte is right.
+        column=len(raw[line:index].decode("utf-8")) + 1,
+        message=f"byte 0x{raw[index]:02x} is not UTF-8",
+        mend="convert the file: iconv -f latin1 -t utf-8",
+        text=text.decode("utf-8", "replace"),
+    )

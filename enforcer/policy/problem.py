@@ -125,8 +125,21 @@ class Problems:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean X?` for the known word nearest to `word`; empty when none is near.
 
-    A character beyond ASCII, which no known word has, is named.
+    Near is a matter of edits: by the share of what is common, TIOCSTY is nearer to TIOCSCTTY than
+    to TIOCSTI. A character beyond ASCII, which no known word has, is named.
     """
-    near = difflib.get_close_matches(word, sorted(known), n=1)
+    near = sorted(
+        difflib.get_close_matches(word, sorted(known), n=8), key=lambda each: _edits(word, each)
+    )[:1]
     said = [f"`{each}` is {character_name(each)}" for each in word if not each.isascii()][:1]
     return "; ".join([*said, *(f"did you mean {each}?" for each in near)])
+
+
+def _edits(word: str, other: str) -> int:
+    """How many characters are changed, put in or left out."""
+    matcher = difflib.SequenceMatcher(None, word, other, autojunk=False)
+    return sum(
+        max(end - start, other_end - other_start)
+        for tag, start, end, other_start, other_end in matcher.get_opcodes()
+        if tag != "equal"
+    )

@@ -144,7 +144,8 @@ def _explain_results(rows: list[Row]) -> None:
         click.echo(f"    {row.case_id}: {row.verdict}{mark}")
         click.echo(f"        {MEANING[VerdictKind(row.verdict)]}: {row.reason}")
         for observation in row.observations:
-            numbers = f"{observation['wins']} wins in {observation['attempts']} attempts"
+            wins, attempts = observation["wins"], observation["attempts"]
+            numbers = f"{wins} win{'s' * (wins != 1)} in {attempts} attempt{'s' * (attempts != 1)}"
             errno = f", errno {observation['errno']}" if observation["errno"] else ""
             detail = f", {observation['detail']}" if observation["detail"] else ""
             said = f"{observation['outcome']} ({numbers}{errno}{detail})"

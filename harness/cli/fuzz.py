@@ -92,7 +92,10 @@ def command(
       harness fuzz findings           what was found so far
     """
     if importlib.util.find_spec("hypothesis") is None:
-        raise UserError("fuzzing needs Hypothesis: install the extra `fuzz`")
+        raise UserError(
+            "fuzzing needs Hypothesis: in a clone, ci/setup fuzz; "
+            "else pip install 'interposition-lab[fuzz]'"
+        )
     if wanted[:1] in (("replay",), ("promote",), ("findings",)):
         _with_findings(wanted[0], wanted[1:])
         return

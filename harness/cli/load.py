@@ -18,6 +18,9 @@ from harness.places.local import PlaceError, kernel_release
 from harness.results import ResultsError, Store
 from harness.scenario import Known, ScenarioError, load_scenarios
 
+MOST_SHOWN = 20
+"""Of the cases that a text fits, how many are shown."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Laboratory:
@@ -52,8 +55,10 @@ class Laboratory:
         if len(fitting) == 1:
             return cases[fitting[0]]
         if fitting:
-            shown = "\n  ".join(fitting[:20])
-            raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  {shown}")
+            shown = "\n  ".join(fitting[:MOST_SHOWN])
+            more = len(fitting) - MOST_SHOWN
+            rest = f"\n  and {more} more: harness list cases -k {wanted}" if more > 0 else ""
+            raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  {shown}{rest}")
         mend = suggestion(wanted, cases) or "`harness list cases` shows them"
         raise UserError(f"there is no case {wanted!r}; {mend}")
 

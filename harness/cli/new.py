@@ -9,6 +9,7 @@ import click
 
 from harness import tree
 from harness.attack import AttackClass, AttackKind
+from harness.backends import LEAKY_PREFIX
 from harness.cli import UserError
 from harness.cli.load import laboratory, tree_root
 
@@ -69,7 +70,8 @@ def scenario(name: str, attack_id: str | None) -> None:
 @command.command("backend")
 @click.argument("name")
 def new_backend(name: str) -> None:
-    """A leaky enforcer: one of ours with one weakness planted in it."""
+    """A leaky enforcer: one of ours with one weakness planted in it; `leaky-` goes before NAME."""
+    name = name.removeprefix(LEAKY_PREFIX)
     _check_name(name)
     tree_root()
     path = tree.OWN / "harness" / "backends" / "leaky" / f"{name.replace('-', '_')}.py"

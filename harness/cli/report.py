@@ -20,7 +20,7 @@ from harness.report.terminal import console, print_matrix, print_origin, print_u
 from harness.results import Campaign, Row, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
-BY_SUFFIX = {".html": "html", ".xml": "junit"}
+BY_SUFFIX = {".html": "html", ".xml": "junit", ".json": "json", ".jsonl": "json"}
 
 
 @click.command("report")
@@ -30,7 +30,7 @@ BY_SUFFIX = {".html": "html", ".xml": "junit"}
     "-f",
     "form",
     type=click.Choice(FORMATS),
-    help="Default: terminal; to a file, what its name ends in, else json.",
+    help="Default: terminal; to a file, what its name ends in.",
 )
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--compare", type=int, metavar="CAMPAIGN", help="Which verdicts differ from those.")
@@ -75,7 +75,7 @@ def command(
         _places(rows, as_json)
         return
     if form is None:
-        form = "terminal" if output is None else BY_SUFFIX.get(output.suffix, "json")
+        form = "terminal" if output is None else _form_of(output)
     if form == "terminal" and not as_json and output is None:
         output_console = console()
         print_matrix(output_console, rows)
@@ -93,6 +93,14 @@ def command(
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UserError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def _form_of(output: Path) -> str:
+    form = BY_SUFFIX.get(output.suffix)
+    if form is None:
+        known = ", ".join(BY_SUFFIX)
+        raise UserError(f"{output} ends in none of {known}; say the format: -f json|junit|html")
+    return form
 
 
 def _number(campaign: str) -> int:

@@ -87,6 +87,10 @@ def test_run_report_explain_repro(copy: Path) -> None:
     named = harness(copy, "report", "html")
     assert named.returncode == 2
     assert "harness report -f html -o FILE" in named.stderr
+    odd = harness(copy, "report", "-o", str(copy / "matrix.xyz"))
+    assert odd.returncode == 2
+    assert "ends in none of .html, .xml, .json, .jsonl" in odd.stderr
+    assert not (copy / "matrix.xyz").exists()
     assert harness(copy, "repro", SEEN).returncode == 0
     assert SEEN in harness(copy, "list", "cases").stdout
 
@@ -106,6 +110,16 @@ def test_repro_commands_work(tmp_path: Path) -> None:
     assert "errno=13" in direct
     assert "DATA" not in attack
     assert "errno=13" in attack
+
+
+def test_a_text_that_fits_many_cases() -> None:
+    """Twenty are shown, and how many more there are, with the command that lists them."""
+    said = harness(tree.OWN, "repro", "path_race")
+    assert said.returncode == 2
+    _, *shown, rest = said.stderr.splitlines()
+    (number,) = re.findall(r"fits (\d+) cases", said.stderr)
+    assert len(shown) == 20
+    assert rest == f"  and {int(number) - 20} more: harness list cases -k path_race"
 
 
 def test_an_unexpected_verdict(copy: Path) -> None:
@@ -173,6 +187,17 @@ def test_outside_of_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert said.exit_code == 2
         assert "go to a clone of the project" in said.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_leaky_backend_is_called_leaky_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With or without the prefix the module has the short name, and the scenario the long one."""
+    monkeypatch.setattr(tree, "OWN", tmp_path)
+    for name, module in (("leaky-one", "one.py"), ("two", "two.py")):
+        said = CliRunner().invoke(cli, ["new", "backend", name])
+        assert (tmp_path / "harness" / "backends" / "leaky" / module).exists(), said.output
+        assert f"leaky: [leaky-{Path(module).stem}]" in said.output
 
 
 def test_a_broken_scenario_is_one_error(copy: Path) -> None:

@@ -210,6 +210,15 @@ def test_results_of_an_older_version_are_put_aside(tmp_path: Path) -> None:
         assert kept.execute("SELECT * FROM result").fetchall() == [("old",)]
 
 
+@pytest.mark.parametrize("place", ["/dev/null/state", "/proc/state"])
+def test_a_directory_that_cannot_be_made_is_named(place: str) -> None:
+    """Not the file in it, with both ways out."""
+    with pytest.raises(
+        ResultsError, match=rf"^{place} cannot be made: .*XDG_STATE_HOME.*--results"
+    ):
+        Store(Path(place) / "results.sqlite")
+
+
 def test_two_campaigns_are_compared(tmp_path: Path) -> None:
     """Only what differs is told, and what ran in one of them only."""
     store = Store(tmp_path / "results.sqlite")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from enforcer.arch import native
 from enforcer.cli.check import check
 from enforcer.cli.convert import convert
 from enforcer.cli.explain import explain
 from enforcer.policy.parser import parse_systrace, parse_yaml
+from enforcer.syscalls import ALIASES, number
+from harness.process import fork, wait
 
 LS = Path(__file__).parents[2] / "scenarios" / "policies" / "bin_ls.systrace"
 POLICIES = sorted(path for path in LS.parent.iterdir() if path.suffix in (".systrace", ".yaml"))
@@ -43,6 +49,44 @@ def test_check(tmp_path: Path) -> None:
     assert parse_systrace(canonical, "x") == parse_systrace(LS.read_text(), "x")
     (line,) = ran(CliRunner().invoke(check, ["--json", str(bad)]), 2).splitlines()
     assert json.loads(line)["line"] == 2
+
+
+@pytest.mark.parametrize("command", [check, convert, explain])
+@pytest.mark.parametrize(("form", "text"), [("systrace", None), ("yaml", "rules: []\n")])
+def test_a_policy_out_of_a_pipe(
+    tmp_path: Path, command: click.Command, form: str, text: str | None
+) -> None:
+    """Its name says nothing: --dialect does, and it is read once."""
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    arguments = [str(pipe), *(["read"] if command is explain else [])]
+    refused = ran(CliRunner().invoke(command, arguments), 2)
+    assert "--dialect systrace or yaml" in refused
+
+    def write() -> int:
+        pipe.write_text(LS.read_text() if text is None else text)
+        return 0
+
+    writer = fork(write)
+    ran(CliRunner().invoke(command, [*arguments, "--dialect", form]))
+    wait(writer)
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (
+            b"rules: []\n# caf\xe9 noir\n",
+            ":2:6: byte 0xe9 is not UTF-8\n    # caf\N{REPLACEMENT CHARACTER} noir\n         ^",
+        ),
+        ("# \N{LATIN SMALL LETTER E WITH ACUTE}".encode() + b"\xff", ":1:4: byte 0xff"),
+    ],
+)
+def test_the_first_byte_that_is_not_utf8(tmp_path: Path, raw: bytes, place: str) -> None:
+    """Is shown in its line, with a column that counts characters."""
+    path = tmp_path / "a.yaml"
+    path.write_bytes(raw)
+    assert f"{path}{place}" in ran(CliRunner().invoke(check, [str(path)]), 2)
 
 
 def test_convert(tmp_path: Path) -> None:
@@ -86,6 +130,40 @@ def test_explain(args: str, expected: str) -> None:
     assert expected in ran(CliRunner().invoke(explain, [str(LS), *args.split()]))
 
 
+@pytest.mark.parametrize(
+    ("alias", "path", "answers"),
+    [
+        ("fsread", "/etc/shadow", {"deny[enoent]": "openat2", "deny[eperm]": None}),
+        ("fsread", "/etc", {"deny[eperm]": "openat2"}),
+        ("fswrite", "/tmp", {"permit": "bind"}),
+        ("fswrite", "/etc", {"deny[eperm]": "openat2"}),
+    ],
+)
+def test_explain_an_alias(
+    tmp_path: Path, alias: str, path: str, answers: dict[str, str | None]
+) -> None:
+    """Every call of the alias that the machine has, those of one answer together."""
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        """default: deny
+rules:
+  - deny[enoent]: fsread
+    when: filename eq "/etc/shadow"
+  - permit: fswrite
+    when: filename inpath "/tmp/x"
+"""
+    )
+    output = ran(CliRunner().invoke(explain, [str(file), alias, path]))
+    said = dict(re.findall(rf"^{alias} {path}: (\S+)\n.*\n((?:    .*\n)+)", output, re.M))
+    calls = {answer: re.findall(r"[a-z0-9_]+", text) for answer, text in said.items()}
+    assert set(calls) == {answer for answer, call in answers.items() if call is not None}
+    for answer, call in answers.items():
+        assert call is None or call in calls[answer]
+    found = [call for each in calls.values() for call in each]
+    wanted = {name for name in ALIASES[alias] if number(native().abis[0].name, name) is not None}
+    assert sorted(found) == sorted(wanted)
+
+
 def test_explain_yaml(tmp_path: Path) -> None:
     """Elevation, users, several names and several policies."""
     path = tmp_path / "a.yaml"
@@ -122,6 +200,10 @@ rules:
         (["close", "1", "2"], "is more"),
         (["close", "fb=1"], "close has no fb"),
         (["ioctl", "1", "TIOCSTII"], "did you mean TIOCSTI?"),
+        (["ioctl", "1", "TIOCSTY"], "did you mean TIOCSTI?"),
+        (["fsrea", "/x"], "did you mean fsread?"),
+        (["fsread"], "give one file name"),
+        (["fsread", "filename=/x"], "give one file name"),
         (["close", "--user", "no-such-user"], "no user"),
         (["close", "--binary", "/bin/cp"], "choose one with --binary"),
     ],
