@@ -17,14 +17,12 @@ import yaml
 from enforcer.arch import ABIS
 from enforcer.policy.problem import Problem, suggestion
 from enforcer.syscalls import names
+from harness.catalogue import catalogue
 from harness.model import Effect
 from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
 from harness.places.sentinels import OBSERVED
 from harness.ways import JOINT, MANNERS, Way, exists, made, parted
-
-CATALOGUE = {"A": 18, "B": 23, "C": 32, "D": 36}
-"""Groups of the attack catalogue and the number of entries of each."""
 
 _REQUIRED = (
     "name",
@@ -337,10 +335,9 @@ class _Reader(MappingFile):
             self.note(node, f"{text!r} is no ABI", suggestion(text, ABIS) or _one_of(ABIS))
 
     def check_catalogue_id(self, node: yaml.Node, text: str) -> None:
-        group, number = text[:1], text[1:]
-        if not (number.isdecimal() and 1 <= int(number) <= CATALOGUE.get(group, 0)):
-            ranges = ", ".join(f"{group}1 to {group}{last}" for group, last in CATALOGUE.items())
-            self.note(node, f"{text!r} is no id of the catalogue", f"those are {ranges}")
+        if text not in catalogue():
+            wrong = f"{text!r} is no id of the catalogue"
+            self.note(node, wrong, "`harness list --catalogue` shows them")
 
 
 def _one_of(words: Iterable[str]) -> str:

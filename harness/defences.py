@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence
 from harness.attack import Attack
 from harness.cases import Selection, expand
+from harness.catalogue import order
 from harness.model import Case, Reference, Result, Scenario, VerdictKind
 from harness.ways import parted
 
@@ -103,5 +104,5 @@ def lines(results: Iterable[Result], attacks: Mapping[str, Attack]) -> list[Line
     arranged = [Line(attack=attacks[name], cells=cells) for name, cells in found.items()]
     return sorted(
         arranged,
-        key=lambda line: [(each[:1], int(each[1:])) for each in line.attack.catalogue],
+        key=lambda line: [order(each) for each in line.attack.catalogue],
     )

@@ -27,8 +27,12 @@ class NotUtf8(Exception):
 class MappingFile:
     """One file while it is read. `nodes` are its values by key, None when it is no mapping."""
 
-    def __init__(self, path: Path, keys: Sequence[str], *, what: str, first_key: str) -> None:
-        """Raises NotUtf8, OSError. `what` calls the file, `first_key` is shown as an example."""
+    def __init__(
+        self, path: Path, keys: Sequence[str] | None, *, what: str, first_key: str
+    ) -> None:
+        """`keys` are the known ones, None for any. `what` calls the file, `first_key` is shown as
+        an example. Raises NotUtf8, OSError.
+        """
         try:
             self.content = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
@@ -39,7 +43,7 @@ class MappingFile:
         self._first_key = first_key
         self.nodes = self._compose(keys)
 
-    def _compose(self, keys: Sequence[str]) -> dict[str, yaml.Node] | None:
+    def _compose(self, keys: Sequence[str] | None) -> dict[str, yaml.Node] | None:
         try:
             top = yaml.compose(self.content, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -57,7 +61,7 @@ class MappingFile:
         nodes: dict[str, yaml.Node] = {}
         for key, value in top.value:
             word = str(key.value)
-            if word not in keys:
+            if keys is not None and word not in keys:
                 self.note(key, f"unknown key {word!r}", suggestion(word, keys) or "leave it out")
             elif word in nodes:
                 self.note(key, f"{word!r} is given twice", "leave one out")

@@ -19,6 +19,7 @@ from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem, suggestion
 from harness.attack import Attack
+from harness.catalogue import catalogue
 from harness.model import Limits, Scenario, VerdictKind
 from harness.nodes import MappingFile, NotUtf8
 from harness.places.features import FEATURES
@@ -47,7 +48,6 @@ KEYS = (
 NEEDS = ("features", "lsm", "cmdline")
 SAMPLE = Layout(root=Path("/srv"))
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-_CATALOGUE_ID = re.compile(r"[A-D][1-9][0-9]?")
 
 
 class ScenarioError(Exception):
@@ -261,8 +261,9 @@ class _Reader(MappingFile):
         for backend, key, value in self.pairs("known"):
             self._check_narrowed(key, backend, attack)
             word = self.scalar(value, "known")
-            if not _CATALOGUE_ID.fullmatch(word):
-                self.note(value, f"{word!r} is no id of the catalogue", "write one like B8")
+            if word not in catalogue():
+                wrong = f"{word!r} is no id of the catalogue"
+                self.note(value, wrong, "`harness list --catalogue` shows them")
             known[backend] = word
         return known
 

@@ -1,7 +1,8 @@
-"""`harness explain`: what a scenario attacks, how, and why its verdicts came out."""
+"""`harness explain`: what a scenario attacks, how, and why its verdicts came out; or a class."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,16 +16,20 @@ from harness.backends import backend
 from harness.calibration import Calibration, needs_reference
 from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
-from harness.cli.load import laboratory, opened, our_backends
+from harness.catalogue import catalogue
+from harness.cli.load import Laboratory, laboratory, opened, our_backends
 from harness.model import Case, Scenario, VerdictKind
 from harness.oracle import described
 from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
+from harness.report.coverage import Covered, covered
 from harness.report.matrix import MEANING
 from harness.results import Row, default_path
 from harness.runner import Job, needs_of
 from harness.scenario import parse_policies, substitute
 from harness.ways import JOINT, MANNERS
+
+FOLDED = 80
 
 
 @click.command("explain")
@@ -33,9 +38,13 @@ from harness.ways import JOINT, MANNERS
 def command(scenario: str, results: Path | None) -> None:
     """What SCENARIO attacks, how each backend covers its policy, and the last verdicts.
 
-    SCENARIO is an id or a file, or the id of one case as reports and `harness list cases` print it.
+    SCENARIO is an id or a file, or the id of one case as reports and `harness list cases` print it;
+    or a class of the catalogue (B10 or rename-parent), of which all is told that is known.
     """
     lab = laboratory()
+    if (known := _class(scenario, lab)) is not None:
+        _explain_class(known, lab.scenarios)
+        return
     case = lab.case(scenario) if "[" in scenario else None
     found = case.scenario if case else lab.scenario(scenario)
     attack = lab.attacks[found.attack] if found.attack else None
@@ -58,9 +67,40 @@ def command(scenario: str, results: Path | None) -> None:
     _explain_results([row for row in rows if row is not None])
 
 
+def _class(wanted: str, lab: Laboratory) -> Covered | None:
+    """The class of this id or name."""
+    classes = covered(catalogue(), lab.attacks.values())
+    return next((each for each in classes if wanted in (each.entry.id, each.entry.name)), None)
+
+
+def _explain_class(found: Covered, scenarios: Iterable[Scenario]) -> None:
+    entry = found.entry
+    click.echo(f"{entry.id} {entry.name}{' (starred)' if entry.starred else ''}\n")
+    said = {
+        "claim": entry.claim,
+        "falls": entry.falls,
+        "holds": entry.holds,
+        "seen by": entry.oracle,
+        "needs": entry.needs or "nothing in particular",
+        "trials": entry.determinism,
+    }
+    for word, text in (*said.items(), *(("source", each) for each in entry.sources)):
+        click.echo(f"{word + ':':9}{_folded(text)}")
+    click.echo(f"\nhere:    {_folded(found.said)}")
+    for scenario in scenarios:
+        if scenario.attack in [attack.id for attack in found.attacks]:
+            click.echo(f"    harness explain {scenario.id}")
+
+
+def _folded(text: str) -> str:
+    return textwrap.fill(text, FOLDED - 9, break_long_words=False).replace("\n", "\n" + " " * 9)
+
+
 def _explain_attack(attack: Attack) -> None:
-    click.echo(f"\nAttack {attack.id} ({', '.join(attack.catalogue)}): {attack.title}")
+    click.echo(f"\nAttack {attack.id}: {attack.title}")
     click.echo(f"    {attack.program}")
+    for id in attack.catalogue:
+        click.echo(f"    class {id} {catalogue()[id].name}: harness explain {id}")
     for line in _header_comment(attack.program):
         click.echo(f"    | {line}".rstrip())
     click.echo(f"    effect: {attack.effect}, seen on a {attack.sentinel}; {attack.kind}")

@@ -1,8 +1,9 @@
-"""`harness list`: scenarios, attacks, backends and cases."""
+"""`harness list`: scenarios, attacks, backends, cases and the catalogue."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 from rich.table import Table
@@ -10,11 +11,14 @@ from rich.text import Text
 
 from harness.backends import backend
 from harness.cases import expand, matches
+from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
 from harness.places.choice import Wish
+from harness.report.coverage import Covered, coverage, covered, summary
 from harness.report.terminal import console
 
-WHAT = ("scenarios", "attacks", "backends", "cases")
+CATALOGUE = "catalogue"
+WHAT = ("scenarios", "attacks", "backends", "cases", CATALOGUE)
 
 
 @click.command("list")
@@ -22,22 +26,39 @@ WHAT = ("scenarios", "attacks", "backends", "cases")
 @click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME")
 @click.option("--arch", "-a", "arches", multiple=True, metavar="ARCH")
 @click.option("--keyword", "-k", "keywords", multiple=True, metavar="TEXT")
+@click.option(
+    "--catalogue",
+    "as_catalogue",
+    is_flag=True,
+    help="The published classes of failure and the attacks that show them: as `list catalogue`.",
+)
+@click.option("--markdown", is_flag=True, help="The catalogue as the page attacks/COVERAGE.md.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
     what: str,
     wanted: tuple[str, ...],
     arches: tuple[str, ...],
     keywords: tuple[str, ...],
+    as_catalogue: bool,
+    markdown: bool,
     as_json: bool,
 ) -> None:
-    """What there is to run."""
+    """What there is to run, and of which classes of failure."""
     lab = laboratory()
+    what = CATALOGUE if as_catalogue else what
+    if markdown:
+        if what != CATALOGUE or as_json or keywords:
+            raise click.UsageError("--markdown goes with --catalogue alone")
+        click.echo(coverage(covered(catalogue(), lab.attacks.values())), nl=False)
+        return
     if what == "scenarios":
         rows = _scenarios(lab, keywords)
     elif what == "attacks":
         rows = _attacks(lab, keywords)
     elif what == "backends":
         rows = _backends(lab)
+    elif what == CATALOGUE:
+        rows = _catalogue(lab, keywords)
     else:
         rows = [
             {"case": case.id, "expected": case.expected.value}
@@ -45,8 +66,8 @@ def command(
             for case in expand(lab.scenarios, lab.attacks, selection(wanted, keywords, target))
         ]
     if as_json:
-        for row in rows:
-            click.echo(json.dumps(row))
+        for record in _records(lab, keywords) if what == CATALOGUE else rows:
+            click.echo(json.dumps(record))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0] if rows else ():
@@ -54,6 +75,8 @@ def command(
     for row in rows:
         table.add_row(*map(Text, row.values()))
     console().print(table)
+    if what == CATALOGUE and not keywords:
+        click.echo(f"\n{summary(covered(catalogue(), lab.attacks.values()))}")
 
 
 def _scenarios(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]:
@@ -81,6 +104,38 @@ def _attacks(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]
         }
         for attack in lab.attacks.values()
         if matches(f"{attack.id} {attack.title} {attack.catalogue}", keywords)
+    ]
+
+
+def _catalogue(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "class": each.entry.id,
+            "starred": "★" if each.entry.starred else "",
+            "name": each.entry.name,
+            "attacks here": each.said,
+        }
+        for each in _classes(lab, keywords)
+    ]
+
+
+def _records(lab: Laboratory, keywords: tuple[str, ...]) -> list[dict[str, object]]:
+    """The classes in full; the keys are an interface."""
+    return [
+        {
+            **asdict(each.entry),
+            "state": each.state.value,
+            "attacks": [attack.id for attack in each.attacks],
+        }
+        for each in _classes(lab, keywords)
+    ]
+
+
+def _classes(lab: Laboratory, keywords: tuple[str, ...]) -> list[Covered]:
+    return [
+        each
+        for each in covered(catalogue(), lab.attacks.values())
+        if matches(f"{each.entry.id} {each.entry.name} {each.entry.claim} {each.said}", keywords)
     ]
 
 

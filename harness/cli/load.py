@@ -11,6 +11,7 @@ from enforcer.policy.problem import suggestion
 from harness import backends, tree
 from harness.attack import Attack, ManifestError, load_attacks
 from harness.cases import ALL, EVERY_LEAKY, Selection, expand
+from harness.catalogue import CatalogueError
 from harness.cli import UserError
 from harness.model import Case, Scenario
 from harness.places.choice import Target, Wish, targets
@@ -82,7 +83,7 @@ def laboratory() -> Laboratory:
         attacks = load_attacks(root / "attacks")
         known = Known(attacks=attacks, backends=known_backends)
         scenarios = load_scenarios(root / "scenarios", known)
-    except (ManifestError, ScenarioError) as error:
+    except (CatalogueError, ManifestError, ScenarioError) as error:
         count = len(error.problems)
         raise UserError(f"{count} mistake{'s' * (count > 1)}\n{error}") from None
     return Laboratory(root=root, attacks=attacks, scenarios=scenarios, backends=known_backends)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
+from harness.catalogue import named
 from harness.model import VerdictKind
 from harness.report.origin import isolations, origin
 from harness.results import Campaign, Row
@@ -47,6 +48,10 @@ def _add(suite: ElementTree.Element, row: Row) -> str:
         name=name,
         time=f"{row.seconds:.3f}",
     )
+    if row.catalogue:
+        properties = ElementTree.SubElement(case, "properties")
+        for name in named(row.catalogue):
+            ElementTree.SubElement(properties, "property", name="catalogue", value=name)
     reason = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", row.reason)
     kind = VerdictKind(row.verdict)
     if kind is VerdictKind.BROKEN:

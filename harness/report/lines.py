@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from harness.catalogue import named
 from harness.results import Row
 
 
@@ -16,6 +17,7 @@ def json_line(row: Row) -> str:
             "scenario": row.scenario,
             "attack": row.attack,
             "catalogue": list(row.catalogue),
+            "classes": named(row.catalogue),
             "variant": row.variant,
             "backend": row.backend,
             "arch": row.arch,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from enforcer.mechanisms.contract import MechanismName
+from harness.catalogue import order
 from harness.model import VerdictKind
 from harness.results import Row
 
@@ -130,5 +131,5 @@ def _place(order: Sequence[str], name: str) -> int:
 
 
 def _line_order(line: Line) -> tuple[bool, list[tuple[str, int]], str]:
-    ids = [(each[:1], int(each[1:])) for each in line.catalogue]
+    ids = [order(each) for each in line.catalogue]
     return (not ids, ids, line.name)

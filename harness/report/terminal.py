@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.catalogue import named, order
 from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, matrix
@@ -91,6 +92,9 @@ def _print_legend(to: Console, rows: Sequence[Row]) -> None:
         to.print("        <x%          one-sided 95 % upper bound of a race's win rate, rounded up")
     if any(row.wins for row in rows):
         to.print("        w/a          wins in attempts")
+    cited = sorted({id for row in rows for id in row.catalogue}, key=order)
+    if cited:
+        to.print(f"        {cited[0]:12} a class of the catalogue: harness explain {cited[0]}")
 
 
 def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
@@ -105,6 +109,8 @@ def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
                     (row.case_id, "bold"),
                 )
             )
+            for name in named(row.catalogue):
+                to.print(Text(f"    {name}: harness explain {name.partition(' ')[0]}"))
             first, *more = row.reason.splitlines() or [""]
             to.print(Text(f"    {first}"), soft_wrap=True)
             if more:

@@ -8,7 +8,6 @@ import pytest
 
 from enforcer.syscalls import number
 from harness.attack import (
-    CATALOGUE,
     Attack,
     AttackClass,
     AttackKind,
@@ -84,11 +83,6 @@ def test_the_first_seventeen_are_there() -> None:
     """The attacks that the laboratory began with, by their catalogue ids."""
     found = {entry for attack in load_attacks(ROOT).values() for entry in attack.catalogue}
     assert found >= FIRST_SEVENTEEN
-
-
-def test_the_catalogue_has_109_entries() -> None:
-    """The ranges of ids are those of the published catalogue."""
-    assert sum(CATALOGUE.values()) == 109
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*/*.c")), ids=lambda path: path.stem)

@@ -251,10 +251,11 @@ def test_json_keys() -> None:
     """One object a line with exactly the agreed keys."""
     line = json.loads(json_line(HELD))
     assert " ".join(line) == (
-        "case scenario attack catalogue variant backend arch kernel place isolation verdict "
-        "expected as_expected reason attempts wins bound seconds"
+        "case scenario attack catalogue classes variant backend arch kernel place isolation "
+        "verdict expected as_expected reason attempts wins bound seconds"
     )
     assert line["catalogue"] == ["A1", "A2"]
+    assert line["classes"] == ["A1 notify-continue-path-race", "A2 ptrace-entry-path-race"]
     assert line["bound"] == 0.0015
 
 
@@ -282,6 +283,24 @@ def test_terminal() -> None:
     assert "BYPASSED 7/2000 !" in line
     assert "2/50" in line
     assert "bypassed instead of held: race/x[default-notify-x86_64-6.18]" in text
+
+
+def test_every_form_leads_to_the_classes() -> None:
+    """By name: JUnit in a property, HTML in a section, the terminal by the command that tells all.
+    What a newer laboratory stored keeps its id.
+    """
+    suite = ElementTree.fromstring(junit(ROWS, [CAMPAIGN]))[0]
+    found = [each.get("value") for each in suite.findall("testcase/properties/property")]
+    assert found[:2] == ["A1 notify-continue-path-race", "A2 ptrace-entry-path-race"]
+    page = html(ROWS, "Campaign 1", [CAMPAIGN])
+    assert '<a href="#A2">' in page
+    assert '<dt id="A2"><b>A2 ptrace-entry-path-race</b>' in page
+    text = terminal_text(ROWS)
+    assert "a class of the catalogue: harness explain A1" in text
+    assert "A2 ptrace-entry-path-race: harness explain A2" in text
+    newer = (replace(HELD, catalogue=("Z9",)),)
+    assert json.loads(json_line(newer[0]))["classes"] == ["Z9"]
+    assert '<dt id="Z9">' not in html(newer, "Campaign 1", [CAMPAIGN])
 
 
 def test_bounds_are_rounded_up() -> None:
