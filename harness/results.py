@@ -216,15 +216,9 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ResultsError(
-                f"{path.parent} cannot be made: {error.strerror}; set XDG_STATE_HOME to a "
-                "directory that you can write to, or name a file: --results"
-            ) from None
+            raise self._no_directory(f"cannot be made: {error.strerror}") from None
         if not os.access(path.parent, os.W_OK):
-            raise ResultsError(
-                f"{path.parent} cannot be written to; set XDG_STATE_HOME to a directory that can, "
-                "or name a file: --results"
-            )
+            raise self._no_directory("cannot be written to")
         try:
             self._database = self._connect()
             older = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -257,6 +251,10 @@ class Store:
             for statement in SCHEMA.split(";"):
                 self._database.execute(statement)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _no_directory(self, why: str) -> ResultsError:
+        mend = "set XDG_STATE_HOME to one that you can write to, or name a file: --results"
+        return ResultsError(f"no results at {self.path}: its directory {why}; {mend}")
 
     def _failure(self, error: Exception) -> ResultsError:
         full = "full" in str(error) or "I/O" in str(error)

@@ -32,6 +32,8 @@ class Status(IntEnum):
     UNEXPECTED = 1
     USAGE = 2
     BROKEN = 3
+    INTERRUPTED = 130
+    """As shells say it: 128 and SIGINT."""
 
 
 class UserError(click.ClickException):

@@ -16,7 +16,7 @@ from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
 from harness.report.places import places, places_records, print_places
-from harness.report.terminal import console, print_matrix, print_origin, print_unexpected
+from harness.report.terminal import console, print_results
 from harness.results import Campaign, Row, Store, default_path
 
 FORMATS = ("terminal", "json", "junit", "html")
@@ -77,10 +77,7 @@ def command(
     if form is None:
         form = "terminal" if output is None else _form_of(output)
     if form == "terminal" and not as_json and output is None:
-        output_console = console()
-        print_matrix(output_console, rows)
-        print_unexpected(output_console, rows)
-        print_origin(output_console, rows, shown)
+        print_results(console(), rows, shown)
         sys.exit(status_of(rows))
     if form == "html":
         text = html(rows, f"Campaign {number}", shown)

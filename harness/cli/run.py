@@ -36,11 +36,13 @@ from harness.process import end_as_interrupted
 from harness.provenance import modules_digest
 from harness.report.junit import junit
 from harness.report.lines import json_line
-from harness.report.terminal import console, print_matrix, print_origin, print_unexpected
+from harness.report.terminal import console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 from harness.runner import Job
 from harness.vm.capacity import free_mib, machines_at_once, processors
 from harness.workers import end_workers, pool
+
+STANDARD_OUTPUT = Path("-")
 
 
 @click.command("run")
@@ -105,14 +107,14 @@ from harness.workers import end_workers, pool
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write one JSON object a line, as the results come.",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write one JSON object a line, as the results come; `-` is standard output.",
 )
 @click.option(
     "--junit",
     "junit_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write JUnit XML.",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write JUnit XML; `-` is standard output.",
 )
 @click.option(
     "--results",
@@ -147,8 +149,10 @@ def command(
     """Run scenarios and print the matrix of verdicts.
 
     Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken or
-    nothing judged.
+    nothing judged, 130 interrupted (--resume goes on).
     """
+    if json_file == junit_file == STANDARD_OUTPUT:
+        raise UserError("--json and --junit cannot both have standard output")
     end_as_interrupted()
     excuses = _excuses(excuses_file)
     lab = laboratory()
@@ -178,7 +182,7 @@ def command(
             run.carry_out(targets, todo, beside, jobs, again=resumed is not None)
         except KeyboardInterrupt:
             end_workers()
-            run.is_interrupted = True
+            run.is_interrupted = run.is_ended_by_user = True
         except (ResultsError, OSError) as error:
             end_workers()
             shown.say(f"stopped: {error}")
@@ -186,16 +190,14 @@ def command(
     if not run.is_interrupted:
         campaign = store.finish(campaign.id)
     if junit_file is not None:
-        junit_file.write_text(junit(run.rows, (campaign,)), encoding="utf-8")
-    output = console()
+        _write_junit(junit_file, junit(run.rows, (campaign,)))
     if run.rows:
-        print_matrix(output, run.rows)
-        print_unexpected(output, run.rows)
-        print_origin(output, run.rows, (campaign,))
+        is_taken = STANDARD_OUTPUT in (json_file, junit_file)
+        print_results(messages if is_taken else console(), run.rows, (campaign,))
     if run.is_interrupted:
         left = max(run.total - len(run.rows), 0)
         messages.print(f"{left} cases did not run; `harness run --resume` goes on")
-        sys.exit(Status.BROKEN)
+        sys.exit(Status.INTERRUPTED if run.is_ended_by_user else Status.BROKEN)
     store.close()
     sys.exit(_status(run.rows, excuses, messages))
 
@@ -211,6 +213,7 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     total: int = 0
     is_interrupted: bool = False
+    is_ended_by_user: bool = False
 
     def carry_out(
         self,
@@ -387,6 +390,13 @@ def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:
     return machines
 
 
+def _write_junit(path: Path, text: str) -> None:
+    if path == STANDARD_OUTPUT:
+        click.echo(text, nl=False)
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
     """Writes one line a result, at once."""
@@ -394,7 +404,8 @@ def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
         yield lambda row: None
         return
     # Without a buffer, that a full disk is an error of its line and not of the closing.
-    with path.open("wb", buffering=0) as stream:
+    name = 1 if path == STANDARD_OUTPUT else path
+    with open(name, "wb", buffering=0, closefd=name != 1) as stream:
 
         def write(row: Row) -> None:
             data = f"{json_line(row)}\n".encode()

@@ -35,6 +35,9 @@ def junit(rows: Sequence[Row], campaigns: Iterable[Campaign]) -> str:
             ("skipped", "skipped"),
         ):
             suite.set(attribute, str(outcomes.count(outcome)))
+    for attribute in ("tests", "failures", "errors", "skipped"):
+        root.set(attribute, str(sum(int(suite.get(attribute, "0")) for suite in root)))
+    root.set("time", f"{sum(row.seconds for row in rows):.3f}")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from harness.catalogue import named
 from harness.results import Row
@@ -27,11 +28,13 @@ def json_line(row: Row) -> str:
             "verdict": row.verdict,
             "expected": row.expected,
             "as_expected": row.as_expected,
+            "known": row.weakness,
             "reason": row.reason,
             "attempts": row.attempts,
             "wins": row.wins,
             "bound": row.bound,
             "seconds": row.seconds,
+            "provenance": asdict(row.provenance) if row.provenance else None,
         }
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ from rich.text import Text
 from harness.catalogue import named, order
 from harness.model import VerdictKind
 from harness.odds import percent
-from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, matrix
+from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, Matrix, matrix
 from harness.report.origin import isolations, origin
 from harness.results import Campaign, Row
 
@@ -27,37 +29,91 @@ STYLE = {
     VerdictKind.BROKEN: "bold white on red",
 }
 
+MARKS = {
+    r" x\d": ("xN", "so many cases: variants, ways and ABIs of the attack"),
+    r" <": ("<x%", "a race is won less often (one-sided 95 % upper bound)"),
+    r" \d+/\d+": ("w/a", "wins in attempts"),
+    r" known": ("known", "a weakness that the scenario names"),
+    r" as expected": ("as expected", "the scenario says that this backend loses"),
+    r"!": ("!", "not what the scenario expects"),
+}
+"""What stands beside verdicts, and what it means."""
 
 WIDTH_OF_FILES = 200
+_UNLIMITED = 10_000
+INDENT = 4
+BETWEEN = "   "
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that does not fold its lines at 80 columns when nobody looks."""
+    """A console as wide as the terminal, also where a pipe leads to one; files get long lines."""
     found = Console(stderr=stderr)
-    if not found.is_terminal:
-        found.width = WIDTH_OF_FILES
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = next(map(_columns, filter(os.isatty, (2, 0))), WIDTH_OF_FILES)
     return found
 
 
+def _columns(descriptor: int) -> int:
+    return os.get_terminal_size(descriptor).columns or WIDTH_OF_FILES
+
+
+def print_results(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]) -> None:
+    """The matrix, what is not as expected, where it comes from, and the whole in three lines."""
+    print_matrix(to, rows)
+    print_unexpected(to, rows)
+    print_origin(to, rows, campaigns)
+    _print_summary(to, rows)
+
+
 def print_matrix(to: Console, rows: Sequence[Row]) -> None:
-    """Attacks and commands against backends; `!` marks what was not expected."""
+    """Attacks and commands against backends; `!` marks what was not expected.
+
+    Where a table is wider than the console, each attack has a paragraph: names are never cut.
+    """
     shown = matrix(rows)
+    table = _table(shown)
+    if table.__rich_measure__(to, to.options.update(max_width=_UNLIMITED)).maximum > to.width:
+        _print_paragraphs(to, shown)
+    else:
+        to.print(table)
+    _print_legend(to, shown, rows)
+
+
+def _table(shown: Matrix) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("attack")
-    table.add_column("catalogue")
+    table.add_column("attack", no_wrap=True)
+    table.add_column("catalogue", no_wrap=True)
     for column in shown.columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for line in shown.lines:
-        cells = [_cell(line.cells.get(column), column) for column in shown.columns]
+        cells = [
+            _cell(line.cells.get(column), column) or Text("·", style="dim")
+            for column in shown.columns
+        ]
         table.add_row(line.name, " ".join(line.catalogue), *cells)
-    to.print(table)
-    _print_legend(to, rows)
+    return table
+
+
+def _print_paragraphs(to: Console, shown: Matrix) -> None:
+    for line in shown.lines:
+        to.print(Text.assemble((line.name, "bold"), f"  {' '.join(line.catalogue)}".rstrip()))
+        written = Text()
+        for column in shown.columns:
+            cell = _cell(line.cells.get(column), column)
+            if not cell:
+                continue
+            part = Text.assemble(f"{column} ", cell)
+            if written and len(written) + len(BETWEEN) + len(part) > to.width:
+                to.print(written)
+                written = Text()
+            written = Text.assemble(written, BETWEEN if written else " " * INDENT, part)
+        to.print(written)
 
 
 def _cell(cell: Cell | None, column: str) -> Text:
-    if cell is None:
-        return Text("·", style="dim")
     text = Text()
+    if cell is None:
+        return text
     counts = cell.counts
     for kind in SEVERITY:
         if kind in counts:
@@ -79,22 +135,24 @@ def _cell(cell: Cell | None, column: str) -> Text:
     return text
 
 
-def _print_legend(to: Console, rows: Sequence[Row]) -> None:
+def _print_legend(to: Console, shown: Matrix, rows: Sequence[Row]) -> None:
+    """What stands in the matrix, and nothing else."""
     counts = Counter(VerdictKind(row.verdict) for row in rows)
-    to.print()
+    legend = Table.grid(padding=(0, 2))
     for kind in SEVERITY:
         if counts[kind]:
-            line = Text(f"{counts[kind]:6}  ")
-            line.append(f"{SHORT[kind]:12}", style=STYLE[kind])
-            line.append(MEANING[kind])
-            to.print(line)
-    if any(row.bound is not None for row in rows):
-        to.print("        <x%          one-sided 95 % upper bound of a race's win rate, rounded up")
-    if any(row.wins for row in rows):
-        to.print("        w/a          wins in attempts")
+            legend.add_row(f"{counts[kind]:6}", Text(SHORT[kind], STYLE[kind]), MEANING[kind])
+    cells = [(cell, column) for line in shown.lines for column, cell in line.cells.items()]
+    texts = [_cell(cell, column).plain for cell, column in cells]
+    for mark, (sign, meaning) in MARKS.items():
+        if any(re.search(mark, text) for text in texts):
+            legend.add_row("", sign, meaning)
     cited = sorted({id for row in rows for id in row.catalogue}, key=order)
     if cited:
-        to.print(f"        {cited[0]:12} a class of the catalogue: harness explain {cited[0]}")
+        said = f"a class of the catalogue: harness explain {cited[0]}"
+        legend.add_row("", cited[0], said)
+    to.print()
+    to.print(legend)
 
 
 def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
@@ -115,6 +173,21 @@ def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
             to.print(Text(f"    {first}"), soft_wrap=True)
             if more:
                 to.print(f"    ({len(more)} more lines: harness explain {row.scenario})")
+
+
+def _print_summary(to: Console, rows: Sequence[Row]) -> None:
+    unexpected = [row for row in rows if not row.as_expected]
+    known = sum(1 for row in rows if row.as_expected and row.weakness)
+    line = Text(f"\n{len(rows)} case{'s' * (len(rows) != 1)}: ", style="bold")
+    line.append(f"{len(rows) - len(unexpected)} as expected", style="green")
+    if known:
+        line.append(f" ({known} known weakness{'es' * (known != 1)})")
+    if unexpected:
+        line.append(f", {len(unexpected)} not", style="bold red")
+    to.print(line)
+    shown = (unexpected or rows)[0]
+    to.print(f"why:   harness explain {shown.scenario}", highlight=False, soft_wrap=True)
+    to.print("page:  harness report -o matrix.html", highlight=False)
 
 
 def print_origin(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]) -> None:

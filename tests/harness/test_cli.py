@@ -95,6 +95,19 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert SEEN in harness(copy, "list", "cases").stdout
 
 
+@pytest.mark.parametrize(("option", "first"), [("--json", '{"case":'), ("--junit", "<?xml")])
+def test_results_on_standard_output(copy: Path, option: str, first: str) -> None:
+    """`-` is standard output, alone there: the matrix goes to standard error."""
+    ran = harness(copy, "run", "-b", "seccomp", "-k", "bits[", option, "-")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(first)
+    assert "abi/upper-bits" in ran.stderr
+    assert "as expected" not in ran.stdout
+    both = harness(copy, "run", "--json", "-", "--junit", "-")
+    assert both.returncode == 2
+    assert "cannot both have standard output" in both.stderr
+
+
 def test_repro_commands_work(tmp_path: Path) -> None:
     """The printed commands show the control's effect, the denial and the attack's failure."""
     case = "replication/page_end_string[default-ptrace-x86_64"
@@ -280,9 +293,9 @@ def short_directory() -> Iterator[Path]:
     ("how", "status", "said"),
     [
         pytest.param(signal.SIGKILL, -signal.SIGKILL, "", id="kill"),
-        pytest.param(signal.SIGINT, 3, "`harness run --resume` goes on", id="ctrl-c"),
-        pytest.param(signal.SIGTERM, 3, "`harness run --resume` goes on", id="terminate"),
-        pytest.param(signal.SIGHUP, 3, "`harness run --resume` goes on", id="hang-up"),
+        pytest.param(signal.SIGINT, 130, "`harness run --resume` goes on", id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 130, "`harness run --resume` goes on", id="terminate"),
+        pytest.param(signal.SIGHUP, 130, "`harness run --resume` goes on", id="hang-up"),
     ],
 )
 def test_an_interrupted_campaign_resumes(

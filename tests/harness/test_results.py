@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT, matrix
-from harness.report.terminal import print_matrix, print_origin, print_unexpected
+from harness.report.terminal import WIDTH_OF_FILES, console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 
 SCENARIO = Scenario(
@@ -212,10 +214,9 @@ def test_results_of_an_older_version_are_put_aside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["/dev/null/state", "/proc/state"])
 def test_a_directory_that_cannot_be_made_is_named(place: str) -> None:
-    """Not the file in it, with both ways out."""
-    with pytest.raises(
-        ResultsError, match=rf"^{place} cannot be made: .*XDG_STATE_HOME.*--results"
-    ):
+    """With the reason and both ways out."""
+    said = rf"^no results at {place}/.* cannot be made: .*XDG_STATE_HOME.*--results"
+    with pytest.raises(ResultsError, match=said):
         Store(Path(place) / "results.sqlite")
 
 
@@ -252,7 +253,7 @@ def test_json_keys() -> None:
     line = json.loads(json_line(HELD))
     assert " ".join(line) == (
         "case scenario attack catalogue classes variant backend arch kernel place isolation "
-        "verdict expected as_expected reason attempts wins bound seconds"
+        "verdict expected as_expected known reason attempts wins bound seconds provenance"
     )
     assert line["catalogue"] == ["A1", "A2"]
     assert line["classes"] == ["A1 notify-continue-path-race", "A2 ptrace-entry-path-race"]
@@ -261,16 +262,16 @@ def test_json_keys() -> None:
 
 def test_junit() -> None:
     """Unexpected verdicts are failures, broken ones errors, and the text is well-formed XML."""
-    suite = ElementTree.fromstring(junit(ROWS, [CAMPAIGN]))[0]
+    root = ElementTree.fromstring(junit((*ROWS, replace(HELD, scenario="race/y")), [CAMPAIGN]))
+    assert [root.get(each) for each in ("tests", "failures", "errors", "skipped")] == [*"5110"]
+    suite = root[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "1")
     assert suite.find("testcase/failure") is not None
 
 
-def terminal_text(rows: tuple[Row, ...]) -> str:
-    to = Console(width=200, record=True, file=io.StringIO())
-    print_matrix(to, rows)
-    print_unexpected(to, rows)
-    print_origin(to, rows, [CAMPAIGN])
+def terminal_text(rows: tuple[Row, ...], width: int = 200) -> str:
+    to = Console(width=width, record=True, file=io.StringIO())
+    print_results(to, rows, [CAMPAIGN])
     return to.export_text()
 
 
@@ -301,6 +302,63 @@ def test_every_form_leads_to_the_classes() -> None:
     newer = (replace(HELD, catalogue=("Z9",)),)
     assert json.loads(json_line(newer[0]))["classes"] == ["Z9"]
     assert '<dt id="Z9">' not in html(newer, "Campaign 1", [CAMPAIGN])
+
+
+LONG = tuple(
+    replace(row, attack="replication/a-name-that-is-never-cut", variant=variant)
+    for row in ROWS
+    for variant in ("default", "other")
+)
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_a_narrow_terminal(width: int) -> None:
+    """What is too wide for a table is a paragraph an attack: whole names, nothing wider."""
+    text = terminal_text(LONG, width)
+    matrix_text, legend, *_ = text.split("\n\n")
+    first, *cells = matrix_text.splitlines()
+    assert first == "replication/a-name-that-is-never-cut  A1 A2"
+    said = re.split(r"   +", " ".join(cells).strip())
+    assert [part.split()[0] for part in said] == ["ptrace", "seccomp", "notify", "leaky"]
+    assert said[2] == "notify BYPASSED x2 14/4000 !"
+    assert max(map(len, [*cells, *legend.splitlines()])) <= width
+
+
+def test_a_wide_terminal() -> None:
+    """The same results have one line."""
+    header, line = terminal_text(LONG).splitlines()[:2]
+    assert header.split()[:2] == ["attack", "catalogue"]
+    assert "BYPASSED x2 14/4000 !" in line
+
+
+def test_the_legend_has_what_stands_there_and_nothing_else() -> None:
+    """Each mark beside a verdict, where the matrix has it."""
+    whole = terminal_text(LONG)
+    held = terminal_text((replace(HELD, bound=None, attempts=1),))
+    for mark in ("xN", "w/a", "<x%", "!  "):
+        assert f" {mark}" in whole.split("\n\n")[1]
+        assert f" {mark}" not in held.split("\n\n")[1]
+
+
+def test_the_summary_counts_and_says_how_to_see_more() -> None:
+    """Cases, those not as expected, and a scenario among these to ask about."""
+    _, _, ending = terminal_text(ROWS).rpartition("\n\n")
+    assert ending.startswith("4 cases: 2 as expected, 2 not\n")
+    assert "harness explain race/x" in ending
+    assert "harness report -o matrix.html" in ending
+
+
+def test_a_pipe_is_as_wide_as_the_terminal_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS, else the size of the terminal of the errors; a file has long lines."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("os.isatty", lambda descriptor: descriptor == 2)
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((63, 20)))
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert console().width == 63
+        monkeypatch.setattr("os.isatty", lambda descriptor: False)
+        assert console().width == WIDTH_OF_FILES
+        monkeypatch.setenv("COLUMNS", "71")
+        assert console().width == 71
 
 
 def test_bounds_are_rounded_up() -> None:
