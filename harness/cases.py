@@ -9,7 +9,7 @@ from functools import partial
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
 from harness.backends import backend
-from harness.model import Case, Scenario
+from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
 
 EVERY_LEAKY = "leaky"
@@ -87,9 +87,12 @@ def variants_of(
 
 
 def matches(text: str, keywords: Iterable[str]) -> bool:
-    """Whether every keyword is in `text`, of one that says `a or b` either; case does not count."""
-    words = (keyword.lower().split(" or ") for keyword in keywords)
-    return all(any(word.strip() in text.lower() for word in either) for either in words)
+    """Whether every keyword is in `text`, of one that says `a or b` either; neither case nor the
+    spelling (`_` or `-`) counts.
+    """
+    words = (spelled(keyword.lower()).split(" or ") for keyword in keywords)
+    within = spelled(text.lower())
+    return all(any(word.strip() in within for word in either) for either in words)
 
 
 def local_abis() -> tuple[str, ...]:

@@ -10,6 +10,11 @@ from pathlib import Path
 from enforcer.mechanisms.contract import Defence
 
 
+def spelled(name: str) -> str:
+    """A name in the one spelling that ids have: words joined by '-'."""
+    return name.replace("_", "-")
+
+
 class Effect(StrEnum):
     """How the oracle sees from outside that the denied thing happened.
 

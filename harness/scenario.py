@@ -20,7 +20,7 @@ from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem, suggestion
 from harness.attack import Attack
 from harness.catalogue import catalogue
-from harness.model import Limits, Scenario, VerdictKind
+from harness.model import Limits, Scenario, VerdictKind, spelled
 from harness.nodes import MappingFile, NotUtf8
 from harness.places.features import FEATURES
 from harness.places.layout import PLACEHOLDERS, Layout
@@ -92,7 +92,7 @@ def load_scenarios(directory: Path, known: Known) -> tuple[Scenario, ...]:
             problems.extend(error.problems)
     if problems:
         raise ScenarioError(problems)
-    return tuple(scenarios)
+    return tuple(sorted(scenarios, key=lambda scenario: scenario.id))
 
 
 def scenario_files(directory: Path) -> tuple[Path, ...]:
@@ -102,7 +102,10 @@ def scenario_files(directory: Path) -> tuple[Path, ...]:
 
 
 def load_scenario(path: Path, directory: Path, known: Known) -> Scenario:
-    """One file; its id is its path under `directory` without suffix. Raises ScenarioError."""
+    """One file; its id is its path under `directory` without suffix, spelled as attacks are.
+
+    Raises ScenarioError.
+    """
     try:
         return _Reader(path, directory, known).scenario()
     except NotUtf8 as error:
@@ -135,7 +138,7 @@ class _Reader(MappingFile):
         backends = self.texts("backends", self._check_backend(leaky=False))
         features, needs = self._needs()
         scenario = Scenario(
-            id=self.path.relative_to(self.directory).with_suffix("").as_posix(),
+            id=spelled(self.path.relative_to(self.directory).with_suffix("").as_posix()),
             title=title,
             path=self.path,
             policy=policy,

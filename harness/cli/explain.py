@@ -18,7 +18,7 @@ from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, laboratory, opened, our_backends
-from harness.model import Case, Scenario, VerdictKind
+from harness.model import Case, Scenario, VerdictKind, spelled
 from harness.oracle import described
 from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
@@ -39,11 +39,17 @@ def command(scenario: str, results: Path | None) -> None:
     """What SCENARIO attacks, how each backend covers its policy, and the last verdicts.
 
     SCENARIO is an id or a file, or the id of one case as reports and `harness list cases` print it;
-    or a class of the catalogue (B10 or rename-parent), of which all is told that is known.
+    or an attack that has no scenario of its name; or a class of the catalogue (B10 or
+    rename-parent), of which all is told that is known. Words may be joined by '-' or '_'.
     """
     lab = laboratory()
-    if (known := _class(scenario, lab)) is not None:
+    if (known := _class(spelled(scenario), lab)) is not None:
         _explain_class(known, lab.scenarios)
+        return
+    name = scenario.removeprefix("attacks/").removesuffix(".yaml").removesuffix(".c")
+    if (alone := _attack_alone(spelled(name), lab)) is not None:
+        _explain_attack(alone)
+        _point_to_scenarios([alone], lab.scenarios)
         return
     case = lab.case(scenario) if "[" in scenario else None
     found = case.scenario if case else lab.scenario(scenario)
@@ -87,8 +93,19 @@ def _explain_class(found: Covered, scenarios: Iterable[Scenario]) -> None:
     for word, text in (*said.items(), *(("source", each) for each in entry.sources)):
         click.echo(f"{word + ':':9}{_folded(text)}")
     click.echo(f"\nhere:    {_folded(found.said)}")
+    _point_to_scenarios(found.attacks, scenarios)
+
+
+def _attack_alone(wanted: str, lab: Laboratory) -> Attack | None:
+    """The attack of this id, where no scenario has the same."""
+    here = any(scenario.id == wanted for scenario in lab.scenarios)
+    return None if here else lab.attacks.get(wanted)
+
+
+def _point_to_scenarios(attacks: Iterable[Attack], scenarios: Iterable[Scenario]) -> None:
+    ids = [attack.id for attack in attacks]
     for scenario in scenarios:
-        if scenario.attack in [attack.id for attack in found.attacks]:
+        if scenario.attack in ids:
             click.echo(f"    harness explain {scenario.id}")
 
 

@@ -13,7 +13,7 @@ from harness.attack import Attack, ManifestError, load_attacks
 from harness.cases import ALL, EVERY_LEAKY, Selection, expand
 from harness.catalogue import CatalogueError
 from harness.cli import UserError
-from harness.model import Case, Scenario
+from harness.model import Case, Scenario, spelled
 from harness.places.choice import Target, Wish, targets
 from harness.places.local import PlaceError, kernel_release
 from harness.results import ResultsError, Store
@@ -34,7 +34,7 @@ class Laboratory:
 
     def scenario(self, name: str) -> Scenario:
         """By id or by file. Raises UserError."""
-        wanted = name.removeprefix("scenarios/").removesuffix(".yaml")
+        wanted = spelled(name.removeprefix("scenarios/").removesuffix(".yaml"))
         for scenario in self.scenarios:
             if scenario.id == wanted:
                 return scenario
@@ -50,9 +50,10 @@ class Laboratory:
             ours=our_backends(), backends=(ALL, *self.backends), kernel=kernel_release()
         )
         cases = {each.id: each for each in expand(self.scenarios, self.attacks, chosen)}
-        if wanted in cases:
-            return cases[wanted]
-        fitting = [name for name in cases if wanted in name]
+        same = [name for name in cases if spelled(name) == spelled(wanted)]
+        if same:
+            return cases[same[0]]
+        fitting = [name for name in cases if spelled(wanted) in spelled(name)]
         if len(fitting) == 1:
             return cases[fitting[0]]
         if fitting:

@@ -177,5 +177,5 @@ def test_a_class_is_explained(name: str) -> None:
 
 def test_an_attack_leads_to_its_classes() -> None:
     """What explains a scenario names the class of its attack and the command that tells all."""
-    text = told("explain", "indirect/hardlink_alias")
+    text = told("explain", "indirect/hardlink-alias")
     assert "class B8 hardlink-alias: harness explain B8" in text

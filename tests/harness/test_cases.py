@@ -25,6 +25,8 @@ KILL = ATTACKS["machinery/supervisor-kill"]
     [
         ((), True),
         (("path_race",), True),
+        (("path-race",), True),
+        (("x86-64",), True),
         (("PATH_RACE", "ptrace"), True),
         (("path_race", "notify"), False),
         (("cwd_race or path_race",), True),
@@ -36,12 +38,12 @@ def test_all_keywords_and_one_of_their_alternatives(
     keywords: tuple[str, ...], chosen: bool
 ) -> None:
     """Repeated keywords narrow, alternatives within one widen."""
-    assert matches("race/path_race[ptrace-x86_64]", keywords) is chosen
+    assert matches("race/path-race[ptrace-x86_64]", keywords) is chosen
 
 
 def scenario(*variants: str, known: dict[str, str] | None = None) -> Scenario:
     """One of an attack that can kill, stop or limit, the first in several ways."""
-    (found,) = (each for each in SCENARIOS if each.id == "machinery/supervisor_stop")
+    (found,) = (each for each in SCENARIOS if each.id == "machinery/supervisor-stop")
     return replace(found, variants=variants, known=known or {}, leaky=())
 
 

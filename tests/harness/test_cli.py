@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from harness import tree
 from harness.cli import cli
 
-SEEN = "abi/upper_bits[default-seccomp-x86_64"
+SEEN = "abi/upper-bits[default-seccomp-x86_64"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tree")
     shutil.copytree(tree.OWN / "attacks", root / "attacks")
     (root / "scenarios" / "abi").mkdir(parents=True)
-    for name in ("upper_bits.yaml", "upper_bits_64.yaml"):
+    for name in ("upper-bits.yaml", "upper-bits-64.yaml"):
         shutil.copy(tree.OWN / "scenarios" / "abi" / name, root / "scenarios" / "abi")
     return root
 
@@ -74,7 +74,7 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert verdicts(lines) == {"seccomp": "held", "leaky-seccomp-wide-compare": "bypassed"}
     assert harness(copy, "report").stdout.split("\n\n")[0] in ran.stdout
     assert harness(copy, "report", "--json").stdout == lines.read_text()
-    explained = harness(copy, "explain", "abi/upper_bits").stdout
+    explained = harness(copy, "explain", "abi/upper-bits").stdout
     assert "Claim:" in explained
     assert "seccomp: in full" in explained
     assert ": held" in explained
@@ -110,7 +110,7 @@ def test_results_on_standard_output(copy: Path, option: str, first: str) -> None
 
 def test_repro_commands_work(tmp_path: Path) -> None:
     """The printed commands show the control's effect, the denial and the attack's failure."""
-    case = "replication/page_end_string[default-ptrace-x86_64"
+    case = "replication/page-end-string[default-ptrace-x86_64"
     where = tmp_path / "by-hand"
     commands = harness(tree.OWN, "repro", case, "--directory", str(where))
     assert commands.returncode == 0, commands.stderr
@@ -137,13 +137,13 @@ def test_a_text_that_fits_many_cases() -> None:
 
 def test_an_unexpected_verdict(copy: Path) -> None:
     """A bypass that no scenario expects is status 1 and is told with both verdicts."""
-    path = copy / "scenarios" / "abi" / "upper_bits_64.yaml"
+    path = copy / "scenarios" / "abi" / "upper-bits-64.yaml"
     before = path.read_text()
     path.write_text(before.replace("default: bypassed", "default: held"))
     ran = harness(copy, "run", "-b", "seccomp", "-k", "bits_64")
     path.write_text(before)
     assert ran.returncode == 1
-    assert "bypassed instead of held: abi/upper_bits_64" in ran.stdout
+    assert "bypassed instead of held: abi/upper-bits-64" in ran.stdout
 
 
 def test_broken(copy: Path) -> None:
@@ -152,7 +152,7 @@ def test_broken(copy: Path) -> None:
     bad = copy / "attacks" / "abi" / "bad"
     bad.with_suffix(".yaml").write_text(manifest.replace("name: upper-bits", "name: bad"))
     bad.with_suffix(".c").write_text("int main(void) { return nothing; }\n")
-    good = (copy / "scenarios" / "abi" / "upper_bits.yaml").read_text()
+    good = (copy / "scenarios" / "abi" / "upper-bits.yaml").read_text()
     scenario = copy / "scenarios" / "abi" / "bad.yaml"
     scenario.write_text(good.split("leaky:")[0].replace("abi/upper-bits", "abi/bad"))
     lines = copy / "broken.jsonl"
@@ -163,7 +163,7 @@ def test_broken(copy: Path) -> None:
         path.unlink()
     assert ran.returncode == 3
     assert found["abi/bad", "seccomp"] == "broken"
-    assert found["abi/upper_bits", "seccomp"] == "held"
+    assert found["abi/upper-bits", "seccomp"] == "held"
     assert re.search(r"bad\.c: not built for x86_64: .*bad\.c:\d+:\d+: error: ", ran.stdout)
 
 
@@ -174,11 +174,11 @@ MISTAKES = [
     (("run", "--resume"), "leave --resume out"),
     (("run", "--attempts", "0"), "--attempts"),
     (("rum",), "did you mean run?"),
-    (("explain", "abi/uper_bits"), "did you mean abi/upper_bits?"),
+    (("explain", "abi/uper_bits"), "did you mean abi/upper-bits?"),
     (("repro", "nothing"), "there is no case 'nothing'"),
     (("new", "attack", "Bad Name"), "is no name"),
     (("new", "scenario", "x", "--attack", "abi/no"), "there is no attack 'abi/no'"),
-    (("report", "--results", "/dev/null/x"), "/dev/null/x"),
+    (("report", "--results", "/dev/null/x"), "/dev/null cannot be made"),
 ]
 
 
@@ -229,7 +229,7 @@ def test_results_of_another_version(copy: Path) -> None:
     path = copy / "old.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 999")
-    for verb in (["run", "-b", "seccomp"], ["report"], ["explain", "abi/upper_bits"]):
+    for verb in (["run", "-b", "seccomp"], ["report"], ["explain", "abi/upper-bits"]):
         said = harness(copy, *verb, "--results", str(path))
         assert said.returncode == 2
         assert said.stderr.splitlines()[-1].endswith("another version (999); move the file away")

@@ -33,7 +33,7 @@ def test_every_combination_is_run_once() -> None:
         (setting.mechanism, setting.on) for setting in SETTINGS
     }
     assert [case.leaky for case in chosen] == [True, True] + [False] * (len(chosen) - 2)
-    assert {case.scenario.id for case in chosen} == {"race/path_race"}
+    assert {case.scenario.id for case in chosen} == {"race/path-race"}
 
 
 def test_plans_have_the_defences_of_their_case() -> None:
@@ -77,7 +77,7 @@ def test_lines_are_in_the_catalogues_order() -> None:
         result(replace(case, scenario=scenario, defences=frozenset({Defence.PIN}), leaky=False), 1)
         for case in found()[:1]
         for scenario in SCENARIOS
-        if scenario.id in ("race/symlink_swap", "replication/page_end_string", "race/path_race")
+        if scenario.id in ("race/symlink-swap", "replication/page-end-string", "race/path-race")
     ]
     arranged = lines(some, ATTACKS)
     assert [line.attack.catalogue[0] for line in arranged] == ["A1", "A14", "B1"]

@@ -26,7 +26,7 @@ def races(lab: Laboratory) -> dict[str, Case]:
     selection = Selection(
         ours=names(), backends=BACKENDS, abis=(native().abis[0].name,), kernel=kernel_release()
     )
-    scenarios = [lab.scenario("race/path_race")]
+    scenarios = [lab.scenario("race/path-race")]
     return {case.backend: case for case in expand(scenarios, lab.attacks, selection)}
 
 
@@ -61,7 +61,7 @@ def test_a_race_tells_its_reference(tmp_path: Path) -> None:
 
 def test_needs_are_told(tmp_path: Path) -> None:
     """The attack's and the scenario's, and whether they are here."""
-    told = explain("subset/io_uring_open", tmp_path / "none")
+    told = explain("subset/io-uring-open", tmp_path / "none")
     assert "needs: io_uring (" in told
 
 
@@ -71,3 +71,15 @@ def test_one_case_is_explained_alone(tmp_path: Path) -> None:
     told = explain(case.id, tmp_path / "none")
     assert "    ptrace: in full" in told
     assert "notify: " not in told
+
+
+def test_either_spelling_is_understood(tmp_path: Path) -> None:
+    """Of a scenario, of a case and of an attack that has no scenario of its name."""
+    none = tmp_path / "none"
+    assert explain("race/path_race", none) == explain("race/path-race", none)
+    case = races(laboratory())["ptrace"].id
+    assert explain(case.replace("-", "_"), none).startswith("race/path-race: ")
+    alone = explain("subset/execveat", none)
+    assert alone == explain("attacks/subset/execveat.yaml", none)
+    assert "Attack subset/execveat: " in alone
+    assert "harness explain subset/execveat-copy" in alone

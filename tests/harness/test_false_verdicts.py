@@ -30,9 +30,9 @@ SCENARIOS = {
     "replication/typo": scenario(ACT, variant="typo"),
     "replication/permissions": scenario(ACT, variant="permissions"),
     "replication/killed": scenario(ACT, variant="killed"),
-    "replication/no_rules": scenario(ACT, policy=NO_RULES),
-    "replication/typo_no_rules": scenario(ACT, variant="typo", policy=NO_RULES),
-    "replication/nobody_lost": scenario(ACT, leaky=""),
+    "replication/no-rules": scenario(ACT, policy=NO_RULES),
+    "replication/typo-no-rules": scenario(ACT, variant="typo", policy=NO_RULES),
+    "replication/nobody-lost": scenario(ACT, leaky=""),
     "race/honest": scenario(RACE),
     "race/killed": scenario(RACE, variant="killed"),
     "race/claims": scenario(RACE, variant="claims", backends="notify, ptrace"),
@@ -48,9 +48,9 @@ WANTED = {
     ("replication/typo", "notify"): "inapplicable",
     ("replication/permissions", "notify"): "inapplicable",
     ("replication/killed", "notify"): "broken",
-    ("replication/no_rules", "notify"): "not enforcing",
-    ("replication/typo_no_rules", "notify"): "inapplicable",
-    ("replication/nobody_lost", "notify"): "broken",
+    ("replication/no-rules", "notify"): "not enforcing",
+    ("replication/typo-no-rules", "notify"): "inapplicable",
+    ("replication/nobody-lost", "notify"): "broken",
     ("race/honest", "notify"): "held",
     ("race/honest", LEAKY): "bypassed",
     ("race/killed", "notify"): "broken",
@@ -92,7 +92,7 @@ def test_what_the_reasons_point_at(ran: Ran) -> None:
         assert "counts 200 attempts, the enforcer judged" in reasons["race/claims", backend]
     assert "nothing shows that the enforcer did it" in reasons["replication/killed", "notify"]
     assert "lost 100 of 200 (this run)" in reasons["race/honest", "notify"]
-    assert "`leaky`" in reasons["replication/nobody_lost", "notify"]
+    assert "`leaky`" in reasons["replication/nobody-lost", "notify"]
 
 
 def _reasons(ran: Ran) -> Mapping[tuple[str, str], str]:

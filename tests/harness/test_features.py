@@ -135,7 +135,7 @@ def test_what_a_machine_is_booted_with(tmp_path: Path, monkeypatch: pytest.Monke
 def job() -> Job:
     scenarios = tree.OWN / "scenarios"
     known = Known(attacks=ATTACKS, backends=names())
-    scenario = load_scenario(scenarios / "subset" / "io_uring_open.yaml", scenarios, known)
+    scenario = load_scenario(scenarios / "subset" / "io-uring-open.yaml", scenarios, known)
     (case,) = expand([scenario], ATTACKS, Selection(ours=("none",), backends=("none",)))[:1]
     assert isinstance(case, Case)
     return Job(case=case, attack=ATTACKS["subset/io-uring-open"], attempts=1)

@@ -19,7 +19,7 @@ def test_a_race_has_time_for_its_attempts() -> None:
     where = tree.OWN / "scenarios"
     known = Known(attacks=attacks, backends=names())
     scenario = replace(
-        load_scenario(where / "replication" / "page_end_string.yaml", where, known), features=()
+        load_scenario(where / "replication" / "page-end-string.yaml", where, known), features=()
     )
     attack = attacks["replication/page-end-string"]
     case = Case(

@@ -168,7 +168,7 @@ def test_the_verdicts_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
     attacks = load_attacks(tree.OWN / "attacks")
     where = tree.OWN / "scenarios"
     known = Known(attacks=attacks, backends=names())
-    scenario = load_scenario(where / "indirect" / "hardlink_alias.yaml", where, known)
+    scenario = load_scenario(where / "indirect" / "hardlink-alias.yaml", where, known)
     selection = Selection(ours=("none",), backends=("none",))
     case = next(each for each in expand([scenario], attacks, selection) if isinstance(each, Case))
     job = Job(case=case, attack=attacks["indirect/hardlink-alias"], attempts=1)

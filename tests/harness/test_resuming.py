@@ -169,8 +169,8 @@ def test_one_verdict_three_ways(tmp_path: Path) -> None:
     scenarios = {
         "replication/honest": scenario(ACT),
         "replication/typo": scenario(ACT, variant="typo"),
-        "replication/nobody_lost": scenario(ACT, leaky=""),
-        "replication/no_rules": scenario(
+        "replication/nobody-lost": scenario(ACT, leaky=""),
+        "replication/no-rules": scenario(
             ACT, leaky="", policy="policy: {default: permit, rules: []}\n"
         ),
         "benign/works": command("[echo, word]"),
@@ -186,7 +186,7 @@ def test_one_verdict_three_ways(tmp_path: Path) -> None:
     interrupt(
         root,
         "DELETE FROM result WHERE scenario IN "
-        "('replication/honest', 'replication/nobody_lost', 'benign/works')",
+        "('replication/honest', 'replication/nobody-lost', 'benign/works')",
     )
     resumed = harness_run(root, "--resume")
     assert resumed.verdicts == run.verdicts

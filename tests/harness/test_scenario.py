@@ -55,6 +55,12 @@ def test_a_scenario(tmp_path: Path) -> None:
     assert scenario.dialect == "yaml"
 
 
+def test_ids_have_one_spelling(tmp_path: Path) -> None:
+    """As attacks have, whatever joins the words of the file's name."""
+    path = _write(tmp_path, GOOD).rename(tmp_path / "race" / "one_case-more.yaml")
+    assert load_scenario(path, tmp_path, KNOWN).id == "race/one-case-more"
+
+
 def _write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "race" / "case.yaml"
     path.parent.mkdir(exist_ok=True)
