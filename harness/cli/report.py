@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -15,12 +16,27 @@ from harness.cli.run import status_of
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
+from harness.report.markdown import markdown
 from harness.report.places import places, places_records, print_places
+from harness.report.sarif import sarif
 from harness.report.terminal import console, print_results
-from harness.results import Campaign, Row, Store, default_path
+from harness.results import Campaign, Change, Row, Store, default_path
 
-FORMATS = ("terminal", "json", "junit", "html")
-BY_SUFFIX = {".html": "html", ".xml": "junit", ".json": "json", ".jsonl": "json"}
+WRITERS: dict[str, Callable[[Sequence[Row], Sequence[Campaign]], str]] = {
+    "json": lambda rows, _: json_lines(rows),
+    "junit": junit,
+    "markdown": markdown,
+    "sarif": sarif,
+}
+FORMATS = ("terminal", "html", *WRITERS)
+BY_SUFFIX = {
+    ".html": "html",
+    ".xml": "junit",
+    ".json": "json",
+    ".jsonl": "json",
+    ".md": "markdown",
+    ".sarif": "sarif",
+}
 
 
 @click.command("report")
@@ -80,9 +96,9 @@ def command(
         print_results(console(), rows, shown)
         sys.exit(status_of(rows))
     if form == "html":
-        text = html(rows, f"Campaign {number}", shown)
+        text = html(rows, f"Campaign {number}", shown, _since_the_one_before(store, number))
     else:
-        text = junit(rows, shown) if form == "junit" else json_lines(rows)
+        text = WRITERS[form](rows, shown)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -96,8 +112,19 @@ def _form_of(output: Path) -> str:
     form = BY_SUFFIX.get(output.suffix)
     if form is None:
         known = ", ".join(BY_SUFFIX)
-        raise UserError(f"{output} ends in none of {known}; say the format: -f json|junit|html")
+        raise UserError(
+            f"{output} ends in none of {known}; say the format: -f {'|'.join(FORMATS[1:])}"
+        )
     return form
+
+
+def _since_the_one_before(store: Store, number: int) -> tuple[Change, ...]:
+    """What both this campaign and the last one before it of the same tree judged, otherwise."""
+    campaigns = {each.id: each for each in store.campaigns()}
+    root = campaigns[number].root
+    before = [id for id, each in campaigns.items() if id < number and each.root == root]
+    changes = store.compare(max(before), number) if before else ()
+    return tuple(change for change in changes if change.before and change.after)
 
 
 def _number(campaign: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from enforcer.mechanisms.contract import MechanismName
 from harness.catalogue import order
@@ -44,6 +45,27 @@ MEANING = {
 }
 
 
+class Tone(StrEnum):
+    """How a result is to be looked at, the one that matters most first."""
+
+    BAD = "bad"
+    KNOWN = "known"
+    GOOD = "good"
+    QUIET = "quiet"
+
+
+def tone(row: Row) -> Tone:
+    """By expectation, not by verdict: a leaky enforcer that fell is as wanted, and a weakness that
+    the scenario names is no news.
+    """
+    kind = VerdictKind(row.verdict)
+    if not row.as_expected or kind is VerdictKind.BROKEN:
+        return Tone.BAD
+    if kind in (VerdictKind.INEXPRESSIBLE, VerdictKind.INAPPLICABLE):
+        return Tone.QUIET
+    return Tone.GOOD if row.leaky or kind is VerdictKind.HELD else Tone.KNOWN
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """All results of one line under one backend (or all leaky ones together)."""
@@ -73,6 +95,12 @@ class Cell:
         """The weakest bound of the held races in this cell."""
         bounds = [row.bound for row in self.rows if row.bound is not None]
         return max(bounds) if bounds else None
+
+    @property
+    def tone(self) -> Tone:
+        """The one that matters most."""
+        found = {tone(row) for row in self.rows}
+        return next(each for each in Tone if each in found)
 
     @property
     def as_expected(self) -> bool:
