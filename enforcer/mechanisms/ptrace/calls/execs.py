@@ -7,6 +7,7 @@ between shows at PTRACE_EVENT_EXEC, and ends the sandbox.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from errno import EACCES, ELOOP
 from pathlib import Path
@@ -28,6 +29,7 @@ from enforcer.syscalls.memory import Refused, UnreadableMemory
 _HEAD_BYTES = 256
 _DEEPEST = 5
 _SHEBANG = b"#!"
+_ENDS_WORD = re.compile(rb"[ \t\0]")
 _NO_REGISTERS = (0, 0, 0, 0, 0, 0)
 
 
@@ -126,7 +128,7 @@ class Execs:
         before = [shown]
         for _ in range(_DEEPEST):
             interpreter, option = line
-            if before and option:
+            if option is not None:
                 before.insert(0, option)
             before.insert(0, interpreter)
             with resolve(call.view, AT_FDCWD, interpreter) as found:
@@ -222,8 +224,8 @@ def _is_as_judged(leader: Task, execution: Execution) -> bool:
     return True
 
 
-def _interpreter(fd: int) -> tuple[bytes, bytes] | None:
-    """Interpreter and its argument (may be empty) that the first line of a script names."""
+def _interpreter(fd: int) -> tuple[bytes, bytes | None] | None:
+    """Interpreter and its argument, if any, that the first line of a script names."""
     try:
         file = os.open(f"/proc/thread-self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -232,11 +234,34 @@ def _interpreter(fd: int) -> tuple[bytes, bytes] | None:
         head = os.pread(file, _HEAD_BYTES, 0)
     finally:
         os.close(file)
+    return script_line(head)
+
+
+def script_line(head: bytes) -> tuple[bytes, bytes | None] | None:
+    """What the kernel takes a file that begins with `head` to be interpreted by, and with what.
+
+    None: no script, or one that the kernel does not execute (ENOEXEC). As load_script
+    (fs/binfmt_script.c) does it: the line ends at the first line feed before any NUL (strnchr), a
+    line that is longer than the buffer counts if the interpreter's name ends within it, and both
+    words are C strings, so that whatever follows a NUL is no part of them:
+
+        #!/bin/denied\0x\n   ->   /bin/denied
+    """
     if not head.startswith(_SHEBANG):
         return None
-    line = head[2:].split(b"\n", 1)[0].strip(b" \t")
-    interpreter, _, option = line.replace(b"\t", b" ", 1).partition(b" ")
-    return (interpreter, option.strip(b" \t")) if interpreter else None
+    text = head[:_HEAD_BYTES].ljust(_HEAD_BYTES, b"\0")
+    end = text.find(b"\n")
+    if end < 0 or b"\0" in text[:end]:
+        name = text[2:-1].lstrip(b" \t")
+        if not name or not _ENDS_WORD.search(name + text[-1:]):
+            return None
+        end = _HEAD_BYTES - 1
+    line = text[2:end].strip(b" \t")
+    interpreter, *rest = _ENDS_WORD.split(line, maxsplit=1)
+    separator = line[len(interpreter) : len(interpreter) + 1]
+    has_option = separator in (b" ", b"\t")
+    option = rest[0].lstrip(b" \t").split(b"\0", 1)[0] if has_option else None
+    return (interpreter, option) if line else None
 
 
 def _shown(dirfd: int, name: bytes) -> bytes:
