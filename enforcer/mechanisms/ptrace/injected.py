@@ -3,6 +3,15 @@
 A script is a generator of (number, arguments); each result is sent back to it. All signals are
 blocked meanwhile, so that no handler ever sees the borrowed registers; at the end the task's own
 call is made again from its first instruction, or answered with what the script returned.
+
+Calls after the first are made by the task's own system call instruction, in memory that its peers
+can write. So at the entry of each what the kernel took is compared with what was meant:
+
+    tracer                        task                       peer (same memory)
+    sends it back to `syscall`                               writes a jump over `syscall`
+                                  jumps, opens a file
+    sees number and arguments
+    of its stop: ends the sandbox
 """
 
 from __future__ import annotations
@@ -21,7 +30,7 @@ from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Script, Task
 from enforcer.mechanisms.ptrace.trampoline import WAYS
-from enforcer.syscalls import number
+from enforcer.syscalls import name, number
 
 _MAP_FIXED_NOREPLACE = 0x10_0000
 _MAP_32BIT = 0x40
@@ -37,6 +46,7 @@ def begin(sandbox: Sandbox, task: Task, info: SyscallInfo, script: Script) -> No
     task.signals = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
     task.script = script
+    task.injected, task.injected_arch = (nr, arguments), info[1]
     sandbox.registers.rewrite(tid, info, abi, nr, arguments)
     ptrace.resume_to_syscall(tid)
 
@@ -52,8 +62,28 @@ def advance(sandbox: Sandbox, task: Task, info: SyscallInfo, result: int) -> Non
     except StopIteration as stop:
         end(sandbox, task, abi, stop.value)
         return
+    task.injected = (nr, arguments)
     sandbox.registers.call_again(tid, abi, task.saved, nr, arguments)
     ptrace.resume_to_syscall(tid)
+
+
+def enter(sandbox: Sandbox, task: Task, info: SyscallInfo) -> None:
+    """At the entry of a call while a script runs: let it in if it is the one that was meant.
+
+    The kernel has its number and arguments by now, where no peer can change them
+    (syscall_get_arguments of the entry stop reads the task's saved registers).
+    """
+    assert task.injected is not None
+    nr, arguments = task.injected
+    abi = sandbox.abis.get(info[1])
+    mask = (1 << (64 if abi is None else abi.bits)) - 1
+    meant = tuple(argument & mask for argument in arguments)
+    made = tuple(argument & mask for argument in info[5 : 5 + len(meant)])
+    if abi is None or info[1] != task.injected_arch or info[4] != nr or made != meant:
+        call = str(info[4]) if abi is None else name(abi.name, info[4]) or str(info[4])
+        sandbox.end("another call than the one injected", tid=task.tid, call=call)
+        return
+    ptrace.resume_to_syscall(task.tid)
 
 
 def end(sandbox: Sandbox, task: Task, abi: Abi, result: int | None) -> None:

@@ -96,6 +96,7 @@ class Task:
     pinned: what the call is compared with at its exit.
     anew: the call that is made in place of one that could not be changed while it was held.
     script, signals: what it is being made to do, and the signal mask to put back after it.
+    injected, injected_arch: the call that it is to make now for a script, and its ABI.
     newborn: the registers with which it is to start.
     retry: how often the call at hand found its name changed.
     again: the tracer made it go back before a call that was counted already.
@@ -110,6 +111,8 @@ class Task:
         "at_exit",
         "away",
         "executing",
+        "injected",
+        "injected_arch",
         "newborn",
         "pinned",
         "process",
@@ -132,6 +135,8 @@ class Task:
         self.area: int | None = None
         self.anew: Anew | None = None
         self.script: Script | None = None
+        self.injected: Step | None = None
+        self.injected_arch = 0
         self.signals: bytes | None = None
         self.retry = 0
         self.again = False

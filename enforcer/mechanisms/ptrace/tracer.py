@@ -128,7 +128,10 @@ class Tracer:
 
     def at_seccomp(self, task: Task) -> None:
         """The filter asks about a call."""
-        if task.script is not None or task.anew is not None:
+        if task.script is not None:
+            injected.enter(self.sandbox, task, ptrace.syscall_info(task.tid))
+            return
+        if task.anew is not None:
             ptrace.resume_to_syscall(task.tid)
             return
         if (
@@ -202,7 +205,7 @@ class Tracer:
             if info[0] == ptrace.OP_EXIT:
                 injected.advance(self.sandbox, task, info, ptrace.exit_result())
             else:
-                ptrace.resume_to_syscall(task.tid)
+                injected.enter(self.sandbox, task, info)
         elif task.anew is not None and not task.anew.is_made:
             repeated.advance(self.sandbox, task)
         elif task.at_exit is not None:
