@@ -22,6 +22,7 @@ from enforcer.policy.ast import (
     TextSymbol,
     TrueSymbol,
 )
+from enforcer.policy.membership import ALL, MULTIPLEXERS
 from enforcer.policy.order import ALIAS_TRANSLATORS, specialise
 from enforcer.policy.patterns import can_take_long
 from enforcer.policy.problem import Problem, Problems, Severity, suggestion
@@ -31,7 +32,6 @@ from enforcer.syscalls import ALIASES, names, varies
 from enforcer.syscalls.constants import differing
 from enforcer.syscalls.sockaddr import meant_text
 
-_MULTIPLEXERS = frozenset({"socketcall", "ipc"})
 _EXECUTES = frozenset({"execve", "execveat"})
 _CONSTANT = re.compile(r"\b[A-Z][A-Za-z0-9]*_[A-Za-z0-9_]+\b|\b[A-Z]{4,}[A-Z0-9]*\b")
 _BRACKETED_SLASH = re.compile(r"(?<!\\)\[[^\]]*/[^\[]*\]")
@@ -89,9 +89,9 @@ class _Check:
         for place, name in enumerate(rule.calls):
             position = _position(rule, place)
             if name not in names() and name not in ALIASES:
-                near = suggestion(name, {*names(), *ALIASES})
+                near = suggestion(name, {*names(), *ALIASES, ALL})
                 self.problems.add(position, f"unknown call `{name}`", near, self._wrong)
-            elif name in _MULTIPLEXERS:
+            elif name in MULTIPLEXERS:
                 self._warn(
                     position,
                     f"{name} is judged as the calls that it stands for, never by this rule",

@@ -21,6 +21,7 @@ from enforcer.policy.ast import (
     Rule,
     TextSymbol,
 )
+from enforcer.policy.membership import ALL, every_call
 from enforcer.policy.names import errno_name
 from enforcer.policy.tokens import quote
 
@@ -122,6 +123,8 @@ def format_yaml(policy: Policy) -> str:
 def format_rule(rule: Rule, dialect: Dialect) -> str:
     """One rule on one line, for messages."""
     calls = rule.calls[0] if len(rule.calls) == 1 else f"[{', '.join(rule.calls)}]"
+    if rule.calls == every_call():
+        calls = ALL
     parts = [f"{format_action(rule)}: {calls}"]
     if rule.when is not None:
         parts.append(f"when {format_expression(rule.when, dialect)}")
@@ -235,6 +238,8 @@ def _rule(rule: Rule, dialect: Dialect) -> list[str]:
 
 
 def _calls(rule: Rule) -> list[str]:
+    if rule.calls == every_call():
+        return [ALL]
     if len(rule.calls) == 1:
         return [_scalar(rule.calls[0])]
     lines, line = [], "["

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 from enforcer.policy.patterns import translate_ere
 from enforcer.policy.translators import source
+from enforcer.syscalls import names
 from enforcer.syscalls.model import Kind
+
+ALL = "all"
+"""In YAML, strict: every call that has a name; what has none gets the default."""
+
+MULTIPLEXERS = frozenset({"socketcall", "ipc"})
+"""Judged as the calls that they stand for."""
 
 ADDRESS_OF_NO_PATH = r"^([a-z0-9_]+-\[|@|$)"
 """What the text of an address matches that names no file (POSIX extended)."""
@@ -30,6 +38,12 @@ def belongs_by_memory(name: str, alias: str, texts: Texts) -> bool | None:
     if not by_flags:
         return path_of_sockaddr(text) != ""
     return is_reading(text) == (alias == "fsread")
+
+
+@cache
+def every_call() -> tuple[str, ...]:
+    """The calls that ALL stands for."""
+    return tuple(sorted(names() - MULTIPLEXERS))
 
 
 def is_reading(oflags: str) -> bool:

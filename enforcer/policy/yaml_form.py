@@ -11,6 +11,7 @@ import yaml
 from enforcer.call import Action, Transition
 from enforcer.policy.ast import Dialect, Policy, Position, Rule
 from enforcer.policy.expressions import Parser
+from enforcer.policy.membership import ALL, every_call
 from enforcer.policy.names import errno_names, parse_errno
 from enforcer.policy.problem import Problems, character_name, suggestion
 from enforcer.policy.tokens import Fragment, SyntaxProblem, tokenize
@@ -201,9 +202,13 @@ class _Reader:
         key, value = actions[0]
         word, errno, transition = self._action(key)
         calls, positions = self._names(value)
+        is_all = ALL in calls
+        if is_all:
+            self._check_all(calls, positions, keys)
+            calls, positions = every_call(), positions[:1] * len(every_call())
         return Rule(
             calls=calls,
-            when=self._parsed(keys.get("when"), Parser.expression),
+            when=None if is_all else self._parsed(keys.get("when"), Parser.expression),
             action=Action(word.removesuffix("-now")),
             errno=errno,
             now=word.endswith("-now"),
@@ -214,6 +219,24 @@ class _Reader:
             position=_position(key),
             call_positions=positions,
         )
+
+    def _check_all(
+        self, calls: tuple[str, ...], positions: tuple[Position, ...], keys: Mapping[str, yaml.Node]
+    ) -> None:
+        """`all` stands alone, and compares nothing: calls have no argument in common."""
+        place = positions[calls.index(ALL)]
+        if len(calls) > 1:
+            self._problems.add(place, "`all` stands alone", "leave the other names out")
+        if "when" in keys:
+            self._problems.add(
+                place, "a rule on all calls has no `when`", "name the calls, or fsread and fswrite"
+            )
+        if self._dialect is Dialect.SYSTRACE:
+            self._problems.add(
+                place,
+                "`all` is of the strict dialect",
+                "systrace answers plain rules before all others: write a default",
+            )
 
     def _action(self, node: yaml.ScalarNode) -> tuple[str, int, Transition]:
         """action ["[" (errno | "inherit" | "detach") "]"]."""

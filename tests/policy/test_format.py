@@ -7,6 +7,7 @@ import pytest
 from enforcer.call import Action
 from enforcer.condition import LOW_HALF, Operator
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule, TrueSymbol
+from enforcer.policy.check import check_policy
 from enforcer.policy.format import (
     NotExpressible,
     format_expression,
@@ -170,10 +171,22 @@ def test_long_lists_are_wrapped_and_read_again() -> None:
     assert format_yaml(parse_yaml(text, "x")) == text
 
 
+def test_all_calls_in_one_word() -> None:
+    """A last rule on every call that has a name; the calls that others stand in are not among them,
+    and the word comes back out.
+    """
+    text = "default: kill\nrules:\n  - permit: read\n  - deny[eacces]: all\n    log: true\n"
+    policy = parse_yaml(text, "x")
+    assert set(policy.rules[1].calls) == names() - {"socketcall", "ipc"}
+    assert check_policy(policy, text) == ()
+    assert format_yaml(policy) == text
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("{permit: [read, write], log: true}", "permit: [read, write] log"),
+        ("{deny: all}", "deny: all"),
         ("{'deny[eacces]': read, when: 'true'}", "deny[eacces]: read when true"),
         ("{permit: bind, as: ':3', if: user = 0}", "permit: bind as :3 if user = 0"),
     ],

@@ -153,6 +153,10 @@ def test_mistakes_in_systrace_files(rule: str, column: int, message: str) -> Non
         ("rules:\r  - permit: read", 1, 7, "U+000D ends a line"),
         ("rules: [{deny[eacces]: read}]", 1, 14, "not YAML"),
         ("- default", 1, 1, "a policy is a mapping"),
+        ("rules: [{permit: [all, read]}]\n", 1, 19, "`all` stands alone"),
+        ("rules:\n- deny: all\n  when: 'true'\n", 2, 9, "a rule on all calls has no `when`"),
+        ("dialect: systrace\nrules: [{permit: all}]\n", 2, 18, "`all` is of the strict dialect"),
+        ("rules: [{permit: al}]\n", 1, 18, "unknown call `al`"),
     ],
 )
 def test_mistakes_in_yaml(text: str, line: int, column: int, message: str) -> None:
