@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from errno import EPERM
@@ -47,6 +48,15 @@ class Action(StrEnum):
     DENY = "deny"
     ASK = "ask"
     KILL = "kill"
+
+
+STRICTNESS: Mapping[Action, int] = {
+    Action.PERMIT: 0,
+    Action.ASK: 1,
+    Action.DENY: 2,
+    Action.KILL: 3,
+}
+"""The more is refused, the higher."""
 
 
 class Transition(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
-from enforcer.call import Action, Call, Decision
+from enforcer.call import STRICTNESS, Action, Call, Decision
 from enforcer.condition import Compare, holds
 from enforcer.policy.ast import (
     AndExpression,
@@ -32,6 +32,7 @@ from enforcer.policy.membership import (
 from enforcer.policy.operators import text_test
 from enforcer.policy.order import Judged, judged_rules, refuses_carrier
 from enforcer.policy.register_text import register_text
+from enforcer.policy.renaming import renaming_of
 from enforcer.policy.translators import Origin, is_repeated, known_syscall, source, sources
 
 NOT_THERE = "/<non-existent filename>: "
@@ -39,8 +40,6 @@ NOT_THERE = "/<non-existent filename>: "
 
 Texts = Callable[[str, int], str | None]
 """The text of the n-th value of a translator; None when it cannot be read."""
-
-_STRICTNESS = {Action.PERMIT: 0, Action.ASK: 1, Action.DENY: 2, Action.KILL: 3}
 
 
 def decide(policy: Policy, call: Call) -> Decision:
@@ -53,6 +52,9 @@ def decide(policy: Policy, call: Call) -> Decision:
     A call that a rule sees through an alias and that names several files (rename) is several
     accesses, and one call with many messages (sendmmsg) too: each is judged with its own name as
     the first, and the strictest answer stands.
+
+    What the rules permit is refused where it would bring an object under another name by which some
+    call on it is refused less (enforcer.policy.renaming).
 
     Stated exceptions: a call that the model does not know, and one that carries others unseen under
     a policy that refuses anything, are ENOSYS; a detached policy permits everything.
@@ -70,18 +72,30 @@ def concerning(policy: Policy, name: str, abi: str | None) -> tuple[Judged, ...]
         return _exception(errno.ENOSYS, f"unknown call {name}")
     if refuses_carrier(policy, model):
         return _exception(errno.ENOSYS, f"{name} performs other calls unseen")
-    return judged_rules(policy, model, abi) or default_decision(policy)
+    rules = judged_rules(policy, model, abi)
+    hangs_on_names = bool(model.moves) and renaming_of(policy).matters
+    return rules if rules or hangs_on_names else default_decision(policy)
 
 
 def judged_by(policy: Policy, rules: Sequence[Judged], call: Call) -> Decision:
     """The answer to one call by the rules that concern it: the strictest over its accesses."""
     answers = [judge(policy, rules, call, access) for access in range(accesses(call, rules))]
-    return strictest(answers)
+    answer = strictest(answers)
+    return answer if answer.action is not Action.PERMIT else _renamed(policy, call) or answer
+
+
+def _renamed(policy: Policy, call: Call) -> Decision | None:
+    """The refusal of a call that would free an object of a rule by another name."""
+    model = known_syscall(call.name, call.abi)
+    if model is None or not model.moves or not renaming_of(policy).matters:
+        return None
+    names = [value.text for value in call.values if value.translator == "filename"]
+    return renaming_of(policy).refusal(model, call.args, names)
 
 
 def strictest(answers: Sequence[Decision]) -> Decision:
     """The answer that stands when every one of several accesses was judged."""
-    return max(answers, key=lambda answer: (_STRICTNESS[answer.action], answer.log))
+    return max(answers, key=lambda answer: (STRICTNESS[answer.action], answer.log))
 
 
 def decision_of(rule: Rule, index: int) -> Decision:

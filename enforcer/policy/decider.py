@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enforcer.call import Action, Decision
 from enforcer.condition import TRUE, WORD, All, Any, Compare, Condition, Not, Operator
@@ -33,6 +33,7 @@ from enforcer.policy.membership import belongs_by_memory, is_path_of_address, pa
 from enforcer.policy.operators import text_test
 from enforcer.policy.order import Judged, judged_rules, refuses_carrier
 from enforcer.policy.register_text import argument_text, register_text_condition
+from enforcer.policy.renaming import renaming_of
 from enforcer.policy.translators import (
     Origin,
     Source,
@@ -41,6 +42,7 @@ from enforcer.policy.translators import (
     source,
     sources,
 )
+from enforcer.syscalls.model import Syscall
 
 Texts = Sequence[str | None]
 """The texts of one translator in argument order; None where memory could not be read."""
@@ -65,13 +67,15 @@ class _Rule:
 @dataclass(frozen=True)
 class _Compiled:
     """The rules for one call. `accesses` counts files judged one by one; `repeated` is the
-    translator whose texts are, however many there are."""
+    translator whose texts are, however many there are. `model` is given where what is permitted may
+    still free an object of a rule by another name."""
 
     rules: tuple[_Rule, ...]
     default: Decision
     needs: frozenset[str]
     accesses: int = 1
     repeated: str = ""
+    model: Syscall | None = None
 
 
 class Decider:
@@ -79,6 +83,7 @@ class Decider:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self._renaming = renaming_of(policy)
         self._calls: dict[tuple[str, str | None], _Compiled] = {}
 
     def needs(self, name: str, abi: str | None = None) -> frozenset[str]:
@@ -108,15 +113,26 @@ class Decider:
         if compiled.repeated:
             accesses = max(1, len(read(compiled.repeated) or ()))
         if accesses == 1:
-            return _judge(compiled, args, read, 0, missing, uid, gid)
-        return strictest(
-            [_judge(compiled, args, read, access, missing, uid, gid) for access in range(accesses)]
-        )
+            answer = _judge(compiled, args, read, 0, missing, uid, gid)
+        else:
+            each = range(accesses)
+            answer = strictest(
+                [_judge(compiled, args, read, access, missing, uid, gid) for access in each]
+            )
+        if compiled.model is None or answer.action is not Action.PERMIT:
+            return answer
+        names = read("filename") or ()
+        return self._renaming.refusal(compiled.model, args, names) or answer
 
     def _compiled(self, name: str, abi: str | None) -> _Compiled:
         compiled = self._calls.get((name, abi))
         if compiled is None:
-            compiled = self._calls[name, abi] = _compile(self.policy, name, abi)
+            compiled = _compile(self.policy, name, abi)
+            model = known_syscall(name, abi)
+            if model is not None and model.moves and self._renaming.matters:
+                needs = compiled.needs | {"filename"}
+                compiled = replace(compiled, needs=needs, model=model)
+            self._calls[name, abi] = compiled
         return compiled
 
 

@@ -71,10 +71,15 @@ def _searches(operand: str) -> Callable[[str], bool]:
 def _equality(operand: str, equal: bool, dialect: Dialect) -> Callable[[str], bool]:
     if dialect is Dialect.STRICT:
         return operand.__eq__ if equal else operand.__ne__
-    folded = operand.translate(_ASCII_LOWER)
+    meant = folded(operand, dialect)
     if equal:
-        return lambda text: text.translate(_ASCII_LOWER) == folded
-    return lambda text: text.translate(_ASCII_LOWER) != folded
+        return lambda text: text.translate(_ASCII_LOWER) == meant
+    return lambda text: text.translate(_ASCII_LOWER) != meant
+
+
+def folded(text: str, dialect: Dialect) -> str:
+    """A text as `eq` compares it."""
+    return text if dialect is Dialect.STRICT else text.translate(_ASCII_LOWER)
 
 
 def _is_ancestor(text: str, operand: str) -> bool:

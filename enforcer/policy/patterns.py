@@ -19,6 +19,7 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }
 _REPEAT_LIMIT = 255
+_ESCAPED = re.compile(r"\\.|.", re.DOTALL)
 _UNIT = re.compile(r"\\.|\[\^?\]?(?:\[[:.=].*?[:.=]\]|[^\]])*\]|.", re.DOTALL)
 """Of a regular expression: an escape, a bracket, or one character."""
 
@@ -79,6 +80,12 @@ def literal_of(pattern: str) -> str | None:
 def literal_prefix(pattern: str) -> str:
     """How every text that a file name pattern matches begins."""
     return re.split(r"[*?\[\\]", pattern, maxsplit=1)[0]
+
+
+def path_components(pattern: str) -> list[str]:
+    """A file name pattern as patterns of the names between its slashes, one escaped or not."""
+    units = _ESCAPED.findall(pattern)
+    return "".join("/" if unit == "\\/" else unit for unit in units).split("/")
 
 
 def translate_ere(pattern: str) -> str:

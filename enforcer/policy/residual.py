@@ -23,6 +23,7 @@ from enforcer.policy.decide import decision_of, default_decision, register_condi
 from enforcer.policy.operators import text_test
 from enforcer.policy.order import Judged, judged_rules, refuses_carrier
 from enforcer.policy.register_text import register_text_condition
+from enforcer.policy.renaming import renaming_of
 from enforcer.policy.translators import Origin, known_syscall, source
 
 
@@ -70,9 +71,20 @@ def residual(
         if bounds.may != bounds.must:
             _append(clauses, bounds.may, None)
         if clauses and clauses[-1].when == TRUE:
-            return tuple(clauses)
+            break
     _append(clauses, TRUE, default_decision(policy))
+    if model.moves and renaming_of(policy).matters:
+        return _asking_for_names(clauses)
     return tuple(clauses)
+
+
+def _asking_for_names(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
+    """What is permitted of a call by which objects get other names hangs on these names."""
+    found: list[Clause] = []
+    for clause in clauses:
+        is_permitted = clause.decision is not None and clause.decision.action is Action.PERMIT
+        _append(found, clause.when, None if is_permitted else clause.decision)
+    return tuple(found)
 
 
 def joined(

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from enforcer.arch import ABIS
 from enforcer.condition import TRUE, Compare, Condition, Operator, holds
 from enforcer.syscalls.constants import CONSTANTS
-from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Remapping, Syscall
+from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Move, Remapping, Syscall
 
 _SOURCE = Path(__file__).with_name("model.txt")
 
@@ -109,6 +109,7 @@ def syscall(name: str, abi: str | None = None) -> Syscall:
         arguments=arguments,
         aliases=tuple(_memberships(name, words, places)),
         remaps=tuple(_remappings(words, places)),
+        moves=tuple(_moves(words, arguments, places)),
         equivalents=frozenset(_source().equivalents.get(name, ())) - {name},
         carrier="carrier" in words,
         acts_on_caller="caller" in words,
@@ -272,7 +273,7 @@ def _memberships(name: str, words: list[str], places: Mapping[str, int]) -> Iter
             yield Membership(alias="fswrite", when=None)
         elif head in ("fsread", "fswrite"):
             yield Membership(alias=head, when=None if "(" in word else TRUE)
-        elif head not in ("carrier", "caller", "fd", "none", "remaps"):
+        elif head not in ("carrier", "caller", "fd", "moves", "none", "remaps"):
             raise ModelError(f"{name}: no such attribute: {word}")
 
 
@@ -283,8 +284,29 @@ def _remappings(words: list[str], places: Mapping[str, int]) -> Iterator[Remappi
         if head != "remaps":
             continue
         start, length, *flags = inside.rstrip(")").split(",")
-        when: Condition = TRUE
-        for each in flags:
-            register, _, flag = each.partition("+")
-            when = Compare(places[register], Operator.NE, 0, mask=CONSTANTS[flag])
-        yield Remapping(start=places[start], length=places[length] if length else None, when=when)
+        yield Remapping(
+            start=places[start],
+            length=places[length] if length else None,
+            when=_with_flags(flags, places),
+        )
+
+
+def _moves(
+    words: list[str], arguments: Sequence[Argument], places: Mapping[str, int]
+) -> Iterator[Move]:
+    """moves(OLD,NEW) or moves(OLD,NEW,FLAGS+FLAG)."""
+    names = [argument.name for argument in arguments if argument.kind is Kind.PATH]
+    for word in words:
+        head, _, inside = word.partition("(")
+        if head == "moves":
+            old, new, *flags = inside.rstrip(")").split(",")
+            yield Move(old=names.index(old), new=names.index(new), when=_with_flags(flags, places))
+
+
+def _with_flags(flags: Sequence[str], places: Mapping[str, int]) -> Condition:
+    """FLAGS+FLAG: only if that flag is in the register FLAGS."""
+    when: Condition = TRUE
+    for each in flags:
+        register, _, flag = each.partition("+")
+        when = Compare(places[register], Operator.NE, 0, mask=CONSTANTS[flag])
+    return when

@@ -131,6 +131,18 @@ class Remapping:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Move:
+    """Where `when` holds, a call brings the object of file name number `old` under that of `new`.
+
+    With the object comes all that lies beneath it. Both count the call's file names from 0.
+    """
+
+    old: int
+    new: int
+    when: Condition
+
+
+@dataclass(frozen=True, kw_only=True)
 class Syscall:
     """What is known of one system call: on one ABI, or (asked without one) on most of them.
 
@@ -146,6 +158,7 @@ class Syscall:
     arguments: tuple[Argument, ...]
     aliases: tuple[Membership, ...] = ()
     remaps: tuple[Remapping, ...] = ()
+    moves: tuple[Move, ...] = ()
     equivalents: frozenset[str] = frozenset()
     carrier: bool = False
     acts_on_caller: bool = False

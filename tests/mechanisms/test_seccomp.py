@@ -154,7 +154,7 @@ FULL, PARTLY, NONE = Extent.FULL, Extent.PARTIAL, Extent.NONE
         (policy(deny("openat", when=filename("/x"))), [NONE, PARTLY]),
         (policy(deny("openat", when=filename("/x")), default=Action.DENY), [NONE, FULL]),
         (policy(deny("openat", when=filename("/x")), deny("openat")), [NONE, PARTLY, PARTLY]),
-        (policy(deny("openat"), deny("openat", when=filename("/x"))), [FULL, FULL, FULL]),
+        (policy(deny("openat"), deny("openat", when=filename("/x"))), [FULL, FULL, PARTLY]),
         (policy(deny("fsread", when=filename("/x")), deny("mkdir")), [NONE, FULL, PARTLY]),
         (policy(deny("openat", when=NotExpression(filename("/x")))), [NONE, PARTLY]),
         (
