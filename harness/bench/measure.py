@@ -1,6 +1,7 @@
-"""Measurements: the loop under one confinement, in a directory made for it.
+"""Measurements: each row under each confinement in turn, several times, in a directory made for it.
 
-Each is the least of several tries, because every disturbance only adds time.
+The confinements take turns, so that what disturbs the machine meets all of them: ratios are taken
+within a turn, and the median of the turns is told, with the least and the most.
 """
 
 from __future__ import annotations
@@ -8,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import statistics
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.arch import native
 from enforcer.mechanisms.contract import MechanismName
 from harness import process
+from harness.bench.rows import Row, can_build, clear, prepared
 from harness.build import build_source
 
 SOURCE = Path(__file__).resolve().parent / "loop.c"
 STRACE = "strace --seccomp-bpf"
-TIMEOUT_S = 300.0
-MANY_RULES = 100
+BWRAP = "bwrap"
+TIMEOUT_S = 900.0
 
 
 class BenchError(Exception):
@@ -29,66 +33,35 @@ class BenchError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One thing to time: `kind` and `name` are the loop's arguments, `policy` what confines it."""
-
-    title: str
-    kind: str
-    name: str
-    policy: Path
-    register_only: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Nanoseconds of one round, None where the backend cannot do this."""
+    """Nanoseconds of one round, one number a turn; none where the backend cannot do this."""
 
     row: str
     backend: str
-    nanoseconds: float | None
+    turns: tuple[float, ...] = ()
     reason: str = ""
 
+    @property
+    def nanoseconds(self) -> float | None:
+        """The median."""
+        return statistics.median(self.turns) if self.turns else None
 
-def rows(directory: Path) -> tuple[Row, ...]:
-    """Prepare files and policies in `directory`."""
-    file = directory / "permitted" / "file"
-    file.parent.mkdir()
-    file.write_text("content\n")
-    link = directory / "permitted" / "link"
-    link.symlink_to(file.name)
-    paths = directory / "paths.yaml"
-    paths.write_text(
-        "default: permit\n"
-        "rules:\n"
-        "  - permit: [open, openat, openat2]\n"
-        f'    when: filename match "{file.parent}/*"\n'
-        "  - deny[eacces]: [open, openat, openat2]\n"
-        f'    when: filename match "{directory}/*"\n'
-    )
-    many = directory / "many.yaml"
-    rules = "".join(
-        f"  - deny[eperm]: ioctl\n    when: arg[1]:32 == {0x5500 + number}\n"
-        for number in range(MANY_RULES)
-    )
-    many.write_text(f"default: permit\nrules:\n{rules}")
-    return (
-        Row(title="open+close, absolute name", kind="open", name=str(file), policy=paths),
-        Row(title="open+close, relative name", kind="open", name="file", policy=paths),
-        Row(title="open+close, symbolic link", kind="open", name=str(link), policy=paths),
-        Row(
-            title=f"getppid, {MANY_RULES} rules",
-            kind="getppid",
-            name="-",
-            policy=many,
-            register_only=True,
-        ),
-    )
+    def ratios(self, to: Measurement) -> tuple[float, ...]:
+        """How many times as long as `to` in each turn; the median is what counts."""
+        return tuple(mine / its for mine, its in zip(self.turns, to.turns, strict=False))
 
 
 def confinements() -> tuple[str, ...]:
-    """What can be measured here: bare, each mechanism, strace."""
+    """What can be measured here: bare, each mechanism, strace, and a peer without a supervisor."""
     found = [name.value for name in MechanismName]
-    return (*found, *([STRACE] if shutil.which("strace") else []))
+    found += [STRACE] if shutil.which("strace") else []
+    return (*found, *([BWRAP] if _has_bwrap() else []))
+
+
+def _has_bwrap() -> bool:
+    if not shutil.which(BWRAP):
+        return False
+    return process.run([BWRAP, "--dev-bind", "/", "/", "true"]).status == 0
 
 
 @contextlib.contextmanager
@@ -103,45 +76,91 @@ def bound(wanted: bool) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured: rounds over one name, different names, C files of a build, turns."""
+
+    count: int
+    names: int
+    files: int
+    tries: int
+
+
 def measure(
-    directory: Path, confinement: Sequence[str], count: int, tries: int
+    directory: Path, confinement: Sequence[str], size: Size, words: Sequence[str] = ()
 ) -> Iterator[Measurement]:
-    """Every row under every confinement. Raises BenchError, BuildError."""
+    """Every row with one of `words` in its title (all without any) under every confinement.
+
+    Raises BenchError, BuildError.
+    """
     program = directory / "loop"
     built = build_source(SOURCE, native().abis[0].name, include=SOURCE.parent)
     shutil.copy2(built, program)
-    for row in rows(directory):
+    files = size.files if can_build() else 0
+    for row in prepared(directory, program, size.names, files):
+        if not words or any(word in row.title for word in words):
+            yield from _in_turns(row, confinement, program, size)
+
+
+def _in_turns(
+    row: Row, confinement: Sequence[str], program: Path, size: Size
+) -> Iterator[Measurement]:
+    turns: Mapping[str, list[float]] = {name: [] for name in confinement}
+    reasons: dict[str, str] = {}
+    for _ in range(size.tries):
         for name in confinement:
-            best: float | None = None
-            reason = ""
-            for _ in range(tries):
-                taken, reason = _once(row, name, program, directory, count)
-                if taken is None:
-                    break
-                best = taken if best is None else min(best, taken)
-            yield Measurement(row=row.title, backend=name, nanoseconds=best, reason=reason)
+            if name in reasons:
+                continue
+            taken, reason = _once(row, name, program, size)
+            if taken is None:
+                reasons[name] = reason
+            else:
+                turns[name].append(taken)
+    for name in confinement:
+        yield Measurement(
+            row=row.title, backend=name, turns=tuple(turns[name]), reason=reasons.get(name, "")
+        )
 
 
-def _once(
-    row: Row, confinement: str, program: Path, directory: Path, count: int
-) -> tuple[float | None, str]:
-    rounds = count * 20 if row.register_only or confinement == MechanismName.NONE else count
-    loop = [str(program), row.kind, str(rounds), row.name]
-    command = [*_prefix(row, confinement), *loop]
-    done = process.run(command, timeout_s=TIMEOUT_S, cwd=directory / "permitted")
+def _once(row: Row, confinement: str, program: Path, size: Size) -> tuple[float | None, str]:
+    place = program.parent / "permitted"
+    if row.is_build:
+        clear(row)
+        place = Path(row.name)
+        command = ["make", "-s", "-j2"]
+    else:
+        command = [str(program), row.kind, str(_rounds(row, confinement, size)), str(row.spread)]
+        command.append(row.name)
+    begin = time.perf_counter_ns()
+    done = process.run([*_prefix(row, confinement), *command], timeout_s=TIMEOUT_S, cwd=place)
+    taken = time.perf_counter_ns() - begin
     if done.status == 2 and confinement in list(MechanismName):
         return None, done.stderr.strip()
+    if row.is_build and done.status == 0:
+        return float(taken), ""
     try:
         return float(done.stdout), ""
     except ValueError:
         raise BenchError(done.describe()) from None
 
 
+def _rounds(row: Row, confinement: str, size: Size) -> int:
+    """Each different name is met once; one name the more often the cheaper it is."""
+    if row.spread > 1:
+        return row.spread
+    is_cheap = row.register_only or confinement in (MechanismName.NONE, BWRAP)
+    return max(1, size.count * (20 if is_cheap and row.share == 1 else 1) // row.share)
+
+
 def _prefix(row: Row, confinement: str) -> list[str]:
     if confinement == MechanismName.NONE:
         return []
     if confinement == STRACE:
-        return ["strace", "-f", "--seccomp-bpf", "-e", "trace=openat", "-o", "/dev/null"]
+        return ["strace", "-f", "--seccomp-bpf", "-e", f"trace={row.traced}", "-o", "/dev/null"]
+    if confinement == BWRAP:
+        permitted = str(row.policy.parent / "permitted")
+        hidden = ["--dev-bind", "/", "/", "--remount-ro", "/", "--bind", permitted, permitted]
+        return [BWRAP, *hidden, "--"]
     enforcer = [sys.executable, "-m", "enforcer", "run", "--backend", confinement]
     partly = ["--partial"] if confinement == MechanismName.LANDLOCK else []
     return [*enforcer, *partly, "--policy", str(row.policy), "--"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from harness.bench.measure import (
     STRACE,
     BenchError,
     Measurement,
+    Size,
     bound,
     confinements,
     measure,
@@ -29,7 +32,10 @@ REASON_LENGTH = 150
 
 @click.group("bench", invoke_without_command=True)
 @click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option("--row", "-k", "words", multiple=True, metavar="WORD", help="Rows with this word.")
 @click.option("--count", type=click.IntRange(min=10), default=5000, show_default=True)
+@click.option("--names", type=click.IntRange(min=1), default=10_000, show_default=True)
+@click.option("--files", type=click.IntRange(min=0), default=200, show_default=True)
 @click.option("--tries", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--one-processor", is_flag=True, help="Everything on one processor.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -37,31 +43,38 @@ REASON_LENGTH = 150
 def command(
     context: click.Context,
     wanted: tuple[str, ...],
+    words: tuple[str, ...],
     count: int,
+    names: int,
+    files: int,
     tries: int,
     one_processor: bool,
     as_json: bool,
 ) -> None:
-    """Time an open+close of a permitted file, and a call that the kernel decides.
+    """Time calls on names, a spawn, a build, and a call that the kernel decides.
 
-    Bare, under each backend, and under `strace -f --seccomp-bpf -e trace=openat` where there is
-    one. Each time is the least of several tries; run it on an idle machine. There most of the
-    cost is that of waking a processor that sleeps; --one-processor leaves it out, for target,
+    Each kind of call is made COUNT times on one name, and once on each of NAMES different ones;
+    then `make -j2` compiles FILES small C files. Bare, under each backend with rules on names,
+    under `strace -f --seccomp-bpf -e trace=%file`, and in a mount namespace of bwrap, where there
+    are these. They take turns TRIES times: what is told is the median, with the medians of the
+    ratios within a turn. Run it on an idle machine, for about a quarter of an hour. There most of
+    the cost is that of waking a processor that sleeps; --one-processor leaves it out, for target,
     supervisor and tracer take turns on one. `harness bench vm` measures virtual machines instead.
     """
     if context.invoked_subcommand is not None:
         return
     chosen = _chosen(wanted)
+    size = Size(count=count, names=names, files=files, tries=tries)
     measured: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="interposition-bench-") as scratch:
         directory = Path(scratch).resolve()
         directory.chmod(0o755)
         try:
             with bound(one_processor):
-                for each in measure(directory, chosen, count, tries):
+                for each in measure(directory, chosen, size, words):
                     measured.append(each)
                     if as_json:
-                        click.echo(json.dumps(vars(each)))
+                        click.echo(json.dumps({**vars(each), "nanoseconds": each.nanoseconds}))
         except (BenchError, BuildError) as error:
             raise UserError(str(error)) from None
     if not as_json:
@@ -86,9 +99,8 @@ def _print(measured: list[Measurement], chosen: tuple[str, ...]) -> None:
     for name in chosen:
         table.add_column("bare" if name == BARE else name, justify="right")
     for row in dict.fromkeys(each.row for each in measured):
-        times = {each.backend: each.nanoseconds for each in measured if each.row == row}
-        cells = [_cell(times.get(name), times.get(BARE), times.get(STRACE)) for name in chosen]
-        table.add_row(row, *cells)
+        found = {each.backend: each for each in measured if each.row == row}
+        table.add_row(row, *(_cell(found[name], found) for name in chosen))
     to = console()
     to.print(table)
     reasons = {each.backend: each.reason.splitlines()[0] for each in measured if each.reason}
@@ -96,11 +108,13 @@ def _print(measured: list[Measurement], chosen: tuple[str, ...]) -> None:
         to.print(f"- {name}: {reason[:REASON_LENGTH]}", style="dim", markup=False)
 
 
-def _cell(taken: float | None, bare: float | None, strace: float | None) -> str:
-    if taken is None:
+def _cell(each: Measurement, found: Mapping[str, Measurement]) -> str:
+    if each.nanoseconds is None:
         return "-"
-    text = f"{taken / 1000:.2f}"
-    if bare and taken != bare:
-        text += f" ({taken / bare:.1f}"
-        text += f", {taken / strace:.2f})" if strace and taken != strace else ")"
-    return text
+    text = f"{each.nanoseconds / 1000:,.1f}"
+    others = [
+        f"{statistics.median(ratios):.2f}"
+        for name in (BARE, STRACE)
+        if name in found and name != each.backend and (ratios := each.ratios(found[name]))
+    ]
+    return f"{text} ({', '.join(others)})" if others else text

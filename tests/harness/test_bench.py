@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from click.testing import CliRunner
 
-from harness.bench.measure import bound
+from harness.bench.measure import Measurement, bound
+from harness.bench.rows import MANY_RULES
 from harness.cli import cli
 from harness.process import run
 
@@ -27,12 +29,35 @@ def test_one_processor_holds_for_what_is_started() -> None:
 
 def test_every_row_is_timed_beside_the_bare_run() -> None:
     """A backend asked for is measured in each row; what it cannot express has a reason."""
-    done = CliRunner().invoke(
-        cli, ["bench", "-b", "notify", "-b", "seccomp", "--count", "10", "--tries", "1", "--json"]
-    )
+    size = ["--count", "10", "--names", "10", "--files", "1", "--tries", "1", "--json"]
+    done = CliRunner().invoke(cli, ["bench", "-b", "notify", "-b", "seccomp", *size])
     assert done.exit_code == 0, done.output
     rows = [json.loads(line) for line in done.output.splitlines()]
     assert {row["backend"] for row in rows} == {"none", "notify", "seccomp"}
     for row in rows:
-        assert (row["nanoseconds"] or 0) > 0 or row["reason"], row
-    assert sum(bool(row["reason"]) for row in rows) == 3
+        assert bool(row["turns"]) != bool(row["reason"]), row
+        assert all(turn > 0 for turn in row["turns"]), row
+    refused = {row["row"] for row in rows if row["backend"] == "notify" and row["reason"]}
+    assert refused == {"spawn, judged by name", "spawn, judged by name, 1 names"}
+    timed = {row["row"] for row in rows if row["backend"] == "seccomp" and not row["reason"]}
+    assert timed == {f"getppid, {MANY_RULES} rules"}
+
+
+def test_ratios_are_those_within_a_turn() -> None:
+    """What disturbs one turn of two confinements leaves their ratio alone."""
+    mine = Measurement(row="stat", backend="notify", turns=(10.0, 90.0, 12.0))
+    bare = Measurement(row="stat", backend="none", turns=(5.0, 30.0, 4.0))
+    assert mine.ratios(bare) == (2.0, 3.0, 3.0)
+    assert mine.nanoseconds == 12.0
+
+
+@pytest.mark.parametrize("word", ["readlink", "missing"])
+def test_rows_are_chosen_by_a_word(word: str) -> None:
+    """Only rows with the word are measured, over one name and over many."""
+    size = ["--count", "10", "--names", "10", "--tries", "1", "--json"]
+    done = CliRunner().invoke(cli, ["bench", "-b", "none", "--row", word, *size])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line)["row"] for line in done.output.splitlines()]
+    assert rows
+    assert all(word in row for row in rows)
+    assert sum("names" in row for row in rows) == len(rows) / 2
