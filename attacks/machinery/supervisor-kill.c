@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Claim: the target cannot shake its supervisor off, neither by signals nor by
- * taking its descriptors away (catalogue D14).
+ * taking its descriptors away (catalogue D3 and D14).
  *
  *	target			supervisor
  *	finds it: enforcer_pid=, TracerPid, or /proc

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Claim: a file that may not be written cannot be emptied without opening it
- * for writing either (catalogue C17).
+ * for writing either (catalogue C17), nor by an enforcer that quietly does
+ * without the newer half of its rights (D34).
  *
  *	truncate(DENIED, 0)			no descriptor, no access mode
  *	openat(DENIED, O_RDONLY | O_TRUNC)	opened for reading
