@@ -53,7 +53,7 @@ class Compiler:
     def build(self, source: Path, output: Path, *flags: str) -> process.Completed:
         """Compile one C file to the static program `output`. Raises BuildError after its time."""
         # zig waits for ever where its cache cannot be made.
-        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(_made("zig"))}
+        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache())}
         try:
             return process.run(
                 [*self.command, *FLAGS, *flags, "-o", output, source],
@@ -68,6 +68,13 @@ def cache_directory() -> Path:
     """Where built programs are kept: under XDG_CACHE_HOME, else ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "interposition-lab"
+
+
+def _zig_cache() -> Path:
+    """One for each installation: two that share one take each other's C library for changed (their
+    files have other inodes and times), and each of them builds it anew, which takes half a minute.
+    """
+    return _made(f"zig/{hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]}")
 
 
 def _made(name: str) -> Path:
@@ -118,7 +125,7 @@ def compiler(abi: str) -> Compiler:
     or a busy machine may have been the cause.
     """
     said = ""
-    with _locked(_made("zig") / f"{abi}.lock"):
+    with _locked(_zig_cache() / f"{abi}.lock"):
         for each in _candidates(abi):
             tried = _probed(each)
             if tried.status == 0:

@@ -179,3 +179,19 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     assert building.cache_directory() == Path("/home/somebody/.cache/interposition-lab")
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath("/elsewhere"))
     assert building.cache_directory() == Path("/elsewhere/interposition-lab")
+
+
+def test_installations_do_not_share_what_zig_keeps(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler is told of a directory that belongs to its own installation."""
+    told = tmp_path / "told"
+    script = f'printf "%s\\n" "$ZIG_GLOBAL_CACHE_DIR" >> {shlex.quote(str(told))}'
+    compiler_of_ours = Compiler(command=("sh", "-c", script))
+    for prefix in ("/one", "/other", "/one"):
+        monkeypatch.setattr("sys.prefix", prefix)
+        compiler_of_ours.build(tmp_path / "x.c", tmp_path / "x")
+    first, other, again = told.read_text().splitlines()
+    assert first == again != other
+    assert Path(first).is_dir()
+    assert Path(first).is_relative_to(own_cache)
