@@ -9,7 +9,7 @@ import ctypes
 import os
 from errno import EIO
 
-from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
+from enforcer.kernel.raw import ADDRESS, BYTES, INT, SIZE, UNSIGNED, raw_call
 from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -31,6 +31,8 @@ utimensat = raw_call("utimensat_time64", "utimensat", arguments=(INT, BYTES, BYT
 faccessat = raw_call("faccessat", arguments=(INT, BYTES, INT))
 faccessat2 = raw_call("faccessat2", arguments=(INT, BYTES, INT, INT))
 inotify_add_watch = raw_call("inotify_add_watch", arguments=(INT, BYTES, UNSIGNED))
+_file_getattr = raw_call("file_getattr", arguments=(INT, BYTES, ADDRESS, SIZE, UNSIGNED))
+file_setattr = raw_call("file_setattr", arguments=(INT, BYTES, BYTES, SIZE, UNSIGNED))
 umask = raw_call("umask", arguments=(INT,))
 unshare = raw_call("unshare", arguments=(UNSIGNED,))
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +44,13 @@ def readlinkat(dirfd: int, path: bytes) -> bytes | int:
         return os.readlink(path, dir_fd=dirfd)
     except OSError as error:
         return -(error.errno or EIO)
+
+
+def file_getattr(dirfd: int, path: bytes, size: int) -> bytes | int:
+    """A struct file_attr of `size` bytes, or -errno."""
+    buffer = ctypes.create_string_buffer(size)
+    result = _file_getattr(dirfd, path, ctypes.addressof(buffer), size, 0)
+    return buffer.raw if result >= 0 else result
 
 
 _truncate = ctypes.CFUNCTYPE(INT, BYTES, ctypes.c_int64, use_errno=True)(("truncate64", _libc))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from collections.abc import Callable
 from errno import EFAULT
 
@@ -29,6 +30,14 @@ def new_buffer(content: int | bytes) -> ctypes.Array[ctypes.c_char]:
 
 
 address_of = ctypes.addressof
+
+
+class _Buffers(threading.local):
+    def __init__(self) -> None:
+        self.buffer = new_buffer(PAGE)
+
+
+_buffers = _Buffers()
 
 
 def _ranges(address: int, size: int) -> tuple[bytes, int]:
@@ -64,3 +73,18 @@ def _bind(name: str) -> Callable[[int, int, int, int], int]:
 
 read_memory = _bind("process_vm_readv")
 write_memory = _bind("process_vm_writev")
+
+_MOST = 1023 * PAGE  # with an odd start 1024 iovecs (UIO_MAXIOV)
+
+
+def read_range(pid: int, address: int, size: int) -> bytes | int:
+    """What can be read of a range from its start on, up to the first hole; -errno for nothing."""
+    if size > _MOST:
+        first = read_range(pid, address, _MOST)
+        if isinstance(first, int) or len(first) < _MOST:
+            return first
+        rest = read_range(pid, address + _MOST, size - _MOST)
+        return first if isinstance(rest, int) else first + rest
+    buffer = _buffers.buffer if size <= PAGE else new_buffer(size)
+    result = read_memory(pid, address, address_of(buffer), size)
+    return ctypes.string_at(buffer, result) if result >= 0 else result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enforcer.pin.domain import Domains, domain_from
 from enforcer.pin.lexical import lexical
-from enforcer.pin.opening import Judge, open_for_reading, open_judged
+from enforcer.pin.opening import Judge, open_for_reading, open_judged, wrong_flags
 from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.resolution import Pinned, resolve
 from enforcer.pin.view import KeptView, TargetGone, View
@@ -28,4 +28,5 @@ __all__ = [
     "performed",
     "performs",
     "resolve",
+    "wrong_flags",
 ]

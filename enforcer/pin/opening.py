@@ -123,20 +123,20 @@ def _open_judged(
         mode = mode & _ALL_MODES if flags & _CREATES else 0
     else:
         how = resolve
+    if how:
+        wrong = wrong_flags(flags, mode, how)
+        if wrong:
+            return wrong
     flags |= os.O_CLOEXEC if flags & os.O_PATH else os.O_CLOEXEC | os.O_NOCTTY
     if flags & _CREATES:
         take_umask(view)
     if how & _SCOPES:
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
     if len(name) >= PATH_MAX:
-        return _wrong(flags, mode, how) or -ENAMETOOLONG
+        return wrong_flags(flags, mode, how) or -ENAMETOOLONG
     clean = lexical(name)
-    if clean is None and how:
-        wrong = _wrong(flags, mode, how)
-        if wrong:
-            return wrong
-        if how & RESOLVE_NO_SYMLINKS:
-            return _open_scoped(view, dirfd, name, flags, mode, judge, how)
+    if clean is None and how & RESOLVE_NO_SYMLINKS:
+        return _open_scoped(view, dirfd, name, flags, mode, judge, how)
     if clean is None or view.same_objects is not None:
         return _open_pinned(view, dirfd, name, flags, mode, judge, how)
     if clean[0] == _SLASH:
@@ -151,7 +151,7 @@ def _open_judged(
     else:
         base = view.directory(dirfd)
         if base < 0:
-            return base
+            return wrong_flags(flags, mode, how) or base
         try:
             prefix = name_in(view, base)
             full = prefix + clean if prefix == b"/" else prefix + b"/" + clean
@@ -232,7 +232,7 @@ def _open_pinned(
     for _ in range(_MOST_TRIES):
         with resolve_name(view, dirfd, name, follow=follow, entry=entry, magic=magic) as pinned:
             if not pinned.name:
-                return _wrong(flags, mode, how) or -pinned.errno
+                return wrong_flags(flags, mode, how) or -pinned.errno
             errno = judge((pinned.name,), pinned.missing)
             if not errno and view.same_objects is not None and pinned.exists:
                 errno = judge_same(view.same_objects.of(pinned.fd), judge)
@@ -241,7 +241,7 @@ def _open_pinned(
             if how & RESOLVE_NO_SYMLINKS:
                 return -ELOOP
             if pinned.errno:
-                wrong = _wrong(flags, mode, how)
+                wrong = wrong_flags(flags, mode, how)
                 if wrong:
                     return wrong
             fd = _open_object(view, pinned, flags, mode)
@@ -253,7 +253,7 @@ def _open_pinned(
     return -ELOOP
 
 
-def _wrong(flags: int, mode: int, how: int) -> int:
+def wrong_flags(flags: int, mode: int, how: int = 0) -> int:
     """-EINVAL where the kernel refuses the flags before it looks at the name, else 0."""
     return -EINVAL if openat2(AT_FDCWD, b"", flags, mode, how) == -EINVAL else 0
 
@@ -308,7 +308,7 @@ def _open_scoped(
         return base
     try:
         if not name:
-            return _wrong(flags, mode, how) or -ENOENT
+            return -ENOENT
         how |= RESOLVE_NO_MAGICLINKS
         walked = name
         if absolute and not inside and base != AT_FDCWD:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
-from enforcer.pin.acts import attributes, entries, extended, looking, watches
+from enforcer.pin.acts import attributes, entries, extended, file_attributes, looking, watches
 from enforcer.pin.identity import is_acting
 from enforcer.pin.opening import Judge, judge_same
 from enforcer.pin.request import Act, Request
@@ -23,6 +23,7 @@ _ACTS: Mapping[str, Act] = {
     **entries.ACTS,
     **attributes.ACTS,
     **extended.ACTS,
+    **file_attributes.ACTS,
     **looking.ACTS,
     **watches.ACTS,
 }
@@ -30,7 +31,9 @@ _CHECKS: Mapping[str, Act] = {
     **entries.CHECKS,
     **attributes.CHECKS,
     **extended.CHECKS,
+    **file_attributes.CHECKS,
     **looking.CHECKS,
+    **watches.CHECKS,
 }
 _ASK_REAL_IDS = frozenset({"access", "faccessat", "faccessat2"})
 _BOUND_BY_LANDLOCK = frozenset({*entries.ACTS, "truncate", "truncate64"})
@@ -81,13 +84,13 @@ def _perform(request: Request, judge: Judge) -> int:
             pinned = _pin(request, argument)
             request.pins.append(pinned)
             if not pinned.name:
-                return _check(request) or -pinned.errno
+                return min(_check(request) or -pinned.errno, 0)
         errno = _judged(request, judge)
         if errno:
             return -errno
         wrong = _check(request)
         if wrong:
-            return wrong
+            return min(wrong, 0)
         for pinned in request.pins:
             if pinned.errno:
                 return -pinned.errno
@@ -131,16 +134,13 @@ def _pin(request: Request, argument: Argument) -> Pinned:
     dirfd = AT_FDCWD if argument.dirfd is None else request.int32(argument.dirfd)
     flags = 0 if argument.follow_argument is None else request.uint32(argument.follow_argument)
     empty = argument.empty or bool(flags & argument.empty_flag)
-    if (
-        not request.pointer(argument.index)
-        and argument.null
-        and argument.index not in request.given
-    ):
-        if dirfd == AT_FDCWD or (argument.empty_flag and argument.follow is not Follow.UNLESS_FLAG):
+    is_null = not request.pointer(argument.index) and argument.index not in request.given
+    name = b""
+    if is_null and argument.null:
+        if dirfd == AT_FDCWD:
             return Pinned(name=b"", errno=EFAULT)
-        name = b""
         empty = True
-    else:
+    elif not (is_null and argument.nullable and empty):
         try:
             name = request.string(argument.index)
         except UnreadableMemory as error:

@@ -93,5 +93,8 @@ class Request:
 
 
 Act = Callable[[Request], int]
-"""What does the call, or (as a check) what the kernel refuses before it looks at any name: 0 or
--errno."""
+"""What does the call, or (as a check) what the kernel says before it looks at any name: 0 to go on,
+-errno, or NOTHING_TO_DO."""
+
+NOTHING_TO_DO = 1
+"""Said by a check: the kernel answers 0 without a look at the name."""

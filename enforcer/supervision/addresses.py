@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from errno import EFAULT
+from errno import EBADF, EFAULT, ENOTSOCK
 
 from enforcer.call import Decision
 from enforcer.supervision.messages import Duplicate
@@ -18,7 +20,31 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 def meant_by(raw: bytes, call: str, descriptor: int, duplicate: Duplicate) -> Address:
     """What `raw` means as an address of `call` on the caller's socket `descriptor`."""
-    return meant_address(raw, call, lambda: _socket_of(descriptor, duplicate))
+    address = meant_address(raw, call, lambda: _socket_of(descriptor, duplicate))
+    wrong = descriptor_refusal(descriptor, duplicate) if address.text is None else 0
+    return replace(address, errno=wrong) if wrong else address
+
+
+def early_refusal(call: str, descriptor: int, duplicate: Duplicate) -> int:
+    """Why the kernel refuses the descriptor before it reads an address; 0: it does not.
+
+    __sys_connect takes a file for a socket until it has copied the address.
+    """
+    wrong = descriptor_refusal(descriptor, duplicate)
+    return 0 if (call, wrong) == ("connect", ENOTSOCK) else wrong
+
+
+def descriptor_refusal(descriptor: int, duplicate: Duplicate) -> int:
+    """Why a descriptor of the caller's is no socket: an errno, or 0."""
+    own = duplicate(descriptor)
+    if own < 0:
+        return -own
+    try:
+        if fcntl.fcntl(own, fcntl.F_GETFL) & os.O_PATH:
+            return EBADF
+        return 0 if stat.S_ISSOCK(os.fstat(own).st_mode) else ENOTSOCK
+    finally:
+        os.close(own)
 
 
 def texts_of(call: str, address: Address) -> Mapping[str, Sequence[str | None]]:
@@ -35,7 +61,9 @@ def missing_path(
     A socket of another family never walks the path.
     """
     found = _socket_of(descriptor, duplicate)
-    if found is None or found.family == socket.AF_UNIX:
+    if found is None:
+        return Refused(descriptor_refusal(descriptor, duplicate) or number)
+    if found.family == socket.AF_UNIX:
         return Refused(number)
     return Refused(refusal(raw, call, found))
 
@@ -52,8 +80,12 @@ def _socket_of(descriptor: int, duplicate: Duplicate) -> Socket | None:
     own = duplicate(descriptor)
     if own < 0:
         return None
-    # With all four arguments nothing is looked up, and nothing can fail.
-    asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, own)
+    try:
+        asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, own)
+    except OSError:
+        # Python asks a descriptor for its name: ENOTSOCK of a file, EBADF of an O_PATH descriptor.
+        os.close(own)
+        return None
     try:
         family = asked.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
         kind = asked.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)

@@ -275,8 +275,9 @@ def _walked(
     if argument.layout:
         return None, False
     address = args[argument.index]
-    if not address and argument.null:
-        return walk(name_of(argument, args, b"")._replace(empty=True))
+    if not address and (argument.null or argument.nullable):
+        name = name_of(argument, args, b"")
+        return walk(name._replace(empty=True) if argument.null else name)
     try:
         text = memory.read_string(address)
     except UnreadableMemory:

@@ -222,7 +222,7 @@ def _path(
     follow = Follow.ALWAYS
     follow_argument: int | None = None
     follow_flag = empty_flag = 0
-    plain = {"creates", "entry", "null", "empty", "untranslatable"}
+    plain = {"creates", "entry", "null", "nullable", "empty", "untranslatable"}
     for option in options:
         mark = next((mark for mark in _FLAG_WORDS if mark in option), None)
         if mark is not None:
@@ -254,6 +254,7 @@ def _path(
         parent="entry" in options,
         empty="empty" in options,
         null="null" in options,
+        nullable="nullable" in options,
         layout="file_handle" if "untranslatable" in options else "",
     )
 

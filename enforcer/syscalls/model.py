@@ -75,7 +75,9 @@ class Argument:
     `width32` says that the kernel takes the argument as 32 bits or fewer; `width` is their exact
     number (64, 32, or 16: modes, and the user ids of old calls), `mask` those bits.
     A STRING with `length` need not end in a zero byte. `empty`: an empty path means the
-    descriptor without any flag (readlinkat). `null`: so does a null pointer (utimensat).
+    descriptor without any flag (readlinkat). `null`: so does a null pointer, and no flag goes with
+    it (do_utimes). `nullable`: a null pointer stands for an empty path where `empty_flag` permits
+    one (getname_maybe_null, since Linux 6.11).
     A PATH whose layout is `file_handle` is no text at all: nothing can translate it. A SOCKADDR
     of a call that belongs to an alias by memory (bind) is a filename too if it names a path.
     """
@@ -95,6 +97,7 @@ class Argument:
     layout: str = ""
     empty: bool = False
     null: bool = False
+    nullable: bool = False
 
     @property
     def width32(self) -> bool:

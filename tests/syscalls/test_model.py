@@ -175,7 +175,7 @@ def test_where_names_start_and_whether_they_are_followed() -> None:
     at = {call: syscall(call).arguments for call in ("newfstatat", "linkat", "unlinkat", "chmod")}
     stat = at["newfstatat"][1]
     assert (stat.dirfd, stat.follow, stat.follow_argument) == (0, Follow.UNLESS_FLAG, 3)
-    assert (stat.follow_flag, stat.empty_flag, stat.null) == (0x100, 0x1000, True)
+    assert (stat.follow_flag, stat.empty_flag, stat.nullable) == (0x100, 0x1000, True)
     old, new = (argument for argument in at["linkat"] if argument.kind is Kind.PATH)
     assert (old.dirfd, old.follow, old.follow_flag, old.empty_flag) == (
         0,

@@ -76,17 +76,21 @@ PATHS = """
 1 0   object        if:4:MOVE_MOUNT_F_SYMLINKS      4:MOVE_MOUNT_F_EMPTY_PATH
     move_mount
 1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH
-    open_tree open_tree_attr getxattrat listxattrat setxattrat removexattrat mount_setattr
-1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH,null
-    statx
+    open_tree open_tree_attr mount_setattr
+1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH,nullable
+    statx getxattrat listxattrat setxattrat removexattrat
 1 0   object        unless:2:FSPICK_SYMLINK_NOFOLLOW 2:FSPICK_EMPTY_PATH
     fspick
+1 0   object        unless:3:AT_SYMLINK_NOFOLLOW    3:AT_EMPTY_PATH,nullable
+    newfstatat fstatat64
 1 0   object        unless:3:AT_SYMLINK_NOFOLLOW    3:AT_EMPTY_PATH,null
-    newfstatat fstatat64 utimensat utimensat_time64
+    utimensat utimensat_time64
 1 0   object        unless:3:AT_SYMLINK_NOFOLLOW    3:AT_EMPTY_PATH
     faccessat2 fchmodat2
 1 0   object        unless:4:AT_SYMLINK_NOFOLLOW    4:AT_EMPTY_PATH
-    file_getattr fchownat file_setattr execveat
+    fchownat execveat
+1 0   object        unless:4:AT_SYMLINK_NOFOLLOW    4:AT_EMPTY_PATH,nullable
+    file_getattr file_setattr
 3 2   object        if:4:MOVE_MOUNT_T_SYMLINKS      4:MOVE_MOUNT_T_EMPTY_PATH
     move_mount
 4 3   object        unless:1:FAN_MARK_DONT_FOLLOW   null
@@ -139,6 +143,7 @@ def expected(place: str, start: str, acts: str, link: str, empty: str) -> Argume
         layout="file_handle" if acts == "handle" else "",
         empty="empty" in empties,
         null="null" in empties,
+        nullable="nullable" in empties,
     )
 
 

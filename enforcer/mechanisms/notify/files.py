@@ -11,17 +11,18 @@ from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Handler, Worker
-from enforcer.pin import open_for_reading, perform
+from enforcer.pin import open_for_reading, perform, wrong_flags
 from enforcer.pin.view import is_same
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
     LOW_HALF,
+    open_how,
     read_open_how,
     signed,
     texts_of_open_how,
 )
-from enforcer.syscalls.memory import Arguments
+from enforcer.syscalls.memory import Arguments, UnreadableMemory
 
 OPENS = frozenset({"open", "openat", "openat2", "creat"})
 
@@ -63,7 +64,15 @@ def _openat2(worker: Worker, args: Arguments) -> None:
 def _deliver(
     worker: Worker, dirfd: int, address: int, flags: int, mode: int, resolve: int | None
 ) -> None:
-    name = worker.read_string(address)
+    try:
+        name = worker.read_string(address)
+    except UnreadableMemory:
+        asked = open_how(flags, mode) if resolve is None else (flags, mode)
+        wrong = wrong_flags(*asked, resolve or 0)
+        if not wrong:
+            raise
+        worker.answer(wrong)
+        return
     view = worker.view
     is_own = resolve is None and view.identity() is None and view.domain is None
     quick = worker.shared.quick if is_own else None

@@ -18,7 +18,14 @@ from enforcer.kernel import sockets as raw
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import resolve
 from enforcer.pin.view import as_caller
-from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path, texts_of
+from enforcer.supervision.addresses import (
+    descriptor_refusal,
+    early_refusal,
+    in_kernel_terms,
+    meant_by,
+    missing_path,
+    texts_of,
+)
 from enforcer.supervision.judge import Values
 from enforcer.supervision.messages import (
     Message,
@@ -42,7 +49,7 @@ from enforcer.syscalls.arguments import (
     vector_step,
 )
 from enforcer.syscalls.constants import CONSTANTS
-from enforcer.syscalls.memory import Arguments, Refused
+from enforcer.syscalls.memory import Arguments, Refused, UnreadableMemory
 from enforcer.syscalls.sockaddr import Address
 
 _Act = Callable[[Worker, Arguments], int]
@@ -65,8 +72,13 @@ def addressed(name: str) -> Handler:
     def act(worker: Worker, args: Arguments) -> int:
         try:
             return doing(worker, args)
-        except Refused as refused:
-            return -refused.number
+        except (Refused, UnreadableMemory) as error:
+            wrong = early_refusal(worker.name, signed(args[0]), worker.duplicate)
+            if wrong:
+                return -wrong
+            if isinstance(error, Refused):
+                return -error.number
+            raise
 
     def handle(worker: Worker, args: Arguments) -> None:
         worker.answer(as_caller(worker.view, lambda: act(worker, args)))
@@ -146,10 +158,12 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
     with ExitStack() as pins:
         pinned = [_pinned(worker, args[0], message, pins) for message in messages]
         addresses = [address for address, _ in pinned]
-        texts = tuple(address.text for address in addresses)
+        texts = tuple(address.text for address in addresses) or ("",)
         number = _judged(worker, {"sockaddr": texts}, *addresses)
         if number:
             return -number
+        if not pinned:
+            return -descriptor_refusal(signed(args[0]), worker.duplicate)
         with _Duplicate(worker, args[0]) as socket:
             done = 0
             for place, (_, message) in zip(places, pinned, strict=True):

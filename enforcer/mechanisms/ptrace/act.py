@@ -19,8 +19,11 @@ from enforcer.mechanisms.ptrace.registers import NARROW, FrozenArgument
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
-from enforcer.supervision.journal import refusal
+from enforcer.supervision.addresses import early_refusal
+from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
+from enforcer.syscalls.arguments import signed
+from enforcer.syscalls.memory import Refused, UnreadableMemory
 
 _NOTHING: Values = {}
 
@@ -105,6 +108,16 @@ class Act:
     def fail(self, call: HeldCall, number: int) -> None:
         """The call is not carried out and fails with errno `number`."""
         self.cancel(call, -number)
+
+    def fail_early(self, call: HeldCall, error: UnreadableMemory | Refused) -> None:
+        """A socket call's address is wrong, unless its descriptor was wrong before that."""
+        wrong = early_refusal(call.name, signed(call.args[0]), call.view.duplicate)
+        if wrong:
+            self.fail(call, wrong)
+        elif isinstance(error, Refused):
+            self.fail(call, error.number)
+        else:
+            self.refuse(call, error.errno, UNREADABLE)
 
     def answer_at_exit(self, call: HeldCall, result: int) -> None:
         """End the call with `result`, its number put back at its exit."""

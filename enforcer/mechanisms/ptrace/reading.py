@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from enforcer.kernel.process_memory import read_range
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.syscalls.arguments import AT_FDCWD
 from enforcer.syscalls.memory import PATH_MAX, UnreadableMemory
@@ -18,33 +19,43 @@ def read_string(task: Task, address: int, limit: int = PATH_MAX) -> bytes:
 
     Raises UnreadableMemory.
     """
-    try:
-        memory = task.process.space.memory
-        if memory < 0:
-            memory = task.process.space.open_memory(task.tid)
-        text = os.pread(memory, _FIRST_READ, address)
-        end = text.find(0)
+    text = _read(task, address, _FIRST_READ)
+    end = text.find(0)
+    if end < 0:
+        if len(text) == _FIRST_READ:
+            text += _read(task, address + _FIRST_READ, limit - _FIRST_READ)
+            end = text.find(0)
         if end < 0:
-            if len(text) == _FIRST_READ:
-                text += os.pread(memory, limit - _FIRST_READ, address + _FIRST_READ)
-                end = text.find(0)
-            if end < 0:
-                number = errno.ENAMETOOLONG if len(text) == limit else errno.EFAULT
-                raise UnreadableMemory(address, number)
-    except (OSError, OverflowError) as error:
-        raise UnreadableMemory(address, reason=str(error)) from None
+            number = errno.ENAMETOOLONG if len(text) == limit else errno.EFAULT
+            raise UnreadableMemory(address, number)
     return text[:end]
 
 
 def read_bytes(task: Task, address: int, size: int) -> bytes:
     """Exactly `size` bytes at `address`, read once. Raises UnreadableMemory."""
-    try:
-        data = os.pread(task.process.space.open_memory(task.tid), size, address)
-    except (OSError, OverflowError) as error:
-        raise UnreadableMemory(address, reason=str(error)) from None
+    data = _read(task, address, size)
     if len(data) != size:
         raise UnreadableMemory(address)
     return data
+
+
+def _read(task: Task, address: int, size: int) -> bytes:
+    """What can be read of a range from its start on. Raises UnreadableMemory.
+
+    process_vm_readv, because the memory file also shows what the task itself cannot read: it looks
+    with FOLL_FORCE, PROT_NONE or not (mem_rw in fs/proc/base.c). But that file, once open, still
+    shows the memory of a program that is no longer dumpable (EPERM to a tracer without rights).
+    """
+    memory = task.process.space.open_memory(task.tid)
+    data = read_range(task.tid, address, size)
+    if not isinstance(data, int):
+        return data
+    if data != -errno.EPERM:
+        raise UnreadableMemory(address, reason=os.strerror(-data))
+    try:
+        return os.pread(memory, size, address)
+    except (OSError, OverflowError) as error:
+        raise UnreadableMemory(address, reason=str(error)) from None
 
 
 def directory_name(task: Task, dirfd: int) -> bytes | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
 import struct
 from collections.abc import Callable, Mapping
-from errno import EFBIG, EINVAL
+from errno import EBADF, EFBIG, EINVAL
 
 from enforcer.kernel.file_status import status
 from enforcer.kernel.paths import (
     AT_EACCESS,
     AT_EMPTY_PATH,
+    AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
     faccessat2,
     fchmodat,
@@ -23,17 +25,17 @@ from enforcer.kernel.paths import (
 )
 from enforcer.kernel.sockets import signal_thread
 from enforcer.pin.identity import as_supervisor
-from enforcer.pin.request import Act, Request
+from enforcer.pin.request import NOTHING_TO_DO, Act, Request
 from enforcer.pin.view import own, through
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Kind
 
 _MODE = 0xFFFF
 _MILLION = 1_000_000
-_BILLION = 1_000_000_000
-_UTIME_NOW = 0x3FFF_FFFF
 _UTIME_OMIT = 0x3FFF_FFFE
 _INVALID = -1
+_DIRECT = {"futimesat": 1, "utimensat": 1, "utimensat_time64": 1}
+"""Calls that take a descriptor instead of a name, by the register that is null then."""
 _AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
 
 Times = tuple[int, int, int, int] | None
@@ -104,14 +106,27 @@ def _set_times(request: Request) -> int:
 def _check_times(request: Request) -> int:
     times = _TIMES[request.call](request)
     if times is not None:
-        if times[1] == times[3] == _UTIME_OMIT:
-            return 0
-        for value in (times[1], times[3]):
-            if not 0 <= value < _BILLION and value not in (_UTIME_NOW, _UTIME_OMIT):
-                return -EINVAL
-    if request.call.startswith("utimensat") and request.int32(3) & ~_AT_FLAGS:
+        is_in_nanoseconds = request.call.startswith("utimensat")
+        if is_in_nanoseconds and times[1] == times[3] == _UTIME_OMIT:
+            return NOTHING_TO_DO
+        if not is_in_nanoseconds and _INVALID in times[1::2]:
+            return -EINVAL
+    place = _DIRECT.get(request.call)
+    is_direct = place is not None and not request.pointer(place)
+    is_direct = is_direct and request.int32(0) != AT_FDCWD
+    if request.call.startswith("utimensat") and request.int32(3) & ~(0 if is_direct else _AT_FLAGS):
         return -EINVAL
-    return 0
+    return _check_descriptor(request) if is_direct else 0
+
+
+def _check_descriptor(request: Request) -> int:
+    """do_utimes_fd takes no O_PATH descriptor."""
+    fd = request.view.duplicate(request.int32(0))
+    if fd < 0:
+        return fd
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    os.close(fd)
+    return -EBADF if flags & os.O_PATH else 0
 
 
 def _check_chown(request: Request) -> int:

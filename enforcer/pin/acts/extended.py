@@ -18,6 +18,9 @@ from enforcer.pin.request import Act, Request
 from enforcer.pin.view import through
 from enforcer.supervision.memory import UnreadableMemory
 
+_CREATE, _REPLACE = 1, 2
+_VALUE = 6
+"""No register: where a request keeps a value that a struct points to."""
 _ARGS_SIZE = 16  # struct xattr_args: value (u64), size (u32), flags (u32)
 _MOST_ARGS = 4096
 
@@ -48,14 +51,25 @@ def _get(request: Request) -> int:
 
 
 def _set(request: Request) -> int:
+    name = request.string(1)
+    size = request.size(3)
+    value = request.read(2, size) if size else b""
+    return setxattr(_path(request), name, value, size, request.int32(4))
+
+
+def _check_set(request: Request) -> int:
+    """Flags, name and value in the order of setxattr_copy (fs/xattr.c)."""
+    if request.int32(4) & ~(_CREATE | _REPLACE):
+        return -EINVAL
     name = _name(request, 1)
     if isinstance(name, int):
         return name
     size = request.size(3)
     if size > XATTR_SIZE_MAX:
         return -E2BIG
-    value = request.read(2, size) if size else b""
-    return setxattr(_path(request), name, value, size, request.int32(4))
+    if size:
+        request.read(2, size)
+    return 0
 
 
 def _list(request: Request) -> int:
@@ -92,37 +106,47 @@ def _getat(request: Request) -> int:
     arguments = _arguments(request)
     if isinstance(arguments, int):
         return arguments
-    address, size, flags = arguments
-    if flags or _has_bad_flags(request):
-        return -EINVAL
-    name = _name(request, 3)
-    if isinstance(name, int):
-        return name
-    result, value = getxattr(_path(request), name, size)
+    address, size, _ = arguments
+    result, value = getxattr(_path(request), request.string(3), size)
     if value:
         request.view.write_bytes(address, value)
     return result
+
+
+def _check_getat(request: Request) -> int:
+    arguments = _arguments(request)
+    if isinstance(arguments, int):
+        return arguments
+    return -EINVAL if arguments[2] else _check_named_at(request)
 
 
 def _setat(request: Request) -> int:
     arguments = _arguments(request)
     if isinstance(arguments, int):
         return arguments
+    _, size, flags = arguments
+    value = request.given.get(_VALUE, b"")
+    return setxattr(_path(request), request.string(3), value, size, flags)
+
+
+def _check_setat(request: Request) -> int:
+    arguments = _arguments(request)
+    if isinstance(arguments, int):
+        return arguments
     address, size, flags = arguments
-    if _has_bad_flags(request):
+    if _has_bad_flags(request) or flags & ~(_CREATE | _REPLACE):
         return -EINVAL
-    name = _name(request, 3)
-    if isinstance(name, int):
-        return name
+    wrong = _check_named_at(request)
+    if wrong:
+        return wrong
     if size > XATTR_SIZE_MAX:
         return -E2BIG
-    value = request.view.read_bytes(address, size) if size else b""
-    return setxattr(_path(request), name, value, size, flags)
+    if size:
+        request.given[_VALUE] = request.view.read_bytes(address, size)
+    return 0
 
 
 def _listat(request: Request) -> int:
-    if _has_bad_flags(request):
-        return -EINVAL
     result, names = listxattr(_path(request), request.size(4))
     if names:
         request.write(3, names)
@@ -130,10 +154,18 @@ def _listat(request: Request) -> int:
 
 
 def _removeat(request: Request) -> int:
+    return removexattr(_path(request), request.string(3))
+
+
+def _check_flags(request: Request) -> int:
+    return -EINVAL if _has_bad_flags(request) else 0
+
+
+def _check_named_at(request: Request) -> int:
     if _has_bad_flags(request):
         return -EINVAL
     name = _name(request, 3)
-    return name if isinstance(name, int) else removexattr(_path(request), name)
+    return name if isinstance(name, int) else 0
 
 
 def _check_name(request: Request) -> int:
@@ -144,10 +176,14 @@ def _check_name(request: Request) -> int:
 CHECKS: Mapping[str, Act] = {
     "getxattr": _check_name,
     "lgetxattr": _check_name,
-    "setxattr": _check_name,
-    "lsetxattr": _check_name,
+    "setxattr": _check_set,
+    "lsetxattr": _check_set,
     "removexattr": _check_name,
     "lremovexattr": _check_name,
+    "getxattrat": _check_getat,
+    "setxattrat": _check_setat,
+    "listxattrat": _check_flags,
+    "removexattrat": _check_named_at,
 }
 
 ACTS: Mapping[str, Act] = {

@@ -27,7 +27,6 @@ _STATX_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT | _AT_STAT
 _STATX_RESERVED = 0x8000_0000
 _ACCESS_MODES = 7
 _ACCESS_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS
-_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_NO_AUTOMOUNT
 
 
 def _stat(request: Request) -> int:
@@ -107,7 +106,7 @@ def _statfs(request: Request) -> int:
 
 
 def _check_stat(request: Request) -> int:
-    return -EINVAL if request.int32(3) & ~_STAT_FLAGS else 0
+    return -EINVAL if request.int32(3) & ~_STATX_FLAGS else 0
 
 
 def _check_statx(request: Request) -> int:

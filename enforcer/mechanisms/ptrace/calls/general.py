@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from errno import EPERM
+from contextlib import suppress
+from errno import EFAULT, EPERM
 
 from enforcer.call import Action, Decision
 from enforcer.kernel.paths import AT_EMPTY_PATH
@@ -44,28 +45,34 @@ class General:
             return
         if call.name in _STATUS_FLAGS and self.status_of_descriptor(call):
             return
-        try:
-            given = self.given(call)
-        except UnreadableMemory as error:
-            act.refuse(call, error.errno, UNREADABLE)
-            return
+        given = self.given(call)
 
         def judge(names: tuple[str, ...], missing: int) -> int:
             return act.decide(call, {"filename": names}, missing).refusal
 
         result = self.perform(call, judge, given)
-        if call.decision is None or act.note(call, call.decision):
+        if result == -EFAULT and call.decision is None:
+            act.refuse(call, EFAULT, UNREADABLE)
+        elif call.decision is None or act.note(call, call.decision):
             act.cancel(call, result)
 
     def given(self, call: HeldCall) -> dict[int, bytes]:
-        """The names of a call by register. Raises UnreadableMemory."""
+        """The names of a call by register, as far as they can be read.
+
+        What cannot is for `perform` to tell, because the kernel looks at most flags before names.
+        """
         paths = self.paths.get((call.abi, call.name))
         if paths is None:
             arguments = syscall(call.name, call.abi).arguments
             paths = tuple(each.index for each in arguments if each.kind is Kind.PATH)
             self.paths[call.abi, call.name] = paths
         args = call.args
-        return {place: call.read_string(args[place]) for place in paths if args[place]}
+        found: dict[int, bytes] = {}
+        for place in paths:
+            if args[place]:
+                with suppress(UnreadableMemory):
+                    found[place] = call.read_string(args[place])
+        return found
 
     def perform(self, call: HeldCall, judge: Judge, given: Mapping[int, bytes]) -> int:
         """The act itself. Raises TargetGone."""
@@ -122,7 +129,8 @@ class General:
         found: dict[int, bytes] = {}
         for argument in syscall(call.name, call.abi).arguments:
             address = call.args[argument.index]
-            is_name = argument.kind is Kind.PATH and (address or not argument.null)
+            may_be_null = argument.null or argument.nullable
+            is_name = argument.kind is Kind.PATH and (address or not may_be_null)
             is_text = argument.kind is Kind.STRING and address and argument.length is None
             if is_name or is_text:
                 found[argument.index] = memory.read_string(address)

@@ -22,7 +22,6 @@ from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Script, Step
 from enforcer.pin import Pinned, resolve
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path
-from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.memory import write_bytes
 from enforcer.supervision.messages import Message, path_of, read_content, read_plain
 from enforcer.syscalls import number
@@ -133,14 +132,12 @@ class Messages:
         """What cannot be read, or would be refused by the kernel, fails the call."""
         try:
             yield
-        except UnreadableMemory as error:
-            self.act.refuse(call, error.errno, UNREADABLE)
-        except Refused as error:
-            self.act.fail(call, error.number)
+        except (UnreadableMemory, Refused) as error:
+            self.act.fail_early(call, error)
 
     def judge(self, call: HeldCall, addresses: Sequence[Address]) -> bool:
         """Decide on all messages of a call at once; False: the call is over."""
-        texts = [address.text for address in addresses]
+        texts = [address.text for address in addresses] or [""]
         decision = self.act.decide(call, {"sockaddr": texts})
         return self.act.settle(call, in_kernel_terms(decision, *addresses))
 

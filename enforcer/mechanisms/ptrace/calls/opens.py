@@ -25,7 +25,8 @@ from enforcer.mechanisms.ptrace.reading import directory_name
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
 from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
-from enforcer.pin import lexical, open_judged, resolve
+from enforcer.pin import lexical, open_judged, resolve, wrong_flags
+from enforcer.pin.view import name_of, release
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.judge import Values
 from enforcer.syscalls import number
@@ -112,7 +113,11 @@ class Opens:
         try:
             name = call.read_string(call.args[opening.place])
         except UnreadableMemory as error:
-            act.refuse(call, error.errno, UNREADABLE)
+            wrong = wrong_flags(opening.flags, opening.mode, opening.links or 0)
+            if wrong:
+                act.cancel(call, wrong)
+            else:
+                act.refuse(call, error.errno, UNREADABLE)
             return
         if task.retry == 0 and act.pins and not act.sandbox.world_changed and not opening.links:
             absolute = self.absolute(task, opening.dirfd, name)
@@ -217,12 +222,15 @@ class Opens:
         act, task, flags = self.act, call.task, opening.flags
         is_odd = opening.links or act.sandbox.world_changed or task.retry >= _BY_DELIVERY
         if act.pins and is_odd:
-            self.deliver(call, opening, name)
+            if opening.links and flags & os.O_PATH and not act.sandbox.world_changed:
+                self.open_place(call, opening, name)
+            else:
+                self.deliver(call, opening, name)
             return
         follow = follows_open(flags)
         with resolve(call.view, opening.dirfd, name, follow=follow) as pinned:
             if not pinned.name:
-                act.fail(call, pinned.errno)
+                act.cancel(call, wrong_flags(flags, opening.mode) or -pinned.errno)
                 return
             if not act.permits(call, self.values(call, pinned.name, opening)):
                 return
@@ -231,7 +239,7 @@ class Opens:
                 return
             canonical = os.fsencode(pinned.name)
             if pinned.errno and (pinned.errno != ENOENT or pinned.parent < 0):
-                act.fail(call, pinned.errno)
+                act.cancel(call, wrong_flags(flags, opening.mode) or -pinned.errno)
                 return
             is_entry = pinned.parent >= 0 and not pinned.magic and not pinned.leaf.endswith(b"/")
             by_name = (
@@ -252,6 +260,37 @@ class Opens:
         then = _BY_DELIVERY if exists else _BY_STEPS
         self.rewrite(call, opening, canonical, self.exit_of(again, then))
 
+    def open_place(self, call: HeldCall, opening: Opening, name: bytes) -> None:
+        """O_PATH within a scope: found and judged by the tracer, opened by the canonical name.
+
+        No such descriptor can be handed over (SECCOMP_ADDFD gives EBADF).
+        """
+        act = self.act
+        found = self.open_judged(call, opening, name)
+        try:
+            canonical = name_of(found) if found >= 0 else b""
+        except OSError as error:
+            release(found)
+            found = -(error.errno or ENOENT)
+        if call.decision is not None and not act.note(call, call.decision):
+            release(found)
+        elif found < 0:
+            act.cancel(call, found)
+        else:
+            release(found)
+            again = _UNREACHED | {-ELOOP}
+            self.rewrite(call, opening, canonical, self.exit_of(again, _BY_DELIVERY))
+
+    def open_judged(self, call: HeldCall, opening: Opening, name: bytes) -> int:
+        """A descriptor of the tracer's for what is named and permitted, or -errno."""
+        call.decision = None
+
+        def judge(names: tuple[str, ...], missing: int) -> int:
+            return self.act.decide(call, self.values(call, names[0], opening)).refusal
+
+        dirfd, _, flags, mode, links = opening
+        return open_judged(call.view, dirfd, name, flags, mode, judge, resolve=links)
+
     def exit_of(self, again: frozenset[int], then: int) -> Continuation:
         """The continuation of an open whose name was resolved."""
         return partial(self.opened, again=again, then=then)
@@ -265,13 +304,8 @@ class Opens:
             return
         call.decision = None
 
-        def judge(names: tuple[str, ...], missing: int) -> int:
-            return act.decide(call, self.values(call, names[0], opening)).refusal
-
         def opener() -> int:
-            return open_judged(
-                call.view, opening.dirfd, name, flags, opening.mode, judge, resolve=opening.links
-            )
+            return self.open_judged(call, opening, name)
 
         def delivered(task: Task) -> None:
             listener.forget(task.tid)

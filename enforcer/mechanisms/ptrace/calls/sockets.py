@@ -19,7 +19,6 @@ from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, texts_of
-from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.messages import path_of
 from enforcer.syscalls.arguments import AT_FDCWD, read_address, signed
 from enforcer.syscalls.memory import Refused, UnreadableMemory
@@ -44,11 +43,8 @@ class Sockets:
             return
         try:
             raw = read_address(call, call.args[1], call.args[2])
-        except UnreadableMemory as error:
-            act.refuse(call, error.errno, UNREADABLE)
-            return
-        except Refused as error:
-            act.fail(call, error.number)
+        except (UnreadableMemory, Refused) as error:
+            act.fail_early(call, error)
             return
         path = path_of(raw)
         if path is not None and act.pins:
