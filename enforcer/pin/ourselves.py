@@ -52,7 +52,7 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     if b"sys" in parts and view.has_own_namespaces():
         return True
     for place, part in enumerate(parts):
-        if part.isdigit() and _is_ours(part):
+        if part.isdigit() and is_ours(part):
             rest = parts[place + 1 :]
             if len(rest) > 1 and rest[0] == b"task":
                 rest = rest[2:]
@@ -60,6 +60,6 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     return False
 
 
-def _is_ours(number: bytes) -> bool:
+def is_ours(number: bytes) -> bool:
     """Whether a process or thread number is one of the supervisor's own."""
     return not isinstance(status(procfs.root(), b"self/task/" + number, 0), int)

@@ -1,29 +1,29 @@
 """What no policy can permit: calls by which a target stops, traces or starves its supervisor.
 
-Calls that name a process of its by number are told by a small filter before the policy's. They, and
-those that name one by a descriptor or in memory, go to the supervisor, which refuses and logs them.
+Calls that name the supervisor, as it was at the launch, are told by a small filter before the
+policy's. They, those that name any other task (it may be a later thread), and those that name one
+by a descriptor or in memory, go to the supervisor, which refuses and logs them (see aimed.py).
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import re
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.instruction import LIMIT, Code, Instruction, Program
 from enforcer.cbpf.spec import ALLOW, ERRNO, AbiTable, FilterSpec, SpecClause, always
-from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator, holds
+from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import number
 
 REFUSED = errno.EPERM
 AIMED = "aimed at the supervisor"
 """The reason of such a refusal, for the log."""
+
+MEDIATION = "mediated by the supervisor"
+"""The origin of clauses that are there for the supervisor's sake."""
 
 _F_SETOWN = 8
 _F_SETOWN_EX = 15
@@ -45,6 +45,7 @@ _PROCESS_REGISTERS: Mapping[str, tuple[int, ...]] = {
     "ptrace": (1,),
     "prlimit64": (0,),
     "kcmp": (0, 1),
+    "setpgid": (1,),
     "setpriority": (1,),
     "ioprio_set": (1,),
     "sched_setaffinity": (0,),
@@ -58,7 +59,13 @@ _PROCESS_REGISTERS: Mapping[str, tuple[int, ...]] = {
     "fcntl": (2,),
     "fcntl64": (2,),
 }
-"""The registers that hold the number of a process, a thread or (negative) a group."""
+"""The registers that hold the number of a process, a thread or (negative) a group.
+
+In the supervisor's group a target could signal it by the number 0.
+"""
+
+_NO_TASK = frozenset({"setpgid", "tgkill", "rt_tgsigqueueinfo"})
+"""Calls that reach no thread of the supervisor without naming the process (do_send_specific)."""
 
 _ONLY_WHEN: Mapping[str, Condition] = {
     "fcntl": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
@@ -71,11 +78,49 @@ _ALSO_WHEN: Mapping[str, Condition] = {
 }
 """Calls that reach the supervisor without naming it: everybody, or everybody of its user."""
 
+_PRIO_PROCESS = Compare(0, Operator.EQ, 0, LOW_HALF)
+_IOPRIO_PROCESS = Compare(0, Operator.EQ, 1, LOW_HALF)
+_OF_TASKS: Mapping[str, Condition] = {
+    **_ONLY_WHEN,
+    "setpriority": _PRIO_PROCESS,
+    "ioprio_set": _IOPRIO_PROCESS,
+}
+"""When the number is that of a task, for calls that also take others."""
+
+
+def _names_a_task(name: str) -> Condition:
+    """Whether a call names another task than its caller: any number above zero.
+
+    Every task has a number of its own, threads too (find_vpid), and a supervisor's threads come and
+    go. No filter can know which numbers are theirs.
+    """
+    positive = tuple(
+        All(
+            (
+                Compare(register, Operator.NE, 0, LOW_HALF),
+                Compare(register, Operator.EQ, 0, _SIGN),
+            )
+        )
+        for register in _PROCESS_REGISTERS[name]
+    )
+    named = positive[0] if len(positive) == 1 else Any(positive)
+    return All((_OF_TASKS[name], named)) if name in _OF_TASKS else named
+
+
+_SIGN = 1 << 31
+NAMING_TASKS: Mapping[str, Condition] = {
+    name: _names_a_task(name) for name in _PROCESS_REGISTERS if name not in _NO_TASK
+}
+"""Calls that name a task by number, and when: the supervisor must look whether it is its own."""
+
 _OWNER_BY_MEMORY: Condition = Compare(1, Operator.EQ, _F_SETOWN_EX, LOW_HALF)
 
 BY_DESCRIPTOR_OR_MEMORY: Mapping[str, Condition] = {
     "pidfd_send_signal": TRUE,
     "pidfd_getfd": TRUE,
+    "process_madvise": TRUE,
+    "process_mrelease": TRUE,
+    "setns": TRUE,
     "fcntl": _OWNER_BY_MEMORY,
     "fcntl64": _OWNER_BY_MEMORY,
     "ioctl": Any(
@@ -91,6 +136,18 @@ BY_DESCRIPTOR_OR_MEMORY: Mapping[str, Condition] = {
 NAMING_CALLS = frozenset(_PROCESS_REGISTERS)
 """Calls that name a process by a number in a register."""
 
+MEDIATED: Mapping[str, Condition] = {
+    name: Any(tuple(each[name] for each in (NAMING_TASKS, BY_DESCRIPTOR_OR_MEMORY) if name in each))
+    for name in (*NAMING_TASKS, *BY_DESCRIPTOR_OR_MEMORY)
+}
+"""All that the supervisor must look at itself, whatever the policy permits by registers."""
+
+
+def numbers_named(name: str, args: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of tasks that a call of NAMING_TASKS names."""
+    found = (args[register] & LOW_HALF for register in _PROCESS_REGISTERS[name])
+    return tuple(number for number in found if 0 < number < _SIGN)
+
 
 def protection_spec(
     abis: Sequence[Abi], processes: Iterable[int], answer: int = ERRNO(REFUSED)
@@ -101,7 +158,7 @@ def protection_spec(
     """
     named = tuple(processes)
     clauses = {
-        name: (SpecClause(_naming(name, named), answer, AIMED), *always(ALLOW))
+        name: (SpecClause(naming(name, named), answer, AIMED), *always(ALLOW))
         for name in NAMING_CALLS
     }
     tables = []
@@ -112,7 +169,7 @@ def protection_spec(
     return FilterSpec(tuple(tables), foreign=ALLOW)
 
 
-def _naming(name: str, processes: tuple[int, ...]) -> Condition:
+def naming(name: str, processes: tuple[int, ...]) -> Condition:
     """When call `name` concerns one of `processes`."""
     named: Condition = Any(
         tuple(
@@ -167,40 +224,6 @@ def _mediated(
     for clause in clauses:
         if clause.answer == ALLOW:
             both = clause.when if condition == TRUE else All((clause.when, condition))
-            result.append(SpecClause(both, answer, "mediated by the supervisor"))
+            result.append(SpecClause(both, answer, MEDIATION))
         result.append(clause)
     return tuple(result)
-
-
-class Protected:
-    """The supervisor's own processes, as descriptors and structs of a target may name them."""
-
-    def __init__(self, processes: Iterable[int]) -> None:
-        self.processes = frozenset(processes)
-        named = tuple(self.processes)
-        self._naming = {name: _naming(name, named) for name in NAMING_CALLS}
-
-    def is_named_by_register(self, name: str, args: Sequence[int]) -> bool:
-        """Whether a call that names processes by number concerns a protected one."""
-        return name in self._naming and holds(self._naming[name], args)
-
-    def is_named_by_descriptor(self, descriptor: int) -> bool:
-        """Whether `descriptor` (of the caller) is a pidfd or /proc directory of a protected one.
-
-        Also true when it cannot be told.
-        """
-        entry = Path(f"/proc/self/fd/{descriptor}")
-        try:
-            found = re.fullmatch(r"/proc/(\d+)(/task/\d+)?", os.fsdecode(entry.readlink()))
-            if found is not None:
-                return int(found[1]) in self.processes
-            text = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
-        except OSError:
-            return True
-        pid = re.search(r"^Pid:\s*(-?\d+)$", text, re.MULTILINE)
-        return pid is not None and int(pid[1]) in self.processes
-
-    def is_named_by_owner(self, owner: bytes) -> bool:
-        """Whether the struct f_owner_ex, or the int of FIOSETOWN, names a protected one."""
-        (process,) = struct.unpack("=i", owner[-4:])
-        return abs(process) in self.processes

@@ -9,6 +9,7 @@ from enforcer.cbpf.spec import ALLOW, TRACE, USER_NOTIF, AbiTable, FilterSpec, a
 from enforcer.events import EventLog
 from enforcer.mechanisms.ptrace import Ptrace
 from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.calls.processes import Processes
 from enforcer.mechanisms.ptrace.calls.protection import Protection
 from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.private import DELIVER, HELLO
@@ -25,8 +26,10 @@ class PlainTracer(Tracer):
     def __init__(self, config: Config, log: EventLog) -> None:
         super().__init__(config, log)
         general = General(self.act)
-        aimed = Protection(self.act, general).handlers()
-        self.dispatch = exchanged(self.dispatch, dict.fromkeys(aimed, general.by_registers))
+        others = Processes(self.act, general).handlers()
+        aimed = Protection(self.act, general, others).handlers()
+        unaimed = {name: others.get(name, general.by_registers) for name in aimed}
+        self.dispatch = exchanged(self.dispatch, unaimed)
 
 
 class PlainPtrace(Ptrace):

@@ -68,6 +68,7 @@ BY_NUMBER: Acts = {
         end, other = socket.socketpair()
         structs = [struct.pack("ii", kind, number) for kind in (0, 1, 2)]
         return [call("fcntl", end.fileno(), 15, owner) for owner in structs]""",
+    "setpgid": 'call("setpgid", 0, number)',
     "ioctl": """
         end, other = socket.socketpair()
         return [call("ioctl", end.fileno(), command, struct.pack("i", value))
@@ -80,6 +81,9 @@ BY_DESCRIPTOR: Acts = {
     "pidfd_getfd": 'both(lambda fd: min(0, call("pidfd_getfd", fd, 1, 0)))',
     "pidfd_send_signal by /proc":
         'call("pidfd_send_signal", os.open(f"/proc/{number}", os.O_RDONLY), 0, 0, 0)',
+    "process_madvise": 'call("process_madvise", aimed, bytes(16), 0, 20, 0)',
+    "process_mrelease": 'call("process_mrelease", aimed, 0)',
+    "setns": 'call("setns", aimed, 0x40000000)',
     "pidfd_send_signal by a place":
         'call("pidfd_send_signal", os.open(f"/proc/{number}", os.O_PATH), 0, 0, 0) < 0',
 }  # fmt: skip
@@ -88,7 +92,10 @@ OTHERS: Acts = {
     "own process": """
         return [call("kill", os.getpid(), 0), call("tgkill", os.getpid(), os.getpid(), 0),
                 call("setpriority", 0, 0, 0), call("sched_setaffinity", 0, 8, b"\\xff" * 8),
-                min(0, call("pidfd_open", os.getpid(), 0))]""",
+                min(0, call("pidfd_open", os.getpid(), 0)), call("kill", os.getppid(), 0),
+                call("setpgid", 0, 0), call("kill", 0x3FFFFF, 0),
+                call("setns", os.pidfd_open(os.getpid()), 0), call("setns", 99, 0),
+                call("process_mrelease", os.pidfd_open(os.getpid()), 0)]""",
     "own descriptors": """
         end, other = socket.socketpair()
         owner = ctypes.create_string_buffer(8)
@@ -182,6 +189,9 @@ def test_no_descriptor_reaches_the_supervisor(mechanism: str, place: Path) -> No
         "pidfd_send_signal of a group": "-1",
         "pidfd_getfd": "[-1, 0]",
         "pidfd_send_signal by /proc": "-1",
+        "process_madvise": "-1",
+        "process_mrelease": "-1",
+        "setns": "-1",
         "pidfd_send_signal by a place": "True",
     }
     aimed = [event for event in ran.events if event["event"] in ("detection", "decision")]
@@ -198,7 +208,7 @@ def test_other_processes_are_reached_as_bare(mechanism: str, place: Path) -> Non
     """What is not aimed at the supervisor has its effect, and its own errors."""
     _, outcomes = run_acts(mechanism, PERMISSIVE, OTHERS, place, prelude=_PREPARED)
     assert outcomes == {
-        "own process": "[0, 0, 0, 0, 0]",
+        "own process": "[0, 0, 0, 0, 0, 0, 0, -3, -22, -9, -22]",
         "own descriptors": "[0, 0, True, 0, 0, -14, -14, -9]",
         "own signal": "(0, 0, -22, -9, [1, 1])",
         "own signal's own information": "(0, -1)",
@@ -206,18 +216,39 @@ def test_other_processes_are_reached_as_bare(mechanism: str, place: Path) -> Non
     }
 
 
-def test_no_thread_of_the_supervisor_is_reached(place: Path) -> None:
-    """A supervisor of many threads is as far away by each of them."""
-    acts = {
-        "threads": """
-            tids = [int(name) for name in os.listdir(f"/proc/{number}/task")]
-            found = {call(name, tid, 0) for tid in tids for name in ("tkill", "kill", "pidfd_open")}
-            found |= {call("tgkill", number, tid, 0) for tid in tids}
-            found |= {call("ptrace", 0x4206, tid, 0, 0) for tid in tids}
-            return len(tids) > 5, found"""
+OF_PROCESSES = frozenset({"setpgid", "tgkill", "rt_tgsigqueueinfo"})
+"""Calls that take a group, or the process as well."""
+
+OF_BOTH: Acts = {
+    "tgkill": '[call("tgkill", leader, number, 0)]',
+    "rt_tgsigqueueinfo": '[call("rt_tgsigqueueinfo", leader, number, 0, bytes(128))]',
+}
+
+_THREADS = """
+    global number
+    leader = number
+    found = {}
+    for number in [int(name) for name in os.listdir(f"/proc/{number}/task")]:
+        found[number] = ACT
+    return len(found) > 1, set(map(str, found.values()))"""
+
+
+@MECHANISMS
+def test_no_thread_of_the_supervisor_is_reached(mechanism: str, place: Path) -> None:
+    """A supervisor of many threads is as far away by the number of each, also of later ones."""
+    calls = table(native().abis[0].name)
+    one = {
+        title: _THREADS.replace("ACT", text.replace("-number", "number"))
+        for title, text in BY_NUMBER.items()
+        if title.split()[0] in calls and "return" not in text and title not in OF_PROCESSES
     }
-    _, outcomes = run_acts("notify", PERMISSIVE, acts, place, prelude=_PREPARED)
-    assert outcomes == {"threads": "(True, {-1})"}
+    one |= {title: _THREADS.replace("ACT", text) for title, text in OF_BOTH.items()}
+    assert len(one) > 15
+    ran, outcomes = run_acts(mechanism, PERMISSIVE, one, place, prelude=_PREPARED)
+    only = set("(True, {'[-1]'})")
+    reached = {title: found for title, found in outcomes.items() if set(found) - only}
+    assert reached == {}
+    assert ran.events[-1]["event"] == "end"
 
 
 @MECHANISMS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import threading
 
 import pytest
 
@@ -12,9 +14,9 @@ from enforcer.call import Action
 from enforcer.cbpf.spec import ALLOW, ERRNO, USER_NOTIF, SeccompData, evaluate
 from enforcer.mechanisms.filter_spec import spec_from_policies
 from enforcer.policy.ast import Dialect, Policy
+from enforcer.supervision.aimed import Protected
 from enforcer.supervision.protect import (
     BY_DESCRIPTOR_OR_MEMORY,
-    Protected,
     mediate,
     protection_spec,
 )
@@ -106,21 +108,62 @@ def test_mediated_calls_go_to_the_supervisor_only_where_the_policy_permits() -> 
     assert by_action[Action.DENY] == [ERRNO(1), ERRNO(1)]
 
 
+def _opened(number: int) -> list[int]:
+    """A pidfd of a process, its directory in procfs, and one of a thread's there."""
+    return [
+        os.pidfd_open(number),
+        os.open(f"/proc/{number}", os.O_RDONLY),
+        os.open(f"/proc/{number}/task/{number}", os.O_RDONLY),
+    ]
+
+
 def test_protected_process_is_recognised_behind_descriptors() -> None:
     """A pidfd and a /proc directory name their process; other descriptors name none."""
-    ours, others = Protected([os.getpid()]), Protected([1])
-    opened = [
-        os.pidfd_open(os.getpid()),
-        os.open(f"/proc/{os.getpid()}", os.O_RDONLY),
-        os.open("/dev/null", os.O_RDONLY),
-    ]
+    protected = Protected([os.getpid()])
+    ours, others = _opened(os.getpid()), _opened(1)
+    others += [os.open(place, os.O_RDONLY) for place in ("/dev/null", "/proc", "/proc/1/status")]
     try:
-        assert [ours.is_named_by_descriptor(fd) for fd in opened] == [True, True, False]
-        assert [others.is_named_by_descriptor(fd) for fd in opened] == [False, False, False]
+        assert [protected.is_named_by_descriptor(fd) for fd in ours] == [True] * len(ours)
+        assert [protected.is_named_by_descriptor(fd) for fd in others] == [False] * len(others)
     finally:
-        for descriptor in opened:
+        for descriptor in (*ours, *others):
             os.close(descriptor)
-    assert ours.is_named_by_descriptor(opened[0]), "what cannot be told is taken for protected"
+    assert protected.is_named_by_descriptor(ours[0]), "what cannot be told is taken for protected"
+
+
+def test_a_thread_that_came_later_is_protected() -> None:
+    """Its number, and a pidfd of it, are the supervisor's from its birth to its end."""
+    protected = Protected([os.getpid()])
+    begun, over = threading.Event(), threading.Event()
+
+    def live() -> None:
+        begun.set()
+        over.wait()
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    begun.wait()
+    try:
+        number = thread.native_id or 0
+        owner = number.to_bytes(4, "little")
+        assert protected.refusal("kill", (number, 9, 0, 0, 0, 0), 1) == errno.EPERM
+        assert protected.is_named_by_owner(owner)
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_number_that_nobody_has_is_answered() -> None:
+    """ESRCH, whoever may be born with it later; a target's own number is not asked about."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    args = (child, 9, 0, 0, 0, 0)
+    assert Protected([1]).refusal("kill", args, os.getpid()) == 0, "it can be waited for still"
+    os.waitpid(child, 0)
+    assert Protected([1]).refusal("kill", args, os.getpid()) == errno.ESRCH
+    assert Protected([1], lambda number: number == child).refusal("kill", args, os.getpid()) == 0
+    assert Protected([1]).refusal("getpgid", args, os.getpid()) == 0
 
 
 @pytest.mark.parametrize(("process", "named"), [(SUPERVISOR, True), (OTHER, False)])

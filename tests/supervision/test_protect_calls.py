@@ -7,7 +7,12 @@ import pytest
 from enforcer.arch import ABIS
 from enforcer.cbpf.spec import ALLOW, ERRNO, SeccompData, evaluate
 from enforcer.condition import holds
-from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, protection_spec
+from enforcer.supervision.protect import (
+    BY_DESCRIPTOR_OR_MEMORY,
+    NAMING_TASKS,
+    numbers_named,
+    protection_spec,
+)
 from enforcer.syscalls import number
 
 SUPERVISOR, THREAD, OTHER = 4321, 4330, 4322
@@ -35,6 +40,7 @@ NAMED_BY = {
     "move_pages": (0,),
     "get_robust_list": (0,),
     "perf_event_open": (1,),
+    "setpgid": (1,),
 }
 """The registers in which the manual pages have a pid, a tid or (negative) a process group."""
 
@@ -62,6 +68,35 @@ def test_each_register_that_names_a_process_is_looked_at(abi: str, call: str) ->
         assert answer(abi, call, {register: OTHER}) == ALLOW, register
         if register not in NAMED_BY[call]:
             assert answer(abi, call, {register: SUPERVISOR}) == ALLOW, register
+
+
+REACHING_NO_THREAD = frozenset({"tgkill", "rt_tgsigqueueinfo", "setpgid"})
+"""Those that name the process as well, and check it (tgkill(2)); or a group."""
+
+
+VALUES = ((OTHER, True), (OTHER | 0xDEAD << 32, True), (0, False), (-OTHER, False))
+
+
+@pytest.mark.parametrize("call", NAMED_BY)
+def test_a_number_of_any_task_is_the_supervisors_to_look_at(call: str) -> None:
+    """Each above zero in its register's lower half, in calls that threads can be named by."""
+    if call in REACHING_NO_THREAD:
+        assert call not in NAMING_TASKS
+        return
+    which = {"setpriority": (0, 0), "ioprio_set": (0, 1)}
+    for register in NAMED_BY[call]:
+        for value, is_named in (
+            (OTHER, True),
+            (OTHER | 0xDEAD << 32, True),
+            (0, False),
+            (-OTHER, False),
+        ):
+            args = [0] * REGISTERS
+            if call in which:
+                args[which[call][0]] = which[call][1]
+            args[register] = value & (1 << 64) - 1
+            assert holds(NAMING_TASKS[call], args) is is_named, (register, value)
+            assert (numbers_named(call, args) == (OTHER,)) is is_named
 
 
 @pytest.mark.parametrize("call", ["fcntl", "fcntl64"])
@@ -104,7 +139,9 @@ def test_commands_that_name_an_owner_in_memory(call: str, command: int) -> None:
     assert not holds(when, (3, command + 2, 0, 0, 0, 0))
 
 
-@pytest.mark.parametrize("call", ["pidfd_send_signal", "pidfd_getfd"])
+@pytest.mark.parametrize(
+    "call", ["pidfd_send_signal", "pidfd_getfd", "process_madvise", "process_mrelease", "setns"]
+)
 def test_calls_by_descriptor_are_always_looked_at(call: str) -> None:
     """No register of theirs tells whose the descriptor is."""
     assert holds(BY_DESCRIPTOR_OR_MEMORY[call], (0, 0, 0, 0, 0, 0))

@@ -98,24 +98,18 @@ def _named(name: str, abi: str, handler: Handler) -> Handler:
 
 
 def _choose(shared: Shared, name: str, abi: str) -> Handler:
-    """How a call is answered, the first of these that fits."""
+    """How a call is answered: what keeps it from the supervisor comes first."""
     needs = shared.judge.needs(name)
     if name in EXECUTIONS:
         return processes.execution(shared, name)
-    if name in NAMING_CALLS:
-        return processes.named_by_register(shared, name, _by_descriptor(shared, name, needs))
-    if name in BY_DESCRIPTOR_OR_MEMORY:
-        return _by_descriptor(shared, name, needs)
+    handler = _plain(shared, name, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
-        return processes.change(shared, name, abi, _plain(shared, name, needs))
-    return _plain(shared, name, needs)
-
-
-def _by_descriptor(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
-    plain = _plain(shared, name, needs)
-    if name not in BY_DESCRIPTOR_OR_MEMORY:
-        return plain
-    return processes.named_by_descriptor(shared, name, plain)
+        handler = processes.change(shared, name, abi, handler)
+    if name in BY_DESCRIPTOR_OR_MEMORY:
+        handler = processes.named_by_descriptor(shared, name, handler)
+    if name in NAMING_CALLS:
+        handler = processes.named_by_register(shared, name, handler)
+    return handler
 
 
 def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:

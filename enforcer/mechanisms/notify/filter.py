@@ -23,7 +23,7 @@ from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
 from enforcer.policy.ast import Policy
 from enforcer.supervision.greeting import GREETING
-from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
+from enforcer.supervision.protect import MEDIATED, mediate
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Kind
@@ -88,7 +88,7 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF, answer=supervised_answer)
     spec = supervised(spec, USER_NOTIF)
-    spec = mediate(spec, {**BY_DESCRIPTOR_OR_MEMORY, **CREDENTIAL_CHANGES}, USER_NOTIF)
+    spec = mediate(spec, {**MEDIATED, **CREDENTIAL_CHANGES}, USER_NOTIF)
     tables = [
         mediate(FilterSpec((table,), spec.foreign), root_changes(table.abi.name), USER_NOTIF).tables
         for table in spec.tables

@@ -18,6 +18,7 @@ from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, REFUSED
 from enforcer.syscalls.arguments import LOW_HALF, signed
 from enforcer.syscalls.memory import Arguments
 
+_CHECKED = frozenset({"process_madvise", "process_mrelease", "setns"})
 _CAP_KILL, _CAP_SYS_PTRACE = 5, 19
 _REACHING = 1 << _CAP_KILL | 1 << _CAP_SYS_PTRACE
 _STRUCT_BYTES = {
@@ -98,8 +99,11 @@ def named_by_register(shared: Shared, name: str, plain: Handler) -> Handler:
     """A call that names a process by number: refused where that is the supervisor's."""
 
     def handle(worker: Worker, args: Arguments) -> None:
-        if shared.protected.is_named_by_register(name, args):
+        refusal = shared.protected.refusal(name, args, worker.tid)
+        if refusal == REFUSED:
             worker.refuse(REFUSED, AIMED)
+        elif refusal:
+            worker.answer(-refusal)
         else:
             plain(worker, args)
 
@@ -113,6 +117,7 @@ def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
     copy, unless it is aimed at the supervisor. Signals, and descriptors of others, go by real ids,
     which no thread of the supervisor may take on: whoever has them could signal it. So a caller
     with other ids makes the call itself, where the kernel keeps it from the supervisor anyway.
+    What nobody can do for the caller (_CHECKED) it makes itself when that has been looked at.
     """
     when = BY_DESCRIPTOR_OR_MEMORY[name]
     act = {
@@ -121,8 +126,14 @@ def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
     }.get(name, _set_owner)
 
     def handle(worker: Worker, args: Arguments) -> None:
-        if not holds(when, args):
+        if not holds(when, args) or signed(args[0]) < 0:  # PIDFD_SELF names the caller
             plain(worker, args)
+            return
+        if name in _CHECKED:
+            if _is_aimed(shared, worker, args):
+                worker.refuse(REFUSED, AIMED)
+            else:
+                plain(worker, args)
             return
         number = worker.decide({})
         if number:
@@ -158,6 +169,19 @@ def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
             worker.answer(result)
 
     return handle
+
+
+def _is_aimed(shared: Shared, worker: Worker, args: Arguments) -> bool:
+    """Whether the caller's descriptor in register 0 means the supervisor."""
+    descriptor = worker.duplicate(signed(args[0]))
+    if descriptor < 0:
+        return False
+    try:
+        found = shared.protected.is_named_by_descriptor(descriptor)
+        worker.validate()
+        return found
+    finally:
+        os.close(descriptor)
 
 
 def _is_out_of_reach(identity: Identity) -> bool:

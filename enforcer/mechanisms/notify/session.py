@@ -22,9 +22,9 @@ from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin.identity import acting_thread
 from enforcer.policy.ast import Policy
+from enforcer.supervision.aimed import Protected
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import Handshake
-from enforcer.supervision.protect import Protected
 
 WORKERS = 12
 """Acts that may block at once; when all do, further held calls wait for one of them to end."""
@@ -37,6 +37,8 @@ _WAKE_SIGNAL = signal.SIGUSR1
 
 class Session(Shared):
     """The life of one supervisor."""
+
+    make_protected = Protected
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class Session(Shared):
         for worker in self._workers:
             worker.start(handlers, self._wait_for_listener)
         own = [os.getpid(), *(worker.native_id for worker in self._workers)]
-        self.protected = Protected(own)
+        self.protected = self.make_protected(own)
         self.target = handshake.target
         handshake.ready(" ".join(map(str, own)))
         number = int(handshake.wait_go())

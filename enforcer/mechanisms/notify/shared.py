@@ -19,9 +19,9 @@ from enforcer.pin.same_objects import SameObjects, has_binds
 from enforcer.pin.standing import Standings
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.denied_names import names_denied_by_equality
+from enforcer.supervision.aimed import Protected
 from enforcer.supervision.journal import Journal
 from enforcer.supervision.judge import Judge
-from enforcer.supervision.protect import Protected
 
 
 class Shared:

@@ -32,6 +32,7 @@ class Handlers:
         self.general = General(act)
         self.opens = Opens(act, self.general)
         execs = Execs(act)
+        processes = Processes(act, self.general).handlers()
         self._own: Mapping[str, Handler] = {
             "open": self.opens.open,
             "creat": self.opens.creat,
@@ -43,8 +44,8 @@ class Handlers:
             **Messages(act, self.general).handlers(),
             **Multiplexed(act, self.of).handlers(),
             **Directories(act).handlers(),
-            **Processes(act, self.general).handlers(),
-            **Protection(act, self.general).handlers(),
+            **processes,
+            **Protection(act, self.general, processes).handlers(),
             **Filters(act, self.general).handlers(),
         }
 

@@ -33,7 +33,7 @@ from enforcer.mechanisms.ptrace.private import AGAIN, ASKS, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.task_policy import detached
 from enforcer.policy.ast import Policy
-from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, mediate
+from enforcer.supervision.protect import MEDIATED, mediate
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import number, syscall
 
@@ -75,7 +75,7 @@ _RARE = "remap_file_pages"
 _CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
 
 WATCHED: Mapping[str, Condition] = {
-    **BY_DESCRIPTOR_OR_MEMORY,
+    **MEDIATED,
     **dict.fromkeys(WORLD_CALLS, TRUE),
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
     **dict.fromkeys(CREDENTIAL_CALLS, TRUE),

@@ -9,19 +9,12 @@ import socket
 from pathlib import Path
 
 from enforcer.kernel import notification
-from enforcer.mechanisms.notify import Notify
-from enforcer.mechanisms.notify.session import Session
 from enforcer.supervision.launch import Handshake
+from harness.backends.unprotected import UnprotectedNotify, UnprotectedSession
 from harness.backends.weak import Leaky
 
 
-class _Unprotected(Notify):
-    """Nothing keeps the target's hands off the supervisor; without it every call fails or waits."""
-
-    protects = False
-
-
-class _Watched(Session):
+class _Watched(UnprotectedSession):
     fails_open = True
 
     def serve(self, handshake: Handshake) -> None:
@@ -71,11 +64,13 @@ def _is_stopped(pid: int) -> bool:
     return state == "T"
 
 
-class _FailsOpen(_Unprotected):
+class _FailsOpen(UnprotectedNotify):
+    """Without its supervisor every call would fail or wait."""
+
     make_session = _Watched
 
 
-class _FailsClosed(_Unprotected):
+class _FailsClosed(UnprotectedNotify):
     make_session = _WatchedWell
 
 

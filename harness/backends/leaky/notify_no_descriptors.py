@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from enforcer.mechanisms.notify import Notify
 from enforcer.mechanisms.notify.worker import Worker
+from harness.backends.unprotected import UnprotectedNotify
 from harness.backends.weak import Leaky
 
 
@@ -29,10 +29,9 @@ class _GivesUp(_Looks):
             super().answer(result)
 
 
-class _Unprotected(Notify):
+class _Unprotected(UnprotectedNotify):
     """Nothing keeps the target from the supervisor's limits."""
 
-    protects = False
     make_worker = _Looks
 
 

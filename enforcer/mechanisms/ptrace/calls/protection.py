@@ -13,14 +13,9 @@ from enforcer.condition import holds
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
+from enforcer.supervision.aimed import Protected
 from enforcer.supervision.journal import UNREADABLE
-from enforcer.supervision.protect import (
-    AIMED,
-    BY_DESCRIPTOR_OR_MEMORY,
-    NAMING_CALLS,
-    REFUSED,
-    Protected,
-)
+from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS, REFUSED
 from enforcer.syscalls.arguments import signed
 from enforcer.syscalls.memory import UnreadableMemory
 
@@ -30,10 +25,13 @@ _OWNER_BYTES = {"fcntl": 8, "fcntl64": 8, "ioctl": 4}
 class Protection:
     """The handlers."""
 
-    def __init__(self, act: Act, general: General) -> None:
+    def __init__(self, act: Act, general: General, then: Mapping[str, Handler]) -> None:
+        """`then` are the handlers of what is not aimed at the tracer, where not the general one."""
         self.act = act
         self.general = general
-        self.protected = Protected([os.getpid()])
+        self.then = then
+        # The tracer reaps its tasks itself: until then their numbers are nobody else's.
+        self.protected = Protected([os.getpid()], act.sandbox.tasks.__contains__)
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -44,13 +42,19 @@ class Protection:
 
     def by_number(self, call: HeldCall) -> None:
         """kill and its like: not at the tracer."""
-        if self.protected.is_named_by_register(call.name, call.args):
+        refusal = self.protected.refusal(call.name, call.args, call.tid)
+        if refusal == REFUSED:
             self.act.refuse(call, REFUSED, AIMED)
+        elif refusal:
+            self.act.fail(call, refusal)
         else:
-            self.general.by_registers(call)
+            self.pass_on(call)
 
     def by_descriptor(self, call: HeldCall) -> None:
-        """pidfd_send_signal, pidfd_getfd: not at the tracer."""
+        """pidfd_send_signal, pidfd_getfd and the like: not at the tracer."""
+        if signed(call.args[0]) < 0:  # PIDFD_SELF names the caller
+            self.pass_on(call)
+            return
         descriptor = call.view.duplicate(signed(call.args[0]))
         if descriptor < 0:
             self.act.fail(call, -descriptor)
@@ -62,7 +66,11 @@ class Protection:
         if is_protected:
             self.act.refuse(call, REFUSED, AIMED)
         else:
-            self.general.by_registers(call)
+            self.pass_on(call)
+
+    def pass_on(self, call: HeldCall) -> None:
+        """It is not aimed at the tracer."""
+        self.then.get(call.name, self.general.by_registers)(call)
 
     def by_owner(self, call: HeldCall) -> None:
         """F_SETOWN_EX, FIOSETOWN, SIOCSPGRP: signals of a descriptor do not go to the tracer."""
