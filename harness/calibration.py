@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.backends import backend
+from harness.backends import mechanism_of
 from harness.model import Provenance, Reference, VerdictKind
 from harness.odds import attempts_needed
 from harness.results import LeakyRun
@@ -81,12 +81,12 @@ class Calibration:
         win from.
         """
         known = self._found.get(self._key(job), {})
-        same = backend(job.case.backend).mechanism
+        same = mechanism_of(job.case.backend)
         names = sorted(
             known,
             key=lambda name: (
                 not known[name].wins,
-                backend(name).mechanism != same,
+                mechanism_of(name) != same,
                 known[name].wins / known[name].attempts,
                 name,
             ),
@@ -106,8 +106,8 @@ class Calibration:
         wanted: dict[str, Job] = {}
         for judged in filter(needs_reference, jobs):
             comparable = measuring.get(self._key(judged), [])
-            same = backend(judged.case.backend).mechanism
-            of_it = [job for job in comparable if backend(job.case.backend).mechanism == same]
+            same = mechanism_of(judged.case.backend)
+            of_it = [job for job in comparable if mechanism_of(job.case.backend) == same]
             for job in of_it or comparable:
                 if job.case.id not in there and not self._is_known(job):
                     wanted[job.case.id] = job

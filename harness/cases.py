@@ -8,11 +8,12 @@ from functools import partial
 
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
-from harness.backends import backend
+from harness.backends import external_names, is_external, is_leaky
 from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
 
 EVERY_LEAKY = "leaky"
+EVERY_EXTERNAL = "external"
 TIMES_DEFAULT = 5
 """How far a race goes beyond the manifest's number: what five wins of that number ask for."""
 ALL = "all"
@@ -54,7 +55,8 @@ def expand(
                         abi=abi,
                         kernel=selection.kernel,
                         place=selection.place,
-                        leaky=backend(name).leaky,
+                        leaky=is_leaky(name),
+                        external=is_external(name),
                         catalogue=attack.catalogue if attack else (),
                     )
                     if matches(case.id, selection.keywords):
@@ -110,7 +112,14 @@ def _backends(scenario: Scenario, selection: Selection) -> tuple[str, ...]:
             chosen += [*ours, *scenario.leaky]
         elif wanted == EVERY_LEAKY:
             chosen += scenario.leaky
-        elif wanted in scenario.leaky or wanted in ours or wanted == "none":
+        elif wanted == EVERY_EXTERNAL:
+            chosen += external_names() if not scenario.backends else ()
+        elif (
+            wanted in scenario.leaky
+            or wanted in ours
+            or wanted == "none"
+            or (is_external(wanted) and not scenario.backends)
+        ):
             chosen.append(wanted)
     return tuple(dict.fromkeys(chosen))
 

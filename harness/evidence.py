@@ -72,6 +72,11 @@ def witnessed(events: Sequence[Event]) -> bool:
     return any(event.get("event") == EventKind.ENFORCING for event in events)
 
 
+def unwitnessed(events: Sequence[Event]) -> str:
+    """What was missing when a target was looked at from outside; empty: nobody looked."""
+    return next((str(each["unwitnessed"]) for each in events if "unwitnessed" in each), "")
+
+
 def filter_is_on(events: Sequence[Event]) -> bool:
     """Whether that evidence has a seccomp filter in it, which may kill with SIGSYS."""
     for event in events:

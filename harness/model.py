@@ -158,6 +158,7 @@ class Scenario:
 class Case:
     """One cell of the expanded matrix. `catalogue` is the attack's, empty for a command.
 
+    `external`: somebody else's sandbox, of which nobody expects that it can keep every policy.
     `defences` are those that the backend is compiled with, None for its own choice.
     """
 
@@ -168,6 +169,7 @@ class Case:
     kernel: str
     place: str
     leaky: bool = False
+    external: bool = False
     catalogue: tuple[str, ...] = ()
     defences: frozenset[Defence] | None = None
 
@@ -175,10 +177,15 @@ class Case:
     def id(self) -> str:
         """Unique within a campaign, and stable between campaigns."""
         where = "" if self.place == "local" else f"-{self.place}"
-        backend = self.backend
+        backend = self.backend_name
         if self.defences is not None:
             backend += f"({'+'.join(sorted(self.defences))})"
         return f"{self.scenario.id}[{self.variant}-{backend}-{self.abi}-{self.kernel}{where}]"
+
+    @property
+    def backend_name(self) -> str:
+        """The backend's name; one that is a file is called as the file."""
+        return Path(self.backend).stem if "." in self.backend else self.backend
 
     @property
     def expected(self) -> VerdictKind:
@@ -202,7 +209,7 @@ class Case:
     def _keys(self) -> tuple[str, ...]:
         """What a scenario may call this case in `expect` and `known`, the narrowest first."""
         narrower = (self.variant, self.variant.partition("+")[2], self.abi)
-        return (*(f"{self.backend}/{each}" for each in narrower if each), self.backend)
+        return (*(f"{self.backend_name}/{each}" for each in narrower if each), self.backend_name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +273,8 @@ class Result:
         if self.verdict.kind is VerdictKind.BROKEN:
             return False
         if self.verdict.kind is VerdictKind.INAPPLICABLE or self.verdict.elsewhere:
+            return True
+        if self.case.external and self.verdict.kind is VerdictKind.INEXPRESSIBLE:
             return True
         if self.case.weakness is not None:
             return self.verdict.kind is VerdictKind.BYPASSED

@@ -6,13 +6,21 @@ go through, is the plain act denied and enforcement witnessed, and only then the
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from enforcer.events import EventKind
 from enforcer.mechanisms.contract import Inexpressible
-from harness.evidence import Attributed, filter_is_on, judged, killed_by_enforcer, witnessed
+from harness.evidence import (
+    Attributed,
+    filter_is_on,
+    judged,
+    killed_by_enforcer,
+    unwitnessed,
+    witnessed,
+)
 from harness.model import Observation, Outcome, Reference, RunKind, Verdict, VerdictKind
 from harness.odds import attempts_needed, percent, win_rate_bound
 
@@ -39,6 +47,7 @@ class Evidence:
     is such a one, which needs none. `log_required` asks that the enforcer's log shows the attempt:
     `direct` and `attack` say what a line must tell to be of it. `counted`: the enforcer counts the
     calls that it judges, so that the program's count of attempts is not believed without them.
+    `refusals` are the errno that a refusal by this backend may be (empty: any).
     `reachable` is what of the laboratory the target could have reached. `inexpressible` and
     `broken` say why there are no runs.
     """
@@ -53,6 +62,7 @@ class Evidence:
     direct: Attributed = field(default_factory=Attributed)
     attack: Attributed = field(default_factory=Attributed)
     counted: bool = False
+    refusals: frozenset[int] = frozenset()
     reachable: str = ""
     inexpressible: Inexpressible | None = None
     broken: str = ""
@@ -93,7 +103,7 @@ def _judge(evidence: Evidence) -> Verdict:
         _judge_control(found.get(RunKind.CONTROL), found.get(RunKind.CONTROL_AGAIN))
         or _judge_direct_control(found.get(RunKind.DIRECT_CONTROL))
         or _judge_benign(found.get(RunKind.BENIGN))
-        or _judge_direct(found.get(RunKind.DIRECT))
+        or _judge_direct(found.get(RunKind.DIRECT), evidence.refusals)
         or _judge_witnesses(found, CONFINED)
         or _judge_attack(evidence, found.get(RunKind.ATTACK))
     )
@@ -169,11 +179,16 @@ def _judge_benign(run: Observation | None) -> Verdict | None:
     return None
 
 
-def _judge_direct(run: Observation | None) -> Verdict | None:
+def _judge_direct(run: Observation | None, refusals: frozenset[int]) -> Verdict | None:
     if run is None:
         return _missing(RunKind.DIRECT)
     if run.effect:
         return _verdict(VerdictKind.NOT_ENFORCING, "the direct attempt was not denied")
+    if run.finished and refusals and run.errno not in refusals:
+        known = ", ".join(errno.errorcode.get(each, str(each)) for each in sorted(refusals))
+        found = errno.errorcode.get(run.errno, str(run.errno))
+        reason = f"the direct attempt ended with {found}: this backend's refusals are {known}"
+        return _verdict(VerdictKind.BROKEN, reason)
     if run.finished:
         return None
     return _judge_kill(run) if _killed(run) else _unfinished(run)
@@ -199,7 +214,10 @@ def _judge_witnesses(
     for kind in kinds:
         run = found.get(kind)
         if run is not None and not witnessed(run.events):
+            missing = unwitnessed(run.events)
             reason = f"{kind} run: the enforcer's log has no witness that enforcement was on"
+            if missing:
+                reason = f"{kind} run: from outside it is not seen that it confines: {missing}"
             return _verdict(VerdictKind.NOT_ENFORCING, reason)
     return None
 

@@ -178,7 +178,7 @@ def row_of(result: Result) -> Row:
         attack=case.scenario.attack or "",
         catalogue=case.catalogue,
         variant=case.variant,
-        backend=case.backend,
+        backend=case.backend_name,
         leaky=case.leaky,
         arch=case.abi,
         kernel=case.kernel,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from enforcer.arch.record import Abi
 from enforcer.call import Action
@@ -19,8 +20,9 @@ from enforcer.mechanisms.contract import Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
-from harness.backends import Backend, Ours, backend, mechanism
-from harness.build import BuildError, build
+from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
+from harness.backends.life import Backend
+from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
 from harness.model import (
     Case,
@@ -51,6 +53,7 @@ MODES = {
     RunKind.ATTACK: "attack",
 }
 """The runs that are asked for, in their order, and what an attack program is told to do in each."""
+GATE = EXTERNAL / "gate.c"
 ATTEMPT_S = 0.05  # of a race, added to its limit: an idle machine needs a hundredth of it
 
 
@@ -96,6 +99,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
         evidence = replace(evidence, observations=observations, reachable=reachable)
     except Inexpressible as error:
         evidence = replace(evidence, inexpressible=error)
+    except BrokenBackend as error:
+        evidence = replace(evidence, broken=str(error))
     except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
         evidence = replace(evidence, broken=f"{type(error).__name__}: {error}")
     return Result(
@@ -122,10 +127,11 @@ def _asked(job: Job, place: Place) -> Evidence:
         leaky=case.leaky,
         attempts=job.attempts,
         reference=job.reference,
-        log_required=case.backend in case.scenario.logged,
+        log_required=case.backend in case.scenario.logged or confining.logs,
         direct=attributed(direct, sentinel, place.layout()),
         attack=attributed(calls, sentinel, place.layout()),
-        counted=not case.leaky and mechanism(confining.mechanism).supervised,
+        counted=not case.leaky and confining.counts,
+        refusals=confining.refusals,
     )
 
 
@@ -174,6 +180,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "layout": layout.to_json(),
         "limits": asdict(job.limits(place)),
         "program": str(program) if program else None,
+        "gate": str(_gate(place)) if confining.held else None,
         "variant": case.variant,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
@@ -191,6 +198,10 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     }
 
 
+def _gate(place: Place) -> Path:
+    return build_source(GATE, place.abis[0].name, include=GATE.parent)
+
+
 def needs_of(scenario: Scenario, attack: Attack | None) -> list[str]:
     """The features of both, and what a place must have been booted with, sorted."""
     modules = scenario.needs.get("lsm", ())
@@ -204,7 +215,8 @@ def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Pla
     if case.defences is not None:
         return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
     if case.backend not in case.scenario.partial:
-        return backend(case.backend).compile(policies, abis)
+        with blamed(case.backend):
+            return backend(case.backend).compile(policies, abis)
     return mechanism(case.backend).compile(policies, abis, Options(partial=True))
 
 

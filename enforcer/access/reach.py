@@ -92,7 +92,11 @@ class Reach:
 
     def permits(self, place: Place) -> bool:
         """Whether the access is permitted there."""
-        return next(step.permits for step in self.steps if step.concerns(place))
+        return self.deciding(place).permits
+
+    def deciding(self, place: Place) -> Step:
+        """The step that decides there."""
+        return next(step for step in self.steps if step.concerns(place))
 
 
 def concerning(policy: Policy, use: Use) -> list[tuple[Judged, Expression]]:

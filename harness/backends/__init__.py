@@ -1,16 +1,21 @@
-"""What confines the target in a run, by name: a mechanism of ours, or a leaky enforcer.
+"""What confines the target in a run, by name or by file: a mechanism of ours, a leaky enforcer, a
+sandbox that a YAML file describes, or a module of the user's.
 
 Imported on first use, because a guest has only what its mechanism needs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn, Protocol
+from pathlib import Path
+from typing import NoReturn
 
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
@@ -18,6 +23,7 @@ from enforcer.mechanisms.contract import (
     Cover,
     Extent,
     Inexpressible,
+    LaunchError,
     Mechanism,
     MechanismName,
     Missing,
@@ -25,40 +31,25 @@ from enforcer.mechanisms.contract import (
     Plan,
 )
 from enforcer.policy.ast import Policy
+from enforcer.policy.problem import PolicyError
+from harness.backends.life import Backend, InProcess, Needs
 
 LEAKY_PREFIX = "leaky-"
+EXTERNAL = Path(__file__).resolve().parent.parent / "external"
+"""Where the shipped descriptions of others' sandboxes are."""
+SUFFIXES = (".yaml", ".yml", ".py")
 
 
 class UnknownBackend(Exception):
     """No backend has this name."""
 
 
-class Backend(Protocol):
-    """One way of confining a target. `weakness` says what is wrong with a leaky one."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def mechanism(self) -> str: ...
-
-    @property
-    def leaky(self) -> bool: ...
-
-    @property
-    def weakness(self) -> str: ...
-
-    def probe(self) -> tuple[Missing, ...]: ...
-
-    def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]: ...
-
-    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan: ...
-
-    def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn: ...
+class BrokenBackend(Exception):
+    """A backend's own file is at fault; the message begins with its place."""
 
 
 @dataclass(frozen=True)
-class Ours:
+class Ours(InProcess):
     """One of our mechanisms, by default with every defence on."""
 
     name: str
@@ -69,6 +60,14 @@ class Ours:
     @property
     def mechanism(self) -> str:
         return self.name
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(by_default=self.name != MechanismName.NONE)
+
+    @property
+    def counts(self) -> bool:
+        return mechanism(self.name).supervised
 
     def probe(self) -> tuple[Missing, ...]:
         return mechanism(self.name).probe()
@@ -101,8 +100,8 @@ def mechanism(name: str) -> Mechanism:
 
 
 def names() -> tuple[str, ...]:
-    """Every backend, ours first."""
-    return (*(name.value for name in MechanismName), *leaky_names())
+    """Every backend of the laboratory, ours first."""
+    return (*(name.value for name in MechanismName), *leaky_names(), *external_names())
 
 
 @functools.cache
@@ -114,12 +113,95 @@ def leaky_names() -> tuple[str, ...]:
 
 
 @functools.cache
+def external_names() -> tuple[str, ...]:
+    """Others' sandboxes that are described here, one file each."""
+    return tuple(sorted(path.stem for path in EXTERNAL.glob("*.yaml")))
+
+
+def is_file(name: str) -> bool:
+    """Whether a backend's name is the file that describes it."""
+    return name.endswith(SUFFIXES)
+
+
+def is_external(name: str) -> bool:
+    """Whether it is somebody else's: a shipped description, or a file of the user's."""
+    return is_file(name) or name in external_names()
+
+
+def is_leaky(name: str) -> bool:
+    """Whether it is one of the deliberately weak; nothing of it is imported."""
+    return name in leaky_names()
+
+
+def mechanism_of(name: str) -> str:
+    """The mechanism of a backend, empty for one that cannot be asked: that its own case says."""
+    try:
+        return backend(name).mechanism
+    except BrokenBackend:
+        return ""
+
+
+@functools.cache
 def backend(name: str) -> Backend:
-    """The backend of this name. Raises UnknownBackend."""
+    """The backend of this name, or in this file. Raises UnknownBackend, BrokenBackend."""
     if name in list(MechanismName):
         return Ours(name)
-    if name not in leaky_names():
-        raise UnknownBackend(name)
-    module = name.removeprefix(LEAKY_PREFIX).replace("-", "_")
-    found: Backend = importlib.import_module(f"harness.backends.leaky.{module}").BACKEND
-    return found
+    if name in leaky_names():
+        module = name.removeprefix(LEAKY_PREFIX).replace("-", "_")
+        with blamed(name):
+            found: Backend = importlib.import_module(f"harness.backends.leaky.{module}").BACKEND
+            return found
+    if name in external_names():
+        return _described(EXTERNAL / f"{name}.yaml")
+    if is_file(name):
+        return _own(Path(name)) if name.endswith(".py") else _described(Path(name))
+    raise UnknownBackend(name)
+
+
+def _described(path: Path) -> Backend:
+    definition = importlib.import_module("harness.backends.definition")
+    external = importlib.import_module("harness.backends.external")
+    try:
+        found: Backend = external.External(definition.load(path))
+        return found
+    except (definition.DefinitionError, OSError) as error:
+        raise BrokenBackend(str(error)) from None
+
+
+def _own(path: Path) -> Backend:
+    """A module of the user's; it says BACKEND, as those of `leaky` do."""
+    with blamed(str(path)):
+        spec = importlib.util.spec_from_file_location(f"own_backend_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found: Backend = module.BACKEND
+        return found
+
+
+NO_BLAME = (BrokenBackend, Inexpressible, LaunchError, PolicyError)
+
+
+@contextlib.contextmanager
+def blamed(name: str) -> Iterator[None]:
+    """Whatever a backend raises that no backend may raise becomes an error with the line of its
+    own file: it is the author's, not a failure of the laboratory. Raises BrokenBackend.
+    """
+    try:
+        yield
+    except NO_BLAME:
+        raise
+    except Exception as error:
+        raise BrokenBackend(f"{place_of(error, name)}: {type(error).__name__}: {error}") from error
+
+
+def place_of(error: BaseException, name: str) -> str:
+    """The last line of a backend's own file on the way to an error, as file:line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    module = name.removeprefix(LEAKY_PREFIX).replace("-", "_") + ".py"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if name in frame.filename or frame.filename.endswith(module)]
+    frame = (own or frames)[-1]
+    return f"{frame.filename}:{frame.lineno}"

@@ -10,10 +10,11 @@ from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.mechanisms.contract import Cover, Mechanism, Missing, Options, Plan
 from enforcer.policy.ast import Policy
+from harness.backends.life import InProcess, Needs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaky:
+class Leaky(InProcess):
     """A weak enforcer. `enforcer` has the weakness; `repaired` is the same without it.
 
     `options` are what both are compiled with; `repaired_options` where the weakness is one of them.
@@ -27,10 +28,15 @@ class Leaky:
     options: Options = field(default_factory=Options)
     repaired_options: Options | None = None
     leaky: bool = True
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def mechanism(self) -> str:
         return self.enforcer.name
+
+    @property
+    def counts(self) -> bool:
+        return self.enforcer.supervised
 
     def mended(self) -> Leaky:
         """The same backend without its weakness; a test shows that it holds."""

@@ -10,7 +10,7 @@ from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import suggestion
 from harness import backends, tree
 from harness.attack import Attack, ManifestError, load_attacks
-from harness.cases import ALL, EVERY_LEAKY, Selection, expand
+from harness.cases import ALL, EVERY_EXTERNAL, EVERY_LEAKY, Selection, expand
 from harness.catalogue import CatalogueError
 from harness.cli import UserError
 from harness.model import Case, Scenario, spelled
@@ -99,9 +99,10 @@ def opened(results: Path) -> Store:
 
 
 def our_backends() -> tuple[str, ...]:
-    """Our mechanisms without the control."""
-    names = backends.names()
-    return tuple(name.value for name in MechanismName if name in names and name != "none")
+    """Those that stand in the matrix when nobody names any; their `needs` say so."""
+    return tuple(
+        name.value for name in MechanismName if backends.backend(name.value).needs.by_default
+    )
 
 
 def chosen_targets(wish: Wish) -> tuple[Target, ...]:
@@ -112,18 +113,45 @@ def chosen_targets(wish: Wish) -> tuple[Target, ...]:
         raise UserError(str(error)) from None
 
 
+def _found(name: str) -> str:
+    """A backend's name, or the whole name of its file. Raises UserError.
+
+    A description that cannot be read is the user's mistake here; a module that cannot be imported
+    is an error of its own cases.
+    """
+    if backends.is_file(name):
+        path = Path(name).resolve()
+        if not path.is_file():
+            raise UserError(f"there is no file {name}: write the description of a sandbox there")
+        try:
+            backends.backend(str(path))
+        except backends.BrokenBackend as error:
+            if path.suffix != ".py":
+                raise UserError(str(error)) from None
+        return str(path)
+    known = (*backends.names(), ALL, EVERY_LEAKY, EVERY_EXTERNAL)
+    if name not in known:
+        mend = suggestion(name, known) or "known: " + ", ".join(known)
+        raise UserError(f"there is no backend {name!r}; {mend}")
+    return name
+
+
+def unmeasured(lab: Laboratory, wanted: Sequence[str]) -> None:
+    """Raises UserError for a leaky backend that no scenario names: nothing would be run."""
+    named = {name for scenario in lab.scenarios for name in scenario.leaky}
+    for name in wanted:
+        if backends.is_leaky(name) and name not in named:
+            mend = f"add `leaky: [{name}]` to one whose attack it must lose to"
+            raise UserError(f"no scenario names {name} under `leaky`: {mend}")
+
+
 def selection(
     wanted: Sequence[str], keywords: Sequence[str], target: Target, *, quick: bool = False
 ) -> Selection:
     """What the options of `run` and `list` select in one place. Raises UserError."""
-    known = (*backends.names(), ALL, EVERY_LEAKY)
-    for name in wanted:
-        if name not in known:
-            mend = suggestion(name, known) or "known: " + ", ".join(known)
-            raise UserError(f"there is no backend {name!r}; {mend}")
     return Selection(
         ours=our_backends(),
-        backends=tuple(wanted),
+        backends=tuple(_found(name) for name in wanted),
         abis=target.abis,
         keywords=tuple(keywords),
         kernel=target.kernel_name,

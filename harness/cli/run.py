@@ -19,7 +19,7 @@ from harness.calibration import Calibration
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
-from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
+from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection, unmeasured
 from harness.cli.progress import Shown, progress
 from harness.judged import (
     Excuse,
@@ -52,8 +52,9 @@ STANDARD_OUTPUT = Path("-")
     "wanted",
     multiple=True,
     metavar="NAME",
-    help="ptrace, seccomp, notify, landlock, none, a leaky one, `leaky` for all of "
-    "those, or `all`; may be repeated. Default: what the scenarios name.",
+    help="ptrace, seccomp, notify, landlock, none; a leaky one, or `leaky` for all of those; bwrap "
+    "and others' sandboxes, or `external` for all of those; a FILE that describes one; `all`. May "
+    "be repeated. Default: what the scenarios name.",
 )
 @click.option(
     "--arch",
@@ -163,6 +164,7 @@ def command(
         resumed = _interrupted(store, str(lab.root))
         given = [name for name in selected if _is_given(context, name)]
         asked = _stored(resumed, asked, given)
+    unmeasured(lab, asked.wanted)
     targets = chosen_targets(asked.wish())
     todo = [job for each in targets for job in _jobs(lab, asked, each, asked.keywords)]
     if not todo:

@@ -15,32 +15,31 @@ import json
 import os
 import pkgutil
 import select
-import shutil
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
-from enforcer.events import FileLog
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
-from harness.backends import UnknownBackend, backend
+from harness.backends import BrokenBackend, UnknownBackend, backend
+from harness.backends.life import Event, Stage
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.ending import children, end_all
 from harness.places.features import lacking
+from harness.places.gate import Gate, NotMet
 from harness.places.isolation import Identity, Isolation
 from harness.places.layout import Layout, variant_words
-from harness.places.outcome import UNAVAILABLE, observe
-from harness.places.sentinels import Sentinel, SentinelError, TerminalSentinel, fresh_nonce, plant
+from harness.places.outcome import observe
+from harness.places.sentinels import Sentinel, SentinelError, fresh_nonce, plant
+from harness.places.starting import start
 from harness.places.usage import Meter
-from harness.places.watch import GRACE_S, Pipes, drain, watch
+from harness.places.watch import GRACE_S, drain, watch
 from harness.places.wire import (
     NUMBER,
     Garbled,
@@ -48,15 +47,22 @@ from harness.places.wire import (
     encode_observation,
     fresh_number,
 )
-from harness.process import ANSWER_BYTES, close_all_but, fork, kill, kill_group, wait
+from harness.process import (
+    ANSWER_BYTES,
+    ProcessTimeout,
+    close_all_but,
+    fork,
+    kill,
+    kill_group,
+    wait,
+)
 
 CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
 CONTROLS_AGAIN = 2  # behind the others; with the first one three
 MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
-LAUNCH_FAILED = 71
-NOT_FOUND = 127  # as shells report a command that is not installed
 UNREADABLE = (
     AttributeError,
+    BrokenBackend,
     ImportError,
     KeyError,
     OSError,
@@ -95,6 +101,7 @@ class Request:
     runs: tuple[Run, ...]
     race: bool = False
     needs: tuple[str, ...] = ()
+    gate: Path | None = None
 
 
 def parse_request(raw: Mapping[str, object]) -> Request:
@@ -137,6 +144,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         runs=tuple(runs),
         race=bool(raw.get("race", False)),
         needs=tuple(cast("list[str]", raw.get("needs", []))),
+        gate=Path(str(raw["gate"])) if raw.get("gate") else None,
     )
 
 
@@ -306,9 +314,10 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
     with ExitStack() as stack:
         try:
             program = request.program.read_bytes() if request.program else None
+            door = request.gate.read_bytes() if request.gate else None
             walls.furnish(isolation, request.layout, request.limits, cover_tmp=_tmp_is_free())
             procfs.forget()  # that of the agent's namespace has other pids
-            _furnish_layout(request, who, program)
+            _furnish_layout(request, who, program, door)
             sentinel: Sentinel | None = None
             if request.effect is not None:
                 sentinel = plant(request.sentinel, request.effect, request.layout, who)
@@ -317,9 +326,37 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             return _broken(run, f"preparing the run: {error}")
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        target, pipes = _start(request, run, isolation, who, sentinel, command)
+        life, stage = backend(run.backend), _stage(request, isolation, who)
+        try:
+            plan = stack.enter_context(life.prepare(run.plan, stage))
+        except Unavailable as error:
+            return Observation(kind=run.kind, outcome=Outcome.UNAVAILABLE, detail=str(error))
+        except (LaunchError, OSError, ProcessTimeout) as error:
+            return _broken(run, f"preparing the backend: {error}")
+        gate = Gate(stage.gate, life.probes(plan, stage)) if life.held else None
+        target, pipes = start(
+            life,
+            plan,
+            gate.wrapped(command) if gate else command,
+            layout=request.layout,
+            limits=request.limits,
+            isolation=isolation,
+            who=who,
+            sentinel=sentinel,
+            waiting=gate.waiting if gate else None,
+            searched=command[0] if request.program is None else None,
+        )
         pidfd = os.pidfd_open(target)
         stack.callback(os.close, pidfd)
+        told: tuple[Event, ...] = ()
+        failed = ""
+        if gate is not None:
+            try:
+                met = gate.meet(command, pipes.stdout, pidfd, request.limits.timeout_s)
+                told = life.witness(plan, stage, met)
+            except (NotMet, OSError) as error:
+                failed = str(error)
+            gate.open()
         # Elsewhere the private file systems have a size of their own.
         scratch = request.layout.root if isolation is Isolation.PLAIN else None
         meter = Meter(limits=request.limits, scratch=scratch)
@@ -329,10 +366,13 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         drain(seen, pipes, GRACE_S)
         status = end_all()[target]
         drain(seen, pipes, 0)
+        if failed and not seen.failure:
+            seen.failure = f"{failed}: ".encode() + seen.stderr.content()
         try:
             return observe(
                 run.kind,
                 seen=seen,
+                told=(*told, *life.collect(plan, stage)),
                 wait_status=status if seen.ended else None,
                 nonce=nonce if request.program else None,
                 sentinel=sentinel,
@@ -343,17 +383,35 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             return _broken(run, f"looking at what happened: {error}")
 
 
+def _stage(request: Request, isolation: Isolation, who: Identity) -> Stage:
+    layout = request.layout
+    return Stage(
+        root=layout.root,
+        directory=layout.directory,
+        denied=layout.denied,
+        gate=layout.gate,
+        uid=who.uid,
+        gid=who.gid,
+        walled=isolation is Isolation.NAMESPACES,
+    )
+
+
 def _tmp_is_free() -> bool:
     paths = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve()))
     return not any(Path(path).is_relative_to("/tmp") for path in paths)
 
 
-def _furnish_layout(request: Request, who: Identity, program: bytes | None) -> None:
+def _furnish_layout(
+    request: Request, who: Identity, program: bytes | None, gate: bytes | None
+) -> None:
     layout = request.layout
     for directory in (layout.directory, layout.denied_directory):
         directory.mkdir(mode=0o755)
         os.chown(directory, who.uid, who.gid)
     layout.program.parent.mkdir(mode=0o755)
+    if gate is not None:
+        layout.gate.write_bytes(gate)
+        layout.gate.chmod(0o755)
     if program is not None:
         layout.program.write_bytes(program)
         layout.program.chmod(0o755)
@@ -374,69 +432,6 @@ def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) 
     words |= {"attempts": str(run.attempts), "stop": str(int(run.stop))}
     words |= sentinel.arguments() if sentinel else {}
     return [str(request.layout.program), run.mode, *(f"{k}={v}" for k, v in words.items())]
-
-
-def _start(
-    request: Request,
-    run: Run,
-    isolation: Isolation,
-    who: Identity,
-    sentinel: Sentinel | None,
-    command: Sequence[str],
-) -> tuple[int, Pipes]:
-    ends = [os.pipe() for _ in range(4)]
-    (_, stdout), (_, stderr), (_, log), (_, failure) = ends
-
-    def target() -> int:
-        try:
-            os.setsid()
-            if isinstance(sentinel, TerminalSentinel):
-                sentinel.control()
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
-            close_all_but({log, failure})
-            walls.limit(request.limits)
-            walls.become(isolation, who)
-            if isolation is Isolation.PLAIN:
-                # No namespace ends it with a campaign that is killed.
-                walls.die_with_parent()
-            # Not before: the file is root's until the process is dumpable.
-            Path("/proc/self/oom_score_adj").write_text("1000")
-            os.chdir(request.layout.directory)
-            _reset(request.layout)
-            if request.program is None and shutil.which(command[0]) is None:
-                return NOT_FOUND
-            backend(run.backend).launch(run.plan, command, FileLog(log))
-        except Unavailable as error:
-            _say(failure, f"{UNAVAILABLE}{error}")
-        except (LaunchError, OSError) as error:
-            _say(failure, f"{type(error).__name__}: {error}")
-        except BaseException as error:
-            _say(failure, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-        return LAUNCH_FAILED
-
-    pid = fork(target)
-    for _, write_end in ends:
-        os.close(write_end)
-    (stdout, _), (stderr, _), (log, _), (failure, _) = ends
-    return pid, Pipes(stdout=stdout, stderr=stderr, log=log, failure=failure)
-
-
-def _say(descriptor: int, text: str) -> None:
-    os.write(descriptor, text.encode("utf-8", "backslashreplace"))
-
-
-def _reset(layout: Layout) -> None:
-    """The same environment and signals for every target."""
-    os.environ.clear()
-    os.environ.update(
-        PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        HOME=str(layout.directory),
-        TMPDIR=str(layout.directory),
-        LANG="C.UTF-8",
-    )
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoReturn:

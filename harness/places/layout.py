@@ -44,9 +44,19 @@ class Layout:
         """Where the attack program is put."""
         return self.root / "bin" / "program"
 
+    @property
+    def gate(self) -> Path:
+        """Where the program is put that targets of others' sandboxes begin with."""
+        return self.root / "bin" / "gate"
+
+    @property
+    def state(self) -> Path:
+        """Where a backend may have files of its own."""
+        return self.root / "state"
+
     def directories(self) -> tuple[Path, ...]:
         """Everything that a run makes below the root."""
-        return (self.directory, self.denied_directory, self.program.parent)
+        return (self.directory, self.denied_directory, self.program.parent, self.state)
 
     def placeholders(self) -> dict[str, str]:
         """What a scenario may write as `${name}`."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.model import Observation, Outcome, RunKind
@@ -32,6 +33,7 @@ def observe(
     sentinel: Sentinel | None,
     scratch: Path | None,
     planted: Path,
+    told: Sequence[Mapping[str, object]] = (),
 ) -> Observation:
     """Judge nothing, only say what happened. `wait_status` None: the target had to be killed.
 
@@ -56,7 +58,7 @@ def observe(
         attempts, wins, errno = (int(token[group]) for group in (2, 3, 4))
     outcome, detail = _outcome(seen, code, effect, finished, errno, last)
     try:
-        events = tuple(seen.log.events())
+        events = (*seen.log.events(), *told)
     except ValueError as error:
         events, outcome, detail = (), Outcome.BROKEN, f"the enforcer's log: {error}"
     return Observation(

@@ -11,7 +11,7 @@ import pytest
 from enforcer.arch import native
 from enforcer.policy.parser import parse_yaml
 from harness.attack import load_attack
-from harness.backends import Backend
+from harness.backends.life import Backend
 from harness.build import build
 from harness.model import Limits, Observation, RunKind
 from harness.places import agent

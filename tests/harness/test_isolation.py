@@ -18,6 +18,7 @@ import pytest
 from enforcer.events import EventLog
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import Plan
+from harness.backends.life import InProcess, Needs
 from harness.model import Effect, Limits, Outcome, RunKind
 from harness.places import agent, isolation, local
 from harness.places.agent import Request, Run, run_isolated
@@ -217,11 +218,12 @@ def test_nothing_of_the_laboratory_is_open(found: Isolation) -> None:
     assert seen["dumpable"]
 
 
-class Looking:
+class Looking(InProcess):
     """A backend that tells what it holds before the execve: a supervisor would inherit that."""
 
     name = "looking"
     mechanism = "none"
+    needs = Needs()
 
     def launch(self, plan: Plan, command: object, log: EventLog) -> None:
         links = []

@@ -105,6 +105,7 @@ def test_no_broad_except_swallows_an_error(package: str) -> None:
 LAST_RESORT = (
     "harness/process.py",
     "harness/places/agent.py",
+    "harness/places/starting.py",
     "enforcer/pin/domain.py",
     "enforcer/pin/identity.py",
     "enforcer/supervision/launch.py",

@@ -1,0 +1,178 @@
+"""The life of a backend, whoever made it: needs, cover, compile, prepare, launch, witness, collect.
+
+What runs where the target runs (from `prepare` on) is told by a Stage, and needs the plan only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from enforcer.arch.record import Abi
+from enforcer.events import EventLog
+from enforcer.mechanisms.contract import Cover, Missing, Plan
+from enforcer.policy.ast import Policy
+
+Event = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a backend needs of a machine, as data.
+
+    `features` and `lsm` are probed where the case runs. `binaries` are looked for in PATH,
+    `modules` among the Python packages of the interpreter that runs the laboratory; `packages`
+    says what installs them, by manager ("debian", "pypi"). `unlimited`: no limit of
+    address space, which programs in Go cannot start under. `by_default`: it stands in the matrix
+    when nobody names backends.
+    """
+
+    features: tuple[str, ...] = ()
+    lsm: tuple[str, ...] = ()
+    binaries: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    root: bool = False
+    unlimited: bool = False
+    by_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where a run's target will be: its directories and its ids.
+
+    `gate` is the program that a held target begins with. `walled`: the mounts of the run are its
+    own, so that what is mounted in `prepare` goes with it.
+    """
+
+    root: Path
+    directory: Path
+    denied: Path
+    gate: Path
+    uid: int
+    gid: int
+    walled: bool
+
+    @property
+    def state(self) -> Path:
+        """A directory for the backend's own files, that no policy permits."""
+        return self.root / "state"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Met:
+    """A target that waits at the gate. `pid` is None where no process of this kernel is the target
+    (a sandbox with a kernel of its own). `answers` are the errno that each probe got, 0 for none.
+    """
+
+    pid: int | None
+    answers: Mapping[str, int]
+
+
+class Backend(Protocol):
+    """One way of confining a target. `weakness` says what is wrong with a leaky one.
+
+    `held`: the target waits at a gate until it was looked at from outside (`probes` are tried
+    there, `witness` judges). `rooted`: `launch` is called with the privilege of the run's init,
+    and has to give it up for the target. `counts`: its log says how many calls it judged. `logs`:
+    it is asked for a line on every refusal, whatever the scenario says.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mechanism(self) -> str: ...
+
+    @property
+    def leaky(self) -> bool: ...
+
+    @property
+    def weakness(self) -> str: ...
+
+    @property
+    def needs(self) -> Needs: ...
+
+    @property
+    def held(self) -> bool: ...
+
+    @property
+    def rooted(self) -> bool: ...
+
+    @property
+    def counts(self) -> bool: ...
+
+    @property
+    def logs(self) -> bool: ...
+
+    @property
+    def refusals(self) -> frozenset[int]:
+        """The errno that a refusal of it may be; empty: whichever."""
+        ...
+
+    def probe(self) -> tuple[Missing, ...]:
+        """What this machine lacks of its needs, found by trying."""
+        ...
+
+    def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
+        """One Cover a rule, and one for the default."""
+        ...
+
+    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
+        """Plain JSON. Raises Inexpressible for a rule of which nothing is enforced."""
+        ...
+
+    def prepare(self, plan: Plan, stage: Stage) -> AbstractContextManager[Plan]:
+        """What has to be done with privilege before the target exists, and its undoing; the plan
+        to be launched, with whatever is known only now. Raises LaunchError.
+        """
+        ...
+
+    def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
+        """The acts that the gate is to try, which must be refused."""
+        ...
+
+    def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
+        """Run the command confined. Raises LaunchError before anything of it ran."""
+        ...
+
+    def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
+        """The evidence that enforcement is on, seen from outside; no ENFORCING event: there is
+        none.
+        """
+        ...
+
+    def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
+        """What the backend's own log, if it is not the one that `launch` gets, says of the run."""
+        ...
+
+
+class InProcess:
+    """What backends have in common that confine the calling process and write our log: nobody
+    holds their target, and their witness stands in the log, written by a process outside.
+    """
+
+    held = False
+    rooted = False
+    logs = False
+    refusals: frozenset[int] = frozenset()
+
+    def prepare(self, plan: Plan, stage: Stage) -> AbstractContextManager[Plan]:
+        """Nothing has to be done."""
+        return contextlib.nullcontext(plan)
+
+    def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
+        """Nothing is tried."""
+        return ()
+
+    def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
+        """It is in the log."""
+        return ()
+
+    def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
+        """The log is all there is."""
+        return ()
