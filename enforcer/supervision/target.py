@@ -29,6 +29,7 @@ from enforcer.kernel.seccomp import (
 from enforcer.mechanisms.contract import Defence, LaunchError, Missing, Plan
 from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.binaries import Binaries
+from enforcer.supervision.exposure import exposures
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import restore_signals
 from enforcer.supervision.protect import before, protection_spec
@@ -93,6 +94,7 @@ class Target:
             abis=[abi.name for abi in self.abis],
             defences=sorted(self.defences),
             inexpressible=self._plan.data["inexpressible"],
+            exposed=exposures(self.policies),
             **fields,
         )
 

@@ -53,6 +53,7 @@ class Quick:
         self.sandbox = sandbox
         self.opens = opens
         self.arena = sandbox.arena
+        self.own_entries = sandbox.own_entries
         self.judged = sandbox.judged
         abi = next(each for each in sandbox.abis.values() if each.name in WAYS)
         self.way = WAYS[abi.name]
@@ -122,7 +123,7 @@ class Quick:
                 return False
             absolute = found
             is_relative = True
-        if len(absolute) >= NAME_ROOM:
+        if len(absolute) >= NAME_ROOM or self.own_entries.may_have(absolute):
             return False
         question = (absolute, rdi, rdx, r10)
         permitted = policy.permitted

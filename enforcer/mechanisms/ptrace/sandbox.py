@@ -14,6 +14,7 @@ from enforcer.kernel import ptrace
 from enforcer.mechanisms.contract import Defence, MechanismName
 from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.listener import Listener
+from enforcer.mechanisms.ptrace.own_entries import OwnEntries
 from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.slots import Arena
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
@@ -48,6 +49,7 @@ class Sandbox:
         self.abis = config.abis
         self.journal = Journal(log, MechanismName.PTRACE)
         self.tasks: dict[int, Task] = {}
+        self.own_entries = OwnEntries(self.tasks.__contains__)
         self.early: set[int] = set()
         self.arena = Arena(_CODE)
         self.registers = CallRegisters()

@@ -73,6 +73,7 @@ class Opens:
         self.act = act
         self.general = general
         self.arena = act.arena
+        self.own_entries = act.sandbox.own_entries
         self.abis = act.abis
         self.numbers = {arch: number(abi.name, "openat2") or 0 for arch, abi in self.abis.items()}
         self.ways = {arch: WAYS[abi.name] for arch, abi in self.abis.items() if abi.name in WAYS}
@@ -147,7 +148,9 @@ class Opens:
             if base is None:
                 return None
             clean = base + b"/" + clean if base != b"/" else base + clean
-        return clean if len(clean) < NAME_SIZE else None
+        if len(clean) >= NAME_SIZE or self.own_entries.may_have(clean):
+            return None
+        return clean
 
     def rewrite_quickly(
         self, call: HeldCall, opening: Opening, name: bytes, relative: bool
@@ -247,6 +250,7 @@ class Opens:
                 (is_entry or (flags & os.O_PATH and pinned.exists))
                 and canonical[:1] == b"/"
                 and len(canonical) < NAME_SIZE
+                and (flags & os.O_PATH or not self.own_entries.may_have(canonical))
             )
             exists = pinned.exists
         task.retry = max(task.retry, _BY_STEPS)
