@@ -62,8 +62,10 @@ def attributed(calls: frozenset[str], sentinel: str, layout: Layout) -> Attribut
     match sentinel:
         case "port":
             return Attributed(calls=calls, port=layout.port)
-        case "tty":
+        case "tty" | "peer":
             return Attributed(calls=calls)
+        case "deputy":
+            return Attributed(calls=calls, denied=str(layout.denied_directory))
     return Attributed(calls=calls, denied=str(layout.denied))
 
 

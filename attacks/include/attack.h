@@ -54,6 +54,9 @@ struct run {
 	const char *tty;
 	const char *inject;
 	const char *print;
+	const char *deputy;
+	const char *address;
+	int peer;
 	int port;
 	int allowed_port;
 	int enforcer_pid;
@@ -134,7 +137,7 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 	static const char *const modes[] = { "benign", "direct", "attack" };
 	struct run run = { .denied = "", .allowed = "", .dir = ".", .nonce = "none",
 			   .variant = "default", .way = "", .tty = "", .inject = "", .print = "",
-			   .limit = 1 };
+			   .deputy = "", .address = "", .limit = 1 };
 	const struct {
 		const char *key;
 		const char **text;
@@ -149,6 +152,9 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		{ "tty", &run.tty, NULL },
 		{ "inject", &run.inject, NULL },
 		{ "print", &run.print, NULL },
+		{ "deputy", &run.deputy, NULL },
+		{ "address", &run.address, NULL },
+		{ "peer", NULL, &run.peer },
 		{ "port", NULL, &run.port },
 		{ "allowed_port", NULL, &run.allowed_port },
 		{ "enforcer_pid", NULL, &run.enforcer_pid },

@@ -37,6 +37,30 @@ RECEIVER = (
     "    print(sys.argv[2], 'message', receiver.recv(4096), flush=True)\n"
 )
 
+DEPUTY = (
+    "import socket, sys\n"
+    "from pathlib import Path\n"
+    "from harness.places.helpers import serve_files\n"
+    "ears = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]\n"
+    "Path(sys.argv[1]).unlink(missing_ok=True)\n"
+    "for ear, kind in zip(ears, ('', '\\0')): ear.bind(kind + sys.argv[1])\n"
+    "open(sys.argv[3], 'w').close()\n"
+    "serve_files(ears, map(Path, sys.argv[2].split(':')))\n"
+)
+
+
+PEER = (
+    "import time\n"
+    "import sys, os\n"
+    "from harness.places.helpers import SharedMemory\n"
+    "memory = SharedMemory(32)\n"
+    "with open(sys.argv[3] + '-', 'w') as ready: print(os.getpid(), memory.address, file=ready)\n"
+    "os.rename(sys.argv[3] + '-', sys.argv[3])\n"
+    "while not any(memory.content()): time.sleep(0.01)\n"
+    "print(sys.argv[2], 'memory', memory.content(), flush=True)\n"
+    "time.sleep(3600)\n"
+)
+
 
 @click.command("repro")
 @click.argument("case")
@@ -120,6 +144,16 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
         words += ["inject=injected", "print=printed"]
         for name, what in ((layout.denied, "DENIED"), (layout.allowed, "permitted")):
             lines += _beside(RECEIVER, str(name), what, layout.root / f"{what}-is-ready")
+    elif attack.sentinel is SentinelKind.DEPUTY:
+        words += [f"denied={layout.denied}", f"allowed={layout.allowed}"]
+        words.append(f"deputy={layout.deputy}")
+        files = f"{layout.denied}:{layout.allowed}"
+        lines += _beside(DEPUTY, str(layout.deputy), files, layout.root / "deputy-is-ready")
+    elif attack.sentinel is SentinelKind.PEER:
+        ready = layout.root / "peer-is-ready"
+        lines += _beside(PEER, "", "DENIED", ready)
+        lines.append(f"read peer address < {ready}")
+        words += ["peer=$peer", "address=$address", "inject=injected", "print=printed"]
     elif attack.sentinel is SentinelKind.TTY:
         words += ["tty=$(tty)", "inject=injected", "print=printed"]
     else:

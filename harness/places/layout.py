@@ -40,6 +40,11 @@ class Layout:
         return self.denied_directory / "object"
 
     @property
+    def deputy(self) -> Path:
+        """The socket of a helper that reads files for others."""
+        return self.denied_directory / "deputy"
+
+    @property
     def program(self) -> Path:
         """Where the attack program is put."""
         return self.root / "bin" / "program"

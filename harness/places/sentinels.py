@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model import Effect
+from harness.places.helpers import Helper, SharedMemory, serve_files, sleep_on
 from harness.places.isolation import Identity
 from harness.places.layout import Layout
 
@@ -295,6 +296,66 @@ class SocketSentinel(_Mute):
             found.close()
 
 
+class DeputySentinel(PathSentinel):
+    """Two files, and a helper outside the sandbox that reads either for whoever asks it.
+
+    It listens on a path beside the denied file, and on the abstract name of the same text.
+    """
+
+    def __init__(self, layout: Layout, who: Identity, effect: Effect) -> None:
+        super().__init__(layout, who, effect, "file")
+        self._name = str(layout.deputy)
+        self._ears = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+        for ear, name in zip(self._ears, (self._name, f"\0{self._name}"), strict=True):
+            ear.bind(name)
+        os.chown(self._name, who.uid, who.gid)
+        names = (layout.denied, layout.allowed)
+        self._helper = Helper(
+            who, lambda: serve_files(self._ears, names), [ear.fileno() for ear in self._ears]
+        )
+
+    def arguments(self) -> dict[str, str]:
+        return {**super().arguments(), "deputy": self._name}
+
+    def close(self) -> None:
+        self._helper.end()
+        for ear in self._ears:
+            ear.close()
+
+
+class PeerSentinel(_Still):
+    """A helper outside the sandbox, under the target's ids, with memory that the agent sees too.
+
+    The effect is that the denied nonce is in that memory; the twin prints the other one.
+    """
+
+    def __init__(self, who: Identity) -> None:
+        self._memory = SharedMemory(NONCE_BYTES * 2)
+        self._helper = Helper(who, sleep_on)
+        self._denied, self._allowed = fresh_nonce(), fresh_nonce()
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "peer": str(self._helper.pid),
+            "address": str(self._memory.address),
+            "inject": self._denied,
+            "print": self._allowed,
+        }
+
+    def words(self) -> tuple[bytes, ...]:
+        return (self._allowed.encode(),)
+
+    def reached(self, output: bytes) -> bool:
+        return self._memory.content() == self._denied.encode()
+
+    def served(self, output: bytes) -> bool:
+        return self._allowed.encode() in output
+
+    def close(self) -> None:
+        self._helper.end()
+        self._memory.close()
+
+
 class TerminalSentinel(_Mute):
     """A private terminal, the target's controlling one.
 
@@ -369,6 +430,8 @@ OBSERVED: Mapping[str, frozenset[Effect]] = {
     "dir": frozenset({Effect.READ, Effect.WRITE}),
     "port": frozenset({Effect.NET}),
     "socket": frozenset({Effect.IPC}),
+    "deputy": frozenset({Effect.READ}),
+    "peer": frozenset({Effect.IPC}),
     "tty": frozenset({Effect.IOCTL}),
 }
 """Kinds of sentinels and the effects on them that show from outside."""
@@ -385,4 +448,8 @@ def plant(kind: str, effect: Effect, layout: Layout, who: Identity) -> Sentinel:
             return PortSentinel(layout)
         case "socket":
             return SocketSentinel(layout, who)
+        case "deputy":
+            return DeputySentinel(layout, who, effect)
+        case "peer":
+            return PeerSentinel(who)
     return PathSentinel(layout, who, effect, kind)

@@ -259,7 +259,14 @@ def request_for(layout: Layout, program: Path, sentinel: str, effect: Effect) ->
 
 @pytest.mark.parametrize("found", WORKING)
 @pytest.mark.parametrize(
-    ("sentinel", "effect"), [("port", Effect.NET), ("socket", Effect.IPC), ("tty", Effect.IOCTL)]
+    ("sentinel", "effect"),
+    [
+        ("port", Effect.NET),
+        ("socket", Effect.IPC),
+        ("deputy", Effect.READ),
+        ("peer", Effect.IPC),
+        ("tty", Effect.IOCTL),
+    ],
 )
 def test_what_is_forked_before_the_execve_inherits_nothing(
     found: Isolation, sentinel: str, effect: Effect, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,7 @@ from harness import process
 from harness.attack import SentinelKind
 from harness.model import Effect
 from harness.places import sentinels
+from harness.places.ending import children
 from harness.places.isolation import Identity
 from harness.places.layout import Layout
 from harness.places.sentinels import OBSERVED, SentinelError, fingerprint, plant
@@ -68,6 +69,47 @@ def test_printing_a_nonce_is_no_message(layout: Layout) -> None:
     """What the target prints of a word that it was told proves nothing."""
     with contextlib.closing(plant("socket", Effect.IPC, layout, WHO)) as sentinel:
         assert not sentinel.reached(sentinel.arguments()["inject"].encode())
+
+
+@pytest.mark.parametrize("prefix", ["", "\0"], ids=["path", "abstract"])
+def test_a_deputy_reads_and_opens_its_two_files_for_others(prefix: str, layout: Layout) -> None:
+    """By either of its names; whatever else it is asked for it does not answer."""
+    with contextlib.closing(plant("deputy", Effect.READ, layout, WHO)) as sentinel:
+        words = sentinel.arguments()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asker:
+            asker.bind("")
+            asker.settimeout(10)
+            deputy = prefix + words["deputy"]
+            for request in ("read /etc/passwd", "take " + words["denied"]):
+                asker.sendto(request.encode(), deputy)
+            asker.sendto(f"read {words['denied']}".encode(), deputy)
+            assert sentinel.reached(asker.recv(4096))
+            asker.sendto(f"open {words['allowed']}".encode(), deputy)
+            _, (received,), _, _ = socket.recv_fds(asker, 4096, 1)
+            assert sentinel.served(os.read(received, 4096))
+            os.close(received)
+
+
+def test_what_is_written_to_a_peers_memory_is_seen(layout: Layout) -> None:
+    """The denied nonce at the address that the program is told, in a process that still runs."""
+    with contextlib.closing(plant("peer", Effect.IPC, layout, WHO)) as sentinel:
+        words = sentinel.arguments()
+        assert not sentinel.reached(words["inject"].encode())
+        with Path(f"/proc/{words['peer']}/mem").open("r+b", buffering=0) as memory:
+            memory.seek(int(words["address"]))
+            memory.write(words["inject"].encode())
+        assert sentinel.reached(b"")
+        assert sentinel.served(words["print"].encode())
+
+
+@pytest.mark.parametrize(("kind", "effect"), [("deputy", Effect.READ), ("peer", Effect.IPC)])
+def test_helpers_end_with_their_sentinel(kind: str, effect: Effect, layout: Layout) -> None:
+    """None is left as a child of whoever planted it."""
+    before = children()
+    sentinel = plant(kind, effect, layout, WHO)
+    assert len(children()) == len(before) + 1
+    sentinel.close()
+    assert children() == before
 
 
 def test_a_new_file_changes_a_directory(layout: Layout) -> None:

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: what the target may not read nobody outside reads for it
+ * (catalogue C24).
+ *
+ *	target				a service of the same user
+ *	sendto("read DENIED") ------->	open, read
+ *	recvmsg() <-------------------	the content
+ *
+ * The variants are the service's two names, a path and an abstract one. The
+ * twin is read plainly, because to close all such sockets is a sound defence.
+ * Winning prints DATA and the content of the denied file.
+ */
+#include "deputy.h"
+
+static void attack(struct run *run)
+{
+	int fd = deputy_socket();
+
+	run->attempts = 1;
+	run_result(run, deputy_ask(run, fd, "read", run->denied, !strcmp(run->variant, "abstract")));
+	if (run->wins)
+		deputy_answer(fd, run->content);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run_plain_read(&run, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_plain_read(&run, run.denied);
+		break;
+	case MODE_ATTACK:
+		attack(&run);
+		break;
+	}
+	run_end(&run);
+}

@@ -1,0 +1,107 @@
+"""Processes beside the target, under its ids and outside its sandbox: a user's own services.
+
+Standard library only: they are started in guests too.
+"""
+
+from __future__ import annotations
+
+import array
+import mmap
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from enforcer.kernel import namespaces
+from harness.places.isolation import Identity, die_with_parent
+from harness.process import close_all_but, fork, kill, wait
+
+REQUEST_BYTES = 4096
+NAPS_S = 3600.0
+READ = b"read "
+OPEN = b"open "
+NAME = "interposition-peer"
+
+
+class Helper:
+    """A process that does `body` until it is ended, keeping the descriptors `keep`."""
+
+    def __init__(self, who: Identity, body: Callable[[], None], keep: Iterable[int] = ()) -> None:
+        kept = set(keep)
+
+        def helper() -> int:
+            close_all_but(kept)
+            if os.geteuid() != who.uid:
+                os.setgroups([])
+                os.setresgid(who.gid, who.gid, who.gid)
+                os.setresuid(who.uid, who.uid, who.uid)
+            # As an ordinary program is: who may trace it, the kernel tells by its ids.
+            namespaces.set_dumpable()
+            die_with_parent()  # a change of ids cleared that (PR_SET_PDEATHSIG)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            body()
+            return 0
+
+        self.pid = fork(helper)
+
+    def end(self) -> None:
+        """Kill and reap it, unless somebody has."""
+        try:
+            kill(self.pid)
+            wait(self.pid)
+        except ChildProcessError:
+            return
+
+
+def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
+    """A deputy: who asks a datagram socket of `ears` gets the content of a file of `names`
+    (`read NAME`), or a descriptor for reading it (`open NAME`), whether he may read it or not.
+    """
+    known = {os.fsencode(name): name for name in names}
+    while True:
+        for ear in ears:
+            try:
+                request, asker = ear.recvfrom(REQUEST_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            verb, name = request[: len(READ)], known.get(request[len(READ) :])
+            if name is None or not asker:
+                continue
+            with name.open("rb") as stream:
+                if verb == OPEN:
+                    # Not send_fds, which takes no notice of an address (CPython 3.14 and before).
+                    rights = array.array("i", [stream.fileno()])
+                    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+                    ear.sendmsg([b"descriptor"], control, 0, asker)
+                elif verb == READ:
+                    ear.sendto(stream.read(), asker)
+        select.select(ears, [], [])
+
+
+def sleep_on() -> None:
+    """Do nothing: what others do to one is what counts."""
+    while True:
+        time.sleep(NAPS_S)
+
+
+class SharedMemory:
+    """Memory that this process and the helpers that it forks from now on have at one `address`."""
+
+    def __init__(self, size: int) -> None:
+        descriptor = os.memfd_create(NAME)
+        os.ftruncate(descriptor, size)
+        self._memory = mmap.mmap(descriptor, size)
+        os.close(descriptor)
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        self.address = max(int(line.partition("-")[0], 16) for line in lines if NAME in line)
+
+    def content(self) -> bytes:
+        """What is there now."""
+        return self._memory[:]
+
+    def close(self) -> None:
+        """Unmap it."""
+        self._memory.close()
