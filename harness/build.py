@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.arch import ABIS, native
-from harness import process
+from harness import process, tree
 from harness.attack import Attack
+from harness.directories import cache_directory
 from harness.scratch import Scratch
 
 FLAGS = ("-std=gnu11", "-O2", "-static", "-pthread", "-D_FILE_OFFSET_BITS=64")
@@ -64,12 +65,6 @@ class Compiler:
             raise BuildError(f"{source}: {error}; the next try goes on where it stopped") from None
 
 
-def cache_directory() -> Path:
-    """Where built programs are kept: under XDG_CACHE_HOME, else ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "interposition-lab"
-
-
 def _zig_cache() -> Path:
     """One for each installation: two that share one take each other's C library for changed (their
     files have other inodes and times), and each of them builds it anew, which takes half a minute.
@@ -95,13 +90,18 @@ def build(attack: Attack, abi: str) -> Path:
 
     Safe to be called by many processes at once. Raises BuildError.
     """
-    include = attack.program.parent.parent / "include"
-    return build_source(attack.program, abi, include=include)
+    return build_source(attack.program, abi, include=_headers(attack))
 
 
 def source_digest(attack: Attack, abi: str) -> str:
     """A short name for all that the built program is made of. Raises OSError."""
-    return _digest(attack.program, abi, attack.program.parent.parent / "include")
+    return _digest(attack.program, abi, _headers(attack))
+
+
+def _headers(attack: Attack) -> Path:
+    """Those of the attack's tree, else our own."""
+    beside = attack.program.parent.parent / "include"
+    return beside if beside.is_dir() else tree.OWN / "attacks" / "include"
 
 
 def build_source(source: Path, abi: str, *, include: Path) -> Path:
@@ -133,7 +133,7 @@ def compiler(abi: str) -> Compiler:
             said += f"\n{tried.describe()}"
     raise BuildError(
         f"no compiler here builds static {abi} programs; install gcc and libc6-dev "
-        f"(for i386 gcc-multilib), or ziglang: ci/setup cross{said}"
+        f"(for i386 gcc-multilib), or ziglang: pip install ziglang{said}"
     )
 
 

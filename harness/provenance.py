@@ -10,6 +10,7 @@ from pathlib import Path
 
 import enforcer
 import harness
+from harness import tree
 from harness.attack import Attack
 from harness.build import source_digest
 from harness.model import Provenance, Scenario
@@ -51,7 +52,8 @@ def modules_digest() -> str:
     for package in (enforcer, harness):
         top = Path(str(package.__file__)).parent
         for path in sorted(top.rglob("*")):
-            if path.suffix in SUFFIXES and "__pycache__" not in path.parts:
+            parts = path.relative_to(top).parts
+            if path.suffix in SUFFIXES and not {"__pycache__", tree.SHIPPED.name} & {*parts}:
                 found += [str(path.relative_to(top.parent)).encode(), path.read_bytes()]
     return _digest(found)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.directories import state_directory
 from harness.model import Provenance, Result, VerdictKind
 
 VERSION = 2
@@ -202,9 +203,8 @@ def row_of(result: Result) -> Row:
 
 
 def default_path() -> Path:
-    """`$XDG_STATE_HOME/interposition-lab/results.sqlite`, by default under ~/.local/state."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "interposition-lab" / "results.sqlite"
+    """Below the user's state directory."""
+    return state_directory() / "results.sqlite"
 
 
 class Store:

@@ -83,9 +83,17 @@ def parse_policies(text: str, dialect: str, source: str) -> tuple[Policy, ...]:
 
 def load_scenarios(directory: Path, known: Known) -> tuple[Scenario, ...]:
     """All scenarios under `directory`, sorted by id. Raises ScenarioError with every mistake."""
+    return load_files(dict.fromkeys(scenario_files(directory), directory), known)
+
+
+def load_files(files: Mapping[Path, Path], known: Known) -> tuple[Scenario, ...]:
+    """These files, each with the directory that its id and its paths start from, sorted by id.
+
+    Raises ScenarioError with every mistake.
+    """
     scenarios: list[Scenario] = []
     problems: list[Problem] = []
-    for path in scenario_files(directory):
+    for path, directory in files.items():
         try:
             scenarios.append(load_scenario(path, directory, known))
         except ScenarioError as error:
@@ -101,11 +109,14 @@ def scenario_files(directory: Path) -> tuple[Path, ...]:
     return tuple(path for path in found if path.relative_to(directory).parts[0] != "policies")
 
 
-def load_scenario(path: Path, directory: Path, known: Known) -> Scenario:
-    """One file; its id is its path under `directory` without suffix, spelled as attacks are.
+def scenario_id(path: Path, directory: Path) -> str:
+    """The path under `directory` without suffixes, spelled as attacks are."""
+    name = path.relative_to(directory).as_posix().removesuffix(".yaml")
+    return spelled(name.removesuffix(".scenario"))
 
-    Raises ScenarioError.
-    """
+
+def load_scenario(path: Path, directory: Path, known: Known) -> Scenario:
+    """One file; its id and the paths in it start from `directory`. Raises ScenarioError."""
     try:
         return _Reader(path, directory, known).scenario()
     except NotUtf8 as error:
@@ -138,7 +149,7 @@ class _Reader(MappingFile):
         backends = self.texts("backends", self._check_backend(leaky=False))
         features, needs = self._needs()
         scenario = Scenario(
-            id=spelled(self.path.relative_to(self.directory).with_suffix("").as_posix()),
+            id=scenario_id(self.path, self.directory),
             title=title,
             path=self.path,
             policy=policy,

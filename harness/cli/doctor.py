@@ -14,9 +14,10 @@ import click
 
 from enforcer.mechanisms.contract import MechanismName
 from harness import process
-from harness.build import BuildError, cache_directory, compiler
+from harness.build import BuildError, compiler
 from harness.cases import local_abis
 from harness.cli import Status
+from harness.directories import cache_directory
 from harness.places import isolation
 from harness.places.features import FEATURES, lacking
 from harness.places.isolation import Isolation
@@ -123,7 +124,7 @@ def _compilers() -> Iterator[Finding]:
         what="attacks for other architectures",
         state=OK if zig else LACKING,
         detail="ziglang" if zig else "ziglang is not installed",
-        mend="" if zig else "ci/setup cross",
+        mend="" if zig else "pip install ziglang",
     )
     cache = cache_directory()
     place = cache if cache.exists() else next(each for each in cache.parents if each.exists())

@@ -151,7 +151,7 @@ def _search(
 ) -> None:
     from enforcer.arch import native
     from harness.fuzz.campaign import Budget, run_campaign
-    from harness.fuzz.findings import keep, state_directory
+    from harness.fuzz.findings import fuzz_directory, keep
     from harness.fuzz.property import Tally
     from harness.fuzz.registry import PROPERTIES
 
@@ -172,7 +172,7 @@ def _search(
             budget,
             number=number,
             tally=Tally(backend=backend, machine=machine, wide=True),
-            database=state_directory() / "examples",
+            database=fuzz_directory() / "examples",
             watch=_Progress(),
         )
         if _too_few(campaign):
@@ -184,7 +184,7 @@ def _search(
             click.echo(_summary(campaign, number))
         for finding in campaign.findings:
             kept, new = keep(
-                finding, state_directory() / "findings", backend if target.runs_calls else ""
+                finding, fuzz_directory() / "findings", backend if target.runs_calls else ""
             )
             failed = failed or not finding.third_party
             if not as_json:
@@ -298,9 +298,9 @@ def _show(finding: Finding, kept: Kept, new: bool) -> None:
 
 
 def _with_findings(verb: str, names: tuple[str, ...]) -> None:
-    from harness.fuzz.findings import FindingError, find, load, promote, replay, state_directory
+    from harness.fuzz.findings import FindingError, find, fuzz_directory, load, promote, replay
 
-    directory = state_directory() / "findings"
+    directory = fuzz_directory() / "findings"
     if verb == "findings":
         for path in sorted(directory.glob("*.json")):
             kept = load(path)

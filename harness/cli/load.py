@@ -9,15 +9,16 @@ from pathlib import Path
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import suggestion
 from harness import backends, tree
-from harness.attack import Attack, ManifestError, load_attacks
+from harness.attack import Attack, ManifestError
 from harness.cases import ALL, EVERY_EXTERNAL, EVERY_LEAKY, Selection, expand
 from harness.catalogue import CatalogueError
 from harness.cli import UserError
+from harness.laboratory import attacks_of, scenarios_of
 from harness.model import Case, Scenario, spelled
 from harness.places.choice import Target, Wish, targets
 from harness.places.local import PlaceError, kernel_release
 from harness.results import ResultsError, Store
-from harness.scenario import Known, ScenarioError, load_scenarios
+from harness.scenario import Known, ScenarioError
 
 MOST_SHOWN = 20
 """Of the cases that a text fits, how many are shown."""
@@ -34,7 +35,9 @@ class Laboratory:
 
     def scenario(self, name: str) -> Scenario:
         """By id or by file. Raises UserError."""
-        wanted = spelled(name.removeprefix("scenarios/").removesuffix(".yaml"))
+        wanted = spelled(
+            name.removeprefix("scenarios/").removesuffix(".yaml").removesuffix(".scenario")
+        )
         for scenario in self.scenarios:
             if scenario.id == wanted:
                 return scenario
@@ -65,25 +68,16 @@ class Laboratory:
         raise UserError(f"there is no case {wanted!r}; {mend}")
 
 
-def tree_root() -> Path:
-    """The directory of attacks and scenarios. Raises UserError where there is none."""
-    root = tree.root()
-    if not (root / "attacks").is_dir():
-        raise UserError(
-            f"{Path.cwd()} and what is above it have no attacks/ and scenarios/: "
-            "go to a clone of the project (installed packages have the programs only)"
-        )
-    return root
-
-
 def laboratory() -> Laboratory:
     """Load everything. Raises UserError with every mistake of every file."""
-    root = tree_root()
+    root = tree.root()
     known_backends = backends.names()
     try:
-        attacks = load_attacks(root / "attacks")
+        attacks, wrong = attacks_of(root)
+        if wrong:
+            raise ManifestError(wrong)
         known = Known(attacks=attacks, backends=known_backends)
-        scenarios = load_scenarios(root / "scenarios", known)
+        scenarios = scenarios_of(root, known)
     except (CatalogueError, ManifestError, ScenarioError) as error:
         count = len(error.problems)
         raise UserError(f"{count} mistake{'s' * (count > 1)}\n{error}") from None

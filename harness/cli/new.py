@@ -11,7 +11,7 @@ from harness import tree
 from harness.attack import AttackClass, AttackKind
 from harness.backends import LEAKY_PREFIX
 from harness.cli import UserError
-from harness.cli.load import laboratory, tree_root
+from harness.cli.load import laboratory
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -35,8 +35,7 @@ def command() -> None:
 def attack(name: str, directory: str, race: bool) -> None:
     """An attack program and its manifest."""
     _check_name(name)
-    root = tree_root()
-    where = root / "attacks" / directory
+    where = _here() / "attacks" / directory
     kind = AttackKind.RACE if race else AttackKind.DETERMINISTIC
     program, manifest = where / f"{name}.c", where / f"{name}.yaml"
     _write(program, "attack.c", {})
@@ -61,7 +60,7 @@ def scenario(name: str, attack_id: str | None) -> None:
             f"there is no attack {attack_id!r}; name one of `harness list attacks` by --attack"
         )
     found = attacks[attack_id]
-    path = tree_root() / "scenarios" / found.attack_class / f"{name}.yaml"
+    path = _here() / "scenarios" / found.attack_class / f"{name}.yaml"
     values = {"TITLE": found.title, "ATTACK": attack_id}
     _write(path, "scenario.yaml", values)
     click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
@@ -73,10 +72,17 @@ def new_backend(name: str) -> None:
     """A leaky enforcer: one of ours with one weakness planted in it; `leaky-` goes before NAME."""
     name = name.removeprefix(LEAKY_PREFIX)
     _check_name(name)
-    tree_root()
+    if tree.OWN == tree.SHIPPED:
+        raise UserError("a leaky backend is a module of the project: go to a clone of it")
     path = tree.OWN / "harness" / "backends" / "leaky" / f"{name.replace('-', '_')}.py"
     _write(path, "backend.txt", {"NAME": name})
     click.echo(f"Now name it in the scenarios that must defeat it: leaky: [leaky-{name}]")
+
+
+def _here() -> Path:
+    """The tree that one works in; what is installed is nobody's to write to."""
+    root = tree.root()
+    return Path.cwd() if root == tree.SHIPPED else root
 
 
 def _check_name(name: str) -> None:

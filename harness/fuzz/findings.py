@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.directories import state_directory
 from harness.fuzz.campaign import FAILURES, Finding
 from harness.fuzz.property import Mismatch, Tally
 from harness.fuzz.registry import PROPERTIES
@@ -50,10 +51,9 @@ class Again:
         return bool(self.text) and not self.third_party
 
 
-def state_directory() -> Path:
-    """Where findings and examples are kept: below XDG_STATE_HOME, else ~/.local/state."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "interposition-lab" / "fuzz"
+def fuzz_directory() -> Path:
+    """Where findings and examples are kept, below the user's state directory."""
+    return state_directory() / "fuzz"
 
 
 def keep(finding: Finding, directory: Path, backend: str = "") -> tuple[Kept, bool]:

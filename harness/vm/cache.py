@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.build import cache_directory
+from harness.directories import cache_directory
 
 MIB = 1 << 20
 

@@ -16,6 +16,7 @@ from enforcer.arch import ABIS, native
 from harness import build as building
 from harness.attack import Attack, load_attacks
 from harness.build import WARNINGS, BuildError, Compiler, build, build_source, compiler
+from harness.directories import cache_directory
 from tests.attacks.laboratory import ROOT
 
 OWN = [abi.name for abi in native().abis]
@@ -176,9 +177,9 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """XDG_CACHE_HOME, else ~/.cache."""
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert building.cache_directory() == Path("/home/somebody/.cache/interposition-lab")
+    assert cache_directory() == Path("/home/somebody/.cache/interposition-lab")
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath("/elsewhere"))
-    assert building.cache_directory() == Path("/elsewhere/interposition-lab")
+    assert cache_directory() == Path("/elsewhere/interposition-lab")
 
 
 def test_installations_do_not_share_what_zig_keeps(

@@ -131,7 +131,7 @@ def test_a_third_partys_finding_is_tried_again(
     policy = find(filter_cases(), lambda case: True, settings=settings(database=None))
     was = Mismatch(got="odd", third_party="other")
     finding = Finding(target=target.name, case=policy, error=was, examples=1, seconds=0.0)
-    kept, _ = keep(finding, findings.state_directory() / "findings")
+    kept, _ = keep(finding, findings.fuzz_directory() / "findings")
     result = CliRunner().invoke(command, ["replay", kept.id])
     assert (result.exit_code, tried) == (status, [policy]), result.output
     assert said in result.output

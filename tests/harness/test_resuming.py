@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sqlite3
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,7 +14,6 @@ from xml.etree import ElementTree
 import pytest
 
 from enforcer.mechanisms.notify import MECHANISM as NOTIFY
-from harness import tree
 from harness.model import VerdictKind
 from harness.results import Origin, Store
 from tests.harness.toys import (
@@ -144,7 +142,6 @@ def test_a_later_campaign_hides_an_interrupted_one(tmp_path: Path) -> None:
 
 def by_pytest(root: Path) -> dict[tuple[str, str], str]:
     """The verdicts of `pytest scenarios/`, as its report has them."""
-    shutil.copy(tree.OWN / "scenarios" / "conftest.py", root / "scenarios")
     report = root / "report.xml"
     words = ("-q", "-p", "no:cacheprovider", f"--junitxml={report}", "scenarios")
     said = call(root, "pytest", *words)

@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from enforcer.policy.problem import Problem
-from harness.attack import Attack, sound_attacks
+from harness import tree
+from harness.attack import Attack
 from harness.backends import names
 from harness.calibration import Calibration, needs_reference
 from harness.campaign import belongs, jobs_of, measured
 from harness.cases import EVERY_LEAKY
+from harness.catalogue import CatalogueError
 from harness.cli import UserError
 from harness.cli.load import chosen_targets, selection
+from harness.laboratory import attacks_of
 from harness.model import Result, Scenario, VerdictKind
 from harness.places.choice import Driver, Target, Wish, boot_options, ready
 from harness.places.local import Place, PlaceError
@@ -28,52 +31,19 @@ from harness.runner import Job, carry_out
 from harness.scenario import Known, ScenarioError, load_scenario
 
 SKIPPED = (VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE)
-HERE = Path(__file__).resolve().parent
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options beside pytest's own."""
-    group = parser.getgroup("scenarios")
-    group.addoption("--attempts", type=int, default=None, help="attempts of each race")
-    group.addoption(
-        "--full",
-        action="store_true",
-        help="every way of each attack, the manifests' full numbers of attempts",
-    )
-    group.addoption("--arch", action="append", default=[], help="as of `harness run`")
-    group.addoption("--kernel", action="append", default=[], help="as of `harness run`")
-    group.addoption("--vm", choices=[each.value for each in Driver], help="as of `harness run`")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """A wrong architecture or kernel is one error, and nothing is collected; a wrong scenario or
-    manifest is an error of its own, and the others run.
-    """
-    config.option.continue_on_collection_errors = True
-    try:
-        _targets(config)
-    except UserError as error:
-        raise pytest.UsageError(error.message) from None
-
-
-def _targets(config: pytest.Config) -> tuple[Target, ...]:
-    driver = config.getoption("--vm")
+def targets_of(config: pytest.Config) -> tuple[Target, ...]:
+    """The places that the options ask for. Raises UserError."""
+    driver = config.getoption("--lab-vm")
+    if driver and driver not in list(Driver):
+        raise UserError(f"--lab-vm: {driver!r} is none of {', '.join(Driver)}")
     wish = Wish(
-        arches=tuple(config.getoption("--arch")),
-        kernels=tuple(config.getoption("--kernel")),
+        arches=tuple(config.getoption("--lab-arch")),
+        kernels=tuple(config.getoption("--lab-kernel")),
         driver=Driver(driver) if driver else None,
     )
     return chosen_targets(wish)
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Every YAML file below a class's directory is a scenario."""
-    if file_path.suffix != ".yaml" or not file_path.is_relative_to(HERE):
-        return None
-    parts = file_path.relative_to(HERE).parts
-    if len(parts) < 2 or parts[0] == "policies":
-        return None
-    return ScenarioFile.from_parent(parent, path=file_path)
 
 
 class Unexpected(Exception):
@@ -81,17 +51,8 @@ class Unexpected(Exception):
 
 
 @functools.cache
-def _known() -> Known:
-    return Known(attacks=_attacks(), backends=names())
-
-
-def _attacks() -> Mapping[str, Attack]:
-    return _loaded()[0]
-
-
-@functools.cache
-def _loaded() -> tuple[Mapping[str, Attack], Sequence[Problem]]:
-    return sound_attacks(HERE.parent / "attacks")
+def _loaded(root: Path) -> tuple[Mapping[str, Attack], Sequence[Problem]]:
+    return attacks_of(root)
 
 
 @functools.cache
@@ -106,13 +67,13 @@ def _place(target: Target, append: str) -> Place | None:
     return ready(target, append, print)
 
 
-def _judged(job: Job, target: Target) -> Result:
-    """Carry the case out beside its leaky reference, which is measured when it is new."""
+def _judged(job: Job, beside: Sequence[Job], target: Target) -> Result:
+    """Carry the case out, and before it those of its leaky references `beside` that are new."""
     append = boot_options(job.case.scenario.needs) if target.arch else ""
     place = _place(target, append)
     job = replace(job, place=place)
     if needs_reference(job):
-        leaky = [replace(each, place=place) for each in _leaky_jobs(job.case.scenario, target)]
+        leaky = [replace(each, place=place) for each in beside]
         for each in _calibration().lacking([job], leaky):
             _noted(carry_out(each))
         job = _calibration().fitted(job)
@@ -126,30 +87,45 @@ def _noted(result: Result) -> Result:
     return result
 
 
-def _leaky_jobs(scenario: Scenario, target: Target) -> list[Job]:
-    chosen = selection((EVERY_LEAKY,), (), target)
-    return jobs_of([scenario], _attacks(), chosen, attempts=None, quick=True)
-
-
 class ScenarioFile(pytest.File):
     """One scenario; its items are the cases."""
 
+    def __init__(self, *, directory: Path | None, **arguments: object) -> None:
+        """`directory` is the `scenarios/` that the file lies in; None for one outside."""
+        super().__init__(**arguments)  # type: ignore[arg-type]
+        self.root = directory.parent if directory else self._root()
+        self.directory = directory or self.root
+
+    def _root(self) -> Path:
+        """The tree whose attacks the scenario may name: from where `harness` is called, too."""
+        found = tree.root(self.path.parent)
+        if (found / "attacks").is_dir() and self.path.is_relative_to(found):
+            return found
+        top = self.config.rootpath
+        return top if self.path.is_relative_to(top) else self.path.parent
+
     def collect(self) -> Iterator[pytest.Item]:
         try:
-            scenario = load_scenario(self.path, HERE, _known())
+            attacks, wrong = _loaded(self.root)
+            known = Known(attacks=attacks, backends=names())
+            scenario = load_scenario(self.path, self.directory, known)
+        except CatalogueError as error:
+            raise self.CollectError(str(error)) from None
         except ScenarioError as error:
-            wrong = "\n".join(map(str, (*error.problems, *_loaded()[1])))
-            raise self.CollectError(wrong) from None
-        for target in _targets(self.config):
-            yield from self._items(scenario, _attacks(), target)
+            told = "\n".join(map(str, (*error.problems, *wrong)))
+            raise self.CollectError(told) from None
+        for target in targets_of(self.config):
+            yield from self._items(scenario, attacks, target)
 
     def _items(
         self, scenario: Scenario, attacks: Mapping[str, Attack], target: Target
     ) -> Iterator[pytest.Item]:
-        asked = self.config.getoption("--attempts")
-        quick = target.arch is not None or not self.config.getoption("--full")
+        asked = self.config.getoption("--lab-attempts")
+        quick = target.arch is not None or not self.config.getoption("--lab-full")
         chosen = selection((), (), target, quick=quick)
         attack = attacks[scenario.attack] if scenario.attack else None
+        leaky = selection((EVERY_LEAKY,), (), target)
+        beside = jobs_of([scenario], attacks, leaky, attempts=None, quick=True)
         for job in jobs_of([scenario], attacks, chosen, attempts=asked, quick=quick):
             case = job.case
             several = attack is not None and len(scenario.variants or attack.every_variant) > 1
@@ -157,15 +133,19 @@ class ScenarioFile(pytest.File):
             where = f"-{target.name}-{target.kernel_name}" if target.arch else ""
             name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}{where}]"
             name = name.replace(" ", "_")
-            yield CaseItem.from_parent(self, name=name, job=job, target=target)
+            yield CaseItem.from_parent(self, name=name, job=job, beside=beside, target=target)
 
 
 class CaseItem(pytest.Item):
     """One case of the matrix."""
 
-    def __init__(self, *, job: Job, target: Target, **arguments: object) -> None:
+    def __init__(
+        self, *, job: Job, beside: Sequence[Job], target: Target, **arguments: object
+    ) -> None:
         super().__init__(**arguments)  # type: ignore[arg-type]
+        self.extra_keyword_matches |= {job.case.scenario.id, job.case.scenario.id.replace("-", "_")}
         self.job = job
+        self.beside = beside
         self.target = target
         self._result: Result | None = None
         weakness = job.case.weakness
@@ -176,7 +156,7 @@ class CaseItem(pytest.Item):
     def setup(self) -> None:
         """Carry the case out here, so that what is broken counts as an error."""
         try:
-            self._result = _judged(self.job, self.target)
+            self._result = _judged(self.job, self.beside, self.target)
         except PlaceError as error:
             pytest.fail(f"broken: {error}", pytrace=False)
         if self._result.verdict.kind is VerdictKind.BROKEN:
