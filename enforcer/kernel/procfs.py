@@ -43,6 +43,15 @@ def read(tid: int, name: str) -> bytes:
         os.close(fd)
 
 
+def processes() -> list[int]:
+    """The numbers of all processes that it shows."""
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root())
+    try:
+        return [int(name) for name in os.listdir(fd) if name.isdigit()]  # noqa: PTH208 (a descriptor)
+    finally:
+        os.close(fd)
+
+
 def status_fields(text: bytes) -> Mapping[bytes, bytes]:
     """The fields of /proc/TID/status behind the first line, values without white space around.
 

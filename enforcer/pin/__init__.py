@@ -10,7 +10,8 @@ from enforcer.pin.domain import Domains, domain_from
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_for_reading, open_judged, wrong_flags
 from enforcer.pin.performing import perform, performed, performs
-from enforcer.pin.resolution import Pinned, resolve
+from enforcer.pin.pinned import Pinned
+from enforcer.pin.resolution import resolve
 from enforcer.pin.view import KeptView, TargetGone, View
 
 __all__ = [

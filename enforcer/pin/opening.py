@@ -28,7 +28,8 @@ from enforcer.pin.caller import take_umask
 from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
 from enforcer.pin.ourselves import hides
-from enforcer.pin.resolution import Pinned
+from enforcer.pin.pinned import Pinned
+from enforcer.pin.places import Unplaced
 from enforcer.pin.resolution import resolve as resolve_name
 from enforcer.pin.view import (
     O_PATH,
@@ -36,8 +37,8 @@ from enforcer.pin.view import (
     O_PATH_NOFOLLOW,
     View,
     as_caller,
-    name_in,
     name_of,
+    names_in,
     own,
     release,
 )
@@ -48,6 +49,7 @@ Judge = Callable[[tuple[str, ...], int], int]
 `names` are canonical, in argument order (bytes that are not UTF-8 as surrogate escapes). Bit i of
 `missing` says that not even the directory of name i exists. It may be asked several times for one
 call, first on a name as it stands: the last answer counts, so whoever logs does it afterwards.
+Without any name there is an object of which nobody knows what it is called (UNPLACED): refused.
 """
 
 _MOST_TRIES = 16
@@ -137,7 +139,7 @@ def _open_judged(
     clean = lexical(name)
     if clean is None and how & RESOLVE_NO_SYMLINKS:
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
-    if clean is None or view.same_objects is not None:
+    if clean is None or view.opens_what_it_judged:
         return _open_pinned(view, dirfd, name, flags, mode, judge, how)
     if clean[0] == _SLASH:
         if view.fixed_root:
@@ -153,7 +155,7 @@ def _open_judged(
         if base < 0:
             return wrong_flags(flags, mode, how) or base
         try:
-            prefix = name_in(view, base)
+            prefix = names_in(view, base).seen
             full = prefix + clean if prefix == b"/" else prefix + b"/" + clean
             fd = _open_plain(view, base, clean, os.fsdecode(full), flags, mode, judge, how)
         except OSError as error:
@@ -232,8 +234,10 @@ def _open_pinned(
     for _ in range(_MOST_TRIES):
         with resolve_name(view, dirfd, name, follow=follow, entry=entry, magic=magic) as pinned:
             if not pinned.name:
+                if pinned.unplaced:
+                    return -judge((), 0)
                 return wrong_flags(flags, mode, how) or -pinned.errno
-            errno = judge((pinned.name,), pinned.missing)
+            errno = judge((pinned.name,), pinned.missing) or judge_same(pinned.others, judge)
             if not errno and view.same_objects is not None and pinned.exists:
                 errno = judge_same(view.same_objects.of(pinned.fd), judge)
             if errno:
@@ -259,7 +263,7 @@ def wrong_flags(flags: int, mode: int, how: int = 0) -> int:
 
 
 def judge_same(names: tuple[str, ...], judge: Judge) -> int:
-    """0, or why one of the other names of an object is refused."""
+    """0, or why one of the names of an object is refused."""
     for name in names:
         errno = judge((name,), 0)
         if errno:
@@ -270,7 +274,7 @@ def judge_same(names: tuple[str, ...], judge: Judge) -> int:
 def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
     if pinned.parent < 0:
         return -pinned.errno if pinned.fd < 0 else _reopen(view, pinned.fd, flags, mode)
-    if view.same_objects is not None and not pinned.leaf.endswith(b"/"):
+    if view.opens_what_it_judged and not pinned.leaf.endswith(b"/"):
         if pinned.exists and not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW:
             return _reopen(view, pinned.fd, flags, mode)
         if flags & os.O_CREAT:
@@ -322,8 +326,8 @@ def _open_scoped(
         if fd >= 0:
             if flags & _CREATES_NEW == _CREATES_NEW:
                 flags &= ~os.O_NOFOLLOW
-            with Pinned(name=name_in(view, fd), fd=fd) as pinned:
-                errno = judge((pinned.name,), 0)
+            with Pinned(name=names_in(view, fd), fd=fd) as pinned:
+                errno = judge_same((pinned.name, *pinned.others), judge)
                 if errno:
                     return -errno
                 if flags & _CREATES_NEW == _CREATES_NEW:
@@ -337,11 +341,14 @@ def _open_scoped(
         parent = openat2(base, head + slash or b".", O_PATH_DIRECTORY, 0, how)
         if parent < 0:
             return parent
-        with Pinned(name=name_in(view, parent) + b"/" + leaf, parent=parent, leaf=leaf) as pinned:
-            errno = judge((pinned.name.replace("//", "/"),), 0)
+        names = names_in(view, parent).with_leaf(leaf)
+        with Pinned(name=names, parent=parent, leaf=leaf) as pinned:
+            errno = judge_same((pinned.name, *pinned.others), judge)
             if errno:
                 return -errno
             return openat2(parent, leaf, flags | os.O_EXCL, mode, RESOLVE_NO_SYMLINKS)
+    except Unplaced:
+        return -judge((), 0)
     except OSError as error:
         return -(error.errno or ENOENT)
     finally:

@@ -11,9 +11,10 @@ from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
 from enforcer.pin.acts import attributes, entries, extended, file_attributes, looking, watches
 from enforcer.pin.identity import is_acting
-from enforcer.pin.opening import Judge, judge_same
+from enforcer.pin.opening import Judge
+from enforcer.pin.pinned import Pinned
 from enforcer.pin.request import Act, Request
-from enforcer.pin.resolution import Pinned, resolve
+from enforcer.pin.resolution import resolve
 from enforcer.pin.view import View, as_caller
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import syscall
@@ -83,6 +84,8 @@ def _perform(request: Request, judge: Judge) -> int:
         for argument in _paths(call, abi):
             pinned = _pin(request, argument)
             request.pins.append(pinned)
+            if pinned.unplaced:
+                return -judge((), 0)
             if not pinned.name:
                 return min(_check(request) or -pinned.errno, 0)
         errno = _judged(request, judge)
@@ -119,14 +122,13 @@ def _judged(request: Request, judge: Judge) -> int:
     missing = sum(pinned.missing << place for place, pinned in enumerate(request.pins))
     errno = judge(names, missing)
     same = request.view.same_objects
-    if errno or same is None:
-        return errno
-    for pinned in request.pins:
-        if pinned.fd >= 0:
-            errno = judge_same(same.of(pinned.fd), judge)
-            if errno:
-                return errno
-    return 0
+    for place, pinned in enumerate(request.pins):
+        aliases = pinned.others
+        if same is not None and pinned.fd >= 0:
+            aliases += same.of(pinned.fd)
+        for alias in aliases:
+            errno = errno or judge((*names[:place], alias, *names[place + 1 :]), missing)
+    return errno
 
 
 def _pin(request: Request, argument: Argument) -> Pinned:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 
 from enforcer.arch import ABIS
-from enforcer.pin.resolution import Pinned
+from enforcer.pin.pinned import Pinned
 from enforcer.pin.view import View
 
 _LOW_HALF = 0xFFFF_FFFF

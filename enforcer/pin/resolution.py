@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 
@@ -29,13 +30,16 @@ from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
 from enforcer.pin.identity import acting_user, as_supervisor
 from enforcer.pin.lexical import lexical
 from enforcer.pin.ourselves import hides
+from enforcer.pin.pinned import Pinned
+from enforcer.pin.places import Unplaced
 from enforcer.pin.view import (
     O_PATH,
     O_PATH_DIRECTORY,
     O_PATH_NOFOLLOW,
+    Names,
     View,
     is_same,
-    name_in,
+    names_in,
     release,
 )
 
@@ -43,57 +47,6 @@ MOST_LINKS = 40
 PATH_MAX = 4096
 _PROC_ROOT_INODE = 1
 _SLASH = ord("/")
-
-
-class Pinned:
-    """What a name leads to; owns its descriptors, which end with it at the latest.
-
-    `fd` is an O_PATH descriptor of the object (the link itself where links are not followed), -1
-    where there is none or none was asked for. `parent` and `leaf` are the directory and the entry
-    in it, the leaf with its trailing slash; -1 and empty where the object was not reached through
-    an entry (`/`, `.`, `..`, magic links, descriptors). `name` is what is to be judged; `exists`
-    whether there is an object, `missing` that even its directory does not exist. `magic`: reached
-    through a magic link or a descriptor, `unnamed`: by an empty name, so the latter. `errno`: why
-    the walk ended, 0 if it did not fail.
-    """
-
-    __slots__ = ("errno", "exists", "fd", "leaf", "magic", "missing", "name", "parent", "unnamed")
-
-    def __init__(
-        self,
-        *,
-        name: bytes,
-        fd: int = -1,
-        parent: int = -1,
-        leaf: bytes = b"",
-        errno: int = 0,
-        missing: bool = False,
-        magic: bool = False,
-        unnamed: bool = False,
-    ) -> None:
-        self.name = os.fsdecode(name)
-        self.fd = fd
-        self.parent = parent
-        self.leaf = leaf
-        self.errno = errno
-        self.exists = fd >= 0
-        self.missing = missing
-        self.magic = magic
-        self.unnamed = unnamed
-
-    def close(self) -> None:
-        """Close the descriptors; harmless when repeated."""
-        release(self.fd, self.parent)
-        self.fd = self.parent = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-    def __enter__(self) -> Pinned:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Stopped(Exception):
@@ -164,12 +117,33 @@ def _plain(view: View, base: int, name: bytes, flags: int, wants_place: bool) ->
     if base < 0:
         return Pinned(name=clean, fd=fd, errno=errno)
     try:
-        directory = name_in(view, base)
+        names = _names_below(view, base, clean, fd)
     except OSError:
         release(fd)
         return None
-    full = (b"" if directory == b"/" else directory) + b"/" + clean
-    return Pinned(name=full, fd=fd, errno=errno)
+    return Pinned(name=names, fd=fd, errno=errno)
+
+
+def _names_below(view: View, directory: int, leaf: bytes, fd: int) -> Names:
+    """The names of `leaf`, which is the object `fd` if that is one. Raises OSError.
+
+    By those of the directory, which a name that vanishes meanwhile keeps; not so where something is
+    mounted in between, which may have been somewhere else before.
+    """
+    if fd >= 0 and not view.fixed_root and not _is_one_mount(directory, fd):
+        return names_in(view, fd)
+    return names_in(view, directory).with_leaf(leaf)
+
+
+def _is_one_mount(directory: int, fd: int) -> bool:
+    here, there = (status(each, b"", AT_EMPTY_PATH) for each in (directory, fd))
+    return not isinstance(here, int) and not isinstance(there, int) and here.mnt_id == there.mnt_id
+
+
+def _nameless(error: OSError) -> Pinned:
+    """What has no name that the kernel can print, or that rules could be asked about."""
+    is_unplaced = isinstance(error, Unplaced)
+    return Pinned(name=b"", errno=error.errno or EACCES, unplaced=is_unplaced)
 
 
 def _descriptor(view: View, dirfd: int) -> Pinned:
@@ -177,10 +151,10 @@ def _descriptor(view: View, dirfd: int) -> Pinned:
     if fd < 0:
         return Pinned(name=b"", errno=-fd)
     try:
-        return Pinned(name=name_in(view, fd), fd=fd, magic=True, unnamed=True)
+        return Pinned(name=names_in(view, fd), fd=fd, magic=True, unnamed=True)
     except OSError as error:
         release(fd)
-        return Pinned(name=b"", errno=error.errno or EACCES)
+        return _nameless(error)
 
 
 def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:
@@ -188,22 +162,28 @@ def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:
     if stop.fd < 0:
         return Pinned(name=name, errno=stop.errno, missing=True)
     try:
-        reached = name_in(view, stop.fd)
+        reached = names_in(view, stop.fd)
+    except Unplaced as error:
+        return _nameless(error)
     except OSError as error:
         return Pinned(name=name, errno=error.errno or EACCES, missing=True)
     finally:
         release(stop.fd)
+    full = reached.changed(lambda directory: _lexically(directory, (*stop.rest, leaf)))
+    return Pinned(name=full, errno=stop.errno, missing=True)
+
+
+def _lexically(directory: bytes, parts: Sequence[bytes]) -> bytes:
     rest: list[bytes] = []
-    for part in (*stop.rest, leaf):
+    for part in parts:
         if part == b"..":
             if rest:
                 rest.pop()
             else:
-                reached = reached.rpartition(b"/")[0]
+                directory = directory.rpartition(b"/")[0]
         elif part not in (b"", b"."):
             rest.append(part)
-    full = b"/".join((reached.rstrip(b"/"), *rest)) or b"/"
-    return Pinned(name=full, errno=stop.errno, missing=True)
+    return b"/".join((directory.rstrip(b"/"), *rest)) or b"/"
 
 
 class _Walk:
@@ -251,7 +231,10 @@ class _Walk:
 
     def _found(self, parent: int, leaf: bytes, fd: int) -> Pinned:
         try:
-            name = self._entry_name(parent, leaf)
+            name = _names_below(self.view, parent, leaf, fd)
+        except Unplaced as error:
+            release(parent, fd)
+            return _nameless(error)
         except OSError as error:
             release(parent, fd)
             return Pinned(name=leaf, errno=error.errno or EACCES)
@@ -259,27 +242,21 @@ class _Walk:
 
     def _entry(self, parent: int, leaf: bytes) -> Pinned:
         try:
-            name = self._entry_name(parent, leaf)
+            name = names_in(self.view, parent).with_leaf(leaf)
+        except Unplaced as error:
+            release(parent)
+            return _nameless(error)
         except OSError as error:
             release(parent)
             return Pinned(name=leaf, errno=error.errno or EACCES)
         return Pinned(name=name, parent=parent, leaf=leaf)
 
-    def _entry_name(self, parent: int, leaf: bytes) -> bytes:
-        directory = name_in(self.view, parent)
-        bare = leaf.rstrip(b"/")
-        if bare == b".":
-            return directory
-        if bare == b"..":
-            return directory.rpartition(b"/")[0] or b"/"
-        return directory + bare if directory == b"/" else directory + b"/" + bare
-
     def _object(self, fd: int, *, magic: bool = False) -> Pinned:
         try:
-            return Pinned(name=name_in(self.view, fd), fd=fd, magic=magic)
+            return Pinned(name=names_in(self.view, fd), fd=fd, magic=magic)
         except OSError as error:
             release(fd)
-            return Pinned(name=b"", errno=error.errno or EACCES)
+            return _nameless(error)
 
     def directory(self, base: int, head: bytes) -> int:
         """A descriptor of directory `head`, which is empty or ends in a slash; consumes `base`.

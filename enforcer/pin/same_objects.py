@@ -9,44 +9,48 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable
 
-from enforcer.kernel.file_status import status
+from enforcer.kernel.file_status import Status, status
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
+from enforcer.pin.places import Places
 
 
 class SameObjects:
     """Finds which of `names` (absolute, in the supervisor's view) an opened object is.
 
-    `by_bind`: the sandbox has, or can get, one file system under two names, so that an object with
-    a single link must be compared too.
+    By `places` it is known which of them some other mount shows, under another name, although they
+    have a single link. Mounts of later are no matter: what is reached by those is judged by place.
     """
 
-    def __init__(self, names: Iterable[str], *, by_bind: bool) -> None:
+    def __init__(self, names: Iterable[str], places: Places) -> None:
         self.names = {name: name.encode(errors="surrogateescape") for name in names}
-        self.by_bind = by_bind
+        self._bound = frozenset(
+            name for name, raw in self.names.items() if places.is_shown_twice(raw)
+        )
 
     def of(self, fd: int) -> tuple[str, ...]:
         """Those of the names that are the object behind `fd` just now."""
         facts = status(fd, b"", AT_EMPTY_PATH)
         if isinstance(facts, int):
             return tuple(self.names)
-        if not self.by_bind and (facts.nlink < 2 or stat.S_ISDIR(facts.mode)):
-            return ()
+        names: Iterable[str] = self.names if _has_links(facts) else self._bound
         found: list[str] = []
-        for name, raw in self.names.items():
-            other = status(AT_FDCWD, raw, AT_SYMLINK_NOFOLLOW)
+        for name in names:
+            other = status(AT_FDCWD, self.names[name], AT_SYMLINK_NOFOLLOW)
             if not isinstance(other, int) and other.identity == facts.identity:
                 found.append(name)
         return tuple(found)
 
-
-def has_binds() -> bool:
-    """Whether some file system is mounted under two names in the supervisor's mount namespace."""
-    seen: set[str] = set()
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:  # noqa: PTH123
-        for line in mounts:
-            device = line.split()[2]
-            if device in seen:
+    def may_be_found(self) -> bool:
+        """Whether any of the names has an object just now that may have another name too."""
+        if self._bound:
+            return True
+        for raw in self.names.values():
+            facts = status(AT_FDCWD, raw, AT_SYMLINK_NOFOLLOW)
+            if not isinstance(facts, int) and _has_links(facts):
                 return True
-            seen.add(device)
-    return False
+        return False
+
+
+def _has_links(facts: Status) -> bool:
+    return facts.nlink > 1 and not stat.S_ISDIR(facts.mode)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from errno import EBADF, EINVAL, ENOENT, EPERM
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
@@ -15,6 +15,7 @@ from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
 from enforcer.pin.domain import Domain
 from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
+from enforcer.pin.places import Places
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 
@@ -49,15 +50,16 @@ class View:
     user namespace. `validate` is called after /proc/TID was looked at and before anything is
     decided on it; it raises TargetGone when the number may mean another task by now.
     `domain` stands for the task's own Landlock domain. `same_objects` finds hard links of denied
-    files. `tells_missing`: judges want to know of a name whether even its directory is missing (the
-    systrace dialect prints such names in its own way); without it they are told only where the walk
-    found out by the way.
+    files, `places` what objects are called that were reached by mounts of later. `tells_missing`:
+    judges want to know of a name whether even its directory is missing (the systrace dialect prints
+    such names in its own way); without it they are told only where the walk found out by the way.
     """
 
     __slots__ = (
         "domain",
         "fixed_credentials",
         "fixed_root",
+        "places",
         "same_objects",
         "tells_missing",
         "tgid",
@@ -74,6 +76,7 @@ class View:
         fixed_credentials: bool = False,
         validate: Callable[[], None] | None = None,
         same_objects: SameObjects | None = None,
+        places: Places | None = None,
         tells_missing: bool = False,
     ) -> None:
         self.domain: Domain | None = None
@@ -83,7 +86,13 @@ class View:
         self.fixed_credentials = fixed_credentials
         self.validate = validate
         self.same_objects = same_objects
+        self.places = places
         self.tells_missing = tells_missing
+
+    @property
+    def opens_what_it_judged(self) -> bool:
+        """Whether a name is not enough to say what was judged: the very object must be opened."""
+        return self.same_objects is not None or (self.places is not None and not self.fixed_root)
 
     def root(self) -> int:
         """A descriptor of the task's root (AT_FDCWD: the supervisor's own, with absolute names)."""
@@ -241,17 +250,29 @@ class View:
 
 
 class KeptView(View):
-    """A view that asks who its task is once: its owner sees whatever may change that.
+    """A view that asks once who its task is, and in which mount namespace.
 
-    That is the task's birth, its calls on credentials and namespaces, and the executions of all
-    threads of its process.
+    Its owner sees whatever may change that: the task's birth, its calls on credentials and
+    namespaces, and the executions of all threads of its process.
     """
 
-    __slots__ = ("_standing",)
+    __slots__ = ("_has_own_mounts", "_standing")
 
     def __init__(self, tid: int, tgid: int) -> None:
         super().__init__(tid, tgid)
         self._standing: Standing | None = None
+        self._has_own_mounts: bool | None = None
+
+    def is_elsewhere(self) -> bool:
+        """Whether an absolute name may lead the task to something else than its supervisor."""
+        places = self.places
+        if self.fixed_root or places is None:
+            return not self.fixed_root
+        if self._has_own_mounts is None:
+            self._has_own_mounts = not as_supervisor(lambda: places.are_those_of(self.tid))
+        if self._has_own_mounts or not places.are_as_before():
+            return True
+        return not as_supervisor(lambda: places.has_same_root(self.tid))
 
     def standing(self) -> Standing:
         """Who the task is. Raises TargetGone."""
@@ -262,6 +283,7 @@ class KeptView(View):
     def forget(self) -> None:
         """Ask again at the next use: the task may have changed who it is."""
         self._standing = None
+        self._has_own_mounts = None
 
 
 def as_caller(
@@ -341,17 +363,47 @@ def own(fd: int) -> tuple[int, bytes]:
 UNREACHABLE = b"(unreachable)"
 
 
-def name_in(view: View, fd: int) -> bytes:
-    """The name of the object behind `fd` as rules are to see it. Raises OSError as name_of.
+class Names(NamedTuple):
+    """What one object is called: `judged` by rules, every one of these, and `seen` by the task."""
 
-    It is that from the task's root; what a task still holds outside its root keeps its name there,
-    so that a chroot frees it from no rule.
+    judged: tuple[bytes, ...]
+    seen: bytes
+
+    def with_leaf(self, leaf: bytes) -> Names:
+        """The names of what `leaf` (its slashes at the end left out) is in this directory."""
+        return self.changed(lambda name: _entry_name(name, leaf.rstrip(b"/")))
+
+    def changed(self, change: Callable[[bytes], bytes]) -> Names:
+        """The names with the same change made to each."""
+        return Names(tuple(map(change, self.judged)), change(self.seen))
+
+
+def _entry_name(directory: bytes, leaf: bytes) -> bytes:
+    if leaf == b".":
+        return directory
+    if leaf == b"..":
+        return directory.rpartition(b"/")[0] or b"/"
+    return (b"" if directory == b"/" else directory) + b"/" + leaf
+
+
+def names_in(view: View, fd: int) -> Names:
+    """What the object behind `fd` is called. Raises OSError as name_of, and Unplaced.
+
+    Rules are asked about the name that its place had when the sandbox began, and where the task has
+    another root also about the name from there: a chroot neither frees anything from a rule, nor
+    from one that speaks of names as they are seen inside.
     """
     name = name_of(fd)
     if view.fixed_root or name[:1] != b"/":
-        return name
+        return Names((name,), name)
+    judged: tuple[bytes, ...] = (name,)
+    places = view.places
+    if places is not None:
+        judged = as_supervisor(lambda: places.names(view.tid, fd, name))
     seen = strip_root(view, name)
-    return name if seen.startswith(UNREACHABLE) else seen
+    if seen == name or seen.startswith(UNREACHABLE):
+        return Names(judged, name)
+    return Names((*judged, seen), seen)
 
 
 def strip_root(view: View, name: bytes) -> bytes:

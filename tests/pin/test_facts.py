@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from errno import EACCES, EBADF, EEXIST, ELOOP, EOVERFLOW, EPERM
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -22,8 +23,9 @@ from enforcer.pin import TargetGone, View, open_judged, perform, resolve
 from enforcer.pin.caller import take_umask
 from enforcer.pin.identity import act_as
 from enforcer.pin.layouts import pack_stat
-from enforcer.pin.same_objects import SameObjects, has_binds
-from enforcer.pin.view import is_same, name_in, own_identity, strip_root
+from enforcer.pin.places import Places
+from enforcer.pin.same_objects import SameObjects
+from enforcer.pin.view import is_same, names_in, own_identity, strip_root
 from tests.pin.target import Target, build_tree, libc
 
 AT_FDCWD = -100
@@ -185,7 +187,7 @@ def test_names_from_another_root(tree: Path) -> None:
     assert strip_root(view, base) == b"(unreachable)" + base
     for name, seen in (("dir/file", b"/file"), ("directory", base + b"/directory")):
         fd = opened(tree / name)
-        assert name_in(view, fd) == seen
+        assert names_in(view, fd).seen == seen
         os.close(fd)
 
 
@@ -198,7 +200,8 @@ def test_absolute_names_in_another_root(tree: Path) -> None:
     view.fixed_credentials = True
     for name in (b"/etc/passwd", b"/etc/../etc/passwd", b"/link", b"/../etc/passwd"):
         with resolve(view, AT_FDCWD, name) as pinned:
-            assert pinned.name == "/etc/passwd"
+            assert pinned.seen == b"/etc/passwd"
+            assert (pinned.name, *pinned.others) == (str(tree / "dir/etc/passwd"), "/etc/passwd")
             assert os.fstat(pinned.fd).st_ino == (tree / "dir/etc/passwd").stat().st_ino
         fd = open_judged(view, AT_FDCWD, name, os.O_RDONLY, 0, permit)
         assert os.read(fd, 99) == b"of the task"
@@ -217,16 +220,26 @@ def test_sameness_of_objects(tree: Path) -> None:
         os.close(fd)
 
 
+class _AllBound:
+    """As if every file system were mounted twice."""
+
+    def is_shown_twice(self, name: bytes) -> bool:
+        return True
+
+
 def test_other_names_of_denied_objects(tree: Path) -> None:
     """Looked for where there can be some, and all of them where nothing can be told."""
     single, linked = str(tree / "dir/file"), str(tree / "file")
     descriptors = {name: opened(tree / name) for name in ("dir/file", "hard", "dir")}
     names = [single, linked, str(tree / "absent"), str(tree / "dir")]
-    plain = SameObjects(names, by_bind=False)
-    bound = SameObjects(names, by_bind=True)
+    plain = SameObjects(names, Places())
+    bound = SameObjects(names, cast("Places", _AllBound()))
     assert plain.of(descriptors["hard"]) == bound.of(descriptors["hard"]) == (linked,)
     assert (plain.of(descriptors["dir/file"]), bound.of(descriptors["dir/file"])) == ((), (single,))
     assert (plain.of(descriptors["dir"]), bound.of(descriptors["dir"])) == ((), (names[-1],))
+    assert plain.may_be_found()
+    assert bound.may_be_found()
+    assert not SameObjects([single, names[-1]], Places()).may_be_found()
     assert plain.of(-1) == tuple(names)
     for fd in descriptors.values():
         os.close(fd)
@@ -235,7 +248,7 @@ def test_other_names_of_denied_objects(tree: Path) -> None:
 def test_no_links_also_where_hard_links_are_looked_for(target: Target, tree: Path) -> None:
     """RESOLVE_NO_SYMLINKS is ELOOP for a link, on its way or at its end."""
     view = target.view()
-    view.same_objects = SameObjects([str(tree / "other/file")], by_bind=False)
+    view.same_objects = SameObjects([str(tree / "other/file")], Places())
     for name, result in ((b"to_file", -ELOOP), (b"to_dir/file", -ELOOP)):
         assert open_judged(view, AT_FDCWD, name, os.O_RDONLY, 0, permit, resolve=4) == result
     fd = open_judged(view, AT_FDCWD, b"to_file", os.O_RDONLY, 0, permit, resolve=0)
@@ -245,7 +258,7 @@ def test_no_links_also_where_hard_links_are_looked_for(target: Target, tree: Pat
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 def test_a_bind_is_noticed(tree: Path) -> None:
-    """One file system under two names of the mount namespace."""
+    """An object that two mounts show has another name; so has what will be made beneath them."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -254,11 +267,14 @@ def test_a_bind_is_noticed(tree: Path) -> None:
             libc.mount(b"none", b"/", None, ctypes.c_ulong(0x44000), None)
             here = os.fsencode(tree)
             bound = libc.mount(here, here, None, ctypes.c_ulong(0x1000), None)
-            os.write(writing, f"{bound} {has_binds()}".encode())
+            places = Places()
+            shown = [places.is_shown_twice(here + name) for name in (b"/file", b"/absent", b"")]
+            beside = places.is_shown_twice(os.fsencode(tree.parent) + b"/absent")
+            os.write(writing, f"{bound} {shown} {beside}".encode())
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 99) == b"0 True"
+    assert os.read(reading, 99) == b"0 [True, True, True] False"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.pin import open_judged, perform
+from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
 from tests.pin.target import Target, build_tree, is_outside, names, snapshot
 
@@ -176,7 +177,7 @@ def test_a_hard_link_is_judged_as_the_denied_file(target: Target, tree: Path) ->
 
     view = target.view()
     assert open_judged(view, AT_FDCWD, b"hard", os.O_RDONLY, 0, judge) >= 0
-    view.same_objects = SameObjects([denied], by_bind=False)
+    view.same_objects = SameObjects([denied], Places())
     before = snapshot(tree)
     for name in (b"hard", os.fsencode(tree) + b"/hard", b"dir/../hard"):
         assert open_judged(view, AT_FDCWD, name, os.O_RDWR | os.O_TRUNC, 0, judge) == -EACCES

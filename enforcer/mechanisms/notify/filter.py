@@ -21,6 +21,7 @@ from enforcer.cbpf.spec import (
 )
 from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
+from enforcer.pin.places import MOUNTING
 from enforcer.policy.ast import Policy
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.protect import MEDIATED, mediate
@@ -54,11 +55,11 @@ _NEW_VIEW = _CLONE_NEWNS | _CLONE_NEWUSER
 
 
 def root_changes(abi: str) -> Mapping[str, Condition]:
-    """Calls by which a target gets another root, mount or user namespace than its supervisor."""
+    """Calls by which a target gets another root, mounts or user namespace than its supervisor."""
     flags = next(each for each in syscall("clone", abi).arguments if each.kind is Kind.FLAGS)
     return {
         "chroot": TRUE,
-        "pivot_root": TRUE,
+        **dict.fromkeys(MOUNTING, TRUE),
         "setns": TRUE,
         "unshare": _has_bits(0, _NEW_VIEW),
         "clone": _has_bits(flags.index, _NEW_VIEW),

@@ -15,7 +15,8 @@ from enforcer.mechanisms.contract import Defence, MechanismName, Options
 from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.turn import Turn
 from enforcer.pin import Domains
-from enforcer.pin.same_objects import SameObjects, has_binds
+from enforcer.pin.places import Places
+from enforcer.pin.same_objects import SameObjects
 from enforcer.pin.standing import Standings
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.denied_names import names_denied_by_equality
@@ -49,7 +50,8 @@ class Shared:
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
         names = names_denied_by_equality(policy)
-        self.same_objects = SameObjects(names, by_bind=has_binds()) if names else None
+        self.places = Places()
+        self.same_objects = SameObjects(names, self.places) if names else None
         self.tells_missing = policy.dialect is Dialect.SYSTRACE
         self.quick = QuickOpens(policy) if self.is_sound and not names else None
         self.protected = Protected(())
@@ -70,8 +72,6 @@ class Shared:
         """From now on ask for every task anew what could be taken as given before."""
         if root:
             self.quick = None
-        if root and self.same_objects is not None:
-            self.same_objects = SameObjects(self.same_objects.names, by_bind=True)
         self.is_root_fixed = self.is_root_fixed and not root
         self.are_credentials_fixed = self.are_credentials_fixed and not credentials
         self.generation += 1

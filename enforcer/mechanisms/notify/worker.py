@@ -19,6 +19,7 @@ from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
 from enforcer.pin.identity import as_supervisor
+from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 from enforcer.supervision.journal import UNREADABLE, refusal
@@ -47,6 +48,7 @@ class HeldView(View):
             fixed_credentials=session.are_credentials_fixed,
             validate=worker.validate,
             same_objects=session.same_objects,
+            places=session.places,
             tells_missing=session.tells_missing,
         )
         self._worker = worker
@@ -249,6 +251,9 @@ class Worker:
 
     def judge(self, names: tuple[str, ...], missing: int) -> int:
         """The policy's word on the held call with these names: 0 or an errno."""
+        if not names:
+            self.decision = refusal(errno.EACCES, UNPLACED)
+            return errno.EACCES
         known = self.known
         return self.decide({**known, "filename": names} if known else {"filename": names}, missing)
 

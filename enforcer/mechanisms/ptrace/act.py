@@ -19,6 +19,7 @@ from enforcer.mechanisms.ptrace.registers import NARROW, FrozenArgument
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
+from enforcer.pin.places import UNPLACED
 from enforcer.supervision.addresses import early_refusal
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
@@ -80,6 +81,13 @@ class Act:
     def permits(self, call: HeldCall, values: Values = _NOTHING, missing: int = 0) -> bool:
         """Decide and settle."""
         return self.settle(call, self.decide(call, values, missing))
+
+    def judge_names(self, call: HeldCall, values: Values, missing: int = 0) -> int:
+        """The errno of the policy's answer to what pinned names are; without any it is refused."""
+        if not values.get("filename"):
+            call.decision = refusal(errno.EACCES, UNPLACED)
+            return errno.EACCES
+        return self.decide(call, values, missing).refusal
 
     def refuse(self, call: HeldCall, number: int, reason: str) -> None:
         """The mechanism itself refuses the call, and says so."""

@@ -10,7 +10,7 @@ from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import reading
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.pin import View
+from enforcer.pin import KeptView
 from enforcer.supervision.judge import Values
 from enforcer.syscalls.memory import PATH_MAX, Arguments
 
@@ -62,7 +62,7 @@ class HeldCall:
         return self.task.tid
 
     @property
-    def view(self) -> View:
+    def view(self) -> KeptView:
         """How the task sees names."""
         return self.task.view
 

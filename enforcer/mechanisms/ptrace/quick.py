@@ -102,7 +102,7 @@ class Quick:
         if called != self.openat or size != self.size or 0 <= rip - base < CODE_SIZE:
             return False
         policy = task.process.policy
-        if not policy.judges_names:
+        if not policy.judges_names or policy.may_meet_aliases():
             return False
         try:
             name = read_string(task, rsi)

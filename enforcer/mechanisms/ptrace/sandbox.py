@@ -19,6 +19,7 @@ from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.slots import Arena
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.mechanisms.ptrace.trampoline import WAYS
+from enforcer.pin.places import Places
 from enforcer.supervision.journal import Journal
 
 _CODE = b"".join(way.code for way in WAYS.values())
@@ -53,6 +54,9 @@ class Sandbox:
         self.early: set[int] = set()
         self.arena = Arena(_CODE)
         self.registers = CallRegisters()
+        self.places = Places()
+        for policy in config.policies:
+            policy.watch_other_names(self.places)
         self.listener: Listener | None = None
         self.has_filter = has_filter
         self.traces_untraced = traces_untraced

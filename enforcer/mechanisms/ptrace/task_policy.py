@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from enforcer.pin.places import Places
+from enforcer.pin.same_objects import SameObjects
 from enforcer.policy.ast import (
     AndExpression,
     Expression,
@@ -12,6 +14,7 @@ from enforcer.policy.ast import (
     Policy,
     RegisterSymbol,
 )
+from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.supervision.judge import Judge
 
 
@@ -27,6 +30,16 @@ class TaskPolicy(Judge):
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.remembers = not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
+        self.same_objects: SameObjects | None = None
+
+    def watch_other_names(self, places: Places) -> None:
+        """Find the objects that it denies by name under other names too."""
+        names = names_denied_by_equality(self.policy)
+        self.same_objects = SameObjects(names, places) if names else None
+
+    def may_meet_aliases(self) -> bool:
+        """Whether some object that is denied by name has another name just now."""
+        return self.same_objects is not None and self.same_objects.may_be_found()
 
 
 def looks_at_pointer(policy: Policy) -> bool:

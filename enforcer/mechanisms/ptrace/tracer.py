@@ -155,7 +155,9 @@ class Tracer:
         if task.process.launching:
             self.at_launch(task, info)
             return
-        task.view.fixed_root = not self.sandbox.world_changed
+        view = task.view
+        view.fixed_root = not self.sandbox.world_changed
+        view.places, view.same_objects = self.sandbox.places, task.process.policy.same_objects
         if info[0] == ptrace.OP_SECCOMP and info[11] != ASKS:
             # A filter of the target's own answers RET_TRACE. Without a tracer of its own, which it
             # cannot have here, the kernel does not make the call (__seccomp_filter: ENOSYS).

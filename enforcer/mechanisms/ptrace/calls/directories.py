@@ -14,6 +14,7 @@ from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import resolve
+from enforcer.pin.places import UNPLACED
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls.arguments import AT_FDCWD
 from enforcer.syscalls.memory import UnreadableMemory
@@ -42,15 +43,19 @@ class Directories:
             act.refuse(call, error.errno, UNREADABLE)
             return
         with resolve(call.view, AT_FDCWD, name) as pinned:
+            if pinned.unplaced:
+                act.refuse(call, pinned.errno, UNPLACED)
+                return
             if not pinned.name:
                 act.fail(call, pinned.errno)
                 return
-            if not act.permits(call, {"filename": (pinned.name,)}):
-                return
+            for judged_name in (pinned.name, *pinned.others):
+                if not act.permits(call, {"filename": (judged_name,)}):
+                    return
             if pinned.errno:
                 act.fail(call, pinned.errno)
                 return
-            canonical = os.fsencode(pinned.name)
+            canonical = pinned.seen
             held = act.pins and not pinned.magic and len(canonical) < NAME_SIZE
             judged = identity(pinned.fd) if act.verifies else None
         at_exit = partial(self.changed, call=call, judged=judged)

@@ -48,7 +48,7 @@ class General:
         given = self.given(call)
 
         def judge(names: tuple[str, ...], missing: int) -> int:
-            return act.decide(call, {"filename": names}, missing).refusal
+            return act.judge_names(call, {"filename": names}, missing)
 
         result = self.perform(call, judge, given)
         if result == -EFAULT and call.decision is None:

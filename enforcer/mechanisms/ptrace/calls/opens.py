@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from functools import partial
+from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
 from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.directories import identity, is_at
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.private import DELIVER
@@ -26,6 +28,7 @@ from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
 from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
 from enforcer.pin import lexical, open_judged, resolve, wrong_flags
+from enforcer.pin.places import UNPLACED
 from enforcer.pin.view import name_of, release
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.judge import Values
@@ -120,23 +123,38 @@ class Opens:
             else:
                 act.refuse(call, error.errno, UNREADABLE)
             return
-        if task.retry == 0 and act.pins and not act.sandbox.world_changed and not opening.links:
+        is_by_name = act.pins and not opening.links and self.is_by_name(call, name)
+        if task.retry == 0 and is_by_name:
             absolute = self.absolute(task, opening.dirfd, name)
             if absolute is not None and absolute not in self.has_links:
-                decision = act.decide(call, self.values(call, os.fsdecode(absolute), opening))
+                decision = act.decide(
+                    call, self.values(call, os.fsdecode(absolute), opening=opening)
+                )
                 if decision.action is Action.PERMIT and not decision.log:
                     self.rewrite_quickly(call, opening, absolute, name[0] != _SLASH)
                     return
         elif task.retry == _BY_STEPS and task.small is not None:
             self.remember_link(self.arena.name_at(task.small))
-        self.step_by_step(call, opening, name)
+        self.step_by_step(call, opening, name, is_odd=act.pins and not is_by_name)
+
+    def is_by_name(self, call: HeldCall, name: bytes) -> bool:
+        """Whether the task finds by a name what the tracer finds by it, and no alias of it.
+
+        What a relative name starts from may lie in another mount namespace (/proc/PID/root), whose
+        names say nothing here.
+        """
+        if call.policy.may_meet_aliases():
+            return False
+        return not self.act.sandbox.world_changed or (
+            name[:1] == b"/" and not call.view.is_elsewhere()
+        )
 
     @staticmethod
-    def values(call: HeldCall, name: str, opening: Opening) -> Values:
+    def values(call: HeldCall, *names: str, opening: Opening) -> Values:
         """The texts that rules see beside the registers."""
         if call.name != "openat2":
-            return {"filename": (name,)}
-        return {"filename": (name,), **texts_of_open_how(opening.flags, opening.mode)}
+            return {"filename": names}
+        return {"filename": names, **texts_of_open_how(opening.flags, opening.mode)}
 
     def absolute(self, task: Task, dirfd: int, name: bytes) -> bytes | None:
         """`name` as an absolute name if it may be canonical; None: take the step-by-step way."""
@@ -220,39 +238,51 @@ class Opens:
             self.has_links.clear()
         self.has_links.add(name)
 
-    def step_by_step(self, call: HeldCall, opening: Opening, name: bytes) -> None:
-        """Resolve the name, judge what is canonical, open that."""
+    def step_by_step(self, call: HeldCall, opening: Opening, name: bytes, *, is_odd: bool) -> None:
+        """Resolve the name, judge what is canonical, open that.
+
+        `is_odd`: a name does not say which object was judged, so that is opened in the tracer. The
+        kernel hands over no O_PATH descriptor (fget refuses it, SECCOMP_ADDFD gives EBADF): that is
+        opened by the task itself, by its own name for the object, and looked at afterwards.
+        """
         act, task, flags = self.act, call.task, opening.flags
-        is_odd = opening.links or act.sandbox.world_changed or task.retry >= _BY_DELIVERY
-        if act.pins and is_odd:
-            if opening.links and flags & os.O_PATH and not act.sandbox.world_changed:
+        is_place = flags & os.O_PATH
+        if act.pins and (is_odd or task.retry >= _BY_DELIVERY):
+            if is_place and opening.links:
                 self.open_place(call, opening, name)
-            else:
+                return
+            if not is_place or task.retry >= _BY_DELIVERY:
                 self.deliver(call, opening, name)
-            return
+                return
         follow = follows_open(flags)
         with resolve(call.view, opening.dirfd, name, follow=follow) as pinned:
+            if pinned.unplaced:
+                act.refuse(call, pinned.errno, UNPLACED)
+                return
             if not pinned.name:
                 act.cancel(call, wrong_flags(flags, opening.mode) or -pinned.errno)
                 return
-            if not act.permits(call, self.values(call, pinned.name, opening)):
-                return
+            same = call.view.same_objects
+            aliases = same.of(pinned.fd) if same is not None and pinned.exists else ()
+            for judged in (pinned.name, *pinned.others, *aliases):
+                if not act.permits(call, self.values(call, judged, opening=opening)):
+                    return
             if not act.pins:
                 act.pass_copied(call, {opening.place: name})
                 return
-            canonical = os.fsencode(pinned.name)
+            canonical = pinned.seen
             if pinned.errno and (pinned.errno != ENOENT or pinned.parent < 0):
                 act.cancel(call, wrong_flags(flags, opening.mode) or -pinned.errno)
                 return
             is_entry = pinned.parent >= 0 and not pinned.magic and not pinned.leaf.endswith(b"/")
             by_name = (
-                # The kernel hands no O_PATH descriptor over (SECCOMP_ADDFD gives EBADF).
                 (is_entry or (flags & os.O_PATH and pinned.exists))
                 and canonical[:1] == b"/"
                 and len(canonical) < NAME_SIZE
                 and (flags & os.O_PATH or not self.own_entries.may_have(canonical))
             )
             exists = pinned.exists
+            place = identity(pinned.fd) if is_odd and is_place and act.verifies else None
         task.retry = max(task.retry, _BY_STEPS)
         if not by_name:
             self.deliver(call, opening, name)
@@ -261,6 +291,9 @@ class Opens:
         again = _UNREACHED if exists else frozenset[int]()
         if follow:
             again |= {-ELOOP}
+        if place is not None:
+            self.rewrite(call, opening, canonical, partial(self.placed, call=call, judged=place))
+            return
         then = _BY_DELIVERY if exists else _BY_STEPS
         self.rewrite(call, opening, canonical, self.exit_of(again, then))
 
@@ -281,19 +314,37 @@ class Opens:
         elif found < 0:
             act.cancel(call, found)
         else:
+            at_exit = self.exit_of(_UNREACHED | {-ELOOP}, _BY_DELIVERY)
+            if act.sandbox.world_changed and act.verifies:
+                at_exit = partial(self.placed, call=call, judged=identity(found))
             release(found)
-            again = _UNREACHED | {-ELOOP}
-            self.rewrite(call, opening, canonical, self.exit_of(again, _BY_DELIVERY))
+            self.rewrite(call, opening, canonical, at_exit)
 
     def open_judged(self, call: HeldCall, opening: Opening, name: bytes) -> int:
         """A descriptor of the tracer's for what is named and permitted, or -errno."""
         call.decision = None
 
         def judge(names: tuple[str, ...], missing: int) -> int:
-            return self.act.decide(call, self.values(call, names[0], opening)).refusal
+            return self.act.judge_names(call, self.values(call, *names, opening=opening))
 
         dirfd, _, flags, mode, links = opening
         return open_judged(call.view, dirfd, name, flags, mode, judge, resolve=links)
+
+    def placed(self, task: Task, *, call: HeldCall, judged: tuple[int, int] | None) -> None:
+        """The exit of an open with O_PATH by a name that may lead elsewhere: what was judged?
+
+        A: open("x", O_PATH) judged: x is /x        B: mount over /x, or rename
+        A: opens what is there now
+        A: at its exit stop: not the object that was judged
+        """
+        act = self.act
+        info = ptrace.syscall_info(task.tid)
+        result = ptrace.exit_result()
+        if judged and result >= 0 and not is_at(Path(f"/proc/{task.tid}/fd/{result}"), judged):
+            act.sandbox.end("another object than judged", call=call.name, tid=task.tid)
+            return
+        task.retry = 0
+        act.restore(task, info)
 
     def exit_of(self, again: frozenset[int], then: int) -> Continuation:
         """The continuation of an open whose name was resolved."""

@@ -12,6 +12,7 @@ from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.pin import domain_from
+from enforcer.pin.places import MOUNTING
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.arguments import signed, text_of_clone_flags
@@ -26,22 +27,7 @@ _FLAGS = Struct("=Q")
 _RESTRICT_ALL_THREADS = 1 << 3  # LANDLOCK_RESTRICT_SELF_TSYNC
 _CLONE_ARGS_SMALLEST = 64
 
-WORLD_CALLS = frozenset(
-    {
-        "chroot",
-        "fsmount",
-        "mount",
-        "mount_setattr",
-        "move_mount",
-        "open_tree",
-        "open_tree_attr",
-        "pivot_root",
-        "setns",
-        "umount",
-        "umount2",
-        "unshare",
-    }
-)
+WORLD_CALLS = MOUNTING | {"chroot", "setns", "unshare"}
 """Calls after which names may mean something else; from then on every name is resolved anew."""
 
 _IDS = ("uid", "gid", "reuid", "regid", "resuid", "resgid", "fsuid", "fsgid", "groups")

@@ -1,0 +1,225 @@
+"""Where an object lies in its file system, whatever mount it was reached by.
+
+Rules speak of names in the mount namespace that the supervisor began in. Whoever mounts gives
+objects other names: in a namespace of his own, or (root) in the common one. So what was reached by
+a mount that was not there is judged by the names that its place had when the sandbox began.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator, Sequence
+from errno import EACCES
+
+from enforcer.kernel import procfs
+from enforcer.kernel.file_status import status
+from enforcer.kernel.mountinfo import Mount, parse
+from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
+from enforcer.kernel.paths import AT_EMPTY_PATH
+
+UNPLACED = "it was reached by a mount of which nobody can tell what it shows"
+"""The reason of a refusal where an object has no name that rules could be asked about."""
+
+MOUNTING = frozenset(
+    {
+        "fsmount",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "open_tree_attr",
+        "pivot_root",
+        "umount",
+        "umount2",
+    }
+)
+"""Calls after which a name may lead over other mounts."""
+
+_BUILT_ON_OTHERS = frozenset({b"overlay", b"ecryptfs", b"aufs", b"unionfs"})
+"""File systems that show the files of others: those that a target mounts are refused."""
+
+_SAME_EVERYWHERE = frozenset({b"proc", b"sysfs"})
+"""Instances of these show in part the same objects of the kernel."""
+
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE = 1 << 16
+
+
+class Unplaced(OSError):
+    """Nobody can tell what an object is called."""
+
+    def __init__(self) -> None:
+        super().__init__(EACCES, UNPLACED)
+
+
+class Places:
+    """The mounts of a supervisor's namespace, as they were when this was made, and as they are.
+
+    What was mounted since is seen by a poll of mountinfo, which reports every change to the
+    namespace (mounts_poll in fs/proc_namespace.c), also one that was propagated from another.
+    """
+
+    def __init__(self) -> None:
+        self._mountinfo = os.open(
+            "self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=procfs.root()
+        )
+        self._namespace = os.readlink("self/ns/mnt", dir_fd=procfs.root())
+        self._poller = select.poll()
+        self._poller.register(self._mountinfo, select.POLLPRI)
+        self._first = self._current = self._read()
+        self._by_id = {mount.id: mount for mount in self._first}
+
+    def _read(self) -> tuple[Mount, ...]:
+        return parse(_all_of(self._mountinfo))
+
+    def are_as_before(self) -> bool:
+        """Whether every mount of the supervisor's namespace is where it was at the beginning."""
+        if self._poller.poll(0):
+            self._current = self._read()
+            self._by_id = {mount.id: mount for mount in self._current}
+        return self._current == self._first
+
+    def are_those_of(self, tid: int) -> bool:
+        """Whether a task is in the supervisor's mount namespace."""
+        try:
+            return os.readlink(f"{tid}/ns/mnt", dir_fd=procfs.root()) == self._namespace
+        except OSError:
+            return False
+
+    def has_same_root(self, tid: int) -> bool:
+        """Whether a task's root is its supervisor's."""
+        fd = openat2(procfs.root(), b"%d/root" % tid, os.O_PATH | os.O_CLOEXEC, 0, 0)
+        if fd < 0:
+            return False
+        try:
+            theirs, ours = status(fd, b"", AT_EMPTY_PATH), status(AT_FDCWD, b"/", 0)
+        finally:
+            os.close(fd)
+        if isinstance(theirs, int) or isinstance(ours, int):
+            return False
+        return (theirs.identity, theirs.mnt_id) == (ours.identity, ours.mnt_id)
+
+    def names(self, tid: int, fd: int, seen: bytes) -> tuple[bytes, ...]:
+        """What rules are asked about for the object behind `fd`, every one of these.
+
+        `seen` is the kernel's name for it: from the supervisor's root where the mount is in its
+        namespace, else from the root of the namespace that the mount is in (prepend_path in
+        fs/d_path.c goes up to the last mount). `tid` is who reached it. Raises Unplaced.
+        """
+        facts = status(fd, b"", AT_EMPTY_PATH)
+        if isinstance(facts, int):
+            raise Unplaced
+        as_before = self.are_as_before()
+        mount = self._by_id.get(facts.mnt_id)
+        if mount is not None:
+            if as_before or mount in self._first:
+                return (seen,)
+            return self._first_names(mount, _beneath(seen, mount.point))
+        if as_before and _identity_of(seen) == facts.identity:
+            return (seen,)
+        for root, mounts in _namespaces(tid):
+            for mount in mounts:
+                if mount.id == facts.mnt_id:
+                    point = root.rstrip(b"/") + mount.point if mount.point != b"/" else root
+                    return self._first_names(mount, _beneath(seen, point))
+        raise Unplaced
+
+    def _first_names(self, mount: Mount, beneath: bytes) -> tuple[bytes, ...]:
+        """The names that place `beneath` a mount had at the beginning, if it had any."""
+        place = _joined(mount.root, beneath)
+        shown = [each for each in self._first if each.device == mount.device]
+        found = [
+            _joined(each.point, place[len(each.root.rstrip(b"/")) :])
+            for each in shown
+            if _is_in(place, each.root)
+        ]
+        if found:
+            return tuple(dict.fromkeys(found))
+        if shown or mount.kind in _BUILT_ON_OTHERS:
+            raise Unplaced
+        # A file system that was not mounted then: nothing in it has an older name.
+        named = [_joined(mount.point, beneath)]
+        if mount.source.startswith(b"/"):
+            named.append(mount.source)
+        if mount.kind in _SAME_EVERYWHERE:
+            named += [_joined(each.point, place) for each in self._first if each.kind == mount.kind]
+        return tuple(named)
+
+    def is_shown_twice(self, name: bytes) -> bool:
+        """Whether the object of this name, there or not yet, is shown by some other mount too."""
+        there = name
+        while isinstance(facts := status(AT_FDCWD, there, 0), int) and there != b"/":
+            there = there.rpartition(b"/")[0] or b"/"
+        mount = None if isinstance(facts, int) else self._by_id.get(facts.mnt_id)
+        if mount is None:
+            return True
+        try:
+            place = _joined(mount.root, _beneath(name, mount.point))
+        except Unplaced:
+            return True
+        return any(
+            each.device == mount.device and _is_in(place, each.root)
+            for each in self._current
+            if each.id != mount.id
+        )
+
+
+def _all_of(fd: int) -> bytes:
+    pieces = []
+    place = 0
+    while piece := os.pread(fd, _PIECE, place):
+        pieces.append(piece)
+        place += len(piece)
+    return b"".join(pieces)
+
+
+def _namespaces(tid: int) -> Iterator[tuple[bytes, Sequence[Mount]]]:
+    """Where tasks are rooted and what is mounted there, for each mount namespace: first `tid`'s."""
+    known: set[str] = set()
+    for number in (tid, *procfs.processes()):
+        try:
+            namespace = os.readlink(f"{number}/ns/mnt", dir_fd=procfs.root())
+            if namespace in known:
+                continue
+            root = os.open(f"{number}/root", os.O_PATH | os.O_CLOEXEC, dir_fd=procfs.root())
+            try:
+                prefix = os.readlink(b"self/fd/%d" % root, dir_fd=procfs.root())
+            finally:
+                os.close(root)
+            info = os.open(f"{number}/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=procfs.root())
+            try:
+                mounts = parse(_all_of(info))
+            finally:
+                os.close(info)
+        except OSError:
+            continue
+        known.add(namespace)
+        yield prefix, mounts
+
+
+def _identity_of(name: bytes) -> tuple[int, int, int] | None:
+    """Device and inode of what the supervisor finds by a canonical name."""
+    fd = openat2(AT_FDCWD, name, _LOOK, 0, RESOLVE_NO_SYMLINKS)
+    if fd < 0:
+        return None
+    try:
+        facts = status(fd, b"", AT_EMPTY_PATH)
+    finally:
+        os.close(fd)
+    return None if isinstance(facts, int) else facts.identity
+
+
+def _is_in(place: bytes, root: bytes) -> bool:
+    return place == root or place.startswith(root.rstrip(b"/") + b"/")
+
+
+def _beneath(name: bytes, point: bytes) -> bytes:
+    """The rest of a name beneath a mount point. Raises Unplaced."""
+    if not _is_in(name, point):
+        raise Unplaced
+    return name[len(point.rstrip(b"/")) :]
+
+
+def _joined(point: bytes, rest: bytes) -> bytes:
+    return point.rstrip(b"/") + b"/" + rest.lstrip(b"/") if rest.strip(b"/") else point
