@@ -102,7 +102,11 @@ class Abi:
     that makes a call, as it lies in memory; `number_in_instruction`: it may hold the number too, so
     that a task sent back to it makes the same call whatever its registers say.
     `pairs_aligned`: a 64-bit argument split over two registers starts at an even one.
-    `e_machine` is the ELF machine of its programs, `spare_address` one where they map nothing.
+    `e_machine` is the ELF machine of its programs. `spare_address` is one below 4 GiB where neither
+    they nor what loads them maps anything: not in the first 64 MiB (valgrind's PIE programs are at
+    0x108000, others at 0x400000 or 0x8048000, their heaps behind), not at 0x38000000 or 0x58000000
+    (valgrind itself), nor in what Wine's preloader reserves (up to 0x68000000, and from 0x7f000000
+    on).
     """
 
     name: str
@@ -117,7 +121,7 @@ class Abi:
     number_in_instruction: bool = False
     pairs_aligned: bool = False
     e_machine: int
-    spare_address: int = 0x0010_0000
+    spare_address: int = 0x7000_0000
 
     def layout(self, size: int) -> RegisterLayout:
         """The layout whose regset has `size` bytes; LookupError if this ABI has no such regset."""

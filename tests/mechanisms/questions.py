@@ -112,6 +112,11 @@ def asked_calls(abi: str) -> list[str]:
     return found
 
 
+def right(call: str, abi: str) -> Question:
+    """Arguments with which the call might succeed."""
+    return tuple(_values(call, argument)[0] for argument in syscall(call, abi).arguments)
+
+
 def questions(call: str, abi: str, *, part: int = 8) -> list[Question]:
     """The call with one argument after the other wrong, and a `part`-th of all pairs of wrong ones.
 
@@ -120,16 +125,16 @@ def questions(call: str, abi: str, *, part: int = 8) -> list[Question]:
     """
     arguments = syscall(call, abi).arguments
     values = [_values(call, argument) for argument in arguments]
-    right = tuple(each[0] for each in values)
-    found: dict[Question, None] = {right: None}
+    usual = right(call, abi)
+    found: dict[Question, None] = {usual: None}
     for place, choices in enumerate(values):
         for word in choices:
-            found[*right[:place], word, *right[place + 1 :]] = None
+            found[*usual[:place], word, *usual[place + 1 :]] = None
     for first, second in combinations(range(len(values)), 2):
         if _are_two_names(arguments, first, second):
             continue
         for one, other in product(values[first], values[second]):
-            words = list(right)
+            words = list(usual)
             words[first], words[second] = one, other
             if zlib.crc32(json.dumps([call, words]).encode()) % part == 0:
                 found[tuple(words)] = None
@@ -147,7 +152,7 @@ def _values(call: str, argument: Argument) -> Sequence[Word]:
     if kind is Kind.STRING:
         return _ATTRIBUTES if "attr" in call else _TEXTS
     if kind is Kind.STRUCT:
-        return _BY_LAYOUT[argument.layout]
+        return _BY_LAYOUT.get(argument.layout, ["BUF"])
     if call in _SENDS and kind is Kind.FLAGS:
         return [0, 0x40]
     if call in _SENDS and name == "buff":

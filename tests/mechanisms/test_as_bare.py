@@ -439,6 +439,35 @@ BIRTHS: Acts = {
         return found, os.read(call("openat", HERE, "file", 0), 99)""",
 }
 
+MEMORY: Acts = {
+    "places that loaders take": """
+        places = (0x10000, 0x108000, 0x110000, 0x400000, 0x4000000, 0x38000000, 0x58000000,
+                  0x67fff000, 0x7f000000, 0x8048000)
+        fd = call("openat", HERE, "file", 0)
+        pid = call("clone", signal.SIGCHLD, 0, 0, 0, 0)
+        if pid == 0:
+            os._exit(0)
+        waited(pid)
+        return [call("mmap", place, PAGE, 3, 0x100022, -1, 0) == place for place in places]""",
+    "places that the kernel chooses": """
+        call("openat", HERE, "file", 0)
+        start = call("mmap", 0, 4 * PAGE, 3, 0x22, -1, 0)
+        ends = [call("mremap", start, size, 4 << 20, 1, junk)
+                for size, junk in ((4 * PAGE, 0x70000000),)]
+        segment = call("shmget", 0, PAGE, 0o1600)
+        near = [call("mmap", hint, PAGE, 3, 0x22, -1, 0) > 0 for hint in (PAGE, 0x70000000)]
+        at = call("shmat", segment, 0, 0)
+        return [end > 0 for end in ends], near, at > 0, call("shmdt", at), call(
+            "shmctl", segment, 0, 0)""",
+    "calls that change memory, with wrong arguments": """
+        call("openat", HERE, "file", 0)
+        places = (0, 1, PAGE, 0x60000001, -PAGE, -1)
+        return [(name, place, size, call(name, place, size, *more))
+                for name, more in (("munmap", ()), ("mprotect", (1,)), ("madvise", (4,)),
+                                   ("pkey_mprotect", (1, -1)), ("mremap", (PAGE, 1, 0)))
+                for place in places for size in (0, PAGE)]""",
+}
+
 GROUPS = {
     "opens": OPENS,
     "openat2": HOWS,
@@ -448,6 +477,7 @@ GROUPS = {
     "addresses": ADDRESSES,
     "messages": MESSAGES,
     "births": BIRTHS,
+    "memory": MEMORY,
 }
 
 

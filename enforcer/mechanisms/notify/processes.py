@@ -72,10 +72,12 @@ def change(shared: Shared, name: str, abi: str, plain: Handler) -> Handler:
             worker.is_changing = True
             shared.standings.forget(worker.tid)
         if name == "landlock_restrict_self":
-            failure = _enter_domain(shared, worker, signed(args[0]))
+            failure = -worker.decide({}) or _enter_domain(shared, worker, signed(args[0]))
             if failure:
                 worker.answer(failure)
-                return
+            else:
+                worker.let_continue()
+            return
         plain(worker, args)
 
     return handle

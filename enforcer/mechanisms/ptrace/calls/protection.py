@@ -57,7 +57,8 @@ class Protection:
             return
         descriptor = call.view.duplicate(signed(call.args[0]))
         if descriptor < 0:
-            self.act.fail(call, -descriptor)
+            if self.act.permits(call):
+                self.act.fail(call, -descriptor)
             return
         try:
             is_protected = self.protected.is_named_by_descriptor(descriptor)
