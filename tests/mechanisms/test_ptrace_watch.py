@@ -22,9 +22,13 @@ class _Stop:
     handled = 7
     call = "openat"
     is_waiting = False
+    at_hand = 4711
 
     def __init__(self) -> None:
         self.ended: list[str] = []
+
+    def kill(self, tid: int) -> None:
+        self.ended.append(f"killed {tid}")
 
     def kill_all(self) -> None:
         self.ended.append("killed")
@@ -54,8 +58,9 @@ def _watch(tracer: _Stop) -> Watch:
     return watching
 
 
-def test_a_blocked_tracer_ends_its_sandbox() -> None:
-    """A thread that waits for memory that never comes (here for a pipe) is held up."""
+def test_a_blocked_tracer_ends_what_blocks_it() -> None:
+    """A thread that waits for memory that never comes (here for a pipe) is held up: first the
+    process at hand ends, and when that does not help the sandbox."""
     read, write = os.pipe()
     tracer = _Stop()
     watches: list[Watch] = []
@@ -77,7 +82,12 @@ def test_a_blocked_tracer_ends_its_sandbox() -> None:
     thread.join()
     os.close(read)
     os.close(write)
-    assert tracer.ended == ["the tracer was stalled", "killed"]
+    assert tracer.ended == [
+        "the tracer was stalled",
+        "killed 4711",
+        "the tracer was stalled",
+        "killed",
+    ]
 
 
 def test_a_tracer_that_can_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

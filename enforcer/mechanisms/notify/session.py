@@ -27,10 +27,17 @@ from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import Handshake
 
 WORKERS = 12
-"""Acts that may block at once; when all do, further held calls wait for one of them to end."""
+"""Threads from the beginning; when all are held up by calls, more are begun."""
+
+MOST_WORKERS = 4096
+"""Calls that may be held up at once; each holds up a task of the target's, too."""
+
+NO_THREAD = "no thread is left for another held call"
 
 _LISTENER_LINK = "anon_inode:seccomp notify"
 _TICK_MS = 10
+_LOOKED_AT = 32
+"""Acts that are looked at in one tick: each costs a read of its task's status."""
 _STACK_BYTES = 512 << 10
 _WAKE_SIGNAL = signal.SIGUSR1
 
@@ -53,6 +60,7 @@ class Session(Shared):
         self._begin = threading.Event()
         self._make_worker = worker
         self._workers: list[Worker] = []
+        self._handlers: Handlers | None = None
 
     def serve(self, handshake: Handshake) -> None:
         """Run the supervisor until its last target is gone.
@@ -61,10 +69,8 @@ class Session(Shared):
         """
         threading.stack_size(_STACK_BYTES)
         signal.signal(_WAKE_SIGNAL, lambda number, frame: None)
-        handlers = Handlers(self, self.abis)
-        self._workers = [self._make_worker(self) for _ in range(WORKERS)]
-        for worker in self._workers:
-            worker.start(handlers, self._wait_for_listener)
+        self._handlers = Handlers(self, self.abis)
+        self._begin_workers(WORKERS)
         own = [os.getpid(), *(worker.native_id for worker in self._workers)]
         self.protected = self.make_protected(own)
         self.target = handshake.target
@@ -125,22 +131,41 @@ class Session(Shared):
                 return fields[0], fields[1]
             notification.let_continue(self.listener, fields[0])
 
+    def _begin_workers(self, count: int) -> bool:
+        """Begin `count` more threads; False where the system gives no more (RLIMIT_NPROC)."""
+        assert self._handlers is not None
+        for _ in range(min(count, MOST_WORKERS - len(self._workers))):
+            worker = self._make_worker(self)
+            try:
+                worker.start(self._handlers, self._wait_for_listener)
+            except RuntimeError:  # as threading says that it could not
+                return False
+            self._workers.append(worker)
+        return len(self._workers) < MOST_WORKERS
+
     def _watch(self) -> None:
         """Return when no target is left.
 
-        Meanwhile interrupt acts that nobody waits for, and let others receive where one takes long.
+        Meanwhile interrupt acts that nobody waits for, let others receive where one takes long, and
+        see to it that somebody is there to receive: a name may never come (userfaultfd, FUSE), nor
+        anybody to a FIFO, and that shall be its caller's wait alone.
         """
         slow: tuple[Worker, int] | None = None
         poller = select.poll()
         poller.register(self.listener, 0)
         seen: dict[Worker, tuple[int, bool]] = {}
+        start = 0
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
-            for worker in self._workers:
-                if self.turn.holder is worker and worker.cookie:
-                    busy = (worker, worker.cookie)
-                    if busy == slow:
-                        self.turn.pass_on(worker)
-                    slow = busy
+            holder = self.turn.holder
+            if isinstance(holder, Worker) and holder.cookie:
+                busy = (holder, holder.cookie)
+                if busy == slow:
+                    self.turn.pass_on(holder)
+                slow = busy
+            if all(worker.cookie for worker in self._workers):
+                self._relieve()
+            start = start + _LOOKED_AT if start + _LOOKED_AT < len(self._workers) else 0
+            for worker in self._workers[start : start + _LOOKED_AT]:
                 cookie = worker.acting
                 before = seen.get(worker)
                 if not cookie or before is None or before[0] != cookie:
@@ -153,6 +178,25 @@ class Session(Shared):
                 seen[worker] = (cookie, is_signalled)
                 if is_signalled and before[1]:
                     self._interrupt(worker, cookie, is_signalled=True)
+
+    def _relieve(self) -> None:
+        """All threads have a call: begin more, or where there are none answer the next call."""
+        if self._begin_workers(max(1, len(self._workers) // 2)) or not self._is_waited_for():
+            return
+        try:
+            fields = notification.NOTIFICATION.unpack(notification.receive(self.listener))
+        except OSError:  # it is gone by now
+            return
+        self.journal.detected(NO_THREAD, pid=fields[1], tid=fields[1])
+        notification.answer(self.listener, fields[0], -errno.EAGAIN)
+
+    def _is_waited_for(self) -> bool:
+        """Whether a held call waits to be received, and nobody is about to."""
+        waiting = select.poll()
+        waiting.register(self.listener, select.POLLIN)
+        return self.turn.holder is None and any(
+            events & select.POLLIN for _, events in waiting.poll(0)
+        )
 
     def _interrupt(self, worker: Worker, cookie: int, *, is_signalled: bool) -> None:
         """Make what `worker` does for `cookie` return EINTR, if it still does (see end_act)."""

@@ -17,7 +17,7 @@ from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.private import NO_CALL
 from enforcer.mechanisms.ptrace.registers import NARROW, FrozenArgument
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
-from enforcer.mechanisms.ptrace.slots import SLOT_SIZE
+from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, SMALL_SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
 from enforcer.pin.places import UNPLACED
 from enforcer.supervision.addresses import early_refusal
@@ -144,11 +144,12 @@ class Act:
         """Let the task make other calls instead of its own, for now."""
         injected.begin(self.sandbox, call.task, call.info, script)
 
-    def take_slot(self, call: HeldCall) -> int | None:
-        """A slot that the task's memory maps. None: the call is being seen to otherwise.
+    def take_slot(self, call: HeldCall, size: int = SLOT_SIZE) -> int | None:
+        """A slot of `size` bytes that the task's memory maps. None: the call is seen to otherwise.
 
-        It will come again once the slots are mapped, or it was refused. A clone3 is refused as if
-        the kernel had none (ENOSYS): C libraries go back to clone then.
+        What is small goes where the task has its names in opens, so that hundreds of calls may
+        block at once (connect). It will come again once the slots are mapped, or it was refused. A
+        clone3 is refused as if the kernel had none (ENOSYS): C libraries go back to clone then.
         """
         sandbox, task = self.sandbox, call.task
         space = task.process.space
@@ -167,6 +168,11 @@ class Act:
         if self.abis[call.arch].bits == NARROW and space.base >> NARROW:
             self.refuse(call, errno.ENOMEM, "the copies are where its pointers cannot point")
             return None
+        if size <= SMALL_SLOT_SIZE:
+            if task.small is None:
+                task.small = self.arena.take_small()
+            if task.small is not None:
+                return task.small
         if task.slot is None:
             task.slot = self.arena.take()
             if task.slot is None:
@@ -230,7 +236,8 @@ class Act:
         if not self.copies:
             self.proceed(call)
             return
-        slot = self.take_slot(call)
+        size = len(next(iter(copies.values()))) if len(copies) == 1 else SLOT_SIZE
+        slot = self.take_slot(call, size)
         if slot is None:
             return
         arguments = list(call.args)

@@ -25,6 +25,7 @@ from enforcer.mechanisms.ptrace.calls.processes import (
     CLONE_NEW_WORLD,
     CLONE_UNTRACED,
     CREDENTIAL_CALLS,
+    FAULT_CALLS,
     MEMORY_CALLS,
     WORLD_CALLS,
 )
@@ -80,6 +81,8 @@ WATCHED: Mapping[str, Condition] = {
     "clone": Any((_has_bits(0, _CLONE_BITS), _has_bits(1, _CLONE_BITS))),
     **dict.fromkeys(CREDENTIAL_CALLS, TRUE),
     "landlock_restrict_self": TRUE,
+    "userfaultfd": TRUE,
+    "ioctl": Any((MEDIATED["ioctl"], FAULT_CALLS["ioctl"])),
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
     "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),

@@ -68,7 +68,10 @@ class Listener(threading.Thread):
                 notification.answer(self.descriptor, cookie, -errno.ENOSYS)
                 continue
             thread = threading.Thread(target=self._deliver, args=(cookie, *arranged), daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # as threading says that the system gives no more of them
+                notification.answer(self.descriptor, cookie, -errno.EAGAIN)
 
     def _is_over(self) -> bool:
         """Whether the filter has no task any more (the listener then polls as hung up)."""

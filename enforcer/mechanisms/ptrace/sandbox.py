@@ -34,7 +34,8 @@ class Sandbox:
     `judged` counts the held calls by name, `decisions` what was decided, `call` is the one at hand.
     `has_filter`: calls stop by a filter, not all of them. `traces_untraced`: CLONE_UNTRACED is
     taken from the target. `redo` takes up once more the call at which a task waits. `is_quick`: the
-    quick way may be gone (quick.py). `handled` counts stops, `is_waiting`: for the next one.
+    quick way may be gone (quick.py). `handled` counts stops, `at_hand` is the task of the last,
+    `is_waiting`: for the next one.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Sandbox:
         self.is_quick = False
         self.is_waiting = True
         self.handled = 0
+        self.at_hand = 0
         self.world_changed = False
         self.credentials_changed = False
         self.has_domains = False

@@ -91,6 +91,7 @@ class Tracer:
                     tid, status = self.wait()
                 except ChildProcessError:
                     break
+                sandbox.at_hand = tid
                 sandbox.handled += 1
                 sandbox.is_waiting = False
                 try:

@@ -1,4 +1,8 @@
-"""Ends a sandbox that stalls its tracer: memory that never comes (userfaultfd), FUSE names."""
+"""Ends what stalls the tracer: the process of the task at hand, then all of the sandbox.
+
+Memory may come from a file system of the target's (FUSE), and so may names; the tracer waits for
+both where nothing but SIGKILL interrupts it. The end of who asked ends most such waits.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from enforcer.call import Action
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 
 LIMIT_S = 3.0
-"""The longest time that one stop may take."""
+"""The longest time that one stop may take: its process ends, and after the same again all do."""
 
 
 class Watch(threading.Thread):
@@ -34,13 +38,17 @@ class Watch(threading.Thread):
             looks = looks + 1 if is_held else 0
             seen = handled
             if looks == 2:
-                self.tell()
+                self.tell(sandbox.at_hand)
+                sandbox.kill(sandbox.at_hand)
+            elif looks == 4:
+                self.tell(0)
                 sandbox.kill_all()
                 return
 
-    def tell(self) -> None:
+    def tell(self, tid: int) -> None:
         """Log what is about to happen, but wait no longer for a log that may be what stalls."""
-        fields = {"action": Action.KILL, "call": self.sandbox.call, "seconds": LIMIT_S}
+        who = {"tid": tid} if tid else {}
+        fields = {"action": Action.KILL, "call": self.sandbox.call, "seconds": LIMIT_S, **who}
         word = threading.Thread(
             target=self.sandbox.journal.detected,
             args=("the tracer was stalled",),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from errno import E2BIG, EPERM
 from struct import Struct
 
+from enforcer.condition import LOW_HALF, TRUE, Compare, Condition, Operator, holds
 from enforcer.kernel.process_memory import PAGE
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
@@ -36,6 +37,15 @@ CREDENTIAL_CALLS = frozenset(
 )
 """Calls after which a task may walk names with other rights than its tracer has."""
 
+_UFFD_USER_MODE_ONLY = 1
+_USERFAULTFD_IOC_NEW = 0xAA00
+
+FAULT_CALLS: Mapping[str, Condition] = {
+    "userfaultfd": TRUE,
+    "ioctl": Compare(1, Operator.EQ, _USERFAULTFD_IOC_NEW, LOW_HALF),
+}
+"""Calls after which memory may come when the target likes, or never."""
+
 MEMORY_CALLS = remapping_calls()
 """Calls that could put something else where the slots are."""
 
@@ -55,6 +65,7 @@ class Processes:
             **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
             "landlock_restrict_self": self.restrict,
+            **dict.fromkeys(FAULT_CALLS, self.answer_faults),
         }
 
     def clone(self, call: HeldCall) -> None:
@@ -139,6 +150,21 @@ class Processes:
             for tid in restricted:
                 act.sandbox.tasks[tid].view.domain = domain
         act.proceed(call)
+
+    def answer_faults(self, call: HeldCall) -> None:
+        """userfaultfd(flags), and the same by /dev/userfaultfd: no faults of the kernel's.
+
+        The tracer reads a name by such a fault, and would wait for who answers it, whom it holds
+        itself. Without privilege the kernel has it so anyway (vm.unprivileged_userfaultfd).
+        """
+        act = self.act
+        if not holds(FAULT_CALLS[call.name], call.args):
+            self.general.by_registers(call)
+            return
+        if act.permits(call):
+            arguments = list(call.args)
+            arguments[0 if call.name == "userfaultfd" else 2] |= _UFFD_USER_MODE_ONLY
+            act.redirect(call, call.number, arguments, act.restore_after)
 
     def change_memory(self, call: HeldCall) -> None:
         """Where the slots are nothing else may come to be, seal or no seal."""

@@ -1,0 +1,103 @@
+"""What holds up one task holds up no other: calls that wait, by kind, beside one that does not."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.mechanisms.sandbox import run
+
+COUNT = 40
+"""More than a supervisor has threads in the beginning."""
+
+POLICY = """
+default: permit
+rules:
+  - deny[eacces]: [fsread, fswrite]
+    when: filename sub "secret"
+  - deny[eacces]: [connect, sendto, sendmsg]
+    when: sockaddr eq "inet-[192.0.2.1]:80"
+"""
+
+_HEAD = f"""
+import ctypes, mmap, os, socket, struct, sys, threading
+COUNT = {COUNT}
+libc = ctypes.CDLL(None, use_errno=True)
+begun = []
+
+def wait(number):
+    begun.append(threading.get_native_id())
+    block(number)
+
+def state(tid):
+    try:
+        with open(f"/proc/self/task/{{tid}}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+"""
+
+_TAIL = """
+threads = [threading.Thread(target=wait, args=(number,), daemon=True) for number in range(COUNT)]
+for thread in threads:
+    thread.start()
+while len(begun) < COUNT or any(state(tid) == "R" for tid in begun):
+    os.close(os.open("/etc/passwd", os.O_RDONLY))
+child = os.fork()
+if child == 0:
+    os.close(os.open("/etc/passwd", os.O_RDONLY))
+    os.stat("/etc/passwd")
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+os._exit(0)
+"""
+
+WAITS = {
+    "a FIFO that nobody writes": """
+        for number in range(COUNT):
+            os.mkfifo(f"fifo{number}")
+        def block(number):
+            os.open(f"fifo{number}", os.O_RDONLY)
+        """,
+    "a connection that nobody accepts": """
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        def block(number):
+            socket.socket().connect(listener.getsockname())
+        """,
+    "a path socket that nobody accepts": """
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind("socket")
+        listener.listen(0)
+        def block(number):
+            socket.socket(socket.AF_UNIX).connect("socket")
+        """,
+    "a name that never comes": """
+        place = mmap.mmap(-1, 4096 * COUNT, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(place))
+        faults = libc.syscall(323, 0)
+        if faults < 0:
+            print("absent")
+            os._exit(0)
+        assert libc.ioctl(faults, 0xC018AA3F, struct.pack("QQQ", 0xAA, 0, 0)) == 0
+        assert libc.ioctl(faults, 0xC020AA00, struct.pack("QQQQ", start, 4096 * COUNT, 1, 0)) == 0
+        def block(number):
+            libc.open(ctypes.c_void_p(start + 4096 * number), 0)
+        """,
+}
+
+
+@pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+@pytest.mark.parametrize("wait", WAITS)
+def test_others_go_on(wait: str, mechanism: str, tmp_path: Path) -> None:
+    """Beside tens of calls that wait for ever another process opens, looks and ends."""
+    source = _HEAD + textwrap.dedent(WAITS[wait]) + _TAIL
+    ran = run(mechanism, POLICY, [sys.executable, "-I", "-S", "-c", source], tmp_path)
+    if ran.stdout == "absent\n":
+        pytest.skip("no userfaultfd(2) that answers faults of the kernel")
+    assert (ran.status, ran.stdout) == (0, "7\n"), ran.stderr
+    assert ran.events[-1]["event"] == "end"
