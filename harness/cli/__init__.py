@@ -99,9 +99,9 @@ def cli(context: click.Context) -> None:
     \b
     Start with:
       harness doctor                what this machine can test
-      harness run --quick           the matrix of attacks and backends, in about five minutes
-      harness explain SCENARIO      what is attacked, how, and why the verdict came out
-      harness repro CASE            the commands that run one case by hand
+      harness run --quick           the matrix, in about five minutes
+      harness explain SCENARIO      what is attacked, how, and why a verdict came
+      harness repro CASE            commands that run one case by hand
       harness new attack my-race    an attack of your own
     """
     if context.invoked_subcommand is None:

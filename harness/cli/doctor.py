@@ -19,10 +19,12 @@ from harness.cases import local_abis
 from harness.cli import Status
 from harness.directories import cache_directory
 from harness.places import isolation
+from harness.places.choice import Say
 from harness.places.features import FEATURES, lacking
 from harness.places.isolation import Isolation
 from harness.places.layout import coverable_root
 from harness.places.local import kernel_release
+from harness.report.terminal import folded
 
 PROBE = (
     "import json, sys; from harness.backends import backend; "
@@ -52,25 +54,31 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(as_json: bool) -> None:
     """Probe this machine: mechanisms, compilers, ABIs, isolation. Nothing is changed."""
-    findings = list(examine())
-    for finding in findings:
+    lacking = set()
+    for finding in examine(_say):
+        if finding.state == LACKING:
+            lacking.add(finding.what)
         if as_json:
             click.echo(json.dumps(vars(finding)))
         else:
-            click.echo(f"{finding.state:8} {finding.what}: {finding.detail}")
+            click.echo(folded(f"{finding.what}: {finding.detail}", f"{finding.state:8} "))
             if finding.mend:
-                click.echo(f"         -> {finding.mend}")
-    lacking = {finding.what for finding in findings if finding.state == LACKING}
+                click.echo(folded(finding.mend, " " * 9 + "-> "))
     sys.exit(Status.BROKEN if "isolation" in lacking else Status.EXPECTED)
 
 
-def examine() -> Iterator[Finding]:
-    """Every finding, by trying."""
+def _say(what: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"{what}...", err=True)
+
+
+def examine(say: Say) -> Iterator[Finding]:
+    """Every finding, by trying; `say` is told of what takes long."""
     yield Finding(what="kernel", state=NOTE, detail=kernel_release())
     yield Finding(what="processors", state=NOTE, detail=str(os.cpu_count()))
     yield from _isolation()
     yield from _mechanisms()
-    yield from _compilers()
+    yield from _compilers(say)
     yield from _tools()
     yield from _features()
     yield Finding(
@@ -110,8 +118,9 @@ def _mechanisms() -> Iterator[Finding]:
             yield Finding(what=name, state=LACKING, detail=each["feature"], mend=each["mend"])
 
 
-def _compilers() -> Iterator[Finding]:
+def _compilers(say: Say) -> Iterator[Finding]:
     for abi in local_abis():
+        say(f"trying a compiler for {abi}, half a minute the first time")
         try:
             found = compiler(abi)
         except BuildError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,12 +23,13 @@ from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
 from harness.report.coverage import Covered, covered
 from harness.report.matrix import MEANING
+from harness.report.terminal import folded
 from harness.results import Row, default_path
 from harness.runner import Job, needs_of
 from harness.scenario import parse_policies, substitute
 from harness.ways import JOINT, MANNERS
 
-FOLDED = 80
+FIRST = " " * 4
 
 
 @click.command("explain")
@@ -54,11 +54,13 @@ def command(scenario: str, results: Path | None) -> None:
     case = lab.case(scenario) if "[" in scenario else None
     found = case.scenario if case else lab.scenario(scenario)
     attack = lab.attacks[found.attack] if found.attack else None
-    click.echo(f"{found.id}: {found.title}\n    {found.path}")
+    click.echo(folded(f"{found.id}: {found.title}"))
+    click.echo(f"    {found.path}")
     if attack is not None:
         _explain_attack(attack)
     else:
-        click.echo(f"\nCommand, compared with its bare run: {' '.join(found.command)}")
+        words = " ".join(found.command)
+        click.echo("\n" + folded(f"Command, compared with its bare run: {words}"))
     _explain_needs(found, attack)
     _explain_policy(found)
     _explain_cover(found, (case.backend,) if case else found.backends or our_backends())
@@ -91,8 +93,8 @@ def _explain_class(found: Covered, scenarios: Iterable[Scenario]) -> None:
         "trials": entry.determinism,
     }
     for word, text in (*said.items(), *(("source", each) for each in entry.sources)):
-        click.echo(f"{word + ':':9}{_folded(text)}")
-    click.echo(f"\nhere:    {_folded(found.said)}")
+        click.echo(folded(text, f"{word + ':':9}", " " * 9))
+    click.echo("\n" + folded(found.said, "here:    ", " " * 9))
     _point_to_scenarios(found.attacks, scenarios)
 
 
@@ -109,23 +111,20 @@ def _point_to_scenarios(attacks: Iterable[Attack], scenarios: Iterable[Scenario]
             click.echo(f"    harness explain {scenario.id}")
 
 
-def _folded(text: str) -> str:
-    return textwrap.fill(text, FOLDED - 9, break_long_words=False).replace("\n", "\n" + " " * 9)
-
-
 def _explain_attack(attack: Attack) -> None:
-    click.echo(f"\nAttack {attack.id}: {attack.title}")
+    click.echo("\n" + folded(f"Attack {attack.id}: {attack.title}"))
     click.echo(f"    {attack.program}")
     for id in attack.catalogue:
         click.echo(f"    class {id} {catalogue()[id].name}: harness explain {id}")
     for line in _header_comment(attack.program):
-        click.echo(f"    | {line}".rstrip())
+        click.echo(f"| {line}".rstrip())
     click.echo(f"    effect: {attack.effect}, seen on a {attack.sentinel}; {attack.kind}")
-    click.echo(f"    variants: {', '.join(attack.variants)}")
+    click.echo(folded(f"variants: {', '.join(attack.variants)}", FIRST))
     for way in attack.ways:
-        click.echo(f"    way {attack.variants[0]}{JOINT}{way}: {MANNERS[way].meaning}")
+        said = f"way {attack.variants[0]}{JOINT}{way}: {MANNERS[way].meaning}"
+        click.echo(folded(said, FIRST))
     for source in attack.source:
-        click.echo(f"    source: {source}")
+        click.echo(folded(f"source: {source}", FIRST))
 
 
 def _header_comment(program: Path) -> list[str]:
@@ -143,7 +142,7 @@ def _explain_needs(scenario: Scenario, attack: Attack | None) -> None:
     missing = lacking(needed)
     for name in needed:
         here = f"lacking here, so inapplicable: {missing[name]}" if name in missing else "here"
-        click.echo(f"    needs: {name} ({here})")
+        click.echo(folded(f"needs: {name} ({here})", FIRST))
 
 
 def _explain_references(cases: Iterable[Case], attack: Attack, known: Calibration) -> None:
@@ -157,7 +156,7 @@ def _explain_references(cases: Iterable[Case], attack: Attack, known: Calibratio
             continue
         reference = known.reference(job)
         said = described(reference) if reference else "not measured yet; the next run does it first"
-        click.echo(f"    {case.id}: {said}")
+        click.echo(folded(f"{case.id}: {said}", FIRST))
         if job.race:
             tries = known.fitted(job).attempts
             click.echo(f"        {tries} attempts in a full run, at most {most}")
@@ -184,14 +183,14 @@ def _explain_cover(scenario: Scenario, backends: Iterable[str]) -> None:
                 cover for policy in policies for cover in backend(name).cover(policy, native().abis)
             ]
         except ImportError as error:
-            click.echo(f"    {name}: not available: {error}")
+            click.echo(folded(f"{name}: not available: {error}", FIRST))
             continue
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
         click.echo(f"    {name}: {'in full' if not lacking else ''}")
         for cover in lacking:
             where = "the default" if cover.rule is None else f"rule {cover.rule + 1}"
             errs = f" ({cover.errs})" if cover.errs else ""
-            click.echo(f"        {where}: {cover.extent}{errs}: {cover.reason}")
+            click.echo(folded(f"{where}: {cover.extent}{errs}: {cover.reason}", FIRST * 2))
 
 
 def _explain_results(rows: list[Row]) -> None:
@@ -199,11 +198,11 @@ def _explain_results(rows: list[Row]) -> None:
     for row in rows:
         mark = "" if row.as_expected else f"   (expected: {row.expected})"
         click.echo(f"    {row.case_id}: {row.verdict}{mark}")
-        click.echo(f"        {MEANING[VerdictKind(row.verdict)]}: {row.reason}")
+        click.echo(folded(f"{MEANING[VerdictKind(row.verdict)]}: {row.reason}", FIRST * 2))
         for observation in row.observations:
             wins, attempts = observation["wins"], observation["attempts"]
             numbers = f"{wins} win{'s' * (wins != 1)} in {attempts} attempt{'s' * (attempts != 1)}"
             errno = f", errno {observation['errno']}" if observation["errno"] else ""
             detail = f", {observation['detail']}" if observation["detail"] else ""
             said = f"{observation['outcome']} ({numbers}{errno}{detail})"
-            click.echo(f"        {observation['kind']:8} {said}")
+            click.echo(folded(f"{observation['kind']:8} {said}", FIRST * 2))

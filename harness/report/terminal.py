@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -55,6 +56,21 @@ def console(*, stderr: bool = False) -> Console:
 
 def _columns(descriptor: int) -> int:
     return os.get_terminal_size(descriptor).columns or WIDTH_OF_FILES
+
+
+def folded(text: str, first: str = "", rest: str | None = None) -> str:
+    """A paragraph at the console's width: `first` before its first line, `rest` before the others
+    (by default as many spaces and four). What has no room, like a case's id, stays whole.
+    """
+    indent = " " * (len(first) + INDENT) if rest is None else rest
+    return textwrap.fill(
+        text,
+        console().width,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_results(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]) -> None:
