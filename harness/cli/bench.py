@@ -23,6 +23,7 @@ from harness.bench.measure import (
 )
 from harness.build import BuildError
 from harness.cli import UserError
+from harness.cli.names import complete_backends
 from harness.cli.vm_bench import command as vm
 from harness.report.terminal import console
 
@@ -31,7 +32,15 @@ REASON_LENGTH = 150
 
 
 @click.group("bench", invoke_without_command=True)
-@click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option(
+    "--backend",
+    "-b",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    help="May be repeated.",
+    shell_complete=complete_backends,
+)
 @click.option("--row", "-k", "words", multiple=True, metavar="WORD", help="Rows with this word.")
 @click.option("--count", type=click.IntRange(min=10), default=5000, show_default=True)
 @click.option("--names", type=click.IntRange(min=1), default=10_000, show_default=True)

@@ -18,6 +18,7 @@ from harness.campaign import Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY, attempts_of, most_attempts
 from harness.cli import Status, UserError
 from harness.cli.load import chosen_targets, laboratory, selection
+from harness.cli.names import complete_scenarios
 from harness.cli.progress import Shown, progress
 from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines, reference
 from harness.model import Reference, Result, RunKind, VerdictKind
@@ -35,6 +36,7 @@ from harness.workers import end_workers, pool
     "--keyword",
     "-k",
     "keywords",
+    shell_complete=complete_scenarios,
     multiple=True,
     metavar="TEXT",
     help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",

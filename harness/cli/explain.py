@@ -17,6 +17,7 @@ from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, laboratory, opened, our_backends
+from harness.cli.names import complete_told
 from harness.model import Case, Scenario, VerdictKind, spelled
 from harness.oracle import described
 from harness.places.features import lacking
@@ -33,7 +34,7 @@ FIRST = " " * 4
 
 
 @click.command("explain")
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=complete_told)
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
 def command(scenario: str, results: Path | None) -> None:
     """What SCENARIO attacks, how each backend covers its policy, and the last verdicts.

@@ -13,6 +13,7 @@ from harness.backends import backend
 from harness.cases import expand, matches
 from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.cli.names import complete_backends, complete_scenarios
 from harness.places.choice import Wish
 from harness.report.coverage import Covered, coverage, covered, summary
 from harness.report.terminal import console
@@ -23,9 +24,13 @@ WHAT = ("scenarios", "attacks", "backends", "cases", CATALOGUE)
 
 @click.command("list")
 @click.argument("what", type=click.Choice(WHAT), default="scenarios")
-@click.option("--backend", "-b", "wanted", multiple=True, metavar="NAME")
+@click.option(
+    "--backend", "-b", "wanted", multiple=True, metavar="NAME", shell_complete=complete_backends
+)
 @click.option("--arch", "-a", "arches", multiple=True, metavar="ARCH")
-@click.option("--keyword", "-k", "keywords", multiple=True, metavar="TEXT")
+@click.option(
+    "--keyword", "-k", "keywords", multiple=True, metavar="TEXT", shell_complete=complete_scenarios
+)
 @click.option(
     "--catalogue",
     "as_catalogue",

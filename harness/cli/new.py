@@ -12,6 +12,7 @@ from harness.attack import AttackClass, AttackKind
 from harness.backends import LEAKY_PREFIX
 from harness.cli import UserError
 from harness.cli.load import laboratory
+from harness.cli.names import complete_attacks
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -46,7 +47,11 @@ def attack(name: str, directory: str, race: bool) -> None:
 @command.command("scenario")
 @click.argument("name")
 @click.option(
-    "--attack", "attack_id", metavar="CLASS/NAME", help="Default: the attack of the same name."
+    "--attack",
+    "attack_id",
+    metavar="CLASS/NAME",
+    help="Default: the attack of the same name.",
+    shell_complete=complete_attacks,
 )
 def scenario(name: str, attack_id: str | None) -> None:
     """A scenario that runs an attack under every backend."""

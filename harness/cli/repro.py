@@ -14,6 +14,7 @@ from harness.build import BuildError, build
 from harness.cases import attempts_of
 from harness.cli import UserError
 from harness.cli.load import laboratory
+from harness.cli.names import complete_cases
 from harness.model import Case, Effect
 from harness.places.layout import Layout, variant_words
 from harness.scenario import substitute
@@ -63,7 +64,7 @@ PEER = (
 
 
 @click.command("repro")
-@click.argument("case")
+@click.argument("case", shell_complete=complete_cases)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),

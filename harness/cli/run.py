@@ -20,6 +20,7 @@ from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection, unmeasured
+from harness.cli.names import complete_backends, complete_scenarios
 from harness.cli.progress import Shown, progress
 from harness.judged import (
     Excuse,
@@ -50,6 +51,7 @@ STANDARD_OUTPUT = Path("-")
     "--backend",
     "-b",
     "wanted",
+    shell_complete=complete_backends,
     multiple=True,
     metavar="NAME",
     help="ptrace, seccomp, notify, landlock, none; a leaky one, or `leaky` for all of those; bwrap "
@@ -93,6 +95,7 @@ STANDARD_OUTPUT = Path("-")
     "--keyword",
     "-k",
     "keywords",
+    shell_complete=complete_scenarios,
     multiple=True,
     metavar="TEXT",
     help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",

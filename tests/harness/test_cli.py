@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from harness import tree
 from harness.cli import cli
+from harness.places.local import kernel_release
 
 SEEN = "abi/upper-bits[default-seccomp-x86_64"
 
@@ -384,3 +386,37 @@ def test_pytest_goes_on_without_a_broken_file(copy: Path) -> None:
     assert re.search(r"\b1 passed.* 2 errors", said.stdout), said.stdout
     assert "unknown key 'nmae'" in said.stdout
     assert "unknown key 'titel'" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "wanted"),
+    [
+        ("run -b", "leaky-seccomp-w", {"leaky-seccomp-wide-compare"}),
+        ("run -b", "leak", {"leaky"}),
+        ("run -k", "abi/upper-bits", {"abi/upper-bits", "abi/upper-bits-64"}),
+        ("explain", "B10", {"B10"}),
+        ("explain", "abi/upper-bits-", {"abi/upper-bits-64"}),
+        ("new scenario x --attack", "race/path", {"race/path-race"}),
+        ("repro", SEEN, {f"{SEEN}-{kernel_release()}]"}),
+    ],
+)
+def test_names_are_completed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, words: str, begun: str, wanted: set[str]
+) -> None:
+    """As a shell asks for them: what begins so, of the tree that one is in."""
+    monkeypatch.chdir(copy)
+    completion = ShellComplete(cli, {}, "harness", "_HARNESS_COMPLETE")
+    found = {each.value for each in completion.get_completions(words.split(), begun)}
+    assert wanted <= found
+    assert all(each.startswith(begun) for each in found)
+
+
+def test_completion_outside_of_a_clone_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No names, no message into somebody's command line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tree, "OWN", tmp_path)
+    completion = ShellComplete(cli, {}, "harness", "_HARNESS_COMPLETE")
+    assert completion.get_completions(["explain"], "race/") == []
+    assert capfd.readouterr() == ("", "")
