@@ -90,9 +90,13 @@ def command(
     if by_place:
         _places(rows, as_json)
         return
-    if form is None:
+    if as_json:
+        form = "json"
+    elif form is None:
         form = "terminal" if output is None else _form_of(output)
-    if form == "terminal" and not as_json and output is None:
+    if form == "terminal":
+        if output is not None:
+            raise UserError(f"a terminal's form is not for {output}: -f {'|'.join(FORMATS[1:])}")
         print_results(console(), rows, shown)
         sys.exit(status_of(rows))
     if form == "html":

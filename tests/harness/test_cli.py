@@ -180,7 +180,7 @@ MISTAKES = [
     (("repro", "nothing"), "there is no case 'nothing'"),
     (("new", "attack", "Bad Name"), "is no name"),
     (("new", "scenario", "x", "--attack", "abi/no"), "there is no attack 'abi/no'"),
-    (("report", "--results", "/dev/null/x"), "/dev/null/x"),
+    (("report", "--results", "/dev/null/x"), "no results at /dev/null/x"),
 ]
 
 
