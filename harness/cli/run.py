@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -109,6 +110,12 @@ STANDARD_OUTPUT = Path("-")
 )
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
 @click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Send cases to the workers of Dask's scheduler there (tcp://HOST:8786): machines of this "
+    "kind, with this version. See docs/scale.md.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
@@ -148,6 +155,7 @@ def command(
     junit_file: Path | None,
     jobs: int | None,
     excuses_file: Path | None,
+    scheduler: str | None,
     **selected: object,
 ) -> NoReturn:
     """Run scenarios and print the matrix of verdicts.
@@ -172,6 +180,7 @@ def command(
     todo = [job for each in targets for job in _jobs(lab, asked, each, asked.keywords)]
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")
+    remote = _remote(scheduler, targets)
     leaky = replace(asked, wanted=(EVERY_LEAKY,))
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
     campaign = resumed or store.begin(sys.argv[1:], len(todo), _origin(lab, asked))
@@ -184,7 +193,8 @@ def command(
     with _lines(json_file) as write, progress(messages, len(todo)) as shown:
         run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
-            run.carry_out(targets, todo, beside, jobs, again=resumed is not None)
+            crew = partial(_crew, at_once=jobs, shown=shown, remote=remote)
+            run.carry_out(targets, todo, beside, crew, again=resumed is not None)
         except KeyboardInterrupt:
             end_workers()
             run.is_interrupted = run.is_ended_by_user = True
@@ -225,12 +235,12 @@ class Run:
         targets: Sequence[Target],
         todo: Sequence[Job],
         leaky: Sequence[Job],
-        at_once: int | None,
+        crew: Callable[[Sequence[Job]], Pool],
         *,
         again: bool,
     ) -> None:
-        """The jobs `todo`, and those of `leaky` without which they could not be judged. `again`:
-        the campaign was begun before.
+        """The jobs `todo`, and those of `leaky` without which they could not be judged, by a `crew`
+        that is enough for them. `again`: the campaign was begun before.
         """
         self.total = len(todo)
         places = Places(targets, self.shown.say, self.shown.preparing)
@@ -246,9 +256,7 @@ class Run:
             self._show(row)
         for result in lost:
             self._take(result)
-        workers = _at_once(left, at_once, self.shown)
-        crew = Pool(start=pool(workers, self.shown.address), workers=workers)
-        carry_out_all(left, crew, calibration, self._take)
+        carry_out_all(left, crew(left), calibration, self._take)
 
     def _take(self, result: Result) -> None:
         row = row_of(result)
@@ -381,6 +389,28 @@ def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]
         attempts=asked.attempts,
         quick=asked.quick or target.arch is not None,
     )
+
+
+def _remote(scheduler: str | None, targets: Sequence[Target]) -> Pool | None:
+    """The workers of a scheduler. Raises UserError."""
+    if scheduler is None:
+        return None
+    if any(target.arch for target in targets):
+        raise UserError("--scheduler sends the cases of this kind of machine, none of guests")
+    from harness.scheduler import SchedulerError
+    from harness.scheduler import pool as remote_pool
+
+    try:
+        return remote_pool(scheduler)
+    except SchedulerError as error:
+        raise UserError(str(error)) from None
+
+
+def _crew(jobs: Sequence[Job], *, at_once: int | None, shown: Shown, remote: Pool | None) -> Pool:
+    if remote is not None:
+        return replace(remote, workers=min(at_once or remote.workers, remote.workers))
+    workers = _at_once(jobs, at_once, shown)
+    return Pool(start=pool(workers, shown.address), workers=workers)
 
 
 def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:

@@ -193,10 +193,12 @@ def kernel_release() -> str:
 
 @functools.cache
 def this_machine() -> str:
-    """This machine as a digest: its kernel's build, its processors, how runs are walled in here."""
+    """This kind of machine as a digest: its kernel's build, its processors, how runs are walled in
+    here. What it is called makes no difference.
+    """
     processors = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     models = sorted(set(re.findall(r"^(?:model name|CPU part|uarch|cpu)\s*:.*$", processors, re.M)))
-    parts = (*platform.uname(), str(os.cpu_count()), *models, available().value)
+    parts = (*platform.uname()._replace(node=""), str(os.cpu_count()), *models, available().value)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
