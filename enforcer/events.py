@@ -11,6 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from enforcer.outbox import Outbox
+
+LOST = "events are missing here, for which the log had no room"
+
+_LAST_WORD_S = 1.0
+"""How long the end of a sandbox waits for a log that takes nothing."""
+
 
 class EventKind(StrEnum):
     """What an event says.
@@ -45,10 +52,29 @@ class FileLog:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._outbox: Outbox | None = None
+
+    def never_wait(self) -> None:
+        """From now on emit neither waits for the descriptor nor raises OSError (see Outbox)."""
+        self._outbox = Outbox(self.fd, self._lost_line)
 
     def emit(self, kind: EventKind, **fields: object) -> None:
+        line = self._line(kind, fields)
+        if not line:
+            return
+        if self._outbox is None:
+            os.write(self.fd, line)
+            return
+        self._outbox.put(line)
+        if kind is EventKind.END:
+            self._outbox.drain(_LAST_WORD_S)
+
+    def _line(self, kind: EventKind, fields: Mapping[str, object]) -> bytes:
         record = {"event": kind.value, "time": round(time.time(), 6), **fields}
-        os.write(self.fd, json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
+        return json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n"
+
+    def _lost_line(self, count: int) -> bytes:
+        return self._line(EventKind.DETECTION, {"reason": LOST, "events": count})
 
 
 class TextLog(FileLog):
@@ -57,15 +83,14 @@ class TextLog(FileLog):
     `denied: connect 192.0.2.1:80 by make[4711]: rule 7, git.yaml:19`
     """
 
-    def emit(self, kind: EventKind, **fields: object) -> None:
+    def _line(self, kind: EventKind, fields: Mapping[str, object]) -> bytes:
         line = None
         if kind is EventKind.DECISION:
             line = decision_line(fields)
         elif kind is EventKind.DETECTION:
             call = f" at {fields['call']}" if fields.get("call") else ""
             line = f"{_DONE.get(str(fields.get('action')), 'noticed')}{call}: {fields['reason']}"
-        if line is not None:
-            os.write(self.fd, f"{_printable(line)}\n".encode())
+        return b"" if line is None else f"{_printable(line)}\n".encode()
 
 
 _DONE: Mapping[str, str] = {

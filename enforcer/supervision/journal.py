@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from enforcer.call import Action, Decision
-from enforcer.events import EventKind, EventLog, NullLog
+from enforcer.events import EventKind, EventLog, FileLog, NullLog
 from enforcer.pin import TargetGone
 from enforcer.pin.identity import as_supervisor
 from enforcer.policy.ast import Policy
@@ -29,6 +29,8 @@ class Journal:
     """The events of one supervisor. Nothing is looked up for a log that nobody keeps."""
 
     def __init__(self, log: EventLog, mechanism: str) -> None:
+        if isinstance(log, FileLog):
+            log.never_wait()
         self.log = log
         self.mechanism = mechanism
         self.is_kept = not isinstance(log, NullLog)

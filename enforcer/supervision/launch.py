@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from enforcer.events import EventLog, FileLog
@@ -232,6 +234,11 @@ def _detach(kept: frozenset[int]) -> None:
     """Let go of everything that belongs to the launcher."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    _, hardest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (resource.RLIM_INFINITY, hardest):  # which was meant for what the command writes
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            break
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in {0, 1, 2} - kept:
         os.dup2(nowhere, standard, inheritable=False)

@@ -220,6 +220,7 @@ _NEEDED = {
             "cbpf",
             "condition.py",
             "events.py",
+            "outbox.py",
             "kernel",
             "mechanisms",
             "pin",

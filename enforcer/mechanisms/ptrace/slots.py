@@ -7,6 +7,8 @@ The file begins with a page of code, the way back from a rewritten call (see ret
 
 from __future__ import annotations
 
+import errno
+
 from enforcer.kernel.memory_file import SealedFile
 
 CODE_SIZE = 4096
@@ -30,7 +32,7 @@ class Arena:
     def __init__(self, code: bytes, slots: int = 128, small_slots: int = 1024) -> None:
         large = CODE_SIZE + small_slots * SMALL_SLOT_SIZE
         areas = large + slots * SLOT_SIZE
-        self.file = SealedFile("call-arguments", areas + _AREAS * AREA_SIZE)
+        self.file = _sealed_file(areas + _AREAS * AREA_SIZE)
         self.memory = self.file.memory
         self.size = self.file.size
         self.write(0, code)
@@ -73,3 +75,14 @@ class Arena:
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
         self.memory[offset : offset + len(data)] = data
+
+
+def _sealed_file(size: int) -> SealedFile:
+    """Raises OSError: a limit on file sizes counts for memory files too (inode_newsize_ok)."""
+    try:
+        return SealedFile("call-arguments", size)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            reason = f"the limit on file sizes (ulimit -f) is below {size} bytes"
+            raise OSError(errno.EFBIG, reason) from error
+        raise

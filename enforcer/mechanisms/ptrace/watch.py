@@ -46,17 +46,16 @@ class Watch(threading.Thread):
                 return
 
     def tell(self, tid: int) -> None:
-        """Log what is about to happen, but wait no longer for a log that may be what stalls."""
+        """Log what is about to happen."""
+        sandbox = self.sandbox
         who = {"tid": tid} if tid else {}
-        fields = {"action": Action.KILL, "call": self.sandbox.call, "seconds": LIMIT_S, **who}
-        word = threading.Thread(
-            target=self.sandbox.journal.detected,
-            args=("the tracer was stalled",),
-            kwargs=fields,
-            daemon=True,
+        sandbox.journal.detected(
+            "the tracer was stalled",
+            action=Action.KILL,
+            call=sandbox.call,
+            seconds=LIMIT_S,
+            **who,
         )
-        word.start()
-        word.join(LIMIT_S / 2)
 
 
 def _is_running(tid: int) -> bool:
