@@ -247,3 +247,24 @@ def test_the_log_and_explain_name_the_same_rule(tmp_path: Path, backend: str) ->
     said = CliRunner().invoke(explain, [str(tmp_path / "policy.yaml"), "mkdir", "/new"])
     assert f"rule {event['rule']} decides" in said.output
     assert f"({event['file']}:{event['line']})" in said.output
+
+
+@pytest.mark.parametrize("policy", ["default: permit\nrules: []\n", NAMES_JUDGED])
+def test_a_tracer_in_the_sandbox_is_refused_with_an_event(tmp_path: Path, policy: str) -> None:
+    """Under ptrace nobody can trace: not itself by its parent, nor another by attaching to it."""
+    text = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+pid = os.fork()
+if pid == 0:
+    signal.pause()
+for request, whom in ((0, 0), (16, pid), (0x4206, pid)):
+    print(libc.ptrace(request, whom, None, None), ctypes.get_errno())
+os.kill(pid, 9)
+"""
+    ran = run("ptrace", policy.format(directory=tmp_path), [PYTHON, "-S", "-c", text], tmp_path)
+    assert ran.stdout == f"-1 {EPERM}\n" * 3, ran.stderr
+    told = [event for event in ran.events if event["event"] == "decision"]
+    assert [(event["call"], event["errno"], event["reason"]) for event in told] == [
+        ("ptrace", EPERM, "its tasks are traced already")
+    ] * 3

@@ -22,6 +22,7 @@ from enforcer.cbpf.spec import (
 from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
 from enforcer.mechanisms.ptrace.calls.processes import (
+    BEGINS_TRACING,
     CLONE_NEW_WORLD,
     CLONE_UNTRACED,
     CREDENTIAL_CALLS,
@@ -86,6 +87,7 @@ WATCHED: Mapping[str, Condition] = {
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
     "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),
+    "ptrace": Any((MEDIATED["ptrace"], *(Compare(0, Operator.EQ, n) for n in BEGINS_TRACING))),
 }
 """Calls that the policy permits by registers alone and that the tracer must see all the same.
 

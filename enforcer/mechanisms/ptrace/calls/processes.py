@@ -17,6 +17,7 @@ from enforcer.pin.places import MOUNTING
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.arguments import signed, text_of_clone_flags
+from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import UnreadableMemory
 from enforcer.syscalls.model import Kind
 
@@ -46,6 +47,10 @@ FAULT_CALLS: Mapping[str, Condition] = {
 }
 """Calls after which memory may come when the target likes, or never."""
 
+BEGINS_TRACING = frozenset(
+    CONSTANTS[name] for name in ("PTRACE_TRACEME", "PTRACE_ATTACH", "PTRACE_SEIZE")
+)
+
 MEMORY_CALLS = remapping_calls()
 """Calls that could put something else where the slots are."""
 
@@ -66,6 +71,7 @@ class Processes:
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
             "landlock_restrict_self": self.restrict,
             **dict.fromkeys(FAULT_CALLS, self.answer_faults),
+            "ptrace": self.trace,
         }
 
     def clone(self, call: HeldCall) -> None:
@@ -165,6 +171,16 @@ class Processes:
             arguments = list(call.args)
             arguments[0 if call.name == "userfaultfd" else 2] |= _UFFD_USER_MODE_ONLY
             act.redirect(call, call.number, arguments, act.restore_after)
+
+    def trace(self, call: HeldCall) -> None:
+        """ptrace(request, pid...): a traced task has no second tracer, nor may be one here.
+
+        The kernel says EPERM as well (ptrace_traceme, ptrace_attach), but to nobody's log.
+        """
+        if call.args[0] not in BEGINS_TRACING:
+            self.general.by_registers(call)
+        elif self.act.permits(call):
+            self.act.refuse(call, EPERM, "its tasks are traced already")
 
     def change_memory(self, call: HeldCall) -> None:
         """Where the slots are nothing else may come to be, seal or no seal."""
