@@ -43,18 +43,24 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
         return -EADDRINUSE  # a root, "." or "..": what filename_create says of those
     if not view.fixed_root:
         return _bind_through(view, socket, pinned)
+    # Here, because only this thread knows that it acts with the rights of the task, and takes its
+    # own to look into /proc.
+    directory = view.directory(AT_FDCWD)
+    if directory < 0:
+        return directory
     result: list[int] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            result.append(_bind_confined(view, socket, pinned, address))
+            result.append(_bind_confined(view, socket, pinned, address, directory))
         except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
+    release(directory)
     if errors and isinstance(errors[0], OSError):
         return _bind_through(view, socket, pinned)
     if errors:
@@ -62,20 +68,14 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
     return result[0]
 
 
-def _bind_confined(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
+def _bind_confined(view: View, socket: int, pinned: Pinned, address: bytes, directory: int) -> int:
     """In a thread that ends after it. Raises OSError where the confinement fails."""
     no_new_privs()
     take_umask(view)
     ruleset = create_ruleset(FileRight.MAKE_SOCK, NetRight(0), Scope(0))
     try:
         permit_beneath(ruleset, pinned.parent, FileRight.MAKE_SOCK)
-        directory = view.directory(AT_FDCWD)
-        if directory < 0:
-            return directory
-        try:
-            os.fchdir(directory)
-        finally:
-            release(directory)
+        os.fchdir(directory)
         restrict_self(ruleset)
     finally:
         os.close(ruleset)

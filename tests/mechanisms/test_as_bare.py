@@ -325,6 +325,13 @@ ADDRESSES: Acts = {
         names = ("dir/own", "file", "absent/own", "dir/own", "link", "dangling")
         results = [call("bind", stream(1), path(name), len(name) + 2) for name in names]
         return results, oct(os.stat("dir/own").st_mode), os.unlink("dir/own")""",
+    "paths to bind by another user": """
+        os.chmod(".", 0o777)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        own = stream(1)
+        result = call("bind", own, path("theirs"), 9)
+        return result, os.stat("theirs").st_uid, os.unlink("theirs")""",
     "own name of a bound socket": """
         own = stream(1)
         result = call("bind", own, path("./dir//own"), 12)
