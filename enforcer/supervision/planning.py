@@ -18,6 +18,7 @@ from enforcer.mechanisms.contract import (
 )
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_to_json
+from enforcer.supervision.cores import permits_cores
 
 
 def shortfalls(covers: Sequence[Cover], options: Options) -> list[Cover]:
@@ -52,6 +53,7 @@ def supervised_plan(
             "abis": [abi.name for abi in abis],
             "policies": [policy_to_json(policy) for policy in policies],
             "defences": sorted(options.defences),
+            "cores": permits_cores(policies),
             "inexpressible": [
                 {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
                 for c in inexpressible

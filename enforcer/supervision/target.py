@@ -29,6 +29,7 @@ from enforcer.kernel.seccomp import (
 from enforcer.mechanisms.contract import Defence, LaunchError, Missing, Plan
 from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.binaries import Binaries
+from enforcer.supervision.cores import forbid_cores
 from enforcer.supervision.exposure import exposures
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import restore_signals
@@ -107,6 +108,8 @@ class Target:
         self._execve = PreparedExecve(self._path, self._command, environment)
         self._protection = tuple(protected)
         self._programs = self._compiled()
+        if not self._plan.data["cores"]:
+            forbid_cores()
         restore_signals()
 
     def _compiled(self) -> tuple[bytes, ...]:

@@ -15,6 +15,7 @@ from enforcer.mechanisms.notify.filter import (
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import performs
+from enforcer.supervision import cores
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import split
@@ -105,6 +106,8 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
     handler = _plain(shared, name, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
         handler = processes.change(shared, name, abi, handler)
+    if name in cores.CHANGES and not cores.permits_cores([shared.policy]):
+        handler = processes.limit(name, abi, handler)
     if name in BY_DESCRIPTOR_OR_MEMORY:
         handler = processes.named_by_descriptor(shared, name, handler)
     if name in NAMING_CALLS:

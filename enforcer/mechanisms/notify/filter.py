@@ -23,6 +23,7 @@ from enforcer.condition import LOW_HALF, TRUE, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
 from enforcer.pin.places import MOUNTING
 from enforcer.policy.ast import Policy
+from enforcer.supervision import cores
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.protect import MEDIATED, mediate
 from enforcer.syscalls import name as name_of
@@ -89,7 +90,8 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF, answer=supervised_answer)
     spec = supervised(spec, USER_NOTIF)
-    spec = mediate(spec, {**MEDIATED, **CREDENTIAL_CHANGES}, USER_NOTIF)
+    watched = {**MEDIATED, **CREDENTIAL_CHANGES, **cores.watched(policies)}
+    spec = mediate(spec, watched, USER_NOTIF)
     tables = [
         mediate(FilterSpec((table,), spec.foreign), root_changes(table.abi.name), USER_NOTIF).tables
         for table in spec.tables

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 
+from enforcer.arch import ABIS
 from enforcer.condition import holds
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
@@ -14,6 +15,7 @@ from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin.identity import Identity
 from enforcer.pin.view import own_identity
+from enforcer.supervision import cores
 from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, REFUSED
 from enforcer.syscalls.arguments import LOW_HALF, signed
 from enforcer.syscalls.memory import Arguments
@@ -95,6 +97,27 @@ def _enter_domain(shared: Shared, worker: Worker, ruleset: int) -> int:
     except OSError as error:
         return -(error.errno or errno.EPERM)
     return 0
+
+
+def limit(name: str, abi: str, plain: Handler) -> Handler:
+    """setrlimit and prlimit64: the limit of core dumps is not raised (see cores.py)."""
+    pointer_size = ABIS[abi].pointer_size
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        if not holds(cores.CHANGES[name], args):
+            plain(worker, args)
+            return
+        number = worker.decide({})
+        if number:
+            worker.answer(-number)
+            return
+        number = cores.change(worker, pointer_size)
+        if number == errno.EPERM:
+            worker.refuse(number, cores.LIMITED)
+        else:
+            worker.answer(-number)
+
+    return handle
 
 
 def named_by_register(shared: Shared, name: str, plain: Handler) -> Handler:

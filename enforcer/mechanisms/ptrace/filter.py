@@ -35,6 +35,7 @@ from enforcer.mechanisms.ptrace.private import AGAIN, ASKS, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.task_policy import detached
 from enforcer.policy.ast import Policy
+from enforcer.supervision import cores
 from enforcer.supervision.protect import MEDIATED, mediate
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import number, syscall
@@ -108,7 +109,7 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     reachable = [*policies]
     if any(_detaches(policy) for policy in policies):
         reachable.append(detached(policies[0]))
-    watched = {**WATCHED, **(_EXECUTIONS if len(reachable) > 1 else {})}
+    watched = {**WATCHED, **cores.watched(policies), **(_EXECUTIONS if len(reachable) > 1 else {})}
     spec = spec_from_policies(reachable, abis, defer=_ASK, answer=supervised_answer)
     spec = mediate(_with_one_openat(supervised(spec, _ASK), reachable), watched, _ASK)
     spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))

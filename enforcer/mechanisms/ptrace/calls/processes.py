@@ -14,6 +14,7 @@ from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.pin import domain_from
 from enforcer.pin.places import MOUNTING
+from enforcer.supervision import cores
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.arguments import signed, text_of_clone_flags
@@ -61,6 +62,8 @@ class Processes:
     def __init__(self, act: Act, general: General) -> None:
         self.act = act
         self.general = general
+        policies = [each.policy for each in act.sandbox.config.policies]
+        self.permits_cores = cores.permits_cores(policies)
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -70,6 +73,7 @@ class Processes:
             **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
             "landlock_restrict_self": self.restrict,
+            **dict.fromkeys(cores.CHANGES, self.limit),
             **dict.fromkeys(FAULT_CALLS, self.answer_faults),
             "ptrace": self.trace,
         }
@@ -156,6 +160,24 @@ class Processes:
             for tid in restricted:
                 act.sandbox.tasks[tid].view.domain = domain
         act.proceed(call)
+
+    def limit(self, call: HeldCall) -> None:
+        """setrlimit and prlimit64: the limit of core dumps is not raised (see cores.py)."""
+        act = self.act
+        if self.permits_cores or not holds(cores.CHANGES[call.name], call.args):
+            self.general.by_registers(call)
+            return
+        if not act.permits(call):
+            return
+        try:
+            number = cores.change(call, act.abis[call.arch].pointer_size)
+        except UnreadableMemory as error:
+            act.refuse(call, error.errno, UNREADABLE)
+            return
+        if number == EPERM:
+            act.refuse(call, EPERM, cores.LIMITED)
+        else:
+            act.cancel(call, -number)
 
     def answer_faults(self, call: HeldCall) -> None:
         """userfaultfd(flags), and the same by /dev/userfaultfd: no faults of the kernel's.
