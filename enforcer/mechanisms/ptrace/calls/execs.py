@@ -122,7 +122,7 @@ class Execs:
         image = (status.st_dev, status.st_ino)
         if not stat.S_ISREG(status.st_mode):
             return image, None
-        line = _interpreter(pinned.fd)
+        line = self.interpreter(pinned.fd)
         if line is None:
             return image, None
         before = [shown]
@@ -142,11 +142,16 @@ class Execs:
                     raise Refused(decision.refusal)
                 status = os.fstat(found.fd)
                 image = (status.st_dev, status.st_ino)
-                next_line = _interpreter(found.fd) if stat.S_ISREG(status.st_mode) else None
+                next_line = self.interpreter(found.fd) if stat.S_ISREG(status.st_mode) else None
             if next_line is None:
                 return image, before
             line = next_line
         raise Refused(ELOOP)
+
+    def interpreter(self, fd: int) -> tuple[bytes, bytes | None] | None:
+        """Interpreter and its argument, if any, that the first line of a script names."""
+        head = _head(fd)
+        return None if head is None else script_line(head)
 
     def next_policy(self, call: HeldCall, transition: Transition, name: str) -> TaskPolicy | None:
         """The policy that the new image comes under; None: it keeps that of the old one.
@@ -224,17 +229,16 @@ def _is_as_judged(leader: Task, execution: Execution) -> bool:
     return True
 
 
-def _interpreter(fd: int) -> tuple[bytes, bytes | None] | None:
-    """Interpreter and its argument, if any, that the first line of a script names."""
+def _head(fd: int) -> bytes | None:
+    """As much of a file as the kernel looks at; None: it cannot be read."""
     try:
         file = os.open(f"/proc/thread-self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        head = os.pread(file, _HEAD_BYTES, 0)
+        return os.pread(file, _HEAD_BYTES, 0)
     finally:
         os.close(file)
-    return script_line(head)
 
 
 def script_line(head: bytes) -> tuple[bytes, bytes | None] | None:
