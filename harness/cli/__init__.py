@@ -22,7 +22,6 @@ VERBS = {
     "bench": "harness.cli.bench",
     "fuzz": "harness.cli.fuzz",
     "completion": "harness.cli.completion",
-    "manual": "harness.cli.manual",
 }
 
 

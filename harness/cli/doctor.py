@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import click
 
-from enforcer.mechanisms.contract import MechanismName
+from enforcer.mechanisms.contract import MechanismName, Missing
 from harness import process
+from harness.backends import backend, external_names
+from harness.backends.life import Backend
 from harness.build import BuildError, compiler
 from harness.cases import local_abis
 from harness.cli import Status
@@ -78,6 +80,7 @@ def examine(say: Say) -> Iterator[Finding]:
     yield Finding(what="processors", state=NOTE, detail=str(os.cpu_count()))
     yield from _isolation()
     yield from _mechanisms()
+    yield from _external()
     yield from _compilers(say)
     yield from _tools()
     yield from _features()
@@ -116,6 +119,22 @@ def _mechanisms() -> Iterator[Finding]:
             yield Finding(what=name, state=OK, detail="usable")
         for each in missing:
             yield Finding(what=name, state=LACKING, detail=each["feature"], mend=each["mend"])
+
+
+def _external() -> Iterator[Finding]:
+    """Others' sandboxes: what can be run, and how the rest is installed."""
+    for name in external_names():
+        found = backend(name)
+        missing = [*found.probe(), *_features_of(found)]
+        detail = "; ".join(each.feature for each in missing) or "usable"
+        mend = "; ".join(dict.fromkeys(each.mend for each in missing if each.mend))
+        yield Finding(what=name, state=NOTE if missing else OK, detail=detail, mend=mend)
+
+
+def _features_of(found: Backend) -> Iterator[Missing]:
+    needs = [*found.needs.features, *(f"lsm:{name}" for name in found.needs.lsm)]
+    for name, reason in lacking(needs).items():
+        yield Missing(feature=f"{name}: {reason}")
 
 
 def _compilers(say: Say) -> Iterator[Finding]:

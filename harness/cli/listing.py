@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.backends import backend
+from harness.backends import BrokenBackend, backend, is_external, is_leaky
 from harness.cases import expand, matches
 from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
@@ -146,6 +146,18 @@ def _classes(lab: Laboratory, keywords: tuple[str, ...]) -> list[Covered]:
 
 def _backends(lab: Laboratory) -> list[dict[str, str]]:
     return [
-        {"backend": name, "kind": "leaky" if found.leaky else "ours", "weakness": found.weakness}
-        for name, found in ((name, backend(name)) for name in lab.backends)
+        {"backend": name, "kind": _kind(name), "weakness": _weakness(name)} for name in lab.backends
     ]
+
+
+def _kind(name: str) -> str:
+    if is_external(name):
+        return "external"
+    return "leaky" if is_leaky(name) else "ours"
+
+
+def _weakness(name: str) -> str:
+    try:
+        return backend(name).weakness
+    except BrokenBackend as error:
+        return f"broken: {error}"

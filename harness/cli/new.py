@@ -73,8 +73,18 @@ def scenario(name: str, attack_id: str | None) -> None:
 
 @command.command("backend")
 @click.argument("name")
-def new_backend(name: str) -> None:
-    """A leaky enforcer: one of ours with one weakness planted in it; `leaky-` goes before NAME."""
+@click.option("--external", is_flag=True, help="The description of somebody else's sandbox.")
+def new_backend(name: str, external: bool) -> None:
+    """A leaky enforcer: one of ours with one weakness planted in it; `leaky-` goes before NAME.
+
+    With --external NAME.yaml here: a sandbox of your own or of somebody else's, to be judged.
+    """
+    if external:
+        _check_name(name)
+        path = Path.cwd() / f"{name}.yaml"
+        _write(path, "external.txt", {"NAME": name})
+        click.echo(f"Now edit it (docs/external.md), then: harness run --backend ./{path.name}")
+        return
     name = name.removeprefix(LEAKY_PREFIX)
     _check_name(name)
     if tree.OWN == tree.SHIPPED:

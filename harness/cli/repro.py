@@ -10,12 +10,14 @@ import click
 
 from enforcer.mechanisms.contract import MechanismName
 from harness.attack import Attack, SentinelKind
+from harness.backends import backend, is_external
 from harness.build import BuildError, build
 from harness.cases import attempts_of
 from harness.cli import UserError
 from harness.cli.load import laboratory
 from harness.cli.names import complete_cases
 from harness.model import Case, Effect
+from harness.places.features import NOBODY
 from harness.places.layout import Layout, variant_words
 from harness.scenario import substitute
 
@@ -100,6 +102,8 @@ def script(case: Case, attack: Attack | None, layout: Layout) -> str:
         path = layout.directory / name
         lines.append(f"mkdir -p {shlex.quote(str(path.parent))}")
         lines.append(_here_document(path, substitute(content, layout.placeholders())))
+    if is_external(case.backend) and backend(case.backend).rooted:
+        lines.append(f"chown -R {NOBODY}:{NOBODY} {root}/open {root}/shut")
     lines.append(f"cd {root}/open")
     confined = _launcher(case.backend, policy, layout.root / "log")
     if attack is None:
@@ -200,7 +204,8 @@ def _launcher(name: str, policy: Path, log: Path) -> str:
         return ""
     if name in list(MechanismName):
         return f"{python} -m enforcer run --backend {name} --policy {policy} --log {log} --"
-    return f"{python} -m harness launch --backend {name} --policy {policy} --log {log} --"
+    known = shlex.quote(name)
+    return f"{python} -m harness launch --backend {known} --policy {policy} --log {log} --"
 
 
 def _here_document(path: Path, content: str) -> str:
