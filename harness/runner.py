@@ -21,7 +21,6 @@ from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
 from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
-from harness.backends.life import Backend
 from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
 from harness.model import (
@@ -189,9 +188,9 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },
         "runs": [
-            _run(kind, control, control_plan, job, command, direct)
+            _run(kind, CONTROL, control_plan, job, command, direct)
             if kind in CONTROLS
-            else _run(kind, confining, plan, job, command, direct)
+            else _run(kind, case.backend, plan, job, command, direct)
             for kind in MODES
             if kind not in left_out
         ],
@@ -225,7 +224,7 @@ _PERMISSIVE = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Acti
 
 def _run(
     kind: RunKind,
-    confining: Backend,
+    confining: str,
     plan: Plan,
     job: Job,
     command: Sequence[str],
@@ -233,7 +232,7 @@ def _run(
 ) -> dict[str, object]:
     return {
         "kind": kind.value,
-        "backend": confining.name,
+        "backend": confining,
         "plan": plan.to_json(),
         "mode": MODES[kind],
         "attempts": job.attempts,

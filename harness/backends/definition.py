@@ -33,22 +33,37 @@ KEYS = (
     "errno",
     "witness",
     "prepare",
+    "undo",
     "files",
     "join",
     "log",
     "cannot",
 )
-NEEDS = ("binaries", "modules", "packages", "features", "lsm", "privilege", "address_space")
+NEEDS = ("binaries", "modules", "packages", "features", "lsm", "privilege", "memory")
 MANAGERS = ("debian", "pypi")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 WITNESSES = ("probe", "seccomp", "tracer", *(f"namespace:{name}" for name in NAMESPACES))
 SEVERAL = ("${grants}", "${calls}", "${ports}", "${command}")
 """Words that stand for as many as there are."""
 SINGLE = (
-    *("path", "port", "call", "errno", "ERRNO", "state", "dir", "root", "uid", "gid", "python"),
+    *(
+        "path",
+        "port",
+        "call",
+        "errno",
+        "ERRNO",
+        "state",
+        "dir",
+        "root",
+        "uid",
+        "gid",
+        "python",
+        "init",
+    ),
     *("grants", "calls", "ports", "command"),
 )
 ALL = "all"
+ONLY = ("directories", "below-root")
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -81,6 +96,7 @@ class Definition:
     rights: Rights
     witness: tuple[str, ...]
     prepare: tuple[tuple[str, ...], ...] = ()
+    undo: tuple[tuple[str, ...], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     join: str = ","
     log: Log | None = None
@@ -132,6 +148,7 @@ class _Reader(MappingFile):
             rights=rights,
             witness=self.texts("witness", self._one_of(WITNESSES, "witness")),
             prepare=self._commands("prepare"),
+            undo=self._commands("undo"),
             files={word: self.scalar(value, "files") for word, _, value in self.pairs("files")},
             join=self.text("join") or ",",
             log=self._log(),
@@ -185,11 +202,11 @@ class _Reader(MappingFile):
         found = self._entries(self.node("needs"), "needs", NEEDS)
         packages = self._entries(found.get("packages"), "packages", MANAGERS)
         privilege = found.get("privilege")
-        space = found.get("address_space")
+        memory = found.get("memory")
         if privilege is not None:
             self._one(privilege, "privilege", ("root", "user"))
-        if space is not None:
-            self._one(space, "address_space", ("unlimited",))
+        if memory is not None:
+            self._one(memory, "memory", ("unlimited",))
         return Needs(
             features=self.texts_of(
                 found.get("features"), "features", self.check_feature(tuple(FEATURES))
@@ -199,7 +216,7 @@ class _Reader(MappingFile):
             modules=self.texts_of(found.get("modules"), "modules"),
             packages={name: self.scalar(node, name) for name, node in packages.items()},
             root=privilege is not None and privilege.value == "root",
-            unlimited=space is not None,
+            unlimited=memory is not None,
         )
 
     def _one(self, node: yaml.Node, key: str, known: Sequence[str]) -> str:
@@ -248,16 +265,22 @@ class _Reader(MappingFile):
             return ()
         found = []
         for item in node.value:
-            entry = self._entries(item, key, ("access", "words", "only"))
+            entry = self._entries(item, key, ("access", "words", "only", "at_root"))
             for name in ("access", "words"):
                 if name not in entry:
                     self.note(item, f"`{name}` is missing", f"add `{name}: [...]`")
             kinds = self._access(entry.get("access"))
             words = self.texts_of(entry.get("words"), "words", self._check_words)
-            only = entry.get("only")
-            if only is not None:
-                self._one(only, "only", ("directories",))
-            found.append(Right(access=kinds, words=words, directories=only is not None))
+            only = self.texts_of(entry.get("only"), "only", self._one_of(ONLY, "restriction"))
+            found.append(
+                Right(
+                    access=kinds,
+                    words=words,
+                    directories=ONLY[0] in only,
+                    below_root=ONLY[1] in only,
+                    at_root=self.texts_of(entry.get("at_root"), "at_root", self._check_words),
+                )
+            )
         return tuple(found)
 
     def _access(self, node: yaml.Node | None) -> frozenset[Access]:

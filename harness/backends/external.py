@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +113,9 @@ class External:
         except (OSError, process.ProcessTimeout) as error:
             return f"unknown: {error}"
         lines = f"{said.stdout}\n{said.stderr}".splitlines()
-        return next((line.strip() for line in lines if re.search(r"\d", line)), "unknown")
+        found = next((line.strip() for line in lines if re.search(r"\d\.?\d", line)), "unknown")
+        # PRoot draws its name.
+        return found if found[0].isalnum() else f"{self.name} {found.split()[-1]}"
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         return fit(policy, abis, self.definition.rights).covers
@@ -152,27 +155,33 @@ class External:
         if (self.rooted or self.definition.prepare) and not stage.walled:
             raise Unavailable("it needs a run with mounts of its own: root")
         stage.state.mkdir(mode=0o755)
-        if not stage.denied.exists():
+        if not stage.denied.is_file():
             probe = _beside(stage)
             probe.write_text("a probe\n")
             os.chown(probe, stage.uid, stage.gid)
         if not self.rooted:
             os.chown(stage.state, stage.uid, stage.gid)
-        for words in self.definition.prepare:
-            done = process.run(self._words(words, values_of(stage)), timeout_s=PREPARE_S)
+        try:
+            self._do(self.definition.prepare, stage)
+            yield replace(plan, data={**plan.data, STAGE: values_of(stage)})
+        finally:
+            self._do(self.definition.undo, stage)
+
+    def _do(self, commands: Sequence[Sequence[str]], stage: Stage) -> None:
+        values = {**values_of(stage), "init": str(os.getpid())}
+        for words in commands:
+            done = process.run(self._words(words, values), timeout_s=PREPARE_S)
             if done.status != 0:
-                raise LaunchError(f"{self.definition.path}: prepare: {done.describe()}")
-        yield replace(plan, data={**plan.data, STAGE: values_of(stage)})
+                raise LaunchError(f"{self.definition.path}: {done.describe()}")
 
     def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
         """What the policy denies of the denied object, of ports and of calls, one of each kind."""
         found: list[str] = []
-        tried = stage.denied if stage.denied.exists() else _beside(stage)
+        tried = stage.denied if stage.denied.is_file() else _beside(stage)
         permitted = nearest(str(tried), _sets(plan.data["wanted"]))
         for kind in (Access.READ, Access.WRITE, Access.EXECUTE):
             can = kind is not Access.EXECUTE or os.access(tried, os.X_OK)
-            plain = tried.is_file() or kind is Access.READ
-            if kind in self.definition.rights.controlled - permitted and can and plain:
+            if kind in self.definition.rights.controlled - permitted and can:
                 found.append(f"{kind}:{tried}")
         found += [f"{call}:{_UNLISTENED}" for call in _mapping(plan.data["ports"])]
         native_abi = native().abis[0].name
@@ -193,6 +202,7 @@ class External:
             command=words,
             inexpressible=plan.data["inexpressible"],
         )
+        print(f"+ {shlex.join(words)}", file=sys.stderr, flush=True)
         execute(words)
 
     def command_line(
@@ -345,7 +355,7 @@ def values_of(stage: Stage) -> dict[str, str]:
 
 
 def _beside(stage: Stage) -> Path:
-    """What is tried where the denied object is yet to be made."""
+    """What is tried where the denied object is yet to be made, or no file."""
     return stage.denied.parent / "probe"
 
 

@@ -32,11 +32,14 @@ class Right:
     """Kinds of access that a sandbox gives or takes together, and the words that say so.
 
     `directories`: of directories with all that is in them only, never of a single file.
+    `below_root`: of everything but the root directory. `at_root` are its words there, if others.
     """
 
     access: frozenset[Access]
     words: tuple[str, ...]
     directories: bool = False
+    below_root: bool = False
+    at_root: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,10 @@ def _paths(
         wanted[path] = where.permitted(place)
         above = permitted[max((each for each in permitted if is_beneath(path, each)), key=len)]
         want = wanted[path] & controlled
-        words, has = _choose(want, above & controlled, _of_shape(rights, shape))
+        if path in rights.places and Access.WRITE in want:
+            # The kernel's own file systems: nothing can be made or removed there anyway.
+            want |= controlled & {Access.CREATE, Access.REMOVE}
+        words, has = _choose(want, above & controlled, _for(rights, path, shape))
         permitted[path] = has | (everywhere - controlled)
         if has and path in rights.places:
             words = rights.places[path]
@@ -164,12 +170,15 @@ def _paths(
     return tuple(told), permitted, wanted
 
 
-def _of_shape(rights: Rights, shape: Shape) -> Rights:
+def _for(rights: Rights, path: str, shape: Shape) -> Rights:
     """What can be told of such a place."""
-    if shape is not Shape.EXACT:
-        return rights
     grants, denials = (
-        tuple(right for right in each if not right.directories)
+        tuple(
+            replace(right, words=right.at_root) if path == "/" and right.at_root else right
+            for right in each
+            if not (right.directories and shape is Shape.EXACT)
+            and not (right.below_root and path == "/")
+        )
         for each in (rights.grants, rights.denials)
     )
     return replace(rights, grants=grants, denials=denials)
@@ -183,13 +192,13 @@ def _choose(
         return (), above
     fitting = [right for right in rights.grants if right.access <= want]
     best = max(fitting, key=lambda right: len(right.access), default=None)
-    if rights.adds:
-        has = above | (best.access if best else frozenset())
-        return (best.words if best and has != above else ()), has
     surplus = above - want
     denials = [right for right in rights.denials if surplus and right.access >= surplus]
     denial = min(denials, key=lambda right: len(right.access), default=None)
     denied = above - denial.access if denial else frozenset[Access]()
+    if rights.adds and denial is None:
+        has = above | (best.access if best else frozenset())
+        return (best.words if best and has != above else ()), has
     if best is not None and (denial is None or len(best.access) >= len(denied)):
         return (() if best.access == above else best.words), best.access
     if denial is not None:
@@ -254,9 +263,10 @@ def _note_beyond(
 
 
 def _note_errno(index: int, rule: Rule, found: frozenset[int] | set[int], notes: Notes) -> None:
-    names = " or ".join(errno.errorcode.get(each, str(each)) for each in sorted(found))
+    others = sorted({*found} - {rule.errno})
+    names = " or ".join(errno.errorcode.get(each, str(each)) for each in others)
     wanted = errno.errorcode.get(rule.errno, str(rule.errno))
-    notes.add(index, Extent.PARTIAL, OTHER_ERRNO, f"refusals are {names}, not {wanted}")
+    notes.add(index, Extent.PARTIAL, OTHER_ERRNO, f"refusals may be {names}, not {wanted}")
 
 
 def _note_permits(policy: Policy, call: str, reason: str, notes: Notes) -> None:

@@ -16,6 +16,7 @@ from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.mechanisms.contract import Cover, Missing, Plan
 from enforcer.policy.ast import Policy
+from harness.places.layout import Layout
 
 Event = Mapping[str, object]
 
@@ -26,9 +27,9 @@ class Needs:
 
     `features` and `lsm` are probed where the case runs. `binaries` are looked for in PATH,
     `modules` among the Python packages of the interpreter that runs the laboratory; `packages`
-    says what installs them, by manager ("debian", "pypi"). `unlimited`: no limit of
-    address space, which programs in Go cannot start under. `by_default`: it stands in the matrix
-    when nobody names backends.
+    says what installs them, by manager ("debian", "pypi"). `unlimited`: no limits of address space
+    and file sizes, under which a kernel of its own, memory file and all, cannot run. `by_default`:
+    it stands in the matrix when nobody names backends.
     """
 
     features: tuple[str, ...] = ()
@@ -45,22 +46,33 @@ class Needs:
 class Stage:
     """Where a run's target will be: its directories and its ids.
 
-    `gate` is the program that a held target begins with. `walled`: the mounts of the run are its
-    own, so that what is mounted in `prepare` goes with it.
+    `gate` is the program that a held target begins with, `state` a directory for the backend's own
+    files, which no policy permits. `walled`: the mounts of the run are its own, so that what is
+    mounted in `prepare` goes with it.
     """
 
     root: Path
     directory: Path
     denied: Path
     gate: Path
+    state: Path
     uid: int
     gid: int
     walled: bool
 
-    @property
-    def state(self) -> Path:
-        """A directory for the backend's own files, that no policy permits."""
-        return self.root / "state"
+
+def stage_of(layout: Layout, *, uid: int, gid: int, walled: bool) -> Stage:
+    """The stage of a run whose objects are there."""
+    return Stage(
+        root=layout.root,
+        directory=layout.directory,
+        denied=layout.denied,
+        gate=layout.gate,
+        state=layout.state,
+        uid=uid,
+        gid=gid,
+        walled=walled,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

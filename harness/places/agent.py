@@ -27,7 +27,7 @@ from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
 from harness.backends import BrokenBackend, UnknownBackend, backend
-from harness.backends.life import Event, Stage
+from harness.backends.life import Event, stage_of
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.ending import children, end_all
@@ -326,7 +326,9 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             return _broken(run, f"preparing the run: {error}")
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        life, stage = backend(run.backend), _stage(request, isolation, who)
+        life = backend(run.backend)
+        walled = isolation is Isolation.NAMESPACES
+        stage = stage_of(request.layout, uid=who.uid, gid=who.gid, walled=walled)
         try:
             plan = stack.enter_context(life.prepare(run.plan, stage))
         except Unavailable as error:
@@ -381,19 +383,6 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             )
         except (OSError, SentinelError) as error:
             return _broken(run, f"looking at what happened: {error}")
-
-
-def _stage(request: Request, isolation: Isolation, who: Identity) -> Stage:
-    layout = request.layout
-    return Stage(
-        root=layout.root,
-        directory=layout.directory,
-        denied=layout.denied,
-        gate=layout.gate,
-        uid=who.uid,
-        gid=who.gid,
-        walled=isolation is Isolation.NAMESPACES,
-    )
 
 
 def _tmp_is_free() -> bool:

@@ -58,7 +58,7 @@ def start(
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             close_all_but({log, failure})
-            space = {"memory_bytes": -1} if life.needs.unlimited else {}
+            space = {"memory_bytes": -1, "file_bytes": -1} if life.needs.unlimited else {}
             walls.limit(replace(limits, **space))
             if not life.rooted:
                 walls.become(isolation, who)

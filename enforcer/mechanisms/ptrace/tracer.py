@@ -135,18 +135,14 @@ class Tracer:
         if task.anew is not None:
             ptrace.resume_to_syscall(task.tid)
             return
-        info = ptrace.syscall_info(task.tid)
-        quick = self.quick
         if (
-            quick is not None
-            and info[4] == quick.openat
-            and info[1] == quick.arch
-            and self.sandbox.is_quick
+            self.sandbox.is_quick
             and task.retry == 0
-            and quick.serve(task, info)
+            and self.quick is not None
+            and self.quick.serve(task)
         ):
             return
-        self.at_call(task, info)
+        self.at_call(task, ptrace.syscall_info(task.tid))
 
     def redo(self, task: Task) -> None:
         """A task that waited at a call is looked at once more."""

@@ -1,0 +1,168 @@
+"""A sandbox that the laboratory has never heard of, and files of the user's that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import tree
+from harness.places import isolation
+from harness.places.features import lacking
+from harness.places.isolation import Isolation
+from tests.harness.toys import ACT, LEAKY, POLICY, harness_run, small_tree
+
+SCENARIO = f"title: a toy\nattack: {ACT}\nvariants: [honest]\nleaky: [{LEAKY}]\n{POLICY}"
+STRANGER = """\
+title: a shell script around unshare and bind mounts
+version: [unshare, --version]
+needs:
+  binaries: [unshare]
+  packages: {debian: util-linux}
+  features: [userns]
+files:
+  hide.sh: |
+    # hide.sh EMPTY [DIRECTORY...] -- COMMAND: it sees the directories empty
+    set -e
+    if [ "$1" != inside ]; then
+        mkdir "$1"
+        exec unshare --user --map-root-user --mount sh "$0" inside "$@"
+    fi
+    shift
+    empty=$1
+    shift
+    while [ "$1" != -- ]; do
+        mount --bind "$empty" "$1"
+        shift
+    done
+    shift
+    exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+command: [sh, "${state}/hide.sh", "${state}/empty", "${grants}", --, "${command}"]
+outside: everything
+denials:
+  - access: all
+    words: ["${path}"]
+    only: directories
+errno: [ENOENT]
+witness: ["namespace:mnt", "namespace:user", probe]
+"""
+
+needs_users = pytest.mark.skipif(
+    bool(lacking(["userns"])) or isolation.available() is Isolation.PLAIN,
+    reason="this kernel gives no user namespaces",
+)
+
+CHANGED = {
+    "as it is": ("", "", "held", f"{LEAKY} lost"),
+    "hides nothing": ('mount --bind "$empty" "$1"', ":", "not enforcing", "was not denied"),
+    "says that it filters": (
+        "probe]",
+        "seccomp, probe]",
+        "not enforcing",
+        "from outside it is not seen that it confines: seccomp: 0",
+    ),
+    "refuses otherwise": (
+        "errno: [ENOENT]",
+        "errno: [EACCES]",
+        "broken",
+        "ended with ENOENT: this backend's refusals are EACCES",
+    ),
+    "never starts": ("set -e", "exit 3", "broken", "ended before its target came to the gate"),
+    "is not installed": (
+        "binaries: [unshare]",
+        "binaries: [unshare-of-nobody]",
+        "inapplicable",
+        "unshare-of-nobody is not installed (apt-get install util-linux)",
+    ),
+}
+
+
+@needs_users
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_stranger_is_judged_by_one_file(change: str, tmp_path: Path) -> None:
+    """One YAML file outside of the clone, and nothing edited: judged with controls, a reference,
+    and a witness that is not its own word.
+    """
+    old, new, verdict, because = CHANGED[change]
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    described = tmp_path / "mine.yaml"
+    described.write_text(STRANGER.replace(old, new) if old else STRANGER)
+    assert not described.is_relative_to(tree.OWN)
+    ran = harness_run(root, "--backend", str(described))
+    (row,) = [row for row in ran.rows if row["backend"] == "mine"]
+    assert (row["verdict"], because in str(row["reason"])) == (verdict, True), row["reason"]
+    if verdict in ("held", "broken"):
+        assert ran.verdicts["replication/stranger", LEAKY] == "bypassed"
+
+
+MISTAKES = {
+    "a key": ("title:", "titel:", ":1:1: unknown key 'titel'"),
+    "an access": ("access: all", "access: [reed]", "did you mean read?"),
+    "an errno": ("[ENOENT]", "[ENOTHING]", "'ENOTHING' is no errno"),
+    "a witness": ("probe]", "prob]", "did you mean probe?"),
+    "a placeholder": ('"${path}"', '"${paht}"', "unknown placeholder ${paht}"),
+    "no command": ('"${command}"]', "]", "`command` never runs the program"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_description_is_wrong_at_its_line(mistake: str, tmp_path: Path) -> None:
+    """A mistake in a description is told with file, line and fix before anything runs."""
+    old, new, said = MISTAKES[mistake]
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    described = tmp_path / "mine.yaml"
+    described.write_text(STRANGER.replace(old, new))
+    ran = harness_run(root, "--backend", str(described))
+    assert (ran.status, ran.rows) == (2, ())
+    assert str(described) in ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+MODULE = """\
+from harness.backends import Ours
+
+
+class Mine(Ours):
+    def compile(self, policies, abis):
+        return undefined_here
+
+
+BACKEND = Mine("notify")
+"""
+
+
+def test_a_broken_module_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
+    """A mistake in a backend's module names file and line, and others are judged beside it."""
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    module = tmp_path / "mine.py"
+    module.write_text(MODULE)
+    ran = harness_run(root, "--backend", str(module), "--backend", "leaky")
+    reasons = {str(row["backend"]): str(row["reason"]) for row in ran.rows}
+    assert ran.verdicts["replication/stranger", "mine"] == "broken"
+    assert ran.verdicts["replication/stranger", LEAKY] == "bypassed"
+    assert reasons["mine"].startswith(f"{module}:6: NameError")
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_an_attack_that_does_not_compile_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
+    """The compiler's line that names the cause stands in the reason, and others are judged."""
+    other = SCENARIO.replace(ACT, "race/toy").replace("[honest]", "[claims]")
+    root = small_tree(tmp_path / "tree", {"replication/own": SCENARIO, "race/other": other})
+    program = root / "attacks" / f"{ACT}.c"
+    program.write_text(program.read_text() + "\nint wrong = undeclared_here;\n")
+    ran = harness_run(root, "--backend", "leaky", "--attempts", "20")
+    reasons = {str(row["scenario"]): str(row["reason"]) for row in ran.rows}
+    assert ran.verdicts["replication/own", LEAKY] == "broken"
+    assert ran.verdicts["race/other", LEAKY] == "bypassed"
+    assert f"{program}:" in reasons["replication/own"].partition("\n")[0]
+    assert "undeclared_here" in reasons["replication/own"].partition("\n")[0]
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_a_leaky_backend_that_no_scenario_names_is_said(tmp_path: Path) -> None:
+    """Nothing would be run: the error says where it has to be named."""
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    ran = harness_run(root, "--backend", "leaky-notify-bare")
+    assert ran.status == 2
+    assert "no scenario names leaky-notify-bare under `leaky`" in ran.stderr
