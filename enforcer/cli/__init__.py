@@ -16,7 +16,7 @@ USAGE = 2
 
 
 class UserError(click.ClickException):
-    """A mistake of the user's: the message has the place and the mend."""
+    """A mistake of the user's: the message says where, and what to do."""
 
     exit_code = USAGE
 

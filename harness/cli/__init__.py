@@ -37,7 +37,7 @@ class Status(IntEnum):
 
 
 class UserError(click.ClickException):
-    """A mistake of the user's: the message has the place and the mend."""
+    """A mistake of the user's: the message says where, and what to do."""
 
     exit_code = Status.USAGE
 

@@ -101,7 +101,11 @@ STANDARD_OUTPUT = Path("-")
     metavar="TEXT",
     help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",
 )
-@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race, not raised.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    help="Attempts per race, also where a verdict would take more.",
+)
 @click.option(
     "--quick",
     is_flag=True,
