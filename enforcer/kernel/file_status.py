@@ -11,6 +11,7 @@ from enforcer.kernel.raw import ADDRESS, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_c
 STATX_BASIC_STATS = 0x7FF
 STATX_MNT_ID = 0x1000
 STATX_SIZE = 256
+AT_EMPTY_PATH = 0x1000
 
 PROC_SUPER_MAGIC = 0x9FA0
 ST_NOSYMFOLLOW = 0x2000
@@ -69,6 +70,17 @@ def status(dirfd: int, path: bytes, flags: int) -> Status | int:
     """The basic facts and the mount's id, or -errno."""
     raw = statx_bytes(dirfd, path, flags, STATX_BASIC_STATS | STATX_MNT_ID)
     return raw if isinstance(raw, int) else Status._make(_LAYOUT.unpack_from(raw))
+
+
+_newfstatat = raw_call("newfstatat", arguments=(INT, BYTES, ADDRESS, INT))
+_STAT_ROOM = 256  # more than any ABI's
+
+
+def native_stat(fd: int, size: int) -> bytes | int:
+    """`size` bytes of struct stat as newfstatat of the native ABI fills it, or -errno."""
+    buffer = ctypes.create_string_buffer(_STAT_ROOM)
+    result = _newfstatat(fd, b"", ctypes.addressof(buffer), AT_EMPTY_PATH)
+    return buffer.raw[:size] if result >= 0 else result
 
 
 class FileSystem(NamedTuple):

@@ -99,6 +99,11 @@ def pack_stat(abi: Abi, call: str, status: Status) -> bytes | int:
     )
 
 
+def stat_size(abi: Abi) -> int:
+    """Bytes of the struct that stat and newfstatat of a 64-bit ABI fill in."""
+    return struct.calcsize("=" + _layout(_WIDE[abi.name]).letters)
+
+
 _MASKS: Mapping[str, int] = {"H": 0xFFFF, "I": 0xFFFF_FFFF, "Q": 0xFFFF_FFFF_FFFF_FFFF}
 
 STATFS64_SIZES: Mapping[str, frozenset[int]] = {

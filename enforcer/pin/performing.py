@@ -9,7 +9,9 @@ from types import MappingProxyType
 
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
+from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.pin.acts import attributes, entries, extended, file_attributes, looking, watches
+from enforcer.pin.glance import GLANCES, glance
 from enforcer.pin.identity import is_acting
 from enforcer.pin.opening import Judge
 from enforcer.pin.pinned import Pinned
@@ -67,6 +69,19 @@ def perform(
     name anything (unreadable or empty name, bad descriptor). Credentials as in open_judged. May
     block where the call does. Raises TargetGone, and KeyError for a call that it does not do.
     """
+    how = GLANCES.get(call) if abi == NATIVE_ABI else None
+    if how is not None:
+        text = given.get(how.name)
+        if text is None:
+            try:
+                text = view.read_string(args[how.name])
+            except UnreadableMemory:
+                text = b""
+            else:
+                given = {**given, how.name: text}
+        result = glance(how, view, args, text, judge)
+        if result is not None:
+            return result
     if is_acting() or (view.fixed_credentials and view.domain is None):
         return _perform(Request(view, abi, call, args, given), judge)
     asks_real = call in _ASK_REAL_IDS and not (call == "faccessat2" and args[3] & AT_EACCESS)

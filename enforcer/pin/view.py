@@ -173,7 +173,10 @@ class View:
 
     def umask(self) -> int:
         """The task's file mode creation mask."""
-        return int(self.status_field(b"Umask"), 8)
+        # task_state in fs/proc/array.c prints it right behind the name.
+        line = self.status_text().split(b"\n", 2)[1]
+        key, _, value = line.partition(b":")
+        return int(value if key == b"Umask" else self.status_field(b"Umask"), 8)
 
     def file_size_limit(self) -> int:
         """The size in bytes that no file may grow beyond by the task's doing.

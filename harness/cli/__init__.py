@@ -22,6 +22,7 @@ VERBS = {
     "bench": "harness.cli.bench",
     "fuzz": "harness.cli.fuzz",
     "completion": "harness.cli.completion",
+    "manual": "harness.cli.manual",
 }
 
 

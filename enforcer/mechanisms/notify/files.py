@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from functools import partial
 
 from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Handler, Worker
-from enforcer.pin import open_for_reading, perform, wrong_flags
+from enforcer.pin import open_for_reading, wrong_flags
 from enforcer.pin.view import is_same
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls.arguments import (
@@ -83,6 +82,9 @@ def _deliver(
         worker.end_act()
         if descriptor >= 0:
             worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))
+            return
+        if descriptor == -errno.ENOENT:
+            worker.answer(descriptor)
             return
     worker.validate()
     descriptor = worker.open(dirfd, name, flags, mode, resolve)
@@ -191,11 +193,6 @@ def or_by_descriptor(name: str, by_name: Handler) -> Handler:
         if number:
             worker.answer(-number)
             return
-        look = partial(perform, worker.view, worker.abi, name, args, _permit, {1: b""})
-        worker.answer(worker.act(look))
+        worker.answer(worker.look(args, name))
 
     return handle
-
-
-def _permit(names: tuple[str, ...], missing: int) -> int:
-    return 0

@@ -1,13 +1,14 @@
-"""Opening for reading what was judged and permitted before: the kernel proves the name once more.
+"""Opening for reading by a name that is canonical, or leads to one known: the kernel proves it.
 
 A decision depends on nothing but call, flags and canonical name, so it may be remembered. Where a
-name leads may not: openat2 with RESOLVE_NO_SYMLINKS shows at each use that the name is canonical,
-and a remembered link only says which name to ask about.
+name leads may not: openat2 with RESOLVE_NO_SYMLINKS shows at each use that the name is canonical
+(or missing, without any link on the way), and a remembered link only says which name to ask about.
 """
 
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from typing import Protocol
 
 from enforcer.call import Action, Decision
@@ -16,10 +17,12 @@ from enforcer.kernel.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
+from enforcer.pin.lexical import lexical
 from enforcer.pin.ourselves import hides
 from enforcer.pin.view import View
 from enforcer.policy.ast import (
     AndExpression,
+    Dialect,
     Expression,
     NotExpression,
     OrExpression,
@@ -64,6 +67,8 @@ class Opening(Protocol):
 
     def validate(self) -> None: ...
 
+    def judge(self, names: tuple[str, ...], missing: int) -> int: ...
+
 
 class QuickOpens:
     """What one supervisor remembers.
@@ -76,10 +81,11 @@ class QuickOpens:
         self.policy = policy
         self.permitted: dict[tuple[str, bytes, int], Decision] = {}
         self.links: dict[bytes, bytes] = {}
+        self.tells_missing = policy.dialect is Dialect.SYSTRACE
         self._fitting: dict[str, bool] = {}
 
     def open(self, call: Opening, dirfd: int, name: bytes, flags: int) -> int:
-        """A descriptor, or -1 where the thorough way must be gone. Raises TargetGone."""
+        """A descriptor, -ENOENT, or -1 where the thorough way must be gone. Raises TargetGone."""
         if flags & ~_PLAIN_FLAGS or not name:
             return -1
         if name[0] == 0x2F:
@@ -104,10 +110,20 @@ class QuickOpens:
 
     def _open_at(self, call: Opening, base: int, name: bytes, full: bytes, flags: int) -> int:
         known = self.permitted.get((call.name, full, flags))
+        canonical = None if known is not None else self.links.get(full)
+        is_new = known is None and canonical is None and lexical(name) == name
+        if is_new:
+            known = self._judged(call, full)
         if known is not None:
             descriptor = openat2(base, name, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
+            if is_new and descriptor >= 0:
+                self._keep(call.name, full, flags, known)
+            if descriptor == -ENOENT and not self.tells_missing:
+                # The first link would have been ELOOP (pick_link in fs/namei.c): what was judged
+                # is the name by which every other way would have missed it.
+                call.decision = known
+                return descriptor
         else:
-            canonical = self.links.get(full)
             if canonical is None or flags & os.O_NOFOLLOW:
                 return -1
             known = self.permitted.get((call.name, canonical, flags))
@@ -121,6 +137,21 @@ class QuickOpens:
             call.decision = known
         return descriptor
 
+    def _judged(self, call: Opening, full: bytes) -> Decision | None:
+        """The decision on a name met for the first time, where it is plainly permitted."""
+        if not self._fits(call.name) or call.judge((os.fsdecode(full),), 0):
+            return None
+        decision = call.decision
+        if decision is None or decision.log or decision.elevation is not None:
+            return None
+        return decision
+
+    def _keep(self, name: str, full: bytes, flags: int, decision: Decision) -> None:
+        if len(self.permitted) > _MOST or len(self.links) > _MOST:
+            self.permitted.clear()
+            self.links.clear()
+        self.permitted[name, full, flags] = decision
+
     def remember(self, call: Opening, flags: int) -> None:
         """What the thorough way has just found out by opening."""
         decision = call.decision
@@ -131,11 +162,8 @@ class QuickOpens:
             return
         if not self._fits(call.name):
             return
-        if len(self.permitted) > _MOST or len(self.links) > _MOST:
-            self.permitted.clear()
-            self.links.clear()
         canonical = os.fsencode(names[0])
-        self.permitted[call.name, canonical, flags] = decision
+        self._keep(call.name, canonical, flags, decision)
         if call.full_name not in (b"", canonical):
             self.links[call.full_name] = canonical
 

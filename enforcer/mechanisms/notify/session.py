@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ class Session(Shared):
             sum(worker.decisions for worker in self._workers),
             sum((worker.judged for worker in self._workers), Counter[str]()),
             denials=sum(worker.denials for worker in self._workers),
+            cpu_s=round(time.process_time(), 6),
         )
 
     def _wait_for_listener(self) -> int:

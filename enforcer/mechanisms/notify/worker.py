@@ -18,6 +18,7 @@ from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
+from enforcer.pin.glance import glance_at_descriptor
 from enforcer.pin.identity import as_supervisor
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
@@ -318,6 +319,15 @@ class Worker:
         self.end_act()
         return result
 
+    def look(self, args: Arguments, call: str) -> int:
+        """What `call` says of the object behind a descriptor: a result or -errno."""
+        self.acting = self.cookie
+        result = glance_at_descriptor(self.view, self.abi, call, args)
+        if result is None:
+            result = perform(self.view, self.abi, call, args, _permit, {1: b""})
+        self.end_act()
+        return result
+
     def duplicate(self, descriptor: int) -> int:
         """A duplicate of the task's descriptor, or -errno (-EBADF: it has none)."""
         return self.view.duplicate(descriptor)
@@ -327,6 +337,10 @@ class Worker:
         if decision.action is not Action.PERMIT:
             self.denials += 1
         self.shared.journal.decided(self, self.shared.policy, decision, self.values)
+
+
+def _permit(names: tuple[str, ...], missing: int) -> int:
+    return 0
 
 
 Handler = Callable[[Worker, Arguments], None]

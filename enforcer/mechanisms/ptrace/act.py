@@ -6,7 +6,7 @@ Handlers take a held call and this, nothing more. Leaky backends override single
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from enforcer.call import Action, Decision
@@ -19,6 +19,7 @@ from enforcer.mechanisms.ptrace.registers import NARROW, FrozenArgument
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import SLOT_SIZE, SMALL_SLOT_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
+from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
 from enforcer.pin.places import UNPLACED
 from enforcer.supervision.addresses import early_refusal
 from enforcer.supervision.journal import UNREADABLE, refusal
@@ -27,6 +28,7 @@ from enforcer.syscalls.arguments import signed
 from enforcer.syscalls.memory import Refused, UnreadableMemory
 
 _NOTHING: Values = {}
+WayArguments = tuple[int, int, int, int]
 
 
 class Act:
@@ -215,6 +217,47 @@ class Act:
         task.saved = b""
         task.again = True
         self.sandbox.resume(task)
+
+    def pass_by_way(
+        self,
+        call: HeldCall,
+        number: int,
+        arguments: Callable[[int], WayArguments],
+        data: bytes = b"",
+        *,
+        how: tuple[int, int, int] = (0, 0, 0),
+        relative: bool = False,
+    ) -> bool:
+        """Let the kernel carry another call out, without a stop at its exit (see trampoline.py).
+
+        `arguments` are the first four, given the address of the slot with `data` in it, which is
+        the second of them: by it the way finds the task's own, which it gives back. `how` stands at
+        HOW_OFFSET. After ELOOP, or if `relative` what an absolute name alone may fail with, the
+        call comes here once more, with `retry` counted up. False: nothing was done, there is no way
+        here.
+        """
+        task, info = call.task, call.info
+        space = task.process.space
+        abi = self.abis[info[1]]
+        way = WAYS.get(abi.name)
+        is_open = way is not None and space.has_way and space.verified
+        if way is None or not is_open or call.is_multiplexed or len(data) > NAME_ROOM:
+            return False
+        slot = task.small
+        if slot is None:
+            slot = task.small = self.arena.take_small()
+            if slot is None:
+                return False
+        memory = self.arena.memory
+        memory[slot : slot + len(data)] = data
+        _, _, pointer, _, _, a, b, c, d, e, f, _ = info
+        FRAME.pack_into(memory, slot + HOW_OFFSET, *how, a, c, d, pointer, b)
+        task.away = info
+        changed = (*arguments(space.base + slot), e, f)
+        after = space.base + (way.relative if relative else way.absolute)
+        self.registers.send(task.tid, info, abi, number, changed, after)
+        self.sandbox.resume(task)
+        return True
 
     def pass_copied(self, call: HeldCall, texts: Mapping[int, bytes]) -> None:
         """Let the call itself go on, its names (by argument) taken from the slot under `copy`."""

@@ -17,6 +17,7 @@ from enforcer.mechanisms.ptrace.calls.sockets import Sockets
 from enforcer.mechanisms.ptrace.calls.target_filters import Filters
 from enforcer.mechanisms.ptrace.held import Entry, Handler
 from enforcer.pin import performs
+from enforcer.pin.glance import GLANCES
 from enforcer.syscalls import syscall, table
 from enforcer.syscalls.model import Kind
 
@@ -54,6 +55,8 @@ class Handlers:
         own = self._own.get(name)
         if own is not None:
             return own
+        if name in GLANCES:
+            return self.general.glanced(name)
         if performs(name):
             return self.general.performed
         kinds = {argument.kind for argument in syscall(name).arguments}

@@ -9,7 +9,6 @@ from errno import ENOSYS, EPERM
 from enforcer.arch.record import Abi
 from enforcer.call import Transition
 from enforcer.cbpf.spec import (
-    ACTION_MASK,
     ALLOW,
     ERRNO,
     TRACE,
@@ -111,30 +110,9 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         reachable.append(detached(policies[0]))
     watched = {**WATCHED, **cores.watched(policies), **(_EXECUTIONS if len(reachable) > 1 else {})}
     spec = spec_from_policies(reachable, abis, defer=_ASK, answer=supervised_answer)
-    spec = mediate(_with_one_openat(supervised(spec, _ASK), reachable), watched, _ASK)
+    spec = mediate(supervised(spec, _ASK), watched, _ASK)
     spec = replace(spec, tables=tuple(_with_guarded_slots(table) for table in spec.tables))
     return replace(spec, tables=tuple(_with_own_calls(table) for table in spec.tables))
-
-
-def _with_one_openat(spec: FilterSpec, policies: Sequence[Policy]) -> FilterSpec:
-    """`spec` with refusals by the number of openat in other ABIs left to the kernel, unlogged.
-
-    The quick way knows an openat by its number alone. i386 has remap_file_pages there.
-    """
-    first, *others = spec.tables
-    nr = number(first.abi.name, "openat")
-    if nr is None or not any(table.calls and _stops(table, nr) for table in others):
-        return spec
-    abis = [table.abi for table in spec.tables if table.calls]
-    answered = spec_from_policies(policies, abis, defer=_ASK)
-    plain = {table.abi: table.calls.get(nr) for table in answered.tables}
-    tables = [
-        replace(table, calls={**table.calls, nr: clauses})
-        if table is not first and (clauses := plain.get(table.abi)) is not None
-        else table
-        for table in spec.tables
-    ]
-    return replace(spec, tables=tuple(tables))
 
 
 def _with_guarded_slots(table: AbiTable) -> AbiTable:
@@ -146,25 +124,6 @@ def _with_guarded_slots(table: AbiTable) -> AbiTable:
 
 def _detaches(policy: Policy) -> bool:
     return any(rule.transition is Transition.DETACH for rule in policy.rules)
-
-
-def is_unambiguous(spec: FilterSpec, call: str) -> bool:
-    """Whether only the first ABI stops for the tracer by the number that `call` has there."""
-    first, *others = spec.tables
-    nr = number(first.abi.name, call)
-    if nr is None:
-        return False
-    return not any(_stops(table, nr) for table in others)
-
-
-def _stops(table: AbiTable, nr: int) -> bool:
-    """Whether the tracer may come to see number `nr` as one of this table."""
-    if table.abi.nr_bit & nr != table.abi.nr_bit:
-        return False
-    clauses = table.calls.get(nr)
-    if clauses is None:
-        return table.unknown & ACTION_MASK == TRACE()
-    return any(clause.answer & ACTION_MASK == TRACE() for clause in clauses)
 
 
 def _with_own_calls(table: AbiTable) -> AbiTable:

@@ -19,7 +19,7 @@ from enforcer.mechanisms.contract import (
 )
 from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.cover import cover_by_tracer
-from enforcer.mechanisms.ptrace.filter import build_filter, is_unambiguous
+from enforcer.mechanisms.ptrace.filter import build_filter
 from enforcer.mechanisms.ptrace.private import ASKS
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy, detached
@@ -63,7 +63,7 @@ class Ptrace:
             inexpressible=lacking,
             spec=spec,
             inherit=options.inherit,
-            quick=abis[0].name in WAYS and is_unambiguous(spec, "openat"),
+            quick=abis[0].name in WAYS,
         )
 
     def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:

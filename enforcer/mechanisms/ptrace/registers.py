@@ -165,15 +165,17 @@ class CallRegisters:
 
         (At a plain entry stop the kernel itself puts -ENOSYS there on some architectures.)
         """
-        content = bytearray(ptrace.registers(tid))
-        layout = abi.layout(len(content))
+        size = ptrace.load_registers(tid)
+        layout = abi.layout(size)
         put = _WORDS[layout.word].pack_into
         mask = (1 << 8 * layout.word) - 1
+        window = ptrace.register_window
         if layout.number_write is None:  # else it is one of the task's own registers
-            put(content, layout.number, _CANCELLED & mask)
-        put(content, layout.result, result & mask)  # which the kernel marks where it must
-        ptrace.set_registers(tid, content)
-        self._write_number(tid, layout, _CANCELLED)
+            put(window, layout.number, _CANCELLED & mask)
+        put(window, layout.result, result & mask)  # which the kernel marks where it must
+        ptrace.store_registers(tid, size)
+        if layout.number_write is not None:
+            self._write_number(tid, layout, _CANCELLED)
 
     def restore(self, tid: int, abi: Abi, saved: bytes, result: int | None = None) -> None:
         """At an exit stop: every register as at the entry, but the result that of now (or given).

@@ -135,14 +135,18 @@ class Tracer:
         if task.anew is not None:
             ptrace.resume_to_syscall(task.tid)
             return
+        info = ptrace.syscall_info(task.tid)
+        quick = self.quick
         if (
-            self.sandbox.is_quick
+            quick is not None
+            and info[4] == quick.openat
+            and info[1] == quick.arch
+            and self.sandbox.is_quick
             and task.retry == 0
-            and self.quick is not None
-            and self.quick.serve(task)
+            and quick.serve(task, info)
         ):
             return
-        self.at_call(task, ptrace.syscall_info(task.tid))
+        self.at_call(task, info)
 
     def redo(self, task: Task) -> None:
         """A task that waited at a call is looked at once more."""

@@ -8,9 +8,11 @@ from errno import EFAULT, EPERM
 
 from enforcer.call import Action, Decision
 from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.mechanisms.ptrace.act import Act
-from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.pin import Judge, perform
+from enforcer.pin.glance import GLANCES, glance
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls import number, syscall
@@ -56,6 +58,33 @@ class General:
         elif call.decision is None or act.note(call, call.decision):
             act.cancel(call, result)
 
+    def glanced(self, name: str) -> Handler:
+        """The handler of a call that mostly needs no more than a glance."""
+        how = GLANCES[name]
+        place = how.name
+        decide, note, cancel = self.act.decide, self.act.note, self.act.cancel
+
+        def handle(call: HeldCall) -> None:
+            if not self.act.pins or call.abi != NATIVE_ABI or not call.policy.needs(name):
+                self.performed(call)
+                return
+            try:
+                text = call.read_string(call.args[place])
+            except UnreadableMemory:
+                self.performed(call)
+                return
+
+            def judge(names: tuple[str, ...], missing: int) -> int:
+                return decide(call, {"filename": names}, missing).refusal
+
+            result = glance(how, call.task.view, call.args, text, judge)
+            if result is None:
+                self.performed(call)
+            elif call.decision is None or note(call, call.decision):
+                cancel(call, result)
+
+        return handle
+
     def given(self, call: HeldCall) -> dict[int, bytes]:
         """The names of a call by register, as far as they can be read.
 
@@ -92,6 +121,11 @@ class General:
         except UnreadableMemory:
             return False
         if act.settle(call, act.decide(call, name="fstat")):
+            empty = act.copies and act.pass_by_way(
+                call, call.number, lambda place: (args[0], place, args[2], args[3]), b"\0"
+            )
+            if empty:
+                return True
             if call.name == "statx":
                 act.pass_copied(call, {1: b""} if args[1] else {})
             else:

@@ -26,7 +26,7 @@ from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.reading import directory_name
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
-from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
+from enforcer.mechanisms.ptrace.trampoline import HOW_OFFSET
 from enforcer.pin import lexical, open_judged, resolve, wrong_flags
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.view import name_of, release
@@ -79,7 +79,6 @@ class Opens:
         self.own_entries = act.sandbox.own_entries
         self.abis = act.abis
         self.numbers = {arch: number(abi.name, "openat2") or 0 for arch, abi in self.abis.items()}
-        self.ways = {arch: WAYS[abi.name] for arch, abi in self.abis.items() if abi.name in WAYS}
         self.has_links: set[bytes] = set()
         self.opened_absolute = partial(self.opened, again=frozenset({-ELOOP}), then=_BY_STEPS)
         self.opened_relative = partial(self.opened, again=_UNREACHED | {-ELOOP}, then=_BY_STEPS)
@@ -174,32 +173,18 @@ class Opens:
         self, call: HeldCall, opening: Opening, name: bytes, relative: bool
     ) -> None:
         """As `rewrite`; where the ABI has a way back, without a stop at the call's exit."""
-        act, task, info = self.act, call.task, call.info
-        space = task.process.space
-        way = self.ways.get(info[1])
-        slot = task.small
-        if way is not None and space.has_way and space.verified and len(name) < NAME_ROOM:
-            if slot is None:
-                slot = task.small = self.arena.take_small()
-        else:
-            slot = None
-        if way is None or slot is None:
+        how = (opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
+        is_sent = self.act.pass_by_way(
+            call,
+            self.numbers[call.arch],
+            lambda place: (_CWD, place, place + HOW_OFFSET, _HOW_SIZE),
+            name + b"\0",
+            how=how,
+            relative=relative,
+        )
+        if not is_sent:
             at_exit = self.opened_relative if relative else self.opened_absolute
             self.rewrite(call, opening, name, at_exit)
-            return
-        memory = self.arena.memory
-        end = slot + len(name)
-        memory[slot:end] = name
-        memory[end] = 0
-        _, arch, pointer, _, _, a, b, c, d, e, f, _ = info
-        how = (opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
-        FRAME.pack_into(memory, slot + HOW_OFFSET, *how, a, c, d, pointer, b)
-        task.away = info
-        place = space.base + slot
-        arguments = (_CWD, place, place + HOW_OFFSET, _HOW_SIZE, e, f)
-        after = space.base + (way.relative if relative else way.absolute)
-        act.registers.send(task.tid, info, self.abis[arch], self.numbers[arch], arguments, after)
-        act.sandbox.resume(task)
 
     def rewrite(self, call: HeldCall, opening: Opening, name: bytes, at_exit: Continuation) -> None:
         """Let the task itself open `name` from its slot, refusing any symbolic link."""

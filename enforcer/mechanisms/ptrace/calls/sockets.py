@@ -57,7 +57,21 @@ class Sockets:
             meant = Address(text=self.name(call, path), raw=raw)
             texts = {"sockaddr": (meant.text,)}
         if act.settle(call, in_kernel_terms(act.decide(call, texts), meant)):
-            act.pass_changed(call, {1: meant.raw}, registers={2: len(meant.raw)})
+            self.pass_copied(call, meant.raw)
+
+    def pass_copied(self, call: HeldCall, raw: bytes) -> None:
+        """Let the task make the call with this address."""
+        act, args = self.act, call.args
+        again, call.task.retry = call.task.retry, 0
+        is_sent = (
+            act.copies
+            and not again
+            and act.pass_by_way(
+                call, call.number, lambda place: (args[0], place, len(raw), args[3]), raw
+            )
+        )
+        if not is_sent:
+            act.pass_changed(call, {1: raw}, registers={2: len(raw)})
 
     def name(self, call: HeldCall, path: bytes) -> str | None:
         """What rules compare of a path socket: its canonical name."""

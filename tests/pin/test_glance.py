@@ -1,0 +1,237 @@
+"""Calls in the usual case: at a glance, judged by the same names, and nothing odd taken for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from errno import EACCES, EINVAL, ENOENT
+from pathlib import Path
+
+import pytest
+
+from enforcer.pin import View, perform, performing
+from enforcer.pin.glance import GLANCES, glance
+from enforcer.pin.identity import Identity
+from enforcer.pin.places import Places
+from enforcer.pin.same_objects import SameObjects
+from enforcer.pin.view import own_identity
+from enforcer.syscalls.arguments import AT_FDCWD
+from tests.pin.target import Target, build_tree
+
+CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
+NAME, OUTPUT = -1, -2
+FORMS: dict[str, tuple[int, ...]] = {
+    "stat": (NAME, OUTPUT),
+    "lstat": (NAME, OUTPUT),
+    "newfstatat": (CWD, NAME, OUTPUT, 0),
+    "statx": (CWD, NAME, 0, 0x7FF, OUTPUT),
+    "access": (NAME, 4),
+    "faccessat": (CWD, NAME, 4),
+    "faccessat2": (CWD, NAME, 4, 0),
+    "readlink": (NAME, OUTPUT, 100),
+    "readlinkat": (CWD, NAME, OUTPUT, 100),
+    "mkdir": (NAME, 0o777),
+    "mkdirat": (CWD, NAME, 0o777),
+    "unlink": (NAME,),
+    "unlinkat": (CWD, NAME, 0),
+    "rmdir": (NAME,),
+}
+"""Registers, with places for the name and for what is written."""
+
+USUAL: dict[str, tuple[bytes, int]] = {
+    **dict.fromkeys(FORMS, (b"dir/file", 0)),
+    "readlink": (b"to_file", 4),
+    "readlinkat": (b"to_file", 4),
+    "mkdir": (b"dir/made", 0),
+    "mkdirat": (b"dir/made", 0),
+    "rmdir": (b"empty", 0),
+}
+LOOKS = [call for call in FORMS if not GLANCES[call].changes]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def target(tree: Path) -> Iterator[Target]:
+    build_tree(tree)
+    with Target(tree) as target:
+        yield target
+
+
+class Judge:
+    """Refuses names with `denied` in them, and keeps what it was asked."""
+
+    def __init__(self, denied: str = "//") -> None:
+        self.denied = denied
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, names: tuple[str, ...], missing: int) -> int:
+        self.asked.append(names)
+        return EACCES if self.denied in names[0] else 0
+
+
+def registers(target: Target, call: str, name: bytes) -> list[int]:
+    target.clear()
+    at = {NAME: target.text(name), OUTPUT: target.output}
+    given = [at.get(value, value) for value in FORMS[call]]
+    return [*given, *[0] * (6 - len(given))]
+
+
+def glanced(target: Target, view: View, call: str, name: bytes, judge: Judge) -> int | None:
+    return glance(GLANCES[call], view, registers(target, call, name), name, judge)
+
+
+def test_every_call_has_a_form_here() -> None:
+    """No call is left out of the tables above."""
+    assert set(FORMS) == set(GLANCES)
+
+
+@pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
+@pytest.mark.parametrize("call", FORMS)
+def test_the_usual_case_takes_a_glance(
+    target: Target, tree: Path, call: str, absolute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is resolved step by step, and the canonical name is what is judged."""
+
+    def refuse(*_given: object) -> int:
+        raise AssertionError("the thorough way was gone")
+
+    monkeypatch.setattr(performing, "_perform", refuse)
+    name, result = USUAL[call]
+    full = os.fsencode(tree) + b"/" + name
+    judge = Judge()
+    args = registers(target, call, full if absolute else name)
+    assert perform(target.view(), "x86_64", call, args, judge) == result
+    assert judge.asked == [(os.fsdecode(full),)]
+
+
+@pytest.mark.parametrize("call", LOOKS)
+def test_a_missing_name_is_judged_before_it_is_missing(
+    target: Target, tree: Path, call: str
+) -> None:
+    """A refusal tells nothing of what is there; a permitted name is missing as in the kernel."""
+    view = target.view()
+    judge = Judge("secret")
+    assert glanced(target, view, call, b"dir/nothing", judge) == -ENOENT
+    assert glanced(target, view, call, b"dir/secret", judge) == -EACCES
+    assert judge.asked == [(f"{tree}/dir/nothing",), (f"{tree}/dir/secret",)]
+
+
+@pytest.mark.parametrize("call", FORMS)
+def test_a_refusal_leaves_no_effect(target: Target, tree: Path, call: str) -> None:
+    """What is denied is neither written to the task nor done."""
+    name, _ = USUAL[call]
+    before = sorted(tree.rglob("*"))
+    assert glanced(target, target.view(), call, name, Judge("tree")) == -EACCES
+    assert sorted(tree.rglob("*")) == before
+    assert not any(target.written())
+
+
+ODD = {
+    "empty": b"",
+    "parent": b"dir/../file",
+    "slash": b"dir/",
+    "dot": b"dir/.",
+    "link-on-the-way": b"to_dir/file",
+    "link-to-nothing-on-the-way": b"dangling/x",
+    "file-on-the-way": b"file/x",
+    "long": b"x" * 4096,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("call", FORMS)
+def test_odd_names_are_left_alone(target: Target, call: str, name: str) -> None:
+    """Nobody is asked about a name that may not be the canonical one, and nothing is done."""
+    judge = Judge()
+    assert glanced(target, target.view(), call, ODD[name], judge) is None
+    assert judge.asked == []
+
+
+FOLLOWED = [call for call in LOOKS if not GLANCES[call].never]
+
+
+@pytest.mark.parametrize("call", FOLLOWED)
+def test_a_link_at_the_end_is_left_alone_where_it_is_followed(target: Target, call: str) -> None:
+    """It leads to what only the thorough way can name."""
+    judge = Judge()
+    assert glanced(target, target.view(), call, b"to_file", judge) is None
+    assert judge.asked == []
+
+
+ODD_REGISTERS: dict[str, tuple[int, int]] = {
+    "newfstatat": (3, 0x1000),
+    "statx": (2, 0x1000),
+    "access": (1, 8),
+    "faccessat": (2, 8),
+    "faccessat2": (3, 0x200),
+    "readlink": (2, 0),
+    "readlinkat": (3, 0xFFFF_FFFF),
+    "unlinkat": (2, 0x100),
+}
+
+
+@pytest.mark.parametrize("call", ODD_REGISTERS)
+def test_odd_registers_are_left_alone(target: Target, call: str) -> None:
+    """Flags that mean more, and what the kernel refuses before it looks at the name."""
+    name, _ = USUAL[call]
+    args = registers(target, call, name)
+    place, value = ODD_REGISTERS[call]
+    args[place] = value
+    judge = Judge()
+    assert glance(GLANCES[call], target.view(), args, name, judge) is None
+    assert judge.asked == []
+
+
+class Dropped(View):
+    """A task with other ids than its supervisor."""
+
+    def identity(self) -> Identity:
+        return own_identity()._replace(uids=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("call", FORMS)
+def test_other_rights_are_left_to_those_who_take_them_on(target: Target, call: str) -> None:
+    """A glance is made with the supervisor's own rights."""
+    view = Dropped(target.pid, target.pid, fixed_root=True)
+    judge = Judge()
+    name, _ = USUAL[call]
+    assert glanced(target, view, call, name, judge) is None
+    assert judge.asked == []
+
+
+def test_another_name_of_a_denied_object_is_left_alone(target: Target, tree: Path) -> None:
+    """A hard link of a name that is denied by equality is judged by both."""
+    view = target.view()
+    view.same_objects = SameObjects([f"{tree}/hard"], Places())
+    judge = Judge("hard")
+    assert glanced(target, view, "stat", b"file", judge) is None
+    args = registers(target, "stat", b"file")
+    assert perform(view, "x86_64", "stat", args, judge) == -EACCES
+
+
+@pytest.mark.parametrize("call", FORMS)
+def test_names_of_another_root_are_left_alone(target: Target, tree: Path, call: str) -> None:
+    """Where a task may have other mounts the kernel's names are not what rules speak of."""
+    judge = Judge()
+    name, _ = USUAL[call]
+    view = target.view(fixed_root=False)
+    for text in (name, os.fsencode(tree) + b"/" + name):
+        assert glanced(target, view, call, text, judge) is None
+    assert judge.asked == []
+
+
+def test_a_flag_beyond_a_c_int_is_not_one(target: Target) -> None:
+    """The kernel takes the lower half of the register."""
+    args = registers(target, "newfstatat", b"to_file")
+    args[3] = 1 << 32 | 0x100
+    judge = Judge()
+    assert glance(GLANCES["newfstatat"], target.view(), args, b"to_file", judge) == 0
+
+
+def test_a_call_that_the_kernel_refuses_is_refused(target: Target) -> None:
+    """readlink of what is no link is EINVAL, not the ENOENT of an empty name."""
+    assert glanced(target, target.view(), "readlink", b"file", Judge()) == -EINVAL
