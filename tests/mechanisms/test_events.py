@@ -268,3 +268,19 @@ os.kill(pid, 9)
     assert [(event["call"], event["errno"], event["reason"]) for event in told] == [
         ("ptrace", EPERM, "its tasks are traced already")
     ] * 3
+
+
+def test_a_call_that_the_mechanism_lacks_is_told(tmp_path: Path) -> None:
+    """clone3, whose flags no supervisor can hold, is ENOSYS and an event, not a silent refusal."""
+    nr = number(native().abis[0].name, "clone3")
+    if nr is None:
+        pytest.skip("no clone3 on this architecture")
+    code = (
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"print(libc.syscall({nr}, bytes(64), 64), ctypes.get_errno())"
+    )
+    ran = run("notify", "default: permit\nrules: []\n", [PYTHON, "-S", "-c", code], tmp_path)
+    assert ran.stdout == f"-1 {ENOSYS}\n"
+    told = [event for event in ran.events if event.get("call") == "clone3"]
+    assert [(event["errno"], event["rule"]) for event in told] == [(ENOSYS, None)]
+    assert "memory" in str(told[0]["reason"])

@@ -103,6 +103,8 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
     needs = shared.judge.needs(name)
     if name in EXECUTIONS:
         return processes.execution(shared, name)
+    if name == "clone3":
+        return _absent
     handler = _plain(shared, name, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
         handler = processes.change(shared, name, abi, handler)
@@ -157,6 +159,11 @@ def on_registers(worker: Worker, args: Arguments) -> None:
 
 def _refuse(worker: Worker, args: Arguments) -> None:
     worker.refuse(errno.EPERM, "nobody can do it for the caller, and its arguments lie in memory")
+
+
+def _absent(worker: Worker, args: Arguments) -> None:
+    """clone3, as from a kernel without it: C libraries make do with clone then."""
+    worker.refuse(errno.ENOSYS, "its flags lie in memory, and nobody can do it for the caller")
 
 
 def _unknown(abi: str, nr: int) -> Handler:

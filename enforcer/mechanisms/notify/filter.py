@@ -6,14 +6,11 @@ know of them: its own protection, and changes of what it takes as given about it
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import (
-    ALLOW,
-    ERRNO,
     USER_NOTIF,
     FilterSpec,
     SpecClause,
@@ -85,8 +82,8 @@ CREDENTIAL_CHANGES: Mapping[str, Condition] = {
 def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     """The filter under which targets of `policies` run; the first ABI is the launcher's own.
 
-    clone3 hides its flags in memory, where no supervisor can hold them fast: it is answered with
-    ENOSYS, upon which the C library makes do with clone.
+    clone3 hides its flags in memory, where no supervisor can hold them fast: the supervisor answers
+    it with ENOSYS, and says so, upon which the C library makes do with clone.
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF, answer=supervised_answer)
     spec = supervised(spec, USER_NOTIF)
@@ -97,22 +94,11 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         for table in spec.tables
     ]
     spec = replace(spec, tables=tuple(table for (table,) in tables))
-    spec = _rewritten(spec, "clone3", _absent)
-    for name in EXECUTIONS:
+    for name in (*EXECUTIONS, "clone3"):
         spec = _rewritten(spec, name, lambda _: always(USER_NOTIF, "held by the supervisor"))
     launcher = spec.tables[0]
     greeted = replace(launcher, calls={**launcher.calls, HELLO: always(USER_NOTIF, "greeting")})
     return replace(spec, tables=(greeted, *spec.tables[1:]))
-
-
-def _absent(clauses: tuple[SpecClause, ...]) -> tuple[SpecClause, ...]:
-    """The clauses with ENOSYS wherever the call could have been made."""
-    return tuple(
-        replace(clause, answer=ERRNO(errno.ENOSYS))
-        if clause.answer in (ALLOW, USER_NOTIF)
-        else clause
-        for clause in clauses
-    )
 
 
 def _rewritten(
