@@ -275,7 +275,7 @@ def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
     if pinned.parent < 0:
         return -pinned.errno if pinned.fd < 0 else _reopen(view, pinned.fd, flags, mode)
     if view.opens_what_it_judged and not pinned.leaf.endswith(b"/"):
-        if pinned.exists and not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW:
+        if pinned.exists and flags & _CREATES_NEW != _CREATES_NEW:
             return _reopen(view, pinned.fd, flags, mode)
         if flags & os.O_CREAT:
             flags |= os.O_EXCL

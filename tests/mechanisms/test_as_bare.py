@@ -74,6 +74,13 @@ OPENS: Acts = {
     "exclusive on a link": 'call("openat", HERE, "link", os.O_CREAT | os.O_EXCL, 0o600)',
     "nofollow of a dangling link":
         'call("openat", HERE, "dangling", os.O_CREAT | os.O_NOFOLLOW, 0o600)',
+    "in another root": """
+        if os.geteuid() == 0:
+            os.chroot(".")
+        flags = os.O_RDWR | os.O_CREAT
+        opened = [call("openat", HERE, name, flags | more, 0o600) for name in ("/file", "/x")
+                  for more in (0, os.O_NOFOLLOW, os.O_NOFOLLOW, os.O_EXCL)]
+        return [min(fd, 0) for fd in opened], call("openat", HERE, "/link", os.O_NOFOLLOW)""",
     "truncated": """
         os.close(os.open("short", os.O_CREAT | os.O_WRONLY)), os.truncate("short", 7)
         os.close(call("openat", HERE, "short", os.O_WRONLY | os.O_TRUNC))
@@ -265,6 +272,10 @@ PERFORMED: Acts = {
 CALLER: Acts = {
     "go there": """
         results = [call("chdir", name) for name in ("dir", "..", "to_dir", "file", "absent", "")]
+        return results, os.path.basename(os.getcwd())""",
+    "go to where one is, and that is gone": """
+        os.mkdir("gone"), os.chdir("gone"), os.rmdir("../gone")
+        results = [call("chdir", name) for name in (".", "./", "../gone", "..")]
         return results, os.path.basename(os.getcwd())""",
     "go nowhere": '[call("chdir", name) for name in (BAD, 0, -PAGE)]',
     "execute": """

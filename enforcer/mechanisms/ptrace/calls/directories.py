@@ -57,6 +57,8 @@ class Directories:
                 return
             canonical = pinned.seen
             held = act.pins and not pinned.magic and len(canonical) < NAME_SIZE
+            if act.verifies and is_removed(pinned.fd):
+                held = False  # no name leads there any more but the caller's own, "." or the like
             judged = identity(pinned.fd) if act.verifies else None
         at_exit = partial(self.changed, call=call, judged=judged)
         act.pass_changed(call, {0: (canonical if held else name) + b"\0"}, at_exit)
@@ -99,6 +101,11 @@ def is_at(place: Path, judged: tuple[int, int]) -> bool:
     except OSError:
         return False
     return (status.st_dev, status.st_ino) == judged
+
+
+def is_removed(fd: int) -> bool:
+    """Whether `fd` refers to a directory that is in no other any more."""
+    return fd >= 0 and os.fstat(fd).st_nlink == 0
 
 
 def identity(fd: int) -> tuple[int, int] | None:
