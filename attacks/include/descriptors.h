@@ -12,7 +12,8 @@
 
 /*
  * Reads what the descriptor leads to, where that is a regular file: anything
- * else could wait, or be somebody's who misses it. Closes it.
+ * else could wait, or be somebody's who misses it. Those of procfs, which have no
+ * size, hold nobody's content. Closes it.
  */
 ATTACK_UNUSED void run_if_file(struct run *run, int fd)
 {
@@ -20,7 +21,7 @@ ATTACK_UNUSED void run_if_file(struct run *run, int fd)
 
 	if (fd < 0)
 		return;
-	if (!fstat(fd, &status) && S_ISREG(status.st_mode))
+	if (!fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size)
 		run_opened(run, fd);
 	else
 		close(fd);
