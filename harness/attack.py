@@ -65,13 +65,15 @@ class SentinelKind(StrEnum):
 
     FILE: `denied=PATH` and `allowed=PATH` name regular files. PORT: `port=N` and
     `allowed_port=N` name TCP ports of 127.0.0.1 on which the harness listens. DIR, TTY: paths.
-    SOCKET: paths of datagram sockets that the harness reads. DEPUTY: files, and `deputy=PATH`, the
-    datagram socket of a process outside that reads them for others. PEER: `peer=PID`, a process
-    outside under the same ids, and the `address=` of its memory that the harness looks at.
+    LINK: paths of symbolic links, whose content is the nonce. SOCKET: paths of datagram sockets
+    that the harness reads. DEPUTY: files, and `deputy=PATH`, the datagram socket of a process
+    outside that reads them for others. PEER: `peer=PID`, a process outside under the same ids, and
+    the `address=` of its memory that the harness looks at.
     """
 
     FILE = "file"
     DIR = "dir"
+    LINK = "link"
     PORT = "port"
     SOCKET = "socket"
     DEPUTY = "deputy"

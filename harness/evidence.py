@@ -31,14 +31,22 @@ class Attributed:
 
     def shown(self, events: Sequence[Event]) -> bool:
         """Whether a refusal or a detection among `events` is of this act, and of the target."""
+        return any(_refuses(event) for event in self._lines(events))
+
+    def told(self, events: Sequence[Event]) -> int:
+        """How many lines among `events`, refusals or not, are of this act, and of the target."""
+        kinds = (EventKind.DECISION, EventKind.DETECTION)
+        return sum(event.get("event") in kinds for event in self._lines(events))
+
+    def _lines(self, events: Sequence[Event]) -> list[Event]:
         supervisors = {each.get(key) for each in events for key in ("tracer", "supervisor")}
-        return any(
-            _refuses(event)
-            and (not self.calls or event.get("call") in self.calls)
+        return [
+            event
+            for event in events
+            if (not self.calls or event.get("call") in self.calls)
             and event.get("pid") not in supervisors - {None}
             and self._names_object(event)
-            for event in events
-        )
+        ]
 
     def _names_object(self, event: Event) -> bool:
         if not self.denied and self.port is None:

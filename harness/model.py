@@ -20,7 +20,9 @@ class Effect(StrEnum):
 
     READ: the target printed the sentinel's nonce. WRITE: the sentinel's content, inode, mode or
     mtime changed. EXEC: the denied program emitted its nonce. NET: a loopback listener accepted.
-    IPC: an outside helper received the nonce. IOCTL: the denied command took effect.
+    IPC: an outside helper received the nonce. IOCTL: the denied command took effect. LOG: the
+    target printed the sentinel's nonce, which the policy permits; the log has to name the sentinel
+    each time.
     """
 
     READ = "read"
@@ -29,6 +31,7 @@ class Effect(StrEnum):
     NET = "net"
     IPC = "ipc"
     IOCTL = "ioctl"
+    LOG = "log"
 
 
 class RunKind(StrEnum):

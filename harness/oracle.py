@@ -23,6 +23,7 @@ from harness.evidence import (
 )
 from harness.model import Observation, Outcome, Reference, RunKind, Verdict, VerdictKind
 from harness.odds import attempts_needed, percent, win_rate_bound
+from harness.places.watch import KEPT_EVENTS
 
 SIGKILL = 9
 SIGXFSZ = 25
@@ -45,8 +46,9 @@ class Evidence:
     `attempts` is how many the attack was asked to make; `race` says that they are random trials.
     `reference` is how often the same attack won from a leaky enforcer; `leaky` says that this case
     is such a one, which needs none. `log_required` asks that the enforcer's log shows the attempt:
-    `direct` and `attack` say what a line must tell to be of it. `counted`: the enforcer counts the
-    calls that it judges, so that the program's count of attempts is not believed without them.
+    `direct` and `attack` say what a line must tell to be of it. `recorded`: the policy permits the
+    act, and asks for a line of the log each time. `counted`: the enforcer counts the calls that it
+    judges, so that the program's count of attempts is not believed without them.
     `refusals` are the errno that a refusal by this backend may be (empty: any).
     `reachable` is what of the laboratory the target could have reached. `inexpressible` and
     `broken` say why there are no runs.
@@ -61,6 +63,7 @@ class Evidence:
     log_required: bool = False
     direct: Attributed = field(default_factory=Attributed)
     attack: Attributed = field(default_factory=Attributed)
+    recorded: bool = False
     counted: bool = False
     refusals: frozenset[int] = frozenset()
     reachable: str = ""
@@ -103,7 +106,7 @@ def _judge(evidence: Evidence) -> Verdict:
         _judge_control(found.get(RunKind.CONTROL), found.get(RunKind.CONTROL_AGAIN))
         or _judge_direct_control(found.get(RunKind.DIRECT_CONTROL))
         or _judge_benign(found.get(RunKind.BENIGN))
-        or _judge_direct(found.get(RunKind.DIRECT), evidence.refusals)
+        or _judge_direct(evidence, found.get(RunKind.DIRECT))
         or _judge_witnesses(found, CONFINED)
         or _judge_attack(evidence, found.get(RunKind.ATTACK))
     )
@@ -179,9 +182,14 @@ def _judge_benign(run: Observation | None) -> Verdict | None:
     return None
 
 
-def _judge_direct(run: Observation | None, refusals: frozenset[int]) -> Verdict | None:
+def _judge_direct(evidence: Evidence, run: Observation | None) -> Verdict | None:
+    refusals = evidence.refusals
     if run is None:
         return _missing(RunKind.DIRECT)
+    if evidence.recorded and run.effect:
+        if evidence.direct.told(run.events):
+            return None
+        return _verdict(VerdictKind.NOT_ENFORCING, "the direct attempt is not in the log")
     if run.effect:
         return _verdict(VerdictKind.NOT_ENFORCING, "the direct attempt was not denied")
     if run.finished and refusals and run.errno not in refusals:
@@ -226,6 +234,8 @@ def _judge_attack(evidence: Evidence, run: Observation | None) -> Verdict:
     if run is None:
         return _missing(RunKind.ATTACK)
     attempts = run.attempts
+    if run.effect and evidence.recorded:
+        return _judge_record(evidence, run)
     if run.effect:
         wins = max(run.wins, 1)
         tries = f"{wins} of {attempts} attempts" if evidence.race and attempts else "the attack"
@@ -242,6 +252,26 @@ def _judge_attack(evidence: Evidence, run: Observation | None) -> Verdict:
         or _judge_reference(evidence, run)
         or _held(evidence, run)
     )
+
+
+def _judge_record(evidence: Evidence, run: Observation) -> Verdict:
+    """The act is permitted: every time that it reached the object the log must name that."""
+    acts = max(run.wins, 1)
+    if acts > KEPT_EVENTS:
+        reason = f"{acts} acts, of which the harness keeps at most {KEPT_EVENTS} lines"
+        return _verdict(VerdictKind.BROKEN, reason)
+    told = evidence.attack.told(run.events)
+    if told < acts:
+        reason = f"the object was reached {acts} times, the log names it {told} times"
+        return Verdict(kind=VerdictKind.UNLOGGED, reason=reason, attempts=1, wins=1)
+    if not run.finished:
+        return _unfinished(run)
+    wrong = _judge_reference(evidence, run)
+    if wrong is not None:
+        return wrong
+    reason = f"the object was reached {acts} times, and the log names it each time"
+    beside = f"; {described(evidence.reference)}" if evidence.reference else ""
+    return _verdict(VerdictKind.HELD, reason + beside)
 
 
 def _judge_end(evidence: Evidence, run: Observation) -> Verdict | None:

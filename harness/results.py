@@ -149,9 +149,13 @@ class LeakyRun:
     finished: float
 
 
+ENDED = (VerdictKind.BYPASSED, VerdictKind.UNLOGGED, VerdictKind.HELD)
+"""What tells who won against a leaky backend."""
+
+
 def leaky_run(row: Row, campaign: int | None) -> LeakyRun | None:
     """What a result tells of a leaky backend; None for others and for those without a verdict."""
-    ended = row.verdict in (VerdictKind.BYPASSED, VerdictKind.HELD)
+    ended = row.verdict in ENDED
     if not (row.leaky and ended and row.attack and row.provenance):
         return None
     return LeakyRun(
@@ -359,8 +363,8 @@ class Store:
     def leaky_runs(self) -> tuple[LeakyRun, ...]:
         """How attacks on leaky backends ended, the latest of each case last."""
         found = self._execute(
-            "SELECT * FROM result WHERE leaky AND verdict IN (?, ?) ORDER BY campaign",
-            (VerdictKind.BYPASSED.value, VerdictKind.HELD.value),
+            "SELECT * FROM result WHERE leaky AND verdict IN (?, ?, ?) ORDER BY campaign",
+            tuple(kind.value for kind in ENDED),
         )
         runs = (leaky_run(_row(each), each["campaign"]) for each in found)
         return tuple(run for run in runs if run is not None)

@@ -25,6 +25,7 @@ from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
 from harness.model import (
     Case,
+    Effect,
     Limits,
     Provenance,
     Reference,
@@ -129,6 +130,7 @@ def _asked(job: Job, place: Place) -> Evidence:
         log_required=case.backend in case.scenario.logged or confining.logs,
         direct=attributed(direct, sentinel, place.layout()),
         attack=attributed(calls, sentinel, place.layout()),
+        recorded=attack is not None and attack.effect is Effect.LOG,
         counted=not case.leaky and confining.counts,
         refusals=confining.refusals,
     )

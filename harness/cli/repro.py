@@ -123,6 +123,8 @@ def _objects(attack: Attack | None, layout: Layout) -> list[str]:
         quoted = shlex.quote(str(path))
         if attack is not None and attack.sentinel is SentinelKind.DIR:
             lines.append(f"mkdir {quoted}; touch {quoted}/{content}-content")
+        elif attack is not None and attack.sentinel is SentinelKind.LINK:
+            lines.append(f"ln -s {content}-content {quoted}")
         elif attack is not None and attack.effect is Effect.EXEC:
             lines.append(f"printf '#!/bin/sh\\necho {content}-content\\n' > {quoted}")
             lines.append(f"chmod 755 {quoted}")

@@ -130,7 +130,7 @@ def fingerprint(path: Path) -> str:
 
 
 class PathSentinel(_Still):
-    """A file, or a directory that holds one, at the same place on both sides.
+    """A file, a symbolic link, or a directory that holds a file, at the same place on both sides.
 
     WRITE: the fingerprint changes. EXEC: the object is a program that prints its nonce. Otherwise
     the nonce is the content (for a directory: a file's name), and the target prints it.
@@ -145,13 +145,15 @@ class PathSentinel(_Still):
                 path.mkdir(mode=0o755)
                 (path / nonce).write_text(nonce + "\n")
                 os.chown(path / nonce, who.uid, who.gid)
+            elif kind == "link":
+                path.symlink_to(nonce)
             elif effect is Effect.EXEC:
                 path.write_text(f"#!/bin/sh\necho {nonce}\n")
                 path.chmod(0o755)
             else:
                 path.write_text(nonce + "\n")
                 path.chmod(0o644)
-            os.chown(path, who.uid, who.gid)
+            os.chown(path, who.uid, who.gid, follow_symlinks=False)
         self._before = {path: fingerprint(path) for path in self._nonces}
 
     def arguments(self) -> dict[str, str]:
@@ -426,8 +428,9 @@ class TerminalSentinel(_Mute):
 
 
 OBSERVED: Mapping[str, frozenset[Effect]] = {
-    "file": frozenset({Effect.READ, Effect.WRITE, Effect.EXEC}),
+    "file": frozenset({Effect.READ, Effect.WRITE, Effect.EXEC, Effect.LOG}),
     "dir": frozenset({Effect.READ, Effect.WRITE}),
+    "link": frozenset({Effect.LOG}),
     "port": frozenset({Effect.NET}),
     "socket": frozenset({Effect.IPC}),
     "deputy": frozenset({Effect.READ}),

@@ -25,6 +25,7 @@ LAST_BYTES = 4096
 FLOOD_FACTOR = 64  # so many times the limit of output is a flood: the run is ended
 FIRST_EVENTS = 50  # of each kind
 LAST_EVENTS = 50
+KEPT_EVENTS = FIRST_EVENTS + LAST_EVENTS
 LINE_BYTES = 1 << 20
 GRACE_S = 1.0  # for a supervisor to write its last event after the target has ended
 

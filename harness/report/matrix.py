@@ -37,7 +37,7 @@ MEANING = {
     VerdictKind.HELD: "no effect, with every control in place",
     VerdictKind.BYPASSED: "the denied effect was seen from outside",
     VerdictKind.OVERBLOCKED: "permitted work failed",
-    VerdictKind.UNLOGGED: "denied, but missing from the enforcer's log",
+    VerdictKind.UNLOGGED: "missing from the enforcer's log",
     VerdictKind.NOT_ENFORCING: "the plain act was not denied, or no witness of enforcement",
     VerdictKind.INEXPRESSIBLE: "this mechanism cannot express a rule of the policy",
     VerdictKind.INAPPLICABLE: "no effect without an enforcer, or the kernel lacks what it needs",

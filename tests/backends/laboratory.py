@@ -13,7 +13,8 @@ from enforcer.policy.parser import parse_yaml
 from harness.attack import load_attack
 from harness.backends.life import Backend
 from harness.build import build
-from harness.model import Limits, Observation, RunKind
+from harness.evidence import attributed
+from harness.model import Effect, Limits, Observation, RunKind
 from harness.places import agent
 from harness.places import isolation as walls
 from harness.places.agent import Request, Run, run_isolated
@@ -37,6 +38,22 @@ class Case:
     variant: str = "default"
     abi: str = "x86_64"
     attempts: int = 1
+
+
+def missing_lines(case: Case, seen: Observation, scratch: Path) -> int:
+    """How many of a run's acts on the denied object its log does not name, where that counts.
+
+    An attack of another kind reached the object, or did not: 1 or 0.
+    """
+    attack = load_attack(ATTACKS / f"{case.attack}.yaml")
+    if attack.effect is not Effect.LOG:
+        return int(seen.effect)
+    is_direct = seen.kind is RunKind.DIRECT
+    calls = attack.direct_calls(case.variant) if is_direct else attack.attack_calls(case.variant)
+    layout = Layout(root=coverable_root() or scratch)
+    told = attributed(calls, attack.sentinel.value, layout).told(seen.events)
+    assert seen.effect, seen
+    return max(0, seen.wins - told)
 
 
 def observe(

@@ -14,8 +14,10 @@ from harness.backends.weak import Leaky
 from harness.cases import variants_of
 from harness.model import Outcome, RunKind
 from harness.scenario import Known, load_scenarios
-from tests.backends.laboratory import ATTACKS, Case, observe
+from tests.backends.laboratory import ATTACKS, Case, missing_lines, observe
 
+ENDED = (Outcome.BLOCKED, Outcome.EFFECT)
+"""How a direct attempt ends: denied, or permitted and in the log (missing_lines)."""
 KINDS = (RunKind.BENIGN, RunKind.DIRECT, RunKind.ATTACK)
 
 BUDGET = 20_000
@@ -77,11 +79,15 @@ def test_a_leaky_backend_says_what_is_wrong_with_it(name: str) -> None:
 def test_a_leaky_backend_falls_to_its_attack_only(
     name: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin passes, the direct attempt is denied, the attack reaches the sentinel."""
+    """The twin passes, the direct attempt is denied, the attack reaches the sentinel.
+
+    Where the act is permitted and to be logged: the direct one is in the log, the other is not.
+    """
     seen = observe(case, backend(name), KINDS, tmp_path, monkeypatch)
     assert seen[RunKind.BENIGN].effect, seen[RunKind.BENIGN]
-    assert seen[RunKind.DIRECT].outcome is Outcome.BLOCKED, seen[RunKind.DIRECT]
-    assert seen[RunKind.ATTACK].effect, seen[RunKind.ATTACK]
+    assert not missing_lines(case, seen[RunKind.DIRECT], tmp_path), seen[RunKind.DIRECT]
+    assert seen[RunKind.DIRECT].outcome in ENDED, seen[RunKind.DIRECT]
+    assert missing_lines(case, seen[RunKind.ATTACK], tmp_path), seen[RunKind.ATTACK]
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=IDS)
@@ -94,7 +100,7 @@ def test_mended_it_holds(
     case = replace(case, attempts=min(case.attempts, MENDED_ATTEMPTS))
     seen = observe(case, found.mended(), KINDS, tmp_path, monkeypatch)
     assert seen[RunKind.BENIGN].effect, seen[RunKind.BENIGN]
-    assert seen[RunKind.DIRECT].outcome is Outcome.BLOCKED, seen[RunKind.DIRECT]
+    assert seen[RunKind.DIRECT].outcome in ENDED, seen[RunKind.DIRECT]
     attack = seen[RunKind.ATTACK]
-    assert not attack.effect, attack
+    assert not missing_lines(case, attack, tmp_path), attack
     assert attack.outcome not in (Outcome.BROKEN, Outcome.UNSUPPORTED, Outcome.HUNG), attack

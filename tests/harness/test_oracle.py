@@ -630,6 +630,52 @@ def test_who_is_not_walled_in_is_told() -> None:
     assert "walled" not in judge(evidence()).reason
 
 
+READ = replace(DIRECT, outcome=Outcome.EFFECT, effect=True, errno=0, wins=1)
+
+
+@pytest.mark.parametrize(
+    ("direct", "acts", "lines", "expected"),
+    [
+        ((PERMITTED,), 3, (PERMITTED,) * 3, VerdictKind.HELD),
+        ((PERMITTED,), 3, (PERMITTED,) * 4, VerdictKind.HELD),
+        ((PERMITTED,), 3, (PERMITTED,) * 2, VerdictKind.UNLOGGED),
+        ((PERMITTED,), 1, (), VerdictKind.UNLOGGED),
+        ((PERMITTED,), 1, ({**PERMITTED, "call": "stat"},), VerdictKind.UNLOGGED),
+        ((PERMITTED,), 1, ({**PERMITTED, "pid": 4},), VerdictKind.UNLOGGED),
+        ((PERMITTED,), 1, ({**PERMITTED, "values": {}},), VerdictKind.UNLOGGED),
+        ((PERMITTED,), 1000, (PERMITTED,) * 100, VerdictKind.BROKEN),
+        ((), 1, (PERMITTED,), VerdictKind.NOT_ENFORCING),
+    ],
+)
+def test_a_permitted_act_is_in_the_log_each_time(
+    direct: tuple[Mapping[str, object], ...],
+    acts: int,
+    lines: tuple[Mapping[str, object], ...],
+    expected: VerdictKind,
+) -> None:
+    """By its own call, on the object, of the target; as often as the object was reached."""
+    seen = evidence(
+        replace(READ, events=(ENFORCING, *direct)),
+        replace(READ, kind=RunKind.ATTACK, wins=acts, events=(ENFORCING, *lines)),
+        race=False,
+        recorded=True,
+    )
+    assert judge(seen).kind is expected
+    assert judge(replace(seen, recorded=False)).kind is VerdictKind.NOT_ENFORCING
+
+
+def test_a_log_is_judged_beside_one_that_lacked_a_line() -> None:
+    """Without a leaky enforcer that lost there is no verdict; an end without its token is none."""
+    attack = replace(READ, kind=RunKind.ATTACK, events=(ENFORCING, PERMITTED))
+    direct = replace(READ, events=(ENFORCING, PERMITTED))
+    seen = evidence(direct, attack, race=False, recorded=True)
+    assert judge(seen).kind is VerdictKind.HELD
+    assert judge(replace(seen, reference=None)).kind is VerdictKind.BROKEN
+    assert judge(replace(seen, reference=None, leaky=True)).kind is VerdictKind.HELD
+    ended = evidence(direct, replace(attack, finished=False), race=False, recorded=True)
+    assert judge(ended).kind is VerdictKind.BROKEN
+
+
 @pytest.mark.parametrize("run", [CONTROL, DIRECT_CONTROL], ids=lambda run: run.kind)
 def test_what_is_unsupported_says_so_itself(run: Observation) -> None:
     """In the program's words, where it has any."""
