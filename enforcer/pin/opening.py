@@ -42,6 +42,7 @@ from enforcer.pin.view import (
     own,
     release,
 )
+from enforcer.syscalls.arguments import follows_open, may_create, open_how
 
 Judge = Callable[[tuple[str, ...], int], int]
 """judge(names, missing) -> 0 to permit, or the positive errno to answer with.
@@ -55,28 +56,7 @@ Without any name there is an object of which nobody knows what it is called (UNP
 _MOST_TRIES = 16
 PATH_MAX = 4096
 _SLASH = ord("/")
-_ALL_MODES = 0o7777
-_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
-_CREATES = os.O_CREAT | _TMPFILE
 _CREATES_NEW = os.O_CREAT | os.O_EXCL
-_O_PATH_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_PATH | os.O_CLOEXEC
-_OPEN_FLAGS = (
-    os.O_ACCMODE
-    | os.O_CREAT
-    | os.O_EXCL
-    | os.O_NOCTTY
-    | os.O_TRUNC
-    | os.O_APPEND
-    | os.O_NONBLOCK
-    | os.O_SYNC
-    | os.O_DSYNC
-    | os.O_ASYNC
-    | os.O_DIRECT
-    | os.O_LARGEFILE
-    | os.O_NOATIME
-    | _TMPFILE
-    | _O_PATH_FLAGS
-)
 _NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 _SCOPES = RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
 _NOTHING_THERE = frozenset({-ENOENT, -ENOTDIR})
@@ -119,10 +99,7 @@ def _open_judged(
 ) -> int:
     if resolve is None:
         how = 0
-        flags &= _OPEN_FLAGS
-        if flags & os.O_PATH:
-            flags &= _O_PATH_FLAGS
-        mode = mode & _ALL_MODES if flags & _CREATES else 0
+        flags, mode = open_how(flags, mode)
     else:
         how = resolve
     if how:
@@ -130,7 +107,7 @@ def _open_judged(
         if wrong:
             return wrong
     flags |= os.O_CLOEXEC if flags & os.O_PATH else os.O_CLOEXEC | os.O_NOCTTY
-    if flags & _CREATES:
+    if may_create(flags):
         take_umask(view)
     if how & _SCOPES:
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
@@ -228,7 +205,7 @@ def _open_pinned(
     """Resolve, judge the canonical name, open in the pinned directory; again when it changed."""
     if how & RESOLVE_CACHED:
         return -EAGAIN
-    follow = not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW
+    follow = follows_open(flags)
     entry = bool(flags & os.O_CREAT) and name.endswith(b"/")  # refused whatever the end is
     magic = not how & RESOLVE_NO_MAGICLINKS
     for _ in range(_MOST_TRIES):
@@ -318,7 +295,7 @@ def _open_scoped(
         if absolute and not inside and base != AT_FDCWD:
             walked = name.lstrip(b"/") or b"."
             how |= RESOLVE_IN_ROOT
-        follow = not flags & os.O_NOFOLLOW and flags & _CREATES_NEW != _CREATES_NEW
+        follow = follows_open(flags)
         fd = openat2(base, walked, O_PATH if follow else O_PATH_NOFOLLOW, 0, how)
         if fd >= 0 and on_procfs(fd):
             release(fd)

@@ -74,7 +74,7 @@ def open_how(flags: int, mode: int) -> tuple[int, int]:
     flags &= _VALID_FLAGS
     if flags & os.O_PATH:
         flags &= _PATH_FLAGS
-    return flags, mode & _MODES if flags & _CREATES else 0
+    return flags, mode & _MODES if may_create(flags) else 0
 
 
 def is_followed(argument: Argument, args: Sequence[int], oflags: int = 0) -> bool:
@@ -91,6 +91,11 @@ def is_followed(argument: Argument, args: Sequence[int], oflags: int = 0) -> boo
             return bool(register & argument.follow_flag)
         case Follow.OPEN:
             return follows_open(oflags)
+
+
+def may_create(flags: int) -> bool:
+    """Whether an open with these flags makes a file where there is none."""
+    return bool(flags & _CREATES)
 
 
 def follows_open(flags: int) -> bool:
