@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from errno import E2BIG, EPERM
+from pathlib import Path
 from struct import Struct
 
 from enforcer.condition import LOW_HALF, TRUE, Compare, Condition, Operator, holds
@@ -14,6 +15,7 @@ from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.pin import domain_from
 from enforcer.pin.places import MOUNTING
+from enforcer.pin.view import own_identity
 from enforcer.supervision import cores
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls import remapped, remapping_calls, syscall
@@ -39,6 +41,8 @@ CREDENTIAL_CALLS = frozenset(
 )
 """Calls after which a task may walk names with other rights than its tracer has."""
 
+_CAP_SYS_PTRACE = 19
+_UNPRIVILEGED = Path("/proc/sys/vm/unprivileged_userfaultfd")
 _UFFD_USER_MODE_ONLY = 1
 _USERFAULTFD_IOC_NEW = 0xAA00
 
@@ -189,10 +193,15 @@ class Processes:
         if not holds(FAULT_CALLS[call.name], call.args):
             self.general.by_registers(call)
             return
-        if act.permits(call):
-            arguments = list(call.args)
-            arguments[0 if call.name == "userfaultfd" else 2] |= _UFFD_USER_MODE_ONLY
-            act.redirect(call, call.number, arguments, act.restore_after)
+        if not act.permits(call):
+            return
+        is_call = call.name == "userfaultfd"
+        if is_call and not _may_answer_kernel(call):
+            act.proceed(call)  # the kernel refuses it, or it asks for no more anyway
+            return
+        arguments = list(call.args)
+        arguments[0 if is_call else 2] |= _UFFD_USER_MODE_ONLY
+        act.redirect(call, call.number, arguments, act.restore_after)
 
     def trace(self, call: HeldCall) -> None:
         """ptrace(request, pid...): a traced task has no second tracer, nor may be one here.
@@ -214,3 +223,18 @@ class Processes:
                 act.refuse(call, EPERM, "protection of the slots")
                 return
         self.general.by_registers(call)
+
+
+def _may_answer_kernel(call: HeldCall) -> bool:
+    """Whether the kernel lets the task have a userfaultfd for all faults.
+
+    As userfaultfd_syscall_allowed (fs/userfaultfd.c): by the setting, or by CAP_SYS_PTRACE in the
+    first user namespace, which is no other than the tracer's own.
+    """
+    identity = call.view.standing().identity
+    if identity.effective >> _CAP_SYS_PTRACE & 1:
+        return identity.namespace == own_identity().namespace
+    try:
+        return _UNPRIVILEGED.read_bytes() == b"1\n"
+    except OSError:  # before Linux 5.2: everybody may
+        return True
