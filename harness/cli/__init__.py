@@ -10,6 +10,7 @@ import click
 
 VERBS = {
     "run": "harness.cli.run",
+    "audit": "harness.cli.audit",
     "list": "harness.cli.listing",
     "explain": "harness.cli.explain",
     "repro": "harness.cli.repro",

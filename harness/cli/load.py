@@ -68,9 +68,11 @@ class Laboratory:
         raise UserError(f"there is no case {wanted!r}; {mend}")
 
 
-def laboratory() -> Laboratory:
-    """Load everything. Raises UserError with every mistake of every file."""
-    root = tree.root()
+def laboratory(root: Path | None = None) -> Laboratory:
+    """Load everything, of the tree that one works in or of `root`. Raises UserError with every
+    mistake of every file.
+    """
+    root = root or tree.root()
     known_backends = backends.names()
     try:
         attacks, wrong = attacks_of(root)

@@ -187,7 +187,7 @@ def command(
     remote = _remote(scheduler, targets)
     leaky = replace(asked, wanted=(EVERY_LEAKY,))
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
-    campaign = resumed or store.begin(sys.argv[1:], len(todo), _origin(lab, asked))
+    campaign = resumed or store.begin(sys.argv[1:], len(todo), origin_of(lab, asked))
     messages = console(stderr=True)
     if asked.quick:
         whole = replace(asked, quick=False)
@@ -197,7 +197,7 @@ def command(
     with _lines(json_file) as write, progress(messages, len(todo)) as shown:
         run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
-            crew = partial(_crew, at_once=jobs, shown=shown, remote=remote)
+            crew = partial(crew_of, at_once=jobs, shown=shown, remote=remote)
             run.carry_out(targets, todo, beside, crew, again=resumed is not None)
         except KeyboardInterrupt:
             end_workers()
@@ -326,6 +326,23 @@ class Asked:
     quick: bool
 
     @classmethod
+    def quickly(cls) -> Asked:
+        """A quick run of everything on this machine."""
+        none: tuple[str, ...] = ()
+        return cls(
+            wanted=none,
+            arches=none,
+            kernels=none,
+            driver=Driver.NONE.value,
+            abis=none,
+            cpus=2,
+            root=None,
+            keywords=none,
+            attempts=None,
+            quick=True,
+        )
+
+    @classmethod
     def of(cls, values: Mapping[str, object]) -> Asked:
         """From click's values, or from the JSON of a stored campaign."""
         listed = {
@@ -376,7 +393,8 @@ def _stored(campaign: Campaign, asked: Asked, given: Sequence[str]) -> Asked:
     return stored
 
 
-def _origin(lab: Laboratory, asked: Asked) -> Origin:
+def origin_of(lab: Laboratory, asked: Asked) -> Origin:
+    """Where a campaign that is begun now comes from."""
     return Origin(
         root=str(lab.root),
         tree=tree.revision(lab.root, modules_digest()),
@@ -410,7 +428,8 @@ def _remote(scheduler: str | None, targets: Sequence[Target]) -> Pool | None:
         raise UserError(str(error)) from None
 
 
-def _crew(jobs: Sequence[Job], *, at_once: int | None, shown: Shown, remote: Pool | None) -> Pool:
+def crew_of(jobs: Sequence[Job], *, at_once: int | None, shown: Shown, remote: Pool | None) -> Pool:
+    """The workers for these jobs: those of a scheduler, or processes of this machine."""
     if remote is not None:
         return replace(remote, workers=min(at_once or remote.workers, remote.workers))
     workers = _at_once(jobs, at_once, shown)

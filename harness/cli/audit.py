@@ -1,0 +1,204 @@
+"""`harness audit`: does a user's own policy hold?"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from enforcer.policy.problem import PolicyError
+from harness.audit import Judged, Probe, judged, probes, write
+from harness.campaign import jobs_of
+from harness.cases import EVERY_LEAKY, matches
+from harness.cli import Status, UserError
+from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
+from harness.cli.progress import progress
+from harness.cli.run import Asked, Run, crew_of, origin_of
+from harness.directories import state_directory
+from harness.model import VerdictKind
+from harness.places.choice import Driver, Wish
+from harness.process import end_as_interrupted
+from harness.report.lines import json_line
+from harness.report.matrix import SHORT
+from harness.report.terminal import console
+from harness.results import Row, default_path
+from harness.runner import Job
+from harness.workers import end_workers
+
+WIDTH = 80
+SHOWN = 3
+"""Of the cases that came out worst, how many are named."""
+
+FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED)
+
+
+@click.command("audit")
+@click.argument("policy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--backend", "-b", "wanted", multiple=True, metavar="NAME", help="Default: ours, as of `run`."
+)
+@click.option(
+    "--keyword", "-k", "keywords", multiple=True, metavar="TEXT", help="Attacks with this text."
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the scenarios are written, for `harness repro` and `explain` there.",
+)
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each case.")
+@click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
+def command(
+    policy: Path,
+    wanted: tuple[str, ...],
+    keywords: tuple[str, ...],
+    keep: Path | None,
+    jobs: int | None,
+    as_json: bool,
+    results: Path | None,
+) -> NoReturn:
+    """Does POLICY hold? Its denying rules, each against the attacks that it should stop.
+
+    Names and addresses that the rules deny are exchanged for those of a scratch directory with
+    sentinels in it; the user's files are never touched.
+
+    Exit status: 0 every rule that could be judged holds, 1 one falls or is not enforced, 2 usage,
+    3 no rule could be judged, 130 interrupted. What a mechanism cannot express is told, and fails
+    nothing.
+    """
+    end_as_interrupted()
+    lab = laboratory()
+    found = _probes(policy, lab, keywords)
+    directory = _directory(policy, keep)
+    asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])
+    backends = asked_for.backends or asked_for.ours
+    write(found, directory, dialect=_dialect(policy), backends=backends, scenarios=lab.scenarios)
+    rows = _carry_out(laboratory(directory), jobs, results)
+    if as_json:
+        for row in rows:
+            click.echo(json_line(row))
+    else:
+        _print(found, rows, directory)
+    verdicts = [each for _, of_it in _by_rule(found, rows) for each in judged(of_it)]
+    sys.exit(_status(verdicts))
+
+
+def _directory(policy: Path, keep: Path | None) -> Path:
+    """Where the scenarios are to be written: an empty one. Raises UserError."""
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise UserError(f"{keep} is not empty: nothing of yours is written over")
+        return keep.resolve()
+    directory = state_directory() / "audit" / policy.stem
+    shutil.rmtree(directory, ignore_errors=True)
+    return directory
+
+
+def _dialect(policy: Path) -> str:
+    return "yaml" if policy.suffix in (".yaml", ".yml") else "systrace"
+
+
+def _probes(policy: Path, lab: Laboratory, keywords: Sequence[str]) -> list[Probe]:
+    """Raises UserError where there is nothing to try."""
+    try:
+        text = policy.read_text(encoding="utf-8")
+        attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
+        found = probes(text, _dialect(policy), policy.name, attacks)
+    except UnicodeDecodeError:
+        raise UserError(f"{policy}: the file is not UTF-8") from None
+    except PolicyError as error:
+        raise UserError(str(error)) from None
+    if not found:
+        raise UserError(
+            f"{policy}: no attack speaks of a denial in it: it has to deny opening, executing, "
+            "connecting or TIOCSTI somewhere, and to permit it elsewhere"
+        )
+    return found
+
+
+def _carry_out(lab: Laboratory, at_once: int | None, results: Path | None) -> list[Row]:
+    (target,) = chosen_targets(Wish(driver=Driver.NONE))
+
+    def jobs(names: tuple[str, ...]) -> list[Job]:
+        chosen = selection(names, (), target, quick=True)
+        return jobs_of(lab.scenarios, lab.attacks, chosen, attempts=None, quick=True)
+
+    todo = [job for job in jobs(()) if not job.case.leaky]
+    store = opened(results or default_path())
+    campaign = store.begin(sys.argv[1:], len(todo), origin_of(lab, Asked.quickly()))
+    messages = console(stderr=True)
+    with progress(messages, len(todo)) as shown:
+        run = Run(store=store, campaign=campaign, write=lambda row: None, shown=shown)
+        try:
+            crew = partial(crew_of, at_once=at_once, shown=shown, remote=None)
+            run.carry_out([target], todo, jobs((EVERY_LEAKY,)), crew, again=False)
+        except KeyboardInterrupt:
+            end_workers()
+            messages.print("interrupted")
+            sys.exit(Status.INTERRUPTED)
+    store.finish(campaign.id)
+    store.close()
+    return run.rows
+
+
+def _by_rule(found: Sequence[Probe], rows: Sequence[Row]) -> list[tuple[Probe, list[Row]]]:
+    """The results of each rule, beside one of its probes."""
+    by_rule = []
+    for _, of_it in groupby(found, key=lambda probe: probe.rule):
+        together = list(of_it)
+        ids = {probe.id for probe in together}
+        by_rule.append((together[0], [row for row in rows if row.scenario in ids]))
+    return by_rule
+
+
+def _print(found: Sequence[Probe], rows: Sequence[Row], directory: Path) -> None:
+    for probe, of_it in _by_rule(found, rows):
+        click.echo(textwrap.fill(f"{probe.place}: {probe.said}", WIDTH, subsequent_indent="    "))
+        for each in judged(of_it):
+            counts = ", ".join(
+                f"{SHORT[kind]} {sum(row.verdict == kind for row in each.rows)}"
+                for kind in dict.fromkeys(VerdictKind(row.verdict) for row in each.rows)
+            )
+            click.echo(f"  {each.backend:12} {_word(each):16} {counts}")
+            for line in _shown(each):
+                click.echo(f"      {line}")
+        click.echo()
+    click.echo(f"by hand: cd {directory}\n         harness explain 'CASE'; harness repro 'CASE'")
+
+
+def _shown(each: Judged) -> list[str]:
+    """The cases in which the rule falls, or why there is no verdict."""
+    if each.holds:
+        return []
+    if each.kind not in FAILING:
+        why = each.worst[0].reason.partition("\n")[0]
+        return textwrap.wrap(why, WIDTH - 6, break_long_words=False)
+    shown = [row.case_id for row in each.worst[:SHOWN]]
+    more = len(each.worst) - SHOWN
+    return [*shown, f"and {more} more: --json"] if more > 0 else shown
+
+
+def _word(each: Judged) -> str:
+    words = {
+        VerdictKind.HELD: "holds",
+        VerdictKind.BYPASSED: "FALLS",
+        VerdictKind.NOT_ENFORCING: "NOT ENFORCED",
+        VerdictKind.UNLOGGED: "UNLOGGED",
+        VerdictKind.INEXPRESSIBLE: "inexpressible",
+    }
+    return words.get(each.kind, "not judged")
+
+
+def _status(verdicts: Sequence[Judged]) -> Status:
+    told = [each for each in verdicts if each.is_judged]
+    if any(each.kind in FAILING for each in told):
+        return Status.UNEXPECTED
+    return Status.EXPECTED if any(each.holds for each in told) else Status.BROKEN
