@@ -333,3 +333,31 @@ def test_other_mounts_work_as_bare(backend: str, place: Path) -> None:
     assert outcomes[0]["what something is mounted on"] == (
         "([0, -16, -16, -16, -16, -16, -16, -39], 0, 0)"
     )
+
+
+FOREIGN: Mapping[str, str] = {
+    title: f"""
+        ours, theirs = socket.socketpair()
+        if os.fork() == 0:
+            call("unshare", 0x40000000)
+            socket.send_fds(theirs, [b"x"], [stream(socket.AF_UNIX)])
+            os._exit(0)
+        waited(-1)
+        _, (fd, *_), _, _ = socket.recv_fds(ours, 1, 1)
+        result = call("bind", fd, path({name!r}), 2 + len({name!r}) + 1)
+        return result, socket.socket(fileno=os.dup(fd)).getsockname(), os.listdir("pub")"""
+    for title, name in (("permitted", "pub/s"), ("denied", "priv/s"))
+}
+
+
+@needs_root
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_socket_of_another_network_is_bound_where_judged(backend: str, place: Path) -> None:
+    """A path socket is a file whatever network it is of, and keeps the name that it was given."""
+    found = homes(place, FOREIGN)
+    conditions = [f'filename match "{home}/priv/*"' for home in found.values()]
+    rule = policy(conditions, "deny-list").replace("fsread", "fswrite")
+    _, outcomes = run_acts(backend, rule, at_home(FOREIGN, found), place, prelude=_NAMES)
+    assert outcomes["permitted"] in ("(0, 'pub/s', ['a', 's'])", "(0, 'pub/s', ['s', 'a'])")
+    assert outcomes["denied"] == "(-1, '', ['a'])"
+    assert [file.name for file in place.rglob("priv/*")] == ["secret", "secret"]

@@ -15,6 +15,7 @@ from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
 from enforcer.pin.view import as_caller
 from enforcer.supervision.messages import Message, address_of, own_control
+from enforcer.supervision.named_bind import bind_path
 from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import AT_FDCWD, LOW_HALF, signed
 from enforcer.syscalls.constants import CONSTANTS
@@ -59,6 +60,14 @@ def connect_for(task: Task, register: int, pinned: Pinned) -> int:
         address = address_of(pinned)
         return _with_duplicate(
             task, register, lambda socket: raw_sockets.connect(socket, address, len(address))
+        )
+
+
+def bind_for(task: Task, register: int, pinned: Pinned, address: bytes) -> int:
+    """bind(2) of the task's socket in a pinned directory, which is let go of: 0 or -errno."""
+    with pinned:
+        return _with_duplicate(
+            task, register, lambda socket: bind_path(task.view, socket, pinned, address)
         )
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from errno import ENOSYS
 from functools import partial
 from pathlib import Path
 
 from enforcer.call import Action
 from enforcer.kernel import ptrace
-from enforcer.kernel.unix_diag import bound_file
+from enforcer.kernel.unix_diag import bound_file, is_shown
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
-from enforcer.mechanisms.ptrace.path_sockets import connect_for, path_refusal_for, pin_socket
+from enforcer.mechanisms.ptrace.path_sockets import (
+    bind_for,
+    connect_for,
+    path_refusal_for,
+    pin_socket,
+)
 from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
@@ -106,21 +111,29 @@ class Sockets:
 
     def connect_there(self, call: HeldCall, pinned: Pinned) -> None:
         """The tracer connects a duplicate, because no name leads to a pinned object."""
-        act, task = self.act, call.task
+        self.by_tracer(call, pinned, lambda: connect_for(call.task, call.args[0], pinned))
+
+    def by_tracer(self, call: HeldCall, pinned: Pinned, doing: Callable[[], int]) -> None:
+        """The call's result is what the tracer's own act on a duplicate gives."""
+        act = self.act
         listener = act.sandbox.listener
         if listener is None:
             pinned.close()
             act.refuse(call, ENOSYS, "nothing to answer a connection by")
             return
-        listener.arrange_result(task.tid, lambda: connect_for(task, call.args[0], pinned))
+        listener.arrange_result(call.tid, doing)
         act.redirect(call, DELIVER, (), act.restore_after)
 
     def bind_there(self, call: HeldCall, raw: bytes, pinned: Pinned) -> None:
         """The task binds itself, because the name that it gives is the socket's for ever.
 
-        Afterwards the new file must be where it was judged to be, else the sandbox ends.
+        Afterwards the new file must be where it was judged to be, else the sandbox ends. Where the
+        kernel will not tell (sockets of other network namespaces), the tracer binds a duplicate.
         """
         act = self.act
+        if act.copies and act.verifies and not is_shown(self.socket(call.task, call) or 0):
+            self.by_tracer(call, pinned, lambda: bind_for(call.task, call.args[0], pinned, raw))
+            return
         if not act.copies or act.take_slot(call) is None:
             pinned.close()
             if not act.copies:
@@ -128,6 +141,14 @@ class Sockets:
             return
         call.task.pinned = pinned
         act.pass_changed(call, {1: raw}, partial(self.bound, call=call))
+
+    @staticmethod
+    def socket(task: Task, call: HeldCall) -> int | None:
+        """The inode of the socket that the call is about; None without one."""
+        try:
+            return Path(f"/proc/{task.tid}/fd/{signed(call.args[0])}").stat().st_ino
+        except OSError:
+            return None
 
     def bound(self, task: Task, *, call: HeldCall) -> None:
         """The exit of a bind.
@@ -147,12 +168,10 @@ class Sockets:
                 try:
                     status = os.stat(pinned.leaf, dir_fd=pinned.parent, follow_symlinks=False)
                     judged = status.st_dev, status.st_ino
-                    socket = Path(f"/proc/{task.tid}/fd/{signed(call.args[0])}").stat()
                 except OSError:
-                    is_there = False
-                else:
-                    is_there = bound_file(socket.st_ino) in (judged, None)
-                if not is_there:
+                    judged = None
+                socket = self.socket(task, call)
+                if judged is None or socket is None or bound_file(socket) != judged:
                     reason = "another socket than judged"
                     act.sandbox.end(reason, call="bind", tid=task.tid, name=pinned.name)
                     return
