@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -191,8 +190,7 @@ class External:
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Become the sandbox. Raises LaunchError, OSError."""
-        values = cast("Mapping[str, str]", plan.data[STAGE])
-        words, files = self.command_line(plan, values, command)
+        words, files = self.command_line(plan, command)
         for name, text in files.items():
             Path(name).write_text(text)
         log.emit(
@@ -202,16 +200,13 @@ class External:
             command=words,
             inexpressible=plan.data["inexpressible"],
         )
-        print(f"+ {shlex.join(words)}", file=sys.stderr, flush=True)
         execute(words)
 
-    def command_line(
-        self, plan: Plan, values: Mapping[str, str], command: Sequence[str]
-    ) -> tuple[list[str], dict[str, str]]:
-        """The words that run `command` in the sandbox, and the files that they need, by name.
-
-        `values` are what a Stage comes to. Raises LaunchError.
+    def command_line(self, plan: Plan, command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """The words that run `command` in the sandbox by a plan that was prepared, and the files
+        that they need, by name. Raises LaunchError.
         """
+        values = cast("Mapping[str, str]", plan.data[STAGE])
         told = self._told(plan, command, values)
         files = {
             f"{values['state']}/{name}": self._text(text, told, values, command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from enforcer.kernel import namespaces
 from enforcer.mechanisms.contract import Inexpressible, LaunchError, Plan
 from enforcer.policy.problem import PolicyError
 from harness.backends import BrokenBackend, UnknownBackend, backend, names
+from harness.backends.external import External
 from harness.backends.life import Backend, stage_of
 from harness.cli import UserError
 from harness.places.clearing import remove
@@ -70,6 +72,8 @@ def _prepared(
 
 
 def _become(confining: Backend, plan: Plan, command: Sequence[str], log: EventLog) -> int:
+    if isinstance(confining, External):
+        click.echo(f"+ {shlex.join(confining.command_line(plan, command)[0])}", err=True)
     confining.launch(plan, command, log)
 
 
