@@ -33,5 +33,5 @@ PPC64LE_ARCH = Arch(
     abis=(PPC64LE,),
     debian="ppc64el",
     aliases=frozenset({"powerpc64le"}),
-    ioctl_directions=IoctlDirections(shift=29, write=4),
+    ioctl_directions=IoctlDirections(shift=29, none=1, write=4),
 )

@@ -136,6 +136,7 @@ class IoctlDirections:
     """Which way an ioctl command's argument goes: the bits, from `shift` up (asm/ioctl.h)."""
 
     shift: int = 30
+    none: int = 0
     write: int = 1
     read: int = 2
 

@@ -38,6 +38,11 @@ def set_groups(groups: Sequence[int]) -> int:
     return _setgroups(len(groups), struct.pack(f"={len(groups)}I", *groups))
 
 
+def file_ids() -> tuple[int, int]:
+    """The thread's file-system ids, as its user namespace numbers them (65534: not at all)."""
+    return _setfsuid(_LOW), _setfsgid(_LOW)
+
+
 def set_file_ids(uid: int, gid: int) -> int:
     """Set the thread's file-system ids: 0 or -EPERM."""
     _setfsgid(gid)

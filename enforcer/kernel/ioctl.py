@@ -8,6 +8,11 @@ from enforcer.arch.record import IoctlDirections
 _DIRECTIONS = native().ioctl_directions
 
 
+def plain(kind: int, number: int) -> int:
+    """A command without an argument in memory (_IO)."""
+    return encode(_DIRECTIONS, _DIRECTIONS.none, chr(kind), number, 0)
+
+
 def to_kernel(kind: str, number: int, size: int) -> int:
     """A command whose argument of `size` bytes the kernel reads (_IOW)."""
     return encode(_DIRECTIONS, _DIRECTIONS.write, kind, number, size)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import itertools
 import os
 import struct
 from pathlib import Path
 
+from enforcer.kernel import ioctl
 from enforcer.syscalls.arguments import AT_FDCWD
 
 CLONE_NEWNS = 0x0002_0000
@@ -39,6 +41,8 @@ MOUNT_SETATTR = 442  # the same number on every architecture
 
 LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 
+_NS_GET_PARENT = ioctl.plain(0xB7, 2)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,6 +56,20 @@ def _check(result: int, what: str) -> int:
 def unshare(flags: int) -> None:
     """unshare(2). Raises OSError."""
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(descriptor: int) -> int:
+    """setns(2) with whatever kind of namespace `descriptor` is: 0 or -errno."""
+    result: int = _libc.setns(ctypes.c_int(descriptor), ctypes.c_int(0))
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+def parent_of(descriptor: int) -> int:
+    """A descriptor of the user namespace that the one behind `descriptor` was made in.
+
+    Raises OSError: EPERM where that lies outside of the caller's own (ioctl_nsfs(2)).
+    """
+    return fcntl.ioctl(descriptor, _NS_GET_PARENT)
 
 
 def mount(

@@ -26,6 +26,23 @@ def device() -> int:
     return os.fstat(root()).st_dev
 
 
+def path_of(descriptor: int) -> bytes:
+    """A path by which the current thread reaches the object behind its own `descriptor`."""
+    return b"%sthread-self/fd/%d" % (_way[-1], descriptor)
+
+
+def work_from_root() -> None:
+    """Make this procfs the working directory, for a process whose root has another /proc, or none.
+
+    It stays so for `path_of`.
+    """
+    os.fchdir(root())
+    _way.append(b"")
+
+
+_way = [b"/proc/"]
+
+
 def forget() -> None:
     """Open it anew at the next call: in a process that has closed what it inherited, or whose
     pid namespace has a procfs of its own.
@@ -34,9 +51,13 @@ def forget() -> None:
     device.cache_clear()
 
 
-def read(tid: int, name: str) -> bytes:
-    """All of /proc/TID/NAME, at most 64 KiB. Raises OSError: ENOENT or ESRCH without that task."""
-    fd = os.open(f"{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root())
+def read(tid: int, name: str, directory: int = -1) -> bytes:
+    """All of /proc/TID/NAME, at most 64 KiB. Raises OSError: ENOENT or ESRCH without that task.
+
+    `directory` is the root of another procfs.
+    """
+    place = root() if directory < 0 else directory
+    fd = os.open(f"{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=place)
     try:
         return os.read(fd, _MOST)
     finally:

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 
 from ptrace.binding import func as binding
 from ptrace.ctypes_libc import libc
@@ -42,6 +43,8 @@ _SEIZE = 0x4206
 _LISTEN = 0x4208
 _GET_SYSCALL_INFO = 0x420E
 _SET_SYSCALL_INFO = 0x4212
+_GETSIGINFO = 0x4202
+_DETACH = 17
 _SYSCALL = binding.PTRACE_SYSCALL
 _CONT = binding.PTRACE_CONT
 _GETREGSET = binding.PTRACE_GETREGSET
@@ -119,6 +122,17 @@ def resume_to_syscall(tid: int, signal: int = 0) -> None:
     """As `resume`, but stop at the next entry to or exit from a call too. Raises TaskGone."""
     if _ptrace(_SYSCALL, tid, 0, signal) == _FAILED:
         raise _failed()
+
+
+def let_go(tid: int, signal: int) -> None:
+    """Trace `tid` no more, and deliver `signal`. Raises TaskGone."""
+    _request(_DETACH, tid, 0, signal)
+
+
+def signal_code(tid: int) -> int:
+    """Where the signal that `tid` is stopped by comes from (si_code). Raises TaskGone."""
+    _request(_GETSIGINFO, tid, 0, _SIGINFO_ADDRESS)
+    return int.from_bytes(_siginfo_view[8:12], sys.byteorder, signed=True)
 
 
 def event_message(tid: int) -> int:

@@ -11,7 +11,7 @@ from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_for_reading, open_judged, wrong_flags
 from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.pinned import Pinned
-from enforcer.pin.resolution import resolve
+from enforcer.pin.resolution import resolve, resolve_as_caller
 from enforcer.pin.view import KeptView, TargetGone, View
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "performed",
     "performs",
     "resolve",
+    "resolve_as_caller",
     "wrong_flags",
 ]

@@ -15,11 +15,15 @@ _thread = threading.local()
 
 
 def take_umask(view: View) -> None:
-    """Give the current thread the task's umask, for a call that creates something.
+    """Give the current thread the task's umask, for a call that creates something."""
+    set_umask(view.umask())
+
+
+def set_umask(wanted: int) -> None:
+    """Give the current thread this umask.
 
     The first time in a thread its umask and working directory stop being shared with others.
     """
-    wanted = view.umask()
     current: int | None = getattr(_thread, "umask", None)
     if current is None:
         result = unshare(_CLONE_FS)

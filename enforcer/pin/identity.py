@@ -7,10 +7,10 @@ task (its descriptors, its memory) is still done with the supervisor's rights.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from errno import EPERM
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar, cast
 
@@ -19,11 +19,16 @@ from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids
 T = TypeVar("T")
 
 
+class OutOfReach(Exception):
+    """The supervisor cannot take on the task's rights, so it does nothing for it; says why."""
+
+
 class Identity(NamedTuple):
-    """Who a task is to the file system, from /proc/TID/status and ns/user.
+    """Who a task is to the file system, from /proc/TID/status and ns/.
 
     `uids` and `gids` are the real, effective, saved and file-system ids, as the supervisor's user
-    namespace numbers them.
+    namespace numbers them. `namespace` is the user namespace, `others` are the further ones that
+    decide what an act means (see deputy.JOINED); empty where they cannot be seen.
     """
 
     uids: tuple[int, ...]
@@ -32,6 +37,7 @@ class Identity(NamedTuple):
     effective: int
     permitted: int
     namespace: str
+    others: tuple[str, ...] = ()
 
     def real(self) -> Identity:
         """The identity that access(2) asks about: real ids, and capabilities for root only."""
@@ -43,8 +49,10 @@ class Identity(NamedTuple):
         )
 
 
-def parse_identity(fields: Mapping[bytes, bytes], namespace: str) -> Identity:
-    """From the fields of /proc/TID/status and the target of /proc/TID/ns/user."""
+def parse_identity(
+    fields: Mapping[bytes, bytes], namespace: str, others: tuple[str, ...] = ()
+) -> Identity:
+    """From the fields of /proc/TID/status and the targets of links in /proc/TID/ns."""
     return Identity(
         uids=tuple(map(int, fields[b"Uid"].split())),
         gids=tuple(map(int, fields[b"Gid"].split())),
@@ -52,6 +60,7 @@ def parse_identity(fields: Mapping[bytes, bytes], namespace: str) -> Identity:
         effective=int(fields[b"CapEff"], 16),
         permitted=int(fields[b"CapPrm"], 16),
         namespace=namespace,
+        others=others,
     )
 
 
@@ -61,6 +70,7 @@ class _Acting(threading.local):
     identity: Identity | None = None
     own: Identity | None = None
     asking: Asking | None = None
+    deputy: object = None
 
 
 _acting = _Acting()
@@ -68,7 +78,25 @@ _acting = _Acting()
 
 def is_acting() -> bool:
     """Whether the current thread acts with the rights of a task."""
-    return _acting.identity is not None or _acting.asking is not None
+    return _acting.identity is not None or _acting.asking is not None or _acting.deputy is not None
+
+
+def acting_deputy() -> object:
+    """The deputy by which the current thread acts (see deputy.py), or None."""
+    return _acting.deputy
+
+
+@contextmanager
+def becomes(deputy: object, pidfd: int, identity: Identity | None = None) -> Iterator[None]:
+    """The current thread acts by a deputy, or it is one and has taken `identity` on for ever."""
+    own = threading.get_ident()
+    _acting.deputy, _acting.identity = deputy, identity
+    _deputed[own] = pidfd
+    try:
+        yield
+    finally:
+        _acting.deputy = _acting.identity = None
+        del _deputed[own]
 
 
 def has_other_ids() -> bool:
@@ -130,10 +158,20 @@ def stand_in(asking: Asking) -> Iterator[None]:
         _acting.asking = None
 
 
-def acting_thread(waiting: int) -> int:
-    """The thread that acts for `waiting` (both as pthread_kill means them), mostly itself."""
+_deputed: dict[int, int] = {}
+"""Pidfds of deputies by the thread for which they act."""
+
+
+def interrupt(waiting: int, number: int) -> None:
+    """Send a signal to whoever acts for thread `waiting` (as pthread_kill means it)."""
     asking = _waiting.get(waiting)
-    return waiting if asking is None else asking.thread or waiting
+    acting = waiting if asking is None else asking.thread or waiting
+    pidfd = _deputed.get(acting)
+    if pidfd is None:
+        signal.pthread_kill(acting, number)
+    else:
+        with suppress(OSError):
+            signal.pidfd_send_signal(pidfd, number)
 
 
 def as_supervisor(look: Callable[[], T]) -> T:
@@ -158,22 +196,20 @@ def acting_user() -> int:
 
 
 def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
-    """What `act` returns, done with the task's identity; -EPERM where that cannot be assumed.
+    """What `act` returns, done with the task's identity, of the supervisor's own namespaces.
 
     The current thread takes it on and off again: raw calls change the credentials of one thread
     (the C library's change them all), and file-system ids are not those by which others may signal
-    or trace it (kill_ok_by_cred, __ptrace_may_access).
+    or trace it (kill_ok_by_cred, __ptrace_may_access). Raises OutOfReach where it cannot.
     """
-    if identity.namespace != own.namespace:
-        return -EPERM
     has_other_groups = identity.groups != own.groups
     if has_other_groups and set_groups(identity.groups):
-        return -EPERM
+        raise OutOfReach("its supplementary groups cannot be taken on")
     try:
         if set_file_ids(identity.uids[3], identity.gids[3]):
-            return -EPERM
+            raise OutOfReach("its ids cannot be taken on")
         if set_effective_capabilities(identity.effective & own.permitted, own.permitted):
-            return -EPERM
+            raise OutOfReach("its capabilities cannot be taken on")
         _acting.identity, _acting.own = identity, own
         return act()
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EACCES, EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
@@ -25,11 +25,13 @@ from enforcer.kernel.openat2 import (
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.caller import take_umask
+from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
 from enforcer.pin.ourselves import hides
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
+from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
 from enforcer.pin.resolution import resolve as resolve_name
 from enforcer.pin.view import (
     O_PATH,
@@ -79,19 +81,49 @@ def open_judged(
     are dropped as the kernel does), else those of openat2 with how.resolve. `dirfd` is the task's
     descriptor number, or AT_FDCWD (-100). The descriptor is O_CLOEXEC; the caller hands it on and
     closes it. A terminal opened does not become the supervisor's. Credentials of the task that
-    differ from the supervisor's are taken on meanwhile, also while `judge` is called; -EPERM where
-    they cannot be. May block where open does (a FIFO without a peer). Raises
-    TargetGone.
+    differ from the supervisor's are taken on meanwhile, also while `judge` is called. May block
+    where open does (a FIFO without a peer). Raises TargetGone, and OutOfReach where they cannot be.
     """
+
+    def act() -> int:
+        if not is_deputed():
+            return _open_judged(view, dirfd, name, flags, mode, judge, resolve)
+        asked = dirfd, name, flags, mode, resolve
+        return _descriptor(*carry_out(_open_there, view, judge, *asked))
+
     if is_acting() or (view.fixed_credentials and view.domain is None):
-        fd = _open_judged(view, dirfd, name, flags, mode, judge, resolve)
+        fd = act()
     else:
-        fd = as_caller(view, lambda: _open_judged(view, dirfd, name, flags, mode, judge, resolve))
+        fd = as_caller(view, act)
     writes = bool(flags & os.O_ACCMODE) and not flags & os.O_PATH
     if fd >= 0 and hides(view, fd, writes=writes):
         os.close(fd)
         return -EACCES
     return fd
+
+
+def _open_there(
+    deputed: Deputed,
+    facts: Facts,
+    dirfd: int,
+    name: bytes,
+    flags: int,
+    mode: int,
+    resolve: int | None,
+) -> Answer:
+    view = RemoteView(deputed, facts)
+    return _given(_open_judged(view, dirfd, name, flags, mode, view.judge, resolve))
+
+
+def _given(result: int) -> Answer:
+    return (0, (result,)) if result >= 0 else (result, ())
+
+
+def _descriptor(result: object, given: Sequence[int]) -> int:
+    if given:
+        return given[0]
+    assert isinstance(result, int)
+    return result
 
 
 def _open_judged(
@@ -152,9 +184,15 @@ def open_for_reading(view: View, fd: int) -> int:
     """A descriptor for reading of what `fd` (O_PATH) refers to, by the task's rights, or -errno."""
 
     def reopen() -> int:
+        if is_deputed():
+            return _descriptor(*carry_out(_reopen_there, view, permit, descriptors=(fd,)))
         return openat2(*own(fd), os.O_CLOEXEC, 0, 0)
 
     return as_caller(view, reopen)
+
+
+def _reopen_there(deputed: Deputed, facts: Facts, fd: int) -> Answer:
+    return _given(openat2(*own(fd), os.O_CLOEXEC, 0, 0))
 
 
 def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge) -> int:

@@ -8,10 +8,12 @@ caller would be refused: the supervisor is not dumpable.
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from typing import TYPE_CHECKING
 
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import on_procfs, status
+from enforcer.kernel.paths import AT_EMPTY_PATH
 
 if TYPE_CHECKING:
     from enforcer.pin.view import View
@@ -35,6 +37,10 @@ _SHOWN = frozenset(
 """What everybody may read of any process; directories of processes are listed too."""
 
 
+_NUMBERING = frozenset({b"ns_last_pid", b"pid_max"})
+"""Settings of a pid namespace (pid_max since Linux 6.14), which no deputy joins."""
+
+
 def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     """Whether `fd` is an object of procfs that means something else to the task.
 
@@ -42,6 +48,9 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     (/proc/sys) where the task has others: they are those of whoever opens the file
     (net_ctl_header_lookup, ipc_permissions). Also true when it cannot be told.
     """
+    told = view.told_hidden(fd, writes)
+    if told is not None:
+        return told
     if os.fstat(fd).st_dev != procfs.device() and (view.fixed_root or not on_procfs(fd)):
         return False
     try:
@@ -49,7 +58,9 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
     except OSError:
         return True
     parts = name.split(b"/")
-    if b"sys" in parts and view.has_own_namespaces():
+    if b"sys" in parts and (
+        view.has_other_settings() or (parts[-1] in _NUMBERING and view.has_other_numbers())
+    ):
         return True
     for place, part in enumerate(parts):
         if part.isdigit() and is_ours(part):
@@ -63,3 +74,30 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
 def is_ours(number: bytes) -> bool:
     """Whether a process or thread number is one of the supervisor's own."""
     return not isinstance(status(procfs.root(), b"self/task/" + number, 0), int)
+
+
+_PROC_ROOT_INODE = 1
+_OWN_LINKS = (b"self", b"thread-self")
+
+
+def is_own_link(directory: int, leaf: bytes) -> bool:
+    """Whether `leaf` is one of the links at the root of a procfs that lead to whoever walks."""
+    if leaf not in _OWN_LINKS:
+        return False
+    facts = status(directory, b"", AT_EMPTY_PATH)
+    return not isinstance(facts, int) and facts.ino == _PROC_ROOT_INODE
+
+
+def own_text(view: View, directory: int, leaf: bytes) -> bytes | int:
+    """What such a link says to the task, or -ENOENT where it has no number in that procfs.
+
+    Numbers are those of the pid namespace that the procfs shows (proc_self_get_link).
+    """
+    if os.fstat(directory).st_dev == procfs.device():
+        process, thread = view.tgid, view.tid
+    else:
+        found = view.number_on(directory)
+        if found is None:
+            return -ENOENT
+        process, thread = found
+    return b"%d" % process if leaf == b"self" else b"%d/task/%d" % (process, thread)

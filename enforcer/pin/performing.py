@@ -11,10 +11,12 @@ from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
 from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.pin.acts import attributes, entries, extended, file_attributes, looking, watches
+from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.glance import GLANCES, glance
 from enforcer.pin.identity import is_acting
 from enforcer.pin.opening import Judge
 from enforcer.pin.pinned import Pinned
+from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import resolve
 from enforcer.pin.view import View, as_caller
@@ -67,7 +69,8 @@ def perform(
     `args` are the six registers of `abi` (a multiplexed call is split before). Memory is read once
     unless `given` (register -> bytes) has it. `judge` is not asked about a call that cannot come to
     name anything (unreadable or empty name, bad descriptor). Credentials as in open_judged. May
-    block where the call does. Raises TargetGone, and KeyError for a call that it does not do.
+    block where the call does. Raises TargetGone, OutOfReach, and KeyError for a call that it does
+    not do.
     """
     how = GLANCES.get(call) if abi == NATIVE_ABI else None
     if how is not None:
@@ -82,15 +85,36 @@ def perform(
         result = glance(how, view, args, text, judge)
         if result is not None:
             return result
+
+    def act() -> int:
+        if not is_deputed():
+            return _perform(Request(view, abi, call, args, given), judge)
+        asked = abi, call, tuple(args), dict(given)
+        found, _ = carry_out(_perform_there, view, judge, *asked)
+        assert isinstance(found, int)
+        return found
+
     if is_acting() or (view.fixed_credentials and view.domain is None):
-        return _perform(Request(view, abi, call, args, given), judge)
+        return act()
     asks_real = call in _ASK_REAL_IDS and not (call == "faccessat2" and args[3] & AT_EACCESS)
     return as_caller(
         view,
-        lambda: _perform(Request(view, abi, call, args, given), judge),
+        act,
         asks_real=asks_real,
         is_bound=call in _BOUND_BY_LANDLOCK,
     )
+
+
+def _perform_there(
+    deputed: Deputed,
+    facts: Facts,
+    abi: str,
+    call: str,
+    args: Sequence[int],
+    given: Mapping[int, bytes],
+) -> Answer:
+    view = RemoteView(deputed, facts)
+    return _perform(Request(view, abi, call, args, given), view.judge), ()
 
 
 def _perform(request: Request, judge: Judge) -> int:

@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Sequence
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
-from pathlib import Path
 
 from enforcer.kernel.file_status import (
     PROC_SUPER_MAGIC,
@@ -27,17 +26,21 @@ from enforcer.kernel.openat2 import (
     openat2,
 )
 from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
-from enforcer.pin.identity import acting_user, as_supervisor
+from enforcer.pin.channel import Answer, Deputed
+from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
-from enforcer.pin.ourselves import hides
+from enforcer.pin.ourselves import hides, is_own_link, own_text
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
+from enforcer.pin.protected_links import is_protected
+from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
 from enforcer.pin.view import (
     O_PATH,
     O_PATH_DIRECTORY,
     O_PATH_NOFOLLOW,
     Names,
     View,
+    as_caller,
     is_same,
     names_in,
     release,
@@ -45,7 +48,6 @@ from enforcer.pin.view import (
 
 MOST_LINKS = 40
 PATH_MAX = 4096
-_PROC_ROOT_INODE = 1
 _SLASH = ord("/")
 
 
@@ -78,6 +80,8 @@ def resolve(
     followed. `creates`: where the name leads to nothing, the caller may want to make something
     there, and needs to know the directory. Raises TargetGone.
     """
+    if is_deputed():
+        return _by_deputy(view, (dirfd, name, follow, entry, empty, magic, creates))
     if not name:
         return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
     if len(name) >= PATH_MAX:
@@ -98,6 +102,72 @@ def resolve(
         return walk.to_end(base, name, follow, entry)
     except _Stopped as stop:
         return _stopped(view, name, stop, walk.leaf)
+
+
+def resolve_as_caller(
+    view: View,
+    dirfd: int,
+    name: bytes,
+    *,
+    follow: bool = True,
+    entry: bool = False,
+    empty: bool = False,
+) -> Pinned:
+    """`resolve`, with the rights of the task. Raises TargetGone, OutOfReach."""
+    found: list[Pinned] = []
+
+    def act() -> int:
+        found.append(resolve(view, dirfd, name, follow=follow, entry=entry, empty=empty))
+        return 0
+
+    as_caller(view, act, is_bound=False)  # a Landlock domain binds nobody who only looks
+    return found[0]
+
+
+def _by_deputy(view: View, asked: tuple[int, bytes, bool, bool, bool, bool, bool]) -> Pinned:
+    value, given = carry_out(_resolve_there, view, permit, *asked)
+    assert isinstance(value, tuple)
+    judged, seen, errno, leaf, missing, magic, unnamed, unplaced, exists = value
+    parents = given[1:] if exists else given
+    return Pinned(
+        name=Names(judged, seen),
+        fd=given[0] if exists else -1,
+        parent=parents[0] if parents else -1,
+        leaf=leaf,
+        errno=errno,
+        missing=missing,
+        magic=magic,
+        unnamed=unnamed,
+        unplaced=unplaced,
+    )
+
+
+def _resolve_there(
+    deputed: Deputed,
+    facts: Facts,
+    dirfd: int,
+    name: bytes,
+    follow: bool,
+    entry: bool,
+    empty: bool,
+    magic: bool,
+    creates: bool,
+) -> Answer:
+    pinned = resolve(
+        RemoteView(deputed, facts),
+        dirfd,
+        name,
+        follow=follow,
+        entry=entry,
+        empty=empty,
+        magic=magic,
+        creates=creates,
+    )
+    given = tuple(fd for fd in (pinned.fd, pinned.parent) if fd >= 0)
+    pinned.fd = pinned.parent = -1  # they are closed by who sends them
+    judged = tuple(map(os.fsencode, (pinned.name, *pinned.others)))
+    how = pinned.missing, pinned.magic, pinned.unnamed, pinned.unplaced, pinned.exists
+    return (judged, pinned.seen, pinned.errno, pinned.leaf, *how), given
 
 
 def _plain(view: View, base: int, name: bytes, flags: int, wants_place: bool) -> Pinned | None:
@@ -362,22 +432,28 @@ class _Walk:
             raise _Stopped(-link, at, (leaf, *rest))
         try:
             facts = file_system(link)
-            text = readlinkat(link, b"")
             if isinstance(facts, int):
                 raise _Stopped(-facts, at, (leaf, *rest))
+            if facts.f_type == PROC_SUPER_MAGIC and self.magic and is_acting():
+                found = self.view.follow_own(at, leaf)
+                if found is not None and found < 0:
+                    raise _Stopped(-found, at, (leaf, *rest))
+                if found is not None:
+                    return None, found
+            is_own = facts.f_type == PROC_SUPER_MAGIC and is_own_link(at, leaf)
+            text = own_text(self.view, at, leaf) if is_own else readlinkat(link, b"")
             if facts.f_flags & ST_NOSYMFOLLOW:
                 raise _Stopped(ELOOP, at, (leaf, *rest))
             if isinstance(text, int):
                 # The entry became something else meanwhile: as if it had always been that.
                 raise _Stopped(-text, at, (leaf, *rest))
-            if _is_protected(at, link) or hides(self.view, link):
+            if is_protected(at, link) or hides(self.view, link):
                 raise _Stopped(EACCES, at, (leaf, *rest))
         finally:
             release(link)
+        if is_own:
+            return text, -1
         if facts.f_type == PROC_SUPER_MAGIC:
-            own = self._own_name(at, leaf, text)
-            if own is not None:
-                return own, -1
             probe = openat2(at, leaf, O_PATH, 0, RESOLVE_NO_MAGICLINKS)
             release(probe)
             if probe == -ELOOP:
@@ -389,56 +465,7 @@ class _Walk:
             raise _Stopped(ENOENT, at, (leaf, *rest))
         return text, -1
 
-    def _own_name(self, at: int, leaf: bytes, text: bytes) -> bytes | None:
-        """What `self` and `thread-self` of a procfs mean for the task, None for other links.
-
-        Only where that procfs numbers tasks as the supervisor's does; elsewhere the walk ends.
-        """
-        facts = status(at, b"", AT_EMPTY_PATH)
-        if isinstance(facts, int) or facts.ino != _PROC_ROOT_INODE:
-            return None
-        if leaf in _OWN_LINKS and text.partition(b"/")[0] != b"%d" % os.getpid():
-            raise _Stopped(EACCES, at, (leaf,))
-        return own_link_text(self.view, os.fsdecode(leaf), text)
-
-
-_OWN_LINKS = (b"self", b"thread-self")
-
-
-def own_link_text(view: View, name: str, text: bytes) -> bytes | None:
-    """What the link `name` at the root of a procfs says to the task, None for other links.
-
-    `text` is what it says to the supervisor.
-    """
-    leaf = os.fsencode(name.rpartition("/")[2])
-    if leaf not in _OWN_LINKS or text.partition(b"/")[0] != b"%d" % os.getpid():
-        return None
-    return b"%d" % view.tgid if leaf == b"self" else b"%d/task/%d" % (view.tgid, view.tid)
-
 
 def _is_directory(fd: int) -> bool:
     facts = status(fd, b"", AT_EMPTY_PATH)
     return not isinstance(facts, int) and stat.S_ISDIR(facts.mode)
-
-
-def _protected_symlinks() -> bool:
-    try:
-        text = as_supervisor(Path("/proc/sys/fs/protected_symlinks").read_bytes)
-    except OSError:
-        return False
-    return text.strip() != b"0"
-
-
-def _is_protected(directory: int, link: int) -> bool:
-    """Whether fs.protected_symlinks forbids the caller to follow `link` in `directory`.
-
-    As may_follow_link in fs/namei.c: the link's owner must be the one who walks, or the owner of
-    the sticky, world-writable directory.
-    """
-    holder = status(directory, b"", AT_EMPTY_PATH)
-    if isinstance(holder, int) or holder.mode & 0o1002 != 0o1002:
-        return False
-    facts = status(link, b"", AT_EMPTY_PATH)
-    if isinstance(facts, int) or facts.uid in (acting_user(), holder.uid):
-        return False
-    return _protected_symlinks()

@@ -13,10 +13,12 @@ from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
+from enforcer.pin.deputy import deputies, links_of
 from enforcer.pin.domain import Domain
 from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
 from enforcer.pin.places import Places
 from enforcer.pin.standing import Standing
+from enforcer.pin.task_links import follow_own, namespace_of, number_on, setting_namespaces
 from enforcer.supervision import memory
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
@@ -24,7 +26,6 @@ O_PATH_NOFOLLOW = O_PATH | os.O_NOFOLLOW
 O_PATH_DIRECTORY = O_PATH | os.O_DIRECTORY
 
 
-_WITH_SETTINGS = ("ipc", "net", "pid", "user", "uts")
 _FILE_SIZE = b"Max file size "
 _NO_LIMIT = (1 << 64) - 1
 
@@ -164,12 +165,49 @@ class View:
         finally:
             os.close(pidfd)
 
-    def has_own_namespaces(self) -> bool:
-        """Whether some setting of the system may be another for the task than for its supervisor.
+    def has_other_settings(self) -> bool:
+        """Whether a setting of the system is another one for the task than for who acts for it.
 
-        True as well where its namespaces cannot be seen.
+        True as well where its namespaces cannot be seen. A deputy has joined all that matter.
         """
-        return as_supervisor(lambda: _namespaces(self.tid)) != _namespaces(os.getpid())
+        identity = self.identity()
+        if identity is not None and is_elsewhere(identity, own_identity()):
+            return False
+        return as_supervisor(lambda: setting_namespaces(self.tid)) != setting_namespaces(
+            os.getpid()
+        )
+
+    def has_other_numbers(self) -> bool:
+        """Whether the task has another pid namespace than its supervisor, or it cannot be seen."""
+        theirs = as_supervisor(lambda: namespace_of(self.tid, "pid"))
+        return not theirs or theirs != namespace_of(os.getpid(), "pid")
+
+    def told_hidden(self, fd: int, writes: bool) -> bool | None:
+        """What the supervisor says to ourselves.hides; None where that is who asks."""
+        return None
+
+    def told_names(self, fd: int) -> Names | None:
+        """What the supervisor says to names_in; None where that is who asks."""
+        return None
+
+    def follow_own(self, directory: int, leaf: bytes) -> int | None:
+        """What the magic link `leaf` in a directory of the task's own process leads to, or -errno.
+
+        The task always may follow it (same_thread_group in __ptrace_may_access), and whoever acts
+        for it is another process to the kernel. None: the directory is another process's.
+        """
+        return as_supervisor(lambda: follow_own(directory, leaf, self.tgid, self.tid))
+
+    def number_on(self, procfs_root: int) -> tuple[int, int] | None:
+        """The process and thread number of the task in the procfs with this root directory.
+
+        None where it has none there, or none that the supervisor could tell for sure. Numbers are a
+        pid namespace's own, and a procfs shows those of one (proc_self_get_link in fs/proc/self.c).
+        Raises TargetGone.
+        """
+        fields = procfs.status_fields(self.status_text())
+        processes, threads = fields[b"NStgid"].split(), fields[b"NSpid"].split()
+        return as_supervisor(lambda: number_on(procfs_root, self.tid, processes, threads))
 
     def umask(self) -> int:
         """The task's file mode creation mask."""
@@ -237,9 +275,12 @@ class View:
 
     def ask_standing(self) -> Standing:
         """The same, asked from the kernel just now."""
-        namespace = as_supervisor(lambda: _user_namespace(self.tid))
+        namespace = as_supervisor(lambda: namespace_of(self.tid, "user"))
+        others = own_identity().others
+        if not self.fixed_root:
+            others = as_supervisor(lambda: links_of(self.tid))
         fields = procfs.status_fields(self.status_text())
-        identity = parse_identity(fields, namespace)
+        identity = parse_identity(fields, namespace, others)
         return Standing(int(fields[b"Tgid"]), identity, identity == own_identity())
 
     def _text(self, name: str) -> bytes:
@@ -292,10 +333,11 @@ class KeptView(View):
 def as_caller(
     view: View, act: Callable[[], int], *, asks_real: bool = False, is_bound: bool = True
 ) -> int:
-    """What `act` returns, done with the task's rights: -EPERM where they cannot be assumed.
+    """What `act` returns, done with the task's rights.
 
     `asks_real`: by its real ids, as access(2). `is_bound`: it is something that a Landlock domain
-    may forbid. Within an act this is the act itself.
+    may forbid. Within an act this is the act itself. A task of other namespaces has a deputy: what
+    of the act needs its rights goes by remote.carry_out. Raises OutOfReach.
     """
     if is_acting():
         return act()
@@ -305,7 +347,10 @@ def as_caller(
     def body() -> int:
         if identity is None:
             return act()
-        return act_as(identity.real() if asks_real else identity, own_identity(), act)
+        who, own = identity.real() if asks_real else identity, own_identity()
+        if is_elsewhere(who, own):
+            return deputies.act(view.tid, who, own, act, is_real=asks_real, domain=domain)
+        return act_as(who, own, act)
 
     return body() if domain is None else domain.run(body)
 
@@ -316,7 +361,7 @@ def own_identity() -> Identity:
     if _own and _own[-1][0] == pid:
         return _own[-1][1]
     fields = procfs.status_fields(procfs.read(pid, "status"))
-    own = parse_identity(fields, _user_namespace(pid))
+    own = parse_identity(fields, namespace_of(pid, "user"), links_of(pid))
     _own[:] = [(pid, own)]
     return own
 
@@ -324,18 +369,9 @@ def own_identity() -> Identity:
 _own: list[tuple[int, Identity]] = []
 
 
-def _namespaces(tid: int) -> list[str]:
-    try:
-        return [os.readlink(f"{tid}/ns/{kind}", dir_fd=procfs.root()) for kind in _WITH_SETTINGS]
-    except OSError:
-        return []
-
-
-def _user_namespace(tid: int) -> str:
-    try:
-        return os.readlink(f"{tid}/ns/user", dir_fd=procfs.root())
-    except OSError:
-        return ""
+def is_elsewhere(who: Identity, own: Identity) -> bool:
+    """Whether a task is in other namespaces than its supervisor, as far as they matter to acts."""
+    return (who.namespace, who.others) != (own.namespace, own.others)
 
 
 def release(*fds: int) -> None:
@@ -355,7 +391,7 @@ def name_of(fd: int) -> bytes:
 
 def through(fd: int) -> bytes:
     """A name that leads to the very object behind `fd`, for calls that only take names."""
-    return b"/proc/self/fd/%d" % fd
+    return procfs.path_of(fd)
 
 
 def own(fd: int) -> tuple[int, bytes]:
@@ -396,6 +432,9 @@ def names_in(view: View, fd: int) -> Names:
     another root also about the name from there: a chroot neither frees anything from a rule, nor
     from one that speaks of names as they are seen inside.
     """
+    told = view.told_names(fd)
+    if told is not None:
+        return told
     name = name_of(fd)
     if view.fixed_root or name[:1] != b"/":
         return Names((name,), name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from errno import EINVAL, EMSGSIZE, ENOBUFS
 from struct import Struct
 
-from enforcer.pin import Pinned
+from enforcer.kernel import procfs
 from enforcer.syscalls.arguments import Header
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import Memory, Refused
@@ -55,9 +55,9 @@ def path_of(address: bytes) -> bytes | None:
     return address[2:].split(b"\0", 1)[0]
 
 
-def address_of(pinned: Pinned) -> bytes:
-    """The address by which this process reaches the very socket that was pinned."""
-    return _AF_UNIX.to_bytes(2, sys.byteorder) + b"/proc/thread-self/fd/%d\0" % pinned.fd
+def address_of(descriptor: int) -> bytes:
+    """The address by which this process reaches the very socket that it has pinned."""
+    return _AF_UNIX.to_bytes(2, sys.byteorder) + procfs.path_of(descriptor) + b"\0"
 
 
 def read_content(

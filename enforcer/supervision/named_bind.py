@@ -13,6 +13,7 @@ import sys
 import threading
 from errno import EACCES, EADDRINUSE
 
+from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.landlock import (
     FileRight,
@@ -27,7 +28,9 @@ from enforcer.kernel.paths import AT_SYMLINK_NOFOLLOW
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.kernel.sockets import bind
 from enforcer.pin import Pinned, View
-from enforcer.pin.caller import take_umask
+from enforcer.pin.caller import set_umask, take_umask
+from enforcer.pin.channel import Answer, Deputed
+from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
 from enforcer.pin.view import release
 
 _AF_UNIX = 1
@@ -41,10 +44,16 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
     """
     if not pinned.leaf:
         return -EADDRINUSE  # a root, "." or "..": what filename_create says of those
+    if is_deputed():
+        given = socket, pinned.parent
+        value, _ = carry_out(_bind_there, view, permit, pinned.leaf, descriptors=given)
+        assert isinstance(value, int)
+        return value
     if not view.fixed_root:
-        return _bind_through(view, socket, pinned)
-    # Here, because only this thread knows that it acts with the rights of the task, and takes its
-    # own to look into /proc.
+        return _bind_through(view, socket, pinned.parent, pinned.leaf)
+    # Here, because only this thread knows that it acts with the rights of the task (its Landlock
+    # domain too), and takes its own to look into /proc.
+    mask = view.umask()
     directory = view.directory(AT_FDCWD)
     if directory < 0:
         return directory
@@ -53,7 +62,7 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
 
     def run() -> None:
         try:
-            result.append(_bind_confined(view, socket, pinned, address, directory))
+            result.append(_bind_confined(socket, pinned, address, directory, mask))
         except BaseException as error:
             errors.append(error)
 
@@ -62,16 +71,16 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
     thread.join()
     release(directory)
     if errors and isinstance(errors[0], OSError):
-        return _bind_through(view, socket, pinned)
+        return _bind_through(view, socket, pinned.parent, pinned.leaf)
     if errors:
         raise errors[0]
     return result[0]
 
 
-def _bind_confined(view: View, socket: int, pinned: Pinned, address: bytes, directory: int) -> int:
+def _bind_confined(socket: int, pinned: Pinned, address: bytes, directory: int, mask: int) -> int:
     """In a thread that ends after it. Raises OSError where the confinement fails."""
     no_new_privs()
-    take_umask(view)
+    set_umask(mask)
     ruleset = create_ruleset(FileRight.MAKE_SOCK, NetRight(0), Scope(0))
     try:
         permit_beneath(ruleset, pinned.parent, FileRight.MAKE_SOCK)
@@ -91,8 +100,12 @@ def _is_socket_there(pinned: Pinned) -> bool:
     return not isinstance(facts, int) and stat.S_ISSOCK(facts.mode)
 
 
-def _bind_through(view: View, socket: int, pinned: Pinned) -> int:
+def _bind_there(deputed: Deputed, facts: Facts, leaf: bytes, socket: int, parent: int) -> Answer:
+    return _bind_through(RemoteView(deputed, facts), socket, parent, leaf), ()
+
+
+def _bind_through(view: View, socket: int, parent: int, leaf: bytes) -> int:
     take_umask(view)
-    place = b"/proc/thread-self/fd/%d/%s\0" % (pinned.parent, pinned.leaf)
+    place = b"%s/%s\0" % (procfs.path_of(parent), leaf)
     address = _AF_UNIX.to_bytes(2, sys.byteorder) + place
     return bind(socket, address, len(address))

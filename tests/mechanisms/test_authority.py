@@ -13,6 +13,7 @@ import pytest
 
 from enforcer.kernel import landlock
 from harness import process
+from harness.places.isolation import Isolation, available
 from tests.mechanisms.sandbox import program, run
 
 BOTH = ("ptrace", "notify")
@@ -359,8 +360,93 @@ except OSError as error:
 
 
 @needs_root
-@pytest.mark.parametrize(("backend", "shown"), [("ptrace", "inner\n"), ("notify", "EACCES\n")])
-def test_settings_are_those_of_the_tasks_namespaces(backend: str, shown: str, place: Path) -> None:
-    """/proc/sys is the task's own, or refused where the supervisor would open its own."""
+@pytest.mark.parametrize("backend", BOTH)
+def test_settings_are_those_of_the_tasks_namespaces(backend: str, place: Path) -> None:
+    """/proc/sys is the task's own, also where the supervisor has another one."""
     assert said(None, PATH_RULES, _OTHER_NAME, place) == "inner\n"
-    assert said(backend, PATH_RULES, _OTHER_NAME, place) == shown
+    assert said(backend, PATH_RULES, _OTHER_NAME, place) == "inner\n"
+
+
+_TERMINAL = """
+import fcntl, os
+master, slave = os.openpty()
+name = os.ttyname(slave)
+if os.fork() == 0:
+    os.setsid()
+    held = os.open(name, os.O_RDWR)
+    for step in (lambda: 0, lambda: fcntl.ioctl(held, 0x540E, 0)):
+        step()
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR))
+            print("has one", flush=True)
+        except OSError as error:
+            print("has none", flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "first"), [("ptrace", "has one\n"), ("notify", "has none\n")], ids=BOTH
+)
+def test_a_terminal_is_taken_by_asking_for_it(backend: str, first: str, place: Path) -> None:
+    """TIOCSCTTY gives a session its terminal; opening one does so only where the task opens it."""
+    assert said(None, PATH_RULES, _TERMINAL, place) == "has one\nhas one\n"
+    assert said(backend, PATH_RULES, _TERMINAL, place) == first + "has one\n"
+
+
+_OWN_NUMBERS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(0x10000000 | 0x20000000 | 0x20000 if os.geteuid() else 0x20020000) == 0
+pid = os.fork()
+if pid == 0:
+    assert libc.mount(b"none", b"/", None, 1 << 14 | 1 << 18, None) == 0
+    shown = [os.readlink("/proc/self") == str(os.getpid())]
+    assert libc.mount(b"proc", b"/proc", b"proc", 0, None) == 0
+    shown += [os.readlink("/proc/self"), os.readlink("/proc/thread-self")]
+    shown += [open("/proc/self/stat").read().split()[0], os.path.exists("/proc/self/fd/1")]
+    try:
+        shown.append(open("/proc/sys/kernel/ns_last_pid").read().strip())
+    except OSError as error:
+        shown.append(error.strerror)
+    print(shown, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+needs_namespaces = pytest.mark.skipif(
+    available() is Isolation.PLAIN, reason="the kernel permits no namespaces"
+)
+
+
+@needs_namespaces
+@pytest.mark.parametrize("backend", BOTH)
+def test_self_is_numbered_as_its_procfs_numbers(backend: str, place: Path) -> None:
+    """A procfs of a task's own pid namespace leads to the task; its settings are nobody else's."""
+    bare = said(None, PATH_RULES, _OWN_NUMBERS, place)
+    assert bare.startswith("[False, '1', '1/task/1', '1', True, ")
+    held = said(backend, PATH_RULES, _OWN_NUMBERS, place)
+    assert held == bare.rpartition(", ")[0] + ", 'Permission denied']\n"
+
+
+_FAULTY_INIT = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.unshare(0x30000000 if os.geteuid() else 0x20000000) == 0
+pid = os.fork()
+if pid == 0:
+    if os.fork() == 0:
+        libc.pause()
+    ctypes.string_at(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@needs_namespaces
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_fault_ends_the_init_of_a_namespace(backend: str, place: Path) -> None:
+    """The kernel spares a traced one, which would fault for ever: it dies of its fault as bare."""
+    assert said(None, PATH_RULES, _FAULTY_INIT, place) == "-11\n"
+    assert said(backend, PATH_RULES, _FAULTY_INIT, place) == "-11\n"

@@ -33,8 +33,9 @@ HELLO = GREETING
 EXECUTIONS = frozenset({"execve", "execveat"})
 """Held whatever the policy says: the launcher's own execution is not the target's."""
 
-_CLONE_NEWNS = 0x0002_0000
-_CLONE_NEWUSER = 0x1000_0000
+_CLONE_NEW = 0x0002_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x4000_0000
+"""CLONE_NEWNS, NEWUTS, NEWIPC, NEWUSER and NEWNET."""
+
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
 
@@ -49,18 +50,15 @@ def _has_bits(register: int, bits: int) -> Condition:
     )
 
 
-_NEW_VIEW = _CLONE_NEWNS | _CLONE_NEWUSER
-
-
 def root_changes(abi: str) -> Mapping[str, Condition]:
-    """Calls by which a target gets another root, mounts or user namespace than its supervisor."""
+    """Calls by which a target gets another root, or other namespaces, than its supervisor."""
     flags = next(each for each in syscall("clone", abi).arguments if each.kind is Kind.FLAGS)
     return {
         "chroot": TRUE,
         **dict.fromkeys(MOUNTING, TRUE),
         "setns": TRUE,
-        "unshare": _has_bits(0, _NEW_VIEW),
-        "clone": _has_bits(flags.index, _NEW_VIEW),
+        "unshare": _has_bits(0, _CLONE_NEW),
+        "clone": _has_bits(flags.index, _CLONE_NEW),
     }
 
 

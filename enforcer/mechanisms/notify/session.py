@@ -21,7 +21,7 @@ from enforcer.mechanisms.contract import Options
 from enforcer.mechanisms.notify.calls import Handlers
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Worker
-from enforcer.pin.identity import acting_thread
+from enforcer.pin.identity import interrupt
 from enforcer.policy.ast import Policy
 from enforcer.supervision.aimed import Protected
 from enforcer.supervision.greeting import GREETING
@@ -206,7 +206,7 @@ class Session(Shared):
             worker.is_interrupted = True
             if worker.acting == cookie:
                 worker.is_signalled = is_signalled
-                signal.pthread_kill(acting_thread(worker.ident), _WAKE_SIGNAL)
+                interrupt(worker.ident, _WAKE_SIGNAL)
 
     def _die(self, failure: threading.ExceptHookArgs) -> NoReturn:
         """A worker met what it cannot deal with: every later held call gets ENOSYS."""

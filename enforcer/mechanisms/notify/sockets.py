@@ -29,13 +29,12 @@ from enforcer.supervision.addresses import (
 from enforcer.supervision.judge import Values
 from enforcer.supervision.messages import (
     Message,
-    address_of,
-    own_control,
     path_of,
     read_content,
     read_plain,
 )
 from enforcer.supervision.named_bind import bind_path
+from enforcer.supervision.reaching import connect_to, reach_address, send
 from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
@@ -95,9 +94,8 @@ def _connect(worker: Worker, args: Arguments) -> int:
     number = _judged(worker, texts_of(worker.name, meant), meant)
     if number:
         return -number
-    call = raw.connect if worker.name == "connect" else raw.bind
     with _Duplicate(worker, args[0]) as socket:
-        return worker.act(lambda: call(socket, meant.raw, len(meant.raw)))
+        return worker.act(lambda: reach_address(worker.view, worker.name, socket, meant.raw))
 
 
 def _judged(worker: Worker, values: Values, *addresses: Address) -> int:
@@ -125,8 +123,7 @@ def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> in
                 return -(refusal or pinned.errno or errno.EACCES)
             if binds:
                 return worker.act(lambda: bind_path(worker.view, socket, pinned, address))
-            place = address_of(pinned)
-            return worker.act(lambda: raw.connect(socket, place, len(place)))
+            return worker.act(lambda: connect_to(worker.view, socket, pinned))
 
 
 def _sendto(worker: Worker, args: Arguments) -> int:
@@ -141,12 +138,12 @@ def _sendmsg(worker: Worker, args: Arguments) -> int:
 
 def _judge_and_send(worker: Worker, register: int, message: Message, flags: int) -> int:
     with ExitStack() as pins:
-        address, pinned = _pinned(worker, register, message, pins)
+        address, pinned, target = _pinned(worker, register, message, pins)
         number = _judged(worker, {"sockaddr": (address.text,)}, address)
         if number:
             return -number
         with _Duplicate(worker, register) as socket:
-            return _send(worker, socket, pinned, flags)
+            return _send(worker, socket, pinned, target, flags)
 
 
 def _sendmmsg(worker: Worker, args: Arguments) -> int:
@@ -157,7 +154,7 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
     messages = [_read_message(worker, place) for place in places]
     with ExitStack() as pins:
         pinned = [_pinned(worker, args[0], message, pins) for message in messages]
-        addresses = [address for address, _ in pinned]
+        addresses = [address for address, _, _ in pinned]
         texts = tuple(address.text for address in addresses) or ("",)
         number = _judged(worker, {"sockaddr": texts}, *addresses)
         if number:
@@ -166,8 +163,8 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
             return -descriptor_refusal(signed(args[0]), worker.duplicate)
         with _Duplicate(worker, args[0]) as socket:
             done = 0
-            for place, (_, message) in zip(places, pinned, strict=True):
-                sent = _send(worker, socket, message, args[3] & LOW_HALF)
+            for place, (_, message, target) in zip(places, pinned, strict=True):
+                sent = _send(worker, socket, message, target, args[3] & LOW_HALF)
                 if sent < 0:
                     return done or sent
                 worker.write_bytes(
@@ -194,8 +191,8 @@ class _Duplicate:
 
 def _pinned(
     worker: Worker, register: int, message: Message, pins: ExitStack
-) -> tuple[Address, Message]:
-    """What rules compare, and the message to the very socket that its path leads to now.
+) -> tuple[Address, Message, int]:
+    """What rules compare, the message, and the very socket that its path leads to now, or -1.
 
     The text is empty for a message without a destination.
     """
@@ -204,12 +201,11 @@ def _pinned(
     own = given, worker.name, signed(register), worker.duplicate
     if path is None:
         meant = meant_by(*own)
-        return meant, replace(message, address=meant.raw or message.address)
+        return meant, replace(message, address=meant.raw or message.address), -1
     pinned = pins.enter_context(resolve(worker.view, AT_FDCWD, path))
     if not pinned.exists:
         raise missing_path(*own, pinned.errno or errno.ENOENT)
-    place = address_of(pinned)
-    return Address(text=pinned.name, raw=place), replace(message, address=place)
+    return Address(text=pinned.name, raw=given), message, pinned.fd
 
 
 def _read_message(worker: Worker, address: int) -> Message:
@@ -219,14 +215,10 @@ def _read_message(worker: Worker, address: int) -> Message:
     return Message(destination, *read_content(worker, header, size))
 
 
-def _send(worker: Worker, socket: int, message: Message, flags: int) -> int:
+def _send(worker: Worker, socket: int, message: Message, target: int, flags: int) -> int:
     """Send for the task; what a broken pipe does to it is done to it."""
-    with own_control(message.control, worker.duplicate) as control:
-        result = worker.act(
-            lambda: raw.send_message(
-                socket, message.address, message.data, control, flags | _MSG_NOSIGNAL
-            )
-        )
+    quiet = flags | _MSG_NOSIGNAL
+    result = worker.act(lambda: send(worker.view, socket, message, target, quiet))
     if result == -errno.EPIPE and not flags & _MSG_NOSIGNAL:
         raw.signal_thread(worker.view.tgid, worker.tid, signal.SIGPIPE)
     return result

@@ -19,7 +19,7 @@ from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
 from enforcer.pin.glance import glance_at_descriptor
-from enforcer.pin.identity import as_supervisor
+from enforcer.pin.identity import OutOfReach, as_supervisor
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
@@ -153,10 +153,13 @@ class Worker:
                 handlers[fields[4]][fields[3]](self, self.args)
             except TargetGone:
                 self.end_act()
-                self.settle()
+                self.give_up()
             except UnreadableMemory as error:
                 self.end_act()
                 self.refuse(error.errno, UNREADABLE)
+            except OutOfReach as error:
+                self.end_act()
+                self.refuse(errno.EPERM, str(error))
             except Refused as error:
                 self.end_act()
                 self.answer(-error.number)
@@ -165,6 +168,13 @@ class Worker:
         """Raise TargetGone unless the call is still held: then its task's number means itself."""
         if not notification.is_held(self.listener, self.cookie):
             raise TargetGone(f"call {self.cookie:#x}")
+
+    def give_up(self) -> None:
+        """Nothing more can be learnt of the task: it is gone, or else the call is refused."""
+        if notification.is_held(self.listener, self.cookie):
+            self.refuse(errno.EPERM, "its task cannot be looked at")
+        else:
+            self.settle()
 
     def settle(self) -> None:
         """Count the decision and log it, before the task can go on and anyone look at the log."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from enforcer.kernel import notification
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.pin import TargetGone
+from enforcer.pin.identity import OutOfReach
 
 Opener = Callable[[], int]
 """Gives a descriptor of the tracer's (closed after its delivery) or -errno. It may block."""
@@ -84,6 +85,8 @@ class Listener(threading.Thread):
             descriptor = opener()
         except TargetGone:
             descriptor = -errno.ESRCH
+        except OutOfReach:
+            descriptor = -errno.EPERM
         except OSError as error:
             descriptor = -(error.errno or errno.EACCES)
         if descriptor < 0 or close_on_exec is None:

@@ -12,10 +12,11 @@ from errno import EPIPE
 
 from enforcer.kernel import sockets as raw_sockets
 from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.pin import Pinned, resolve
+from enforcer.pin import Pinned, resolve_as_caller
 from enforcer.pin.view import as_caller
-from enforcer.supervision.messages import Message, address_of, own_control
+from enforcer.supervision.messages import Message
 from enforcer.supervision.named_bind import bind_path
+from enforcer.supervision.reaching import connect_to, send
 from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import AT_FDCWD, LOW_HALF, signed
 from enforcer.syscalls.constants import CONSTANTS
@@ -29,19 +30,11 @@ Content = Callable[[], Message]
 
 def pin_socket(task: Task, path: bytes, *, entry: bool = False) -> Pinned:
     """The socket that a path leads to, or (`entry`) its place in a directory. Raises Refused."""
-    found: list[Pinned] = []
-
-    def pin() -> int:
-        found.append(resolve(task.view, AT_FDCWD, path, follow=not entry, entry=entry))
-        return 0
-
-    failure = _act_for(task, pin)
-    if not found:
-        raise Refused(-failure)
-    if not found[0].name:
-        found[0].close()
-        raise Refused(found[0].errno)
-    return found[0]
+    found = resolve_as_caller(task.view, AT_FDCWD, path, follow=not entry, entry=entry)
+    if not found.name:
+        found.close()
+        raise Refused(found.errno)
+    return found
 
 
 def path_refusal_for(task: Task, register: int, address: bytes, *, binds: bool) -> int:
@@ -57,10 +50,7 @@ def path_refusal_for(task: Task, register: int, address: bytes, *, binds: bool) 
 def connect_for(task: Task, register: int, pinned: Pinned) -> int:
     """connect(2) of the task's socket to a pinned one, which is let go of: 0 or -errno."""
     with pinned:
-        address = address_of(pinned)
-        return _with_duplicate(
-            task, register, lambda socket: raw_sockets.connect(socket, address, len(address))
-        )
+        return _with_duplicate(task, register, lambda socket: connect_to(task.view, socket, pinned))
 
 
 def bind_for(task: Task, register: int, pinned: Pinned, address: bytes) -> int:
@@ -76,14 +66,9 @@ def send_for(task: Task, register: int, pinned: Pinned, content: Content, flags:
     quiet = flags & LOW_HALF | _MSG_NOSIGNAL
     try:
         message = content()
-        with pinned, own_control(message.control, task.view.duplicate) as control:
-            address = address_of(pinned)
+        with pinned:
             result = _with_duplicate(
-                task,
-                register,
-                lambda socket: raw_sockets.send_message(
-                    socket, address, message.data, control, quiet
-                ),
+                task, register, lambda socket: send(task.view, socket, message, pinned.fd, quiet)
             )
     except UnreadableMemory as error:
         return -error.errno
@@ -99,11 +84,6 @@ def _with_duplicate(task: Task, register: int, act: Callable[[int], int]) -> int
     if socket < 0:
         return socket
     try:
-        return _act_for(task, lambda: act(socket))
+        return as_caller(task.view, lambda: act(socket))
     finally:
         os.close(socket)
-
-
-def _act_for(task: Task, act: Callable[[], int]) -> int:
-    """What `act` returns, done with the task's rights; -EPERM where those cannot be assumed."""
-    return as_caller(task.view, act)

@@ -10,7 +10,7 @@ import time
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import procfs, ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
-from enforcer.mechanisms.ptrace import injected, new_tasks, repeated, returns
+from enforcer.mechanisms.ptrace import faults, injected, new_tasks, repeated, returns
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls import execs
 from enforcer.mechanisms.ptrace.config import Config
@@ -25,6 +25,7 @@ from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
+from enforcer.pin.identity import OutOfReach
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
@@ -179,7 +180,11 @@ class Tracer:
         self.sandbox.count(task, name)
         if self.config.abis[info[1]].bits == NARROW:
             info = narrow(info)
-        handler(HeldCall(task, info, name, abi))
+        call = HeldCall(task, info, name, abi)
+        try:
+            handler(call)
+        except OutOfReach as error:
+            self.act.refuse(call, errno.EPERM, str(error))
 
     def at_unknown_call(self, task: Task, info: SyscallInfo) -> None:
         """A number that no table has: ENOSYS, as from a kernel without it."""
@@ -239,7 +244,10 @@ class Tracer:
         if event == 0:
             if task.away is not None:
                 returns.bring_back(self.sandbox, task, task.away)
-            self.sandbox.resume(task, number)
+            if number in faults.FAULTS and faults.ends_init(task, number):
+                faults.end_init(self.sandbox, task, number)
+            else:
+                self.sandbox.resume(task, number)
         elif event in _BIRTHS:
             new_tasks.born(self.sandbox, task)
         elif event == ptrace.EVENT_EXEC:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from errno import EACCES, EINVAL, ENOSYS
 
@@ -9,6 +10,7 @@ from enforcer.kernel.file_status import file_system, on_procfs, status, statx_by
 from enforcer.kernel.paths import (
     AT_EACCESS,
     AT_EMPTY_PATH,
+    AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
     faccessat,
     faccessat2,
@@ -16,9 +18,9 @@ from enforcer.kernel.paths import (
 )
 from enforcer.pin.identity import has_other_ids
 from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
-from enforcer.pin.ourselves import hides
+from enforcer.pin.ourselves import hides, is_own_link, own_text
 from enforcer.pin.request import Act, Request
-from enforcer.pin.resolution import own_link_text
+from enforcer.pin.resolution import resolve
 from enforcer.pin.view import own, strip_root
 
 _AT_NO_AUTOMOUNT = 0x800
@@ -71,24 +73,35 @@ def _readlink(request: Request) -> int:
     first = 2 if request.call == "readlinkat" else 1
     size = request.int32(first + 1)
     pinned = request.pins[0]
-    text = readlinkat(pinned.fd, b"")
+    text = _own_text(request)
+    if text is None:
+        text = readlinkat(pinned.fd, b"")
+    elif isinstance(text, int):
+        return text
     if isinstance(text, int):
         return text if pinned.unnamed else -EINVAL
     if on_procfs(pinned.fd):
         if hides(request.view, pinned.fd):
             return -EACCES
-        text = _in_view(request, text)
+        if text[:1] == b"/":
+            text = strip_root(request.view, text)
     request.write(first, text[:size])
     return min(len(text), size)
 
 
-def _in_view(request: Request, text: bytes) -> bytes:
-    """The text of a link of procfs as the task would read it."""
-    view = request.view
-    own = own_link_text(view, request.pins[0].name, text)
-    if own is not None:
-        return own
-    return text if text[:1] != b"/" else strip_root(view, text)
+def _own_text(request: Request) -> bytes | int | None:
+    """The text of `self` or `thread-self` of a procfs as the task would read it, or -errno.
+
+    None for any other object.
+    """
+    pinned = request.pins[0]
+    head, _, leaf = os.fsencode(pinned.name).rpartition(b"/")
+    if leaf not in (b"self", b"thread-self") or not on_procfs(pinned.fd):
+        return None
+    with resolve(request.view, AT_FDCWD, head or b"/") as directory:
+        if not directory.exists or not is_own_link(directory.fd, leaf):
+            return None
+        return own_text(request.view, directory.fd, leaf)
 
 
 def _statfs(request: Request) -> int:

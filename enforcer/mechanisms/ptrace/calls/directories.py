@@ -13,7 +13,7 @@ from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
-from enforcer.pin import resolve
+from enforcer.pin import resolve_as_caller
 from enforcer.pin.places import UNPLACED
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.syscalls.arguments import AT_FDCWD
@@ -42,7 +42,7 @@ class Directories:
         except UnreadableMemory as error:
             act.refuse(call, error.errno, UNREADABLE)
             return
-        with resolve(call.view, AT_FDCWD, name) as pinned:
+        with resolve_as_caller(call.view, AT_FDCWD, name) as pinned:
             if pinned.unplaced:
                 act.refuse(call, pinned.errno, UNPLACED)
                 return

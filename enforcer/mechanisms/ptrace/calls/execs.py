@@ -21,7 +21,7 @@ from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Execution, Space, Task
-from enforcer.pin import Pinned, resolve
+from enforcer.pin import Pinned, resolve_as_caller
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.syscalls.arguments import AT_FDCWD, read_strings, signed
 from enforcer.syscalls.memory import Refused, UnreadableMemory
@@ -85,7 +85,7 @@ class Execs:
             texts["argv"] = (os.fsdecode(b" ".join(given)),)
         follow = not flags & AT_SYMLINK_NOFOLLOW
         empty = bool(flags & AT_EMPTY_PATH)
-        with resolve(call.view, dirfd, name, follow=follow, empty=empty) as pinned:
+        with resolve_as_caller(call.view, dirfd, name, follow=follow, empty=empty) as pinned:
             if not pinned.name:
                 raise Refused(pinned.errno)
             texts["filename"] = (pinned.name,)
@@ -131,7 +131,7 @@ class Execs:
             if option is not None:
                 before.insert(0, option)
             before.insert(0, interpreter)
-            with resolve(call.view, AT_FDCWD, interpreter) as found:
+            with resolve_as_caller(call.view, AT_FDCWD, interpreter) as found:
                 if not found.name or found.errno:
                     raise Refused(found.errno)
                 texts = {"filename": (found.name,), "argv": (os.fsdecode(b" ".join(before)),)}

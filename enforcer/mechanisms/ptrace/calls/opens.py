@@ -9,7 +9,7 @@ links, a deleted or foreign directory) is opened by the tracer on the pinned obj
 from __future__ import annotations
 
 import os
-from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from errno import EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 from functools import partial
 from pathlib import Path
 from struct import Struct
@@ -27,10 +27,11 @@ from enforcer.mechanisms.ptrace.reading import directory_name
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
 from enforcer.mechanisms.ptrace.trampoline import HOW_OFFSET
-from enforcer.pin import lexical, open_judged, resolve, wrong_flags
+from enforcer.pin import lexical, open_judged, resolve_as_caller, wrong_flags
+from enforcer.pin.identity import OutOfReach
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.view import name_of, release
-from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import (
@@ -240,7 +241,7 @@ class Opens:
                 self.deliver(call, opening, name)
                 return
         follow = follows_open(flags)
-        with resolve(call.view, opening.dirfd, name, follow=follow) as pinned:
+        with resolve_as_caller(call.view, opening.dirfd, name, follow=follow) as pinned:
             if pinned.unplaced:
                 act.refuse(call, pinned.errno, UNPLACED)
                 return
@@ -345,7 +346,16 @@ class Opens:
         call.decision = None
 
         def opener() -> int:
-            return self.open_judged(call, opening, name)
+            try:
+                opened = self.open_judged(call, opening, name)
+            except OutOfReach as error:
+                call.decision = refusal(EPERM, str(error))
+                return -EPERM
+            if opened >= 0 and opening.flags & os.O_PATH:
+                os.close(opened)
+                call.decision = refusal(EBADF, "an O_PATH descriptor of this cannot be handed over")
+                return -EBADF
+            return opened
 
         def delivered(task: Task) -> None:
             listener.forget(task.tid)
