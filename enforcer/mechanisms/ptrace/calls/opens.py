@@ -30,7 +30,7 @@ from enforcer.mechanisms.ptrace.trampoline import HOW_OFFSET
 from enforcer.pin import lexical, open_judged, resolve_as_caller, wrong_flags
 from enforcer.pin.identity import OutOfReach
 from enforcer.pin.places import UNPLACED
-from enforcer.pin.view import name_of, release
+from enforcer.pin.view import View, name_of, release
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
 from enforcer.syscalls import number
@@ -47,7 +47,8 @@ from enforcer.syscalls.memory import Refused, UnreadableMemory
 _HOW = Struct("=QQQ")
 _HOW_SIZE = _HOW.size
 _SCOPES = ~(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
-_CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
+_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
+_CWD = AT_FDCWD & _ALL_BITS
 _CREAT = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 _SLASH = ord("/")
 
@@ -187,7 +188,14 @@ class Opens:
             at_exit = self.opened_relative if relative else self.opened_absolute
             self.rewrite(call, opening, name, at_exit)
 
-    def rewrite(self, call: HeldCall, opening: Opening, name: bytes, at_exit: Continuation) -> None:
+    def rewrite(
+        self,
+        call: HeldCall,
+        opening: Opening,
+        name: bytes,
+        at_exit: Continuation,
+        dirfd: int = AT_FDCWD,
+    ) -> None:
         """Let the task itself open `name` from its slot, refusing any symbolic link."""
         act = self.act
         slot = act.take_slot(call)
@@ -198,7 +206,7 @@ class Opens:
         arena.write_name(slot, name)
         how = _HOW.pack(opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
         arena.write(slot + NAME_SIZE, how)
-        arguments = (_CWD, base, base + NAME_SIZE, _HOW_SIZE, 0, 0)
+        arguments = (dirfd & _ALL_BITS, base, base + NAME_SIZE, _HOW_SIZE, 0, 0)
         act.redirect(call, self.numbers[call.arch], arguments, at_exit)
 
     def opened(self, task: Task, *, again: frozenset[int], then: int) -> None:
@@ -269,6 +277,7 @@ class Opens:
             )
             exists = pinned.exists
             place = identity(pinned.fd) if is_odd and is_place and act.verifies else None
+            beneath = _beneath(call.view, opening.dirfd, name, pinned.fd) if place else b""
         task.retry = max(task.retry, _BY_STEPS)
         if not by_name:
             self.deliver(call, opening, name)
@@ -278,7 +287,11 @@ class Opens:
         if follow:
             again |= {-ELOOP}
         if place is not None:
-            self.rewrite(call, opening, canonical, partial(self.placed, call=call, judged=place))
+            at_exit = partial(self.placed, call=call, judged=place)
+            if beneath:
+                self.rewrite(call, opening, beneath, at_exit, opening.dirfd)
+            else:
+                self.rewrite(call, opening, canonical, at_exit)
             return
         then = _BY_DELIVERY if exists else _BY_STEPS
         self.rewrite(call, opening, canonical, self.exit_of(again, then))
@@ -365,3 +378,22 @@ class Opens:
 
         listener.arrange(call.tid, opener, close_on_exec=bool(flags & os.O_CLOEXEC))
         act.redirect(call, DELIVER, (), delivered)
+
+
+def _beneath(view: View, dirfd: int, name: bytes, fd: int) -> bytes:
+    """The canonical name of an object from a directory that the task has, empty where it has none.
+
+    That directory may be outside of the task's root, where no absolute name leads to.
+    """
+    if name[:1] == b"/":
+        return b""
+    base = view.directory(dirfd)
+    try:
+        prefix, full = (name_of(each) for each in (base, fd)) if base >= 0 else (b"", b"")
+    except OSError:
+        return b""
+    finally:
+        release(base)
+    prefix = prefix.rstrip(b"/") + b"/"
+    rest = full[len(prefix) :] if full.startswith(prefix) else b""
+    return rest if len(rest) < NAME_SIZE else b""
