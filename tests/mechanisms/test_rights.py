@@ -292,7 +292,6 @@ def test_acts_end_as_they_do_bare(backend: str, way: str, place: Path) -> None:
     bare = said_by(None, way, place / "bare")
     held = said_by(backend, way, place / "held")
     assert "read open" in bare
-    differences = {
-        title: (bare[title], held[title]) for title in bare if bare[title] != held[title]
-    }
-    assert differences == {}
+    both = {title: (bare[title], held[title]) for title in bare}
+    differing = {title: pair for title, pair in both.items() if pair[0] != pair[1]}
+    assert set(differing) == LIMITS.get((backend, way), set()), differing

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from errno import EBUSY, EINVAL, ENOENT, EPERM
+from errno import EINVAL, ENOENT, EPERM
 
-from enforcer.kernel.file_status import status
 from enforcer.kernel.paths import (
     AT_EMPTY_PATH,
     AT_FDCWD,
-    AT_NO_AUTOMOUNT,
     AT_REMOVEDIR,
     AT_SYMLINK_FOLLOW,
-    AT_SYMLINK_NOFOLLOW,
     linkat,
     mkdirat,
     mknodat,
@@ -34,31 +31,6 @@ _NODES = frozenset({0, stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, s
 def _entry(pinned: Pinned) -> tuple[int, bytes]:
     """Where the entry is; for the root, which is no entry, a name that fails in the same way."""
     return (pinned.parent, pinned.leaf) if pinned.parent >= 0 else (AT_FDCWD, b"/")
-
-
-def _unless_mounted_on(act: Act) -> Act:
-    """`act`, but -EBUSY where something is mounted on one of the entries.
-
-    The kernel asks whether it is mounted there in the namespace of whoever acts, and takes mounts
-    of others away (vfs_rmdir, vfs_unlink and vfs_rename in fs/namei.c: is_local_mountpoint, then
-    detach_mounts). The supervisor must not do that to the caller's.
-    """
-
-    def acting(request: Request) -> int:
-        if not request.view.fixed_root and any(map(_is_mounted_on, request.pins)):
-            return -EBUSY
-        return act(request)
-
-    return acting
-
-
-def _is_mounted_on(pinned: Pinned) -> bool:
-    if pinned.parent < 0:
-        return False
-    flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
-    here = status(pinned.parent, b"", AT_EMPTY_PATH)
-    there = status(pinned.parent, pinned.leaf, flags)
-    return not isinstance(here, int) and not isinstance(there, int) and here.mnt_id != there.mnt_id
 
 
 def _mkdir(request: Request) -> int:
@@ -144,12 +116,12 @@ ACTS: Mapping[str, Act] = {
     "mkdirat": _mkdir,
     "mknod": _mknod,
     "mknodat": _mknod,
-    "unlink": _unless_mounted_on(_unlink),
-    "unlinkat": _unless_mounted_on(_unlinkat),
-    "rmdir": _unless_mounted_on(_rmdir),
-    "rename": _unless_mounted_on(_rename),
-    "renameat": _unless_mounted_on(_rename),
-    "renameat2": _unless_mounted_on(_rename),
+    "unlink": _unlink,
+    "unlinkat": _unlinkat,
+    "rmdir": _rmdir,
+    "rename": _rename,
+    "renameat": _rename,
+    "renameat2": _rename,
     "link": _link,
     "linkat": _link,
     "symlink": _symlink,

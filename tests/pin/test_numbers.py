@@ -1,0 +1,28 @@
+"""Which number a task has in a procfs: its own pid namespace's, an outer one's, or none."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from enforcer.kernel import procfs
+from enforcer.pin import View
+from enforcer.pin.task_links import number_on
+
+
+def test_a_task_has_its_number_in_the_procfs_of_its_namespace() -> None:
+    """Process and thread, as /proc shows them."""
+    pid = os.getpid()
+    assert View(pid, pid).number_on(procfs.root()) == (pid, pid)
+
+
+def test_another_process_of_the_same_number_is_not_the_task() -> None:
+    """Every pid namespace has a process 1, and this procfs shows the one of ours."""
+    pid = os.getpid()
+    assert number_on(procfs.root(), pid, [b"%d" % pid], [b"7"]) == (pid, 7)
+    if pid == 1:
+        pytest.skip("this process is that of the number 1")
+    place = os.stat(b"1/ns/pid", dir_fd=procfs.root(), follow_symlinks=False)
+    assert place.st_ino
+    assert number_on(procfs.root(), pid, [b"1"], [b"1"]) in (None, (1, 1))
