@@ -19,6 +19,7 @@ from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.policy.problem import PolicyError, Problem, suggestion
 from harness.attack import Attack
+from harness.backends import is_file
 from harness.catalogue import catalogue
 from harness.model import Limits, Scenario, VerdictKind, spelled
 from harness.nodes import MappingFile, NotUtf8
@@ -132,6 +133,7 @@ class _Reader(MappingFile):
             raise ScenarioError(self.problems.found)
         self.directory = directory
         self.known = known
+        self.own: set[str] = set()
 
     def scenario(self) -> Scenario:
         title = self.text("title")
@@ -146,7 +148,8 @@ class _Reader(MappingFile):
         policy, dialect = self._policy()
         variants = self.texts("variants", self._check_variant(attack))
         abis = self.texts("abis", self._check_abi(attack))
-        backends = self.texts("backends", self._check_backend(leaky=False))
+        backends = self._backends()
+        self.own = {Path(each).stem for each in backends if is_file(each)}
         features, needs = self._needs()
         scenario = Scenario(
             id=scenario_id(self.path, self.directory),
@@ -174,6 +177,14 @@ class _Reader(MappingFile):
         if self.problems.found:
             raise ScenarioError(self.problems.found)
         return scenario
+
+    def _backends(self) -> tuple[str, ...]:
+        """The names; of descriptions of the user's own the whole names of their files."""
+        named = self.texts("backends", self._check_backend(leaky=False))
+        return tuple(str(self._own(each)) if is_file(each) else each for each in named)
+
+    def _own(self, name: str) -> Path:
+        return (self.directory / name).resolve()
 
     def _needs(self) -> tuple[tuple[str, ...], dict[str, object]]:
         """Kernel features, and what a machine is booted with."""
@@ -240,7 +251,11 @@ class _Reader(MappingFile):
         def check(node: yaml.Node, text: str) -> None:
             if text == "all" and not leaky:
                 return
-            if text not in self.known.backends:
+            if not leaky and is_file(text):
+                if not self._own(text).is_file():
+                    mend = f"paths start at {self.directory}"
+                    self.note(node, f"there is no file {text}", mend)
+            elif text not in self.known.backends:
                 mend = suggestion(text, self.known.backends) or "`harness list backends` shows them"
                 self.note(node, f"there is no backend {text!r}", mend)
 
@@ -263,7 +278,8 @@ class _Reader(MappingFile):
     def _check_narrowed(self, node: yaml.Node, text: str, attack: Attack | None) -> None:
         """A backend, or one with an ABI, a variant or a way behind a slash."""
         name, _, narrower = text.partition("/")
-        self._check_backend(leaky=False)(node, name)
+        if name not in self.own:
+            self._check_backend(leaky=False)(node, name)
         variants = (*attack.every_variant, *attack.ways) if attack else ()
         known = (*ABIS, *variants)
         if narrower and narrower not in known:

@@ -55,6 +55,18 @@ def test_a_scenario(tmp_path: Path) -> None:
     assert scenario.dialect == "yaml"
 
 
+def test_a_sandbox_of_ones_own(tmp_path: Path) -> None:
+    """A backend may be the file that describes it, from where ids start; expectations name it as
+    reports do.
+    """
+    (tmp_path / "mine.yaml").write_text("")
+    text = GOOD + "backends: [mine.yaml, ptrace]\nexpect: {mine/i386: bypassed}\n"
+    scenario = load_scenario(_write(tmp_path, text), tmp_path, KNOWN)
+    assert scenario.backends == (str(tmp_path / "mine.yaml"), "ptrace")
+    assert scenario.expect == {"mine/i386": VerdictKind.BYPASSED}
+    assert "there is no file other.yaml" in str(load(tmp_path, GOOD + "backends: [other.yaml]\n"))
+
+
 def test_ids_have_one_spelling(tmp_path: Path) -> None:
     """As attacks have, whatever joins the words of the file's name."""
     path = _write(tmp_path, GOOD).rename(tmp_path / "race" / "one_case-more.yaml")
