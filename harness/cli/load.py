@@ -109,12 +109,14 @@ def chosen_targets(wish: Wish) -> tuple[Target, ...]:
         raise UserError(str(error)) from None
 
 
-def _found(name: str) -> str:
+def _found(name: str, target: Target) -> str:
     """A backend's name, or the whole name of its file. Raises UserError.
 
     A description that cannot be read is the user's mistake here; a module that cannot be imported
     is an error of its own cases.
     """
+    if target.arch is not None and (name == EVERY_EXTERNAL or backends.is_external(name)):
+        raise UserError(f"{name} is judged on this machine only: name no --arch, --kernel, --vm")
     if backends.is_file(name):
         path = Path(name).resolve()
         if not path.is_file():
@@ -147,7 +149,7 @@ def selection(
     """What the options of `run` and `list` select in one place. Raises UserError."""
     return Selection(
         ours=our_backends(),
-        backends=tuple(_found(name) for name in wanted),
+        backends=tuple(_found(name, target) for name in wanted),
         abis=target.abis,
         keywords=tuple(keywords),
         kernel=target.kernel_name,

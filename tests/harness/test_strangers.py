@@ -166,3 +166,11 @@ def test_a_leaky_backend_that_no_scenario_names_is_said(tmp_path: Path) -> None:
     ran = harness_run(root, "--backend", "leaky-notify-bare")
     assert ran.status == 2
     assert "no scenario names leaky-notify-bare under `leaky`" in ran.stderr
+
+
+def test_others_are_judged_on_this_machine_only(tmp_path: Path) -> None:
+    """No machine has their packages: asking for one is a mistake that is told."""
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    ran = harness_run(root, "--backend", "bwrap", "--arch", "arm")
+    assert ran.status == 2
+    assert "bwrap is judged on this machine only" in ran.stderr
