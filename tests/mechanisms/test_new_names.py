@@ -84,6 +84,13 @@ RENAMES: Mapping[str, str] = {
         "os.symlink('../priv/secret', 'pub/way') or "
         "look_after(call('linkat', HERE, 'pub/way', HERE, 'pub/s', 0x400), 'pub/s')"
     ),
+    "linkat of a descriptor": (
+        "look_after(call('linkat', os.open('priv/secret', 1), '', HERE, 'pub/s', AT), 'pub/s')"
+    ),
+    "linkat by procfs": (
+        "look_after(call('linkat', HERE, '/proc/self/fd/%d' % os.open('priv/secret', 1), HERE,"
+        " 'pub/s', 0x400), 'pub/s')"
+    ),
     "linkat from a directory's descriptor": (
         "look_after(call('linkat', os.open('priv', 0x200000), 'secret', HERE, 'pub/s', 0), 'pub/s')"
     ),

@@ -23,13 +23,13 @@ WRITERS = """
     open openat openat2 creat mkdir mkdirat mknod mknodat rmdir unlink unlinkat rename renameat
     renameat2 link linkat symlink symlinkat truncate truncate64 chmod fchmodat fchmodat2 chown
     chown32 lchown lchown32 fchownat utime utimes futimesat utimensat utimensat_time64 setxattr
-    lsetxattr setxattrat removexattr lremovexattr removexattrat file_setattr bind acct
+    lsetxattr setxattrat removexattr lremovexattr removexattrat file_setattr bind acct swapon
     open_by_handle_at
 """
 NAME_TAKERS = {"fsread": set(READERS.split()), "fswrite": set(WRITERS.split())}
 
 OWN_RULES = """
-    chdir chroot pivot_root mount umount umount2 move_mount mount_setattr fspick swapon swapoff
+    chdir chroot pivot_root mount umount umount2 move_mount mount_setattr fspick swapoff
     quotactl execve execveat
 """
 """Calls that take a path and belong to no alias."""
