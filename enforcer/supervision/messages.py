@@ -22,7 +22,10 @@ from enforcer.syscalls.memory import Memory, Refused
 _AF_UNIX = CONSTANTS["AF_UNIX"]
 _LONGEST_UNIX_ADDRESS = 110
 _MOST_VECTORS = 1024
-_MOST_BYTES = 0x7FFF_F000
+_MOST_BYTES = 64 << 20
+"""So much of a message is copied: more than any datagram may have (EMSGSIZE is then the kernel's to
+say), and a stream takes the rest by another call. A target must not make its supervisor hold 2 GiB.
+"""
 _LONGEST_CONTROL = 20480
 _SOL_SOCKET = 1
 _SCM_RIGHTS = 1
