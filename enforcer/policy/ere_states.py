@@ -13,6 +13,7 @@ from typing import NamedTuple
 from enforcer.policy.patterns import translate_ere
 
 _MOST_STATES = 4096
+_MOST_KNOWN = 1024
 _UNIT = re.compile(r"\\.|\[\^?\]?(?:\[:.*?:\]|[^\]])*\]|\{[^}]*\}|.", re.DOTALL)
 
 
@@ -40,25 +41,37 @@ class States:
         part = self._choice()
         self._start, self._end = part
         self._live = self._leading_to_end()
+        self._behind: dict[str, set[int]] = {}
 
     def after(self, text: str) -> frozenset[int] | bool:
         """What is known behind `text`: True: found whatever follows; False: never; else states.
 
         Equal states mean that whatever follows decides the same.
         """
-        states = self._closed({self._start}, is_first=True)
+        directory = text[: text.rfind("/", 0, -1) + 1]
+        known = self._behind.get(directory)
+        if known is None:
+            if len(self._behind) >= _MOST_KNOWN:
+                self._behind.clear()
+            known = self._moved(self._closed({self._start}, is_first=True), directory)
+            self._behind[directory] = known
+        states = self._moved(known, text[len(directory) :])
+        if self._end in states:
+            return True
+        return frozenset(states & self._live) or False
+
+    def _moved(self, states: set[int], text: str) -> set[int]:
+        """The states behind `text`; once the end is among them it stays."""
         for character in text:
             if self._end in states:
-                return True
+                break
             moved = {self._start}
             for state in states:
                 step = self._steps[state]
                 if step is not None and _fits(step[0], character):
                     moved.add(step[1])
             states = self._closed(moved, is_first=False)
-        if self._end in states:
-            return True
-        return frozenset(states & self._live) or False
+        return states
 
     def _closed(self, states: set[int], *, is_first: bool) -> set[int]:
         """The states that can be come to from these without a character of the text."""
