@@ -450,3 +450,23 @@ def test_a_fault_ends_the_init_of_a_namespace(backend: str, place: Path) -> None
     """The kernel spares a traced one, which would fault for ever: it dies of its fault as bare."""
     assert said(None, PATH_RULES, _FAULTY_INIT, place) == "-11\n"
     assert said(backend, PATH_RULES, _FAULTY_INIT, place) == "-11\n"
+
+
+_DEVICE = """
+import errno, os
+try:
+    os.close(os.open("/dev/null", os.O_PATH))
+    print("opened")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@pytest.mark.parametrize(("backend", "shown"), [("ptrace", "opened\n"), ("notify", "EPERM\n")])
+def test_a_place_without_content_is_refused_aloud(backend: str, shown: str, place: Path) -> None:
+    """O_PATH of a device: the task itself opens it, or notify says that it cannot."""
+    ran = run(backend, PATH_RULES, [sys.executable, "-c", _DEVICE], place)
+    assert ran.stdout == shown
+    reasons = [event.get("reason") for event in ran.events if event["event"] == "decision"]
+    told = "an O_PATH descriptor of this cannot be handed over" in reasons
+    assert told is (backend == "notify")
