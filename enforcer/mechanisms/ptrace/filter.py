@@ -72,7 +72,7 @@ def _reaches(start: int, size: int | None, base: int) -> Condition:
 
 
 _RARE = "remap_file_pages"
-"""Refused by the filter itself: see _with_one_openat."""
+"""Refused by the filter itself where it reaches the slots (deprecated since Linux 3.16)."""
 
 _CLONE_BITS = CLONE_NEW_WORLD | CLONE_UNTRACED
 
