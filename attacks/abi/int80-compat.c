@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Claim: what is denied by its 64-bit number is denied by its 32-bit number
- * too (catalogue C2).
+ * too (catalogue C2), whatever the upper halves of its registers hold (A18).
  *
  *	int $0x80 with eax = 5 is the i386 table's open, also in a 64-bit
  *	process; 5 in the 64-bit table is fstat.
+ *
+ * Of the name's address the kernel takes the lower half: the variant
+ * wide-pointer has another address in the register, where nothing is mapped.
  *
  * The denied act is to open for truncation, which filters on registers can tell
  * too; its twin appends. It does so by the plain 64-bit open, because refusing
@@ -31,7 +34,7 @@ static void no_gate(int number)
 	_exit(EXIT_UNSUPPORTED);
 }
 
-static long open_by_int80(const char *name, int flags)
+static long open_by_int80(uintptr_t name, int flags)
 {
 	long result = I386_OPEN;
 
@@ -44,6 +47,7 @@ static long open_by_int80(const char *name, int flags)
 
 static void attack(struct run *run)
 {
+	uintptr_t upper = strcmp(run->variant, "plain") ? 0x7ead00000000ul : 0;
 	char *low = mmap(NULL, PATH_MAX, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	long fd;
@@ -52,7 +56,7 @@ static void attack(struct run *run)
 		broken("no room below 4 GiB: %s", strerror(errno));
 	strcpy(low, run->denied);
 	signal(SIGSEGV, no_gate);
-	fd = open_by_int80(low, O_WRONLY | O_TRUNC);
+	fd = open_by_int80((uintptr_t)low | upper, O_WRONLY | O_TRUNC);
 	signal(SIGSEGV, SIG_DFL);
 	errno = fd < 0 ? (int)-fd : 0;
 	run->attempts = 1;
