@@ -95,6 +95,17 @@ class View:
         """Whether a name is not enough to say what was judged: the very object must be opened."""
         return self.same_objects is not None or (self.places is not None and not self.fixed_root)
 
+    def is_elsewhere(self) -> bool:
+        """Whether an absolute name may lead the task to something else than its supervisor."""
+        places = self.places
+        if self.fixed_root or places is None:
+            return not self.fixed_root
+        if not places.are_as_before():
+            return True
+        return not as_supervisor(
+            lambda: places.are_those_of(self.tid) and places.has_same_root(self.tid)
+        )
+
     def root(self) -> int:
         """A descriptor of the task's root (AT_FDCWD: the supervisor's own, with absolute names)."""
         if self.fixed_root:

@@ -49,7 +49,7 @@ def bind_path(view: View, socket: int, pinned: Pinned, address: bytes) -> int:
         value, _ = carry_out(_bind_there, view, permit, pinned.leaf, descriptors=given)
         assert isinstance(value, int)
         return value
-    if not view.fixed_root:
+    if view.is_elsewhere():
         return _bind_through(view, socket, pinned.parent, pinned.leaf)
     # Here, because only this thread knows that it acts with the rights of the task (its Landlock
     # domain too), and takes its own to look into /proc.
