@@ -89,6 +89,7 @@ def fit(policy: Policy, abis: Sequence[Abi], rights: Rights) -> Fitted:
     calls = _calls(policy, abis, rights, notes)
     where = reaches(policy, notes, without=calls)
     told, permitted, wanted = _paths(where, rights, notes)
+    _note_unable_to_start(permitted, rights, notes)
     ports = {
         call: open_ports
         for call in sorted({*rights.ports, *rights.closed})
@@ -168,6 +169,16 @@ def _paths(
             notes.add(None, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
     del permitted[""]
     return tuple(told), permitted, wanted
+
+
+def _note_unable_to_start(
+    permitted: Mapping[str, frozenset[Access]], rights: Rights, notes: Notes
+) -> None:
+    """Where the root is hidden and nothing beneath can be given back, no program can be started."""
+    gives = any(Access.EXECUTE in right.access for right in rights.grants)
+    if not gives and Access.EXECUTE not in permitted.get("/", frozenset(Access)):
+        reason = "it can deny / only with all that is in it, and no program could be started then"
+        notes.add(None, Extent.NONE, TOO_MUCH_DENIED, reason)
 
 
 def _for(rights: Rights, path: str, shape: Shape) -> Rights:

@@ -95,6 +95,29 @@ def test_a_stranger_is_judged_by_one_file(change: str, tmp_path: Path) -> None:
         assert ran.verdicts["replication/stranger", LEAKY] == "bypassed"
 
 
+ALLOW_LIST = """\
+policy:
+  default: permit
+  rules:
+    - permit: [fsread, fswrite, execve, execveat]
+      when: filename match "${allowed_dir}/*"
+    - deny[eacces]: [fsread, fswrite, execve, execveat]
+"""
+
+
+@needs_users
+def test_what_hides_all_can_start_nothing(tmp_path: Path) -> None:
+    """A list of what is permitted needs grants: without any it is inexpressible, not broken."""
+    scenario = SCENARIO.replace(POLICY, ALLOW_LIST)
+    root = small_tree(tmp_path / "tree", {"replication/stranger": scenario})
+    described = tmp_path / "mine.yaml"
+    described.write_text(STRANGER)
+    ran = harness_run(root, "--backend", str(described))
+    (row,) = [row for row in ran.rows if row["backend"] == "mine"]
+    assert row["verdict"] == "inexpressible"
+    assert "no program could be started" in str(row["reason"])
+
+
 MISTAKES = {
     "a key": ("title:", "titel:", ":1:1: unknown key 'titel'"),
     "an access": ("access: all", "access: [reed]", "did you mean read?"),
