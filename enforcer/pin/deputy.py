@@ -55,6 +55,10 @@ _MOST_IDLE = 6
 _UNMAPPED = "its ids, namespaces or capabilities cannot be taken on"
 
 
+pids: set[int] = set()
+"""The process numbers of the deputies that live."""
+
+
 class Deputy:
     """One of them, for tasks that are `who`, with the Landlock domain of the thread that made it.
 
@@ -82,6 +86,8 @@ class Deputy:
             if not isinstance(pid, int):
                 raise OutOfReach(_UNMAPPED)
             self.pidfd = pidfd_open(pid)
+            self._pid = pid
+            pids.add(pid)
         except Hung as error:
             raise OutOfReach(_UNMAPPED) from error
 
@@ -96,6 +102,7 @@ class Deputy:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             os.close(self.pidfd)
             self.pidfd = -1
+            pids.discard(self._pid)
 
     def do(
         self,

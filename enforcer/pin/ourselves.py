@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.pin.deputy import pids
 
 if TYPE_CHECKING:
     from enforcer.pin.view import View
@@ -72,7 +73,9 @@ def hides(view: View, fd: int, *, writes: bool = False) -> bool:
 
 
 def is_ours(number: bytes) -> bool:
-    """Whether a process or thread number is one of the supervisor's own."""
+    """Whether a process or thread number is one of the supervisor's own, or of its deputies'."""
+    if int(number) in pids:
+        return True
     return not isinstance(status(procfs.root(), b"self/task/" + number, 0), int)
 
 

@@ -342,7 +342,8 @@ for entry in Path("/proc").iterdir():
 def test_the_supervisor_is_not_shown_by_itself(backend: str, place: Path) -> None:
     """What procfs shows of a process only to itself, a supervisor opens for nobody."""
     ids = _DROPPED if os.geteuid() == 0 else ""
-    lines = said(backend, PATH_RULES, ids + _LOOKS_AT, place, place).splitlines()
+    script = f"import pathlib\n{ids}{_LOOKS_AT}"  # others may not read this Python's library
+    lines = said(backend, PATH_RULES, script, place, place).splitlines()
     assert "stat done" in lines
     assert {line for line in lines if line.endswith("done")} == {"stat done"}
 

@@ -8,6 +8,7 @@ import pytest
 
 from enforcer.kernel import procfs
 from enforcer.pin import View
+from enforcer.pin.ourselves import hides
 from enforcer.pin.task_links import number_on
 
 
@@ -26,3 +27,16 @@ def test_another_process_of_the_same_number_is_not_the_task() -> None:
     place = os.stat(b"1/ns/pid", dir_fd=procfs.root(), follow_symlinks=False)
     assert place.st_ino
     assert number_on(procfs.root(), pid, [b"1"], [b"1"]) in (None, (1, 1))
+
+
+def test_deputies_are_hidden_like_their_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What procfs shows of a deputy to itself is for no target: it acts with a target's rights."""
+    pid = os.getppid()
+    view = View(os.getpid(), os.getpid(), fixed_root=True)
+    fd = os.open(f"/proc/{pid}/maps", os.O_PATH)
+    try:
+        assert not hides(view, fd)
+        monkeypatch.setattr("enforcer.pin.ourselves.pids", {pid})
+        assert hides(view, fd)
+    finally:
+        os.close(fd)
