@@ -246,6 +246,7 @@ def test_no_other_name_frees_an_object(backend: str, kind: str, is_list: str, pl
 
 LINKED: Mapping[str, str] = {
     "by the link": "look('pub/link')",
+    "by the link, the quick way": "[look('pub/a') for _ in range(3)] and look('pub/link')",
     "by the link, as a path": "look('/proc/self/fd/%d' % os.open(HOME + '/pub/link', os.O_PATH))",
     "from a directory": (
         "os.fdopen(os.open('link', os.O_RDONLY, dir_fd=os.open('pub', os.O_RDONLY))).read()"
