@@ -19,7 +19,7 @@
 
 #include <pthread.h>
 
-#define TRIES 400
+#define TRIES 1000
 #define ENOUGH_WINS 90 /* somebody keeps the lines of all of them */
 #define PRESENT 63 /* the bit of a pagemap entry */
 
