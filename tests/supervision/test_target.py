@@ -36,6 +36,7 @@ def plan(*binaries: str | None, program: bytes = OPEN) -> Plan:
             "defences": ["copy"],
             "policies": [policy_to_json(policy(binary)) for binary in binaries],
             "inexpressible": [],
+            "cores": False,
             "program": program.hex(),
         },
     )
