@@ -262,13 +262,16 @@ UNREADABLE = {
     "ptrace": """
         from enforcer.supervision.memory import UnreadableMemory
         from enforcer.mechanisms.ptrace import quick, reading
-        known = reading.read_string
-        def read_string(task, address, *rest):
-            text = known(task, address, *rest)
-            if text.startswith(b"new"):
-                raise UnreadableMemory(address)
-            return text
-        reading.read_string = quick.read_string = read_string
+        from enforcer.pin.view import View
+        def failing(known):
+            def read_string(of, address, *rest):
+                text = known(of, address, *rest)
+                if text.startswith(b"new"):
+                    raise UnreadableMemory(address)
+                return text
+            return read_string
+        reading.read_string = quick.read_string = failing(reading.read_string)
+        View.read_string = failing(View.read_string)
         MECHANISM = Ptrace()
         """,
     "notify": """
