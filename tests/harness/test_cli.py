@@ -40,7 +40,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def harness(
     where: Path, *arguments: str, module: str = "harness"
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_STATE_HOME": str(where / "state"), "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(where / "state"),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=where,

@@ -31,7 +31,9 @@ def races(lab: Laboratory) -> dict[str, Case]:
 
 
 def explain(name: str, results: Path) -> str:
-    told = CliRunner().invoke(cli, ["explain", name, "--results", str(results)])
+    told = CliRunner().invoke(
+        cli, ["explain", name, "--results", str(results)], env={"COLUMNS": "200"}
+    )
     assert told.exit_code == 0, told.output
     return told.output
 

@@ -172,7 +172,12 @@ def harness_run(root: Path, *arguments: str) -> Ran:
 
 def call(root: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A program of ours in the tree, on its own results."""
-    environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"), "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(root / "state"),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=root,
