@@ -202,6 +202,8 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
     (the C library's change them all), and file-system ids are not those by which others may signal
     or trace it (kill_ok_by_cred, __ptrace_may_access). Raises OutOfReach where it cannot.
     """
+    if identity.namespace != own.namespace:
+        raise OutOfReach("its ids and capabilities are of another user namespace")
     has_other_groups = identity.groups != own.groups
     if has_other_groups and set_groups(identity.groups):
         raise OutOfReach("its supplementary groups cannot be taken on")

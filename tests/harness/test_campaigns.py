@@ -276,7 +276,10 @@ def test_what_is_measured() -> None:
     assert (found.campaign, found.provenance) == (None, HERE)
     held = replace(verdict, kind=VerdictKind.HELD, wins=0)
     assert measured(replace(result, verdict=held)) is not None
-    for kind in set(VerdictKind) - {VerdictKind.HELD, VerdictKind.BYPASSED}:
+    unlogged = replace(verdict, kind=VerdictKind.UNLOGGED)
+    assert measured(replace(result, verdict=unlogged)) is not None
+    ended = {VerdictKind.HELD, VerdictKind.BYPASSED, VerdictKind.UNLOGGED}
+    for kind in set(VerdictKind) - ended:
         assert measured(replace(result, verdict=replace(verdict, kind=kind))) is None
     assert measured(replace(result, provenance=None)) is None
     ours = replace(leaky.case, backend="ptrace", leaky=False)
