@@ -102,5 +102,6 @@ def _reset(layout: Layout) -> None:
         TMPDIR=str(layout.directory),
         LANG="C.UTF-8",
     )
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    # Python ignores two; a shell's background commands, SIGINT and SIGQUIT; nohup, SIGHUP.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)

@@ -39,7 +39,8 @@ INHERITED = """
 import os, signal
 os.umask(0o077)
 os.environ["LEAK"] = "yes"
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 if os.geteuid() == 0:
     os.setgroups([4242])
 os.set_inheritable(os.dup2(2, 77), True)
