@@ -53,15 +53,14 @@ DEPUTY = (
 
 
 PEER = (
-    "import time\n"
-    "import sys, os\n"
+    "import os, signal, sys, time\n"
     "from harness.places.helpers import SharedMemory\n"
     "memory = SharedMemory(32)\n"
     "with open(sys.argv[3] + '-', 'w') as ready: print(os.getpid(), memory.address, file=ready)\n"
     "os.rename(sys.argv[3] + '-', sys.argv[3])\n"
     "while not any(memory.content()): time.sleep(0.01)\n"
     "print(sys.argv[2], 'memory', memory.content(), flush=True)\n"
-    "time.sleep(3600)\n"
+    "signal.pause()\n"
 )
 
 

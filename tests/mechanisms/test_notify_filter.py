@@ -7,7 +7,8 @@ import pytest
 from enforcer.arch import ABIS
 from enforcer.call import Action
 from enforcer.cbpf.spec import ALLOW, USER_NOTIF, SeccompData, evaluate
-from enforcer.mechanisms.notify.filter import build_filter
+from enforcer.condition import holds
+from enforcer.mechanisms.notify.filter import build_filter, root_changes
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.syscalls import number
 
@@ -57,6 +58,25 @@ def test_what_the_supervisor_must_know_of_is_held(
 ) -> None:
     """Changes of root, namespaces and credentials, executions, and calls that may name it."""
     assert answer(abi, call, *registers) == USER_NOTIF
+
+
+@pytest.mark.parametrize("abi", ["x86_64", "i386"])
+@pytest.mark.parametrize(
+    ("call", "registers"),
+    [
+        ("chroot", ()),
+        ("pivot_root", ()),
+        ("setns", (3, 0)),
+        ("unshare", (NEWNS,)),
+        ("clone", (NEWNS | 17,)),
+    ],
+)
+def test_after_another_root_nothing_is_taken_as_given(
+    abi: str, call: str, registers: tuple[int, ...]
+) -> None:
+    """Also where the call is held for another reason, as setns is for its pidfd."""
+    a, b, c, d, e, f = (*registers, 0, 0, 0, 0, 0, 0)[:6]
+    assert holds(root_changes(abi)[call], (a, b, c, d, e, f))
 
 
 @pytest.mark.parametrize("call", [f"set{ids}32" for ids in IDS])

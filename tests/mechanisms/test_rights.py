@@ -46,6 +46,12 @@ def drop_capabilities():
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     libcall("capset", header, nothing)
 
+def put_capabilities_aside():
+    header, data = struct.pack("=Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+    libcall("capget", header, data)
+    words = struct.unpack("=6I", data.raw)
+    libcall("capset", header, struct.pack("=6I", 0, words[1], 0, 0, words[4], 0))
+
 def drop_ids(groups=()):
     os.setgroups(groups)
     os.setresgid(65534, 65534, 65534)
@@ -94,6 +100,7 @@ WAYS = {
     "own user namespace, nobody mapped": lambda: own_user(False),
     "own user namespace in another": lambda: (own_user(), own_user()),
     "own user namespace, no capabilities": lambda: (own_user(), drop_capabilities()),
+    "own user namespace, capabilities put aside": lambda: (own_user(), put_capabilities_aside()),
     "other ids, own user namespace": lambda: (drop_ids(), libcall("unshare", NEWUSER)),
     "own mounts": own_mounts,
     "own mounts, Landlock": lambda: (own_mounts(), own_landlock()),
@@ -194,6 +201,8 @@ ACTS |= {
     "execute": lambda: execute("/bin/true"),
     "execute what only I may": lambda: execute("mine/program"),
     "many": many,
+    "read by capability": lambda: opened("open/closed", os.O_RDONLY),
+    "access by capability": lambda: os.access("open/closed", 4, effective_ids=True),
     "own status": lambda: opened("/proc/self/status", os.O_RDONLY),
     "own memory": lambda: opened("/proc/self/mem", os.O_RDONLY),
     "limits": lambda: opened("/proc/self/limits", os.O_RDONLY),
@@ -214,6 +223,8 @@ for d, mode in ("open", 0o777), ("mine", 0o700), ("open/dir", 0o777):
 with open("mine/program", "w") as file:
     file.write("#!/bin/true\\n")
 os.chmod("mine/program", 0o700)
+open("open/closed", "w").close()
+os.chmod("open/closed", 0)
 kept = []
 for d in "open", "mine":
     for kind, name in (socket.SOCK_STREAM, "listening"), (socket.SOCK_DGRAM, "datagrams"):
@@ -243,6 +254,7 @@ WAYS = (
     "own user namespace, nobody mapped",
     "own user namespace in another",
     "own user namespace, no capabilities",
+    "own user namespace, capabilities put aside",
     "other ids, own user namespace",
     "own mounts",
     "own mounts, Landlock",
@@ -257,9 +269,11 @@ WAYS = (
 LIMITS = {
     ("notify", "own Landlock domain"): {"look at mine"},
     ("notify", "own mounts, Landlock"): {"look at mine"},
+    ("notify", "own user namespace, capabilities put aside"): {"own memory"},
 }
 """What cannot end as it does bare: notify gives a descriptor for reading where O_PATH is asked for,
-and reading is what the domain forbids."""
+and reading is what the domain forbids; and a task needs no right for its own memory, but who opens
+it for the task does (__ptrace_may_access)."""
 
 
 @pytest.fixture
