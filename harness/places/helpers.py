@@ -19,6 +19,7 @@ from harness.places.isolation import Identity, die_with_parent
 from harness.process import close_all_but, fork, kill, wait
 
 REQUEST_BYTES = 4096
+READ = b"read "
 OPEN = b"open "
 NAME = "interposition-peer"
 
