@@ -200,6 +200,15 @@ def test_an_answerer_of_ones_own() -> None:
     assert kernel_answer(Decision(action=Action.DENY, errno=5)) == ERRNO(5)
 
 
+def test_a_call_by_itself_and_with_its_arguments_in_memory() -> None:
+    """Of one filter: registers decide of the one, the supervisor alone of the other."""
+    spec = spec_of(denied("connect", "arg[2] == 5"))
+    assert ask(spec, "i386", "connect", 0, 0, 5) == DENIED
+    assert ask(spec, "i386", "connect", 0, 0, 4) == ALLOW
+    for registers in ((3, 0, 5), (3, 0, 4)):
+        assert ask(spec, "i386", "socketcall", *registers) == DEFER
+
+
 def test_forced_answers_behind_multiplexers() -> None:
     """Conditional ones follow ipc's registers, and are deferred where these are in memory."""
     looking = (SpecClause(Compare(1, Operator.EQ, 5), ERRNO(9)), SpecClause(TRUE, ALLOW))

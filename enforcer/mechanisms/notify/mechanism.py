@@ -87,8 +87,8 @@ class Notify:
             session.serve(handshake)
 
         launcher = start_supervisor(serve, keep=log_descriptors(log))
-        processes = [int(number) for number in launcher.wait_ready().split()]
-        target.prepare(processes if self.protects else [])
+        supervisor = int(launcher.wait_ready())
+        target.prepare([supervisor] if self.protects else [])
         listener = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         os.close(listener)
         killable = FilterFlag.WAIT_KILLABLE_RECV

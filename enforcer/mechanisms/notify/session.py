@@ -72,10 +72,10 @@ class Session(Shared):
         signal.signal(_WAKE_SIGNAL, lambda number, frame: None)
         self._handlers = Handlers(self, self.abis)
         self._begin_workers(WORKERS)
-        own = [os.getpid(), *(worker.native_id for worker in self._workers)]
-        self.protected = self.make_protected(own)
+        # Threads come and go: whether a number is one's is looked up for each call (aimed.py).
+        self.protected = self.make_protected([os.getpid()])
         self.target = handshake.target
-        handshake.ready(" ".join(map(str, own)))
+        handshake.ready(str(os.getpid()))
         number = int(handshake.wait_go())
         self.listener = _take_listener(handshake, number)
         is_synchronous = notification.wake_synchronously(self.listener)

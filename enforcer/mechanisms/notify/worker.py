@@ -95,7 +95,6 @@ class Worker:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.ident = 0
-        self.native_id = 0
         self.listener = -1
         self.cookie = 0
         self.acting = 0
@@ -123,7 +122,7 @@ class Worker:
         """Begin a thread that serves calls by `handlers` once `listener` gives the descriptor."""
         thread = threading.Thread(target=self.run, args=(handlers, listener), daemon=True)
         thread.start()
-        self.ident, self.native_id = thread.ident or 0, thread.native_id or 0
+        self.ident = thread.ident or 0
 
     def run(self, handlers: Handlers, get_listener: Callable[[], int]) -> None:
         self.listener = listener = get_listener()
