@@ -118,7 +118,8 @@ def right(call: str, abi: str) -> Question:
 
 
 def questions(call: str, abi: str, *, part: int = 8) -> list[Question]:
-    """The call with one argument after the other wrong, and a `part`-th of all pairs of wrong ones.
+    """The call with one argument after the other wrong, and a `part`-th of all pairs of wrong ones;
+    where a descriptor may stand for a name, with one after the other wrong of that, too.
 
     Of two wrong names (or directories) the second may be told first, because what the first leads
     to is nobody's to know before a judgement: such pairs are left out.
@@ -127,9 +128,10 @@ def questions(call: str, abi: str, *, part: int = 8) -> list[Question]:
     values = [_values(call, argument) for argument in arguments]
     usual = right(call, abi)
     found: dict[Question, None] = {usual: None}
-    for place, choices in enumerate(values):
-        for word in choices:
-            found[*usual[:place], word, *usual[place + 1 :]] = None
+    for base in (usual, _of_a_descriptor(arguments, usual)):
+        for place, choices in enumerate(values):
+            for word in choices:
+                found[*base[:place], word, *base[place + 1 :]] = None
     for first, second in combinations(range(len(values)), 2):
         if _are_two_names(arguments, first, second):
             continue
@@ -139,6 +141,15 @@ def questions(call: str, abi: str, *, part: int = 8) -> list[Question]:
             if zlib.crc32(json.dumps([call, words]).encode()) % part == 0:
                 found[tuple(words)] = None
     return [question for question in found if not _is_quirk(call, question)]
+
+
+def _of_a_descriptor(arguments: Sequence[Argument], usual: Question) -> Question:
+    """The question about what a descriptor leads to, without a name, where the call takes that."""
+    words = list(usual)
+    for each in arguments:
+        if each.kind is Kind.PATH and each.null and each.dirfd is not None:
+            words[each.index], words[each.dirfd] = "NULL", "FILE"
+    return tuple(words)
 
 
 def _values(call: str, argument: Argument) -> Sequence[Word]:
