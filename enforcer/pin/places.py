@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections.abc import Iterator, Sequence
 from errno import EACCES
 
@@ -67,6 +68,9 @@ class Places:
         self._namespace = os.readlink("self/ns/mnt", dir_fd=procfs.root())
         self._poller = select.poll()
         self._poller.register(self._mountinfo, select.POLLPRI)
+        # A change is reported to one poll only (mounts_poll marks it as seen), and a poll object
+        # serves one thread: whoever comes meanwhile waits for the mounts that the first one reads.
+        self._looking = threading.Lock()
         self._first = self._current = self._read()
         self._by_id = {mount.id: mount for mount in self._first}
 
@@ -75,10 +79,11 @@ class Places:
 
     def are_as_before(self) -> bool:
         """Whether every mount of the supervisor's namespace is where it was at the beginning."""
-        if self._poller.poll(0):
-            self._current = self._read()
-            self._by_id = {mount.id: mount for mount in self._current}
-        return self._current == self._first
+        with self._looking:
+            if self._poller.poll(0):
+                self._current = self._read()
+                self._by_id = {mount.id: mount for mount in self._current}
+            return self._current == self._first
 
     def are_those_of(self, tid: int) -> bool:
         """Whether a task is in the supervisor's mount namespace."""

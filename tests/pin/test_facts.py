@@ -220,6 +220,10 @@ def test_sameness_of_objects(tree: Path) -> None:
         os.close(fd)
 
 
+_LOOKS = 5000
+"""With a fifth of them threads met in every run."""
+
+
 class _AllBound:
     """As if every file system were mounted twice."""
 
@@ -254,6 +258,22 @@ def test_no_links_also_where_hard_links_are_looked_for(target: Target, tree: Pat
     fd = open_judged(view, AT_FDCWD, b"to_file", os.O_RDONLY, 0, permit, resolve=0)
     assert fd >= 0
     os.close(fd)
+
+
+def test_many_threads_look_at_the_mounts_at_once() -> None:
+    """None fails, though a poll object serves one thread at a time (RuntimeError)."""
+    places = Places()
+    seen: list[bool] = []
+
+    def look() -> None:
+        seen.extend(places.are_as_before() for _ in range(_LOOKS))
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(threads) * _LOOKS
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
