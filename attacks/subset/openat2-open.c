@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Claim: an open by the newest call of the family is judged like the others
- * (catalogue C4).
+ * (catalogue C4, D9).
  *
  *	openat(DENIED, O_TRUNC)		on the list
  *	openat2(DENIED, {O_TRUNC})	made after the list was written
