@@ -91,7 +91,8 @@ def measure(
 ) -> Iterator[Measurement]:
     """Every row with one of `words` in its title (all without any) under every confinement.
 
-    Raises BenchError, BuildError.
+    A row's measurements come together, as soon as it has had its turns; an interrupted row's have
+    those that it had, and then KeyboardInterrupt goes on. Raises BenchError, BuildError.
     """
     program = directory / "loop"
     built = build_source(SOURCE, native().abis[0].name, include=SOURCE.parent)
@@ -107,8 +108,9 @@ def _in_turns(
 ) -> Iterator[Measurement]:
     turns: Mapping[str, list[float]] = {name: [] for name in confinement}
     reasons: dict[str, str] = {}
-    for _ in range(size.tries):
-        for name in confinement:
+    interrupt: KeyboardInterrupt | None = None
+    try:
+        for name in (name for _ in range(size.tries) for name in confinement):
             if name in reasons:
                 continue
             taken, reason = _once(row, name, program, size)
@@ -116,10 +118,14 @@ def _in_turns(
                 reasons[name] = reason
             else:
                 turns[name].append(taken)
+    except KeyboardInterrupt as error:
+        interrupt = error
     for name in confinement:
         yield Measurement(
             row=row.title, backend=name, turns=tuple(turns[name]), reason=reasons.get(name, "")
         )
+    if interrupt is not None:
+        raise interrupt
 
 
 def _once(row: Row, confinement: str, program: Path, size: Size) -> tuple[float | None, str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from enforcer.policy.problem import suggestion
 from harness.bench.measure import (
@@ -25,10 +24,12 @@ from harness.build import BuildError
 from harness.cli import UserError
 from harness.cli.names import complete_backends
 from harness.cli.vm_bench import command as vm
-from harness.report.terminal import console
+from harness.process import end_as_interrupted
 
 BARE = "none"
 REASON_LENGTH = 150
+HEADING = "microseconds (times bare, times strace)"
+BARE_WIDTH, WIDTH = 13, 29
 
 
 @click.group("bench", invoke_without_command=True)
@@ -68,26 +69,27 @@ def command(
     are these. They take turns TRIES times: what is told is the median, with the medians of the
     ratios within a turn. Run it on an idle machine, for about a quarter of an hour. There most of
     the cost is that of waking a processor that sleeps; --one-processor leaves it out, for target,
-    supervisor and tracer take turns on one. `harness bench vm` measures virtual machines instead.
+    supervisor and tracer take turns on one. A row is printed as soon as it is measured, when
+    interrupted the last one with the turns that it had. `harness bench vm` measures virtual
+    machines instead.
     """
     if context.invoked_subcommand is not None:
         return
+    end_as_interrupted()
     chosen = _chosen(wanted)
     size = Size(count=count, names=names, files=files, tries=tries)
-    measured: list[Measurement] = []
+    tell: _Lines | _Table = _Lines() if as_json else _Table(chosen)
     with tempfile.TemporaryDirectory(prefix="interposition-bench-") as scratch:
         directory = Path(scratch).resolve()
         directory.chmod(0o755)
         try:
             with bound(one_processor):
                 for each in measure(directory, chosen, size, words):
-                    measured.append(each)
-                    if as_json:
-                        click.echo(json.dumps({**vars(each), "nanoseconds": each.nanoseconds}))
+                    tell.add(each)
         except (BenchError, BuildError) as error:
             raise UserError(str(error)) from None
-    if not as_json:
-        _print(measured, chosen)
+        finally:
+            tell.end()
 
 
 command.add_command(vm)
@@ -102,19 +104,43 @@ def _chosen(wanted: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((BARE, *wanted))) if wanted else here
 
 
-def _print(measured: list[Measurement], chosen: tuple[str, ...]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("microseconds (times bare, times strace)")
-    for name in chosen:
-        table.add_column("bare" if name == BARE else name, justify="right")
-    for row in dict.fromkeys(each.row for each in measured):
-        found = {each.backend: each for each in measured if each.row == row}
-        table.add_row(row, *(_cell(found[name], found) for name in chosen))
-    to = console()
-    to.print(table)
-    reasons = {each.backend: each.reason.splitlines()[0] for each in measured if each.reason}
-    for name, reason in reasons.items():
-        to.print(f"- {name}: {reason[:REASON_LENGTH]}", style="dim", markup=False)
+class _Lines:
+    """One JSON object a measurement."""
+
+    def add(self, each: Measurement) -> None:
+        """Print it."""
+        click.echo(json.dumps({**vars(each), "nanoseconds": each.nanoseconds}))
+
+    def end(self) -> None:
+        """Nothing is left to be said."""
+
+
+class _Table:
+    """One line a row, printed when its last measurement is there: what comes later may be lost."""
+
+    def __init__(self, chosen: Sequence[str]) -> None:
+        self._widths = {name: BARE_WIDTH if name == BARE else WIDTH for name in chosen}
+        self._row: dict[str, Measurement] = {}
+        self._reasons: dict[str, str] = {}
+        self._print(HEADING, {name: "bare" if name == BARE else name for name in chosen})
+
+    def add(self, each: Measurement) -> None:
+        """Keep it, and print its row when that is complete."""
+        self._row[each.backend] = each
+        if each.reason:
+            self._reasons[each.backend] = each.reason.splitlines()[0]
+        if len(self._row) == len(self._widths):
+            self._print(each.row, {name: _cell(self._row[name], self._row) for name in self._row})
+            self._row.clear()
+
+    def end(self) -> None:
+        """Say why some backends have no figures."""
+        for name, reason in self._reasons.items():
+            click.echo(f"- {name}: {reason[:REASON_LENGTH]}")
+
+    def _print(self, title: str, cells: Mapping[str, str]) -> None:
+        columns = (f"{cells[name]:>{width}}" for name, width in self._widths.items())
+        click.echo(f"{title:<{len(HEADING)}}" + "".join(columns))
 
 
 def _cell(each: Measurement, found: Mapping[str, Measurement]) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from harness.bench.measure import Measurement, bound
+from harness.bench import measure as measuring
+from harness.bench.measure import Measurement, Size, bound, measure
 from harness.bench.rows import MANY_RULES
 from harness.cli import cli
 from harness.process import run
@@ -61,3 +66,44 @@ def test_rows_are_chosen_by_a_word(word: str) -> None:
     assert rows
     assert all(word in row for row in rows)
     assert sum("names" in row for row in rows) == len(rows) / 2
+
+
+def test_a_row_is_told_before_the_next_is_measured(tmp_path: Path) -> None:
+    """Ended by a signal, it has printed what was measured, and leaves nothing behind."""
+    size = ["--count", "10", "--names", "10", "--tries", "1"]
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "harness", "bench", "-b", "notify", *size],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert bench.stdout is not None
+    heading, first = bench.stdout.readline(), bench.stdout.readline()
+    assert heading.split()[-2:] == ["bare", "notify"]
+    assert first.startswith("open+close ")
+    assert list(tmp_path.iterdir())
+    bench.send_signal(signal.SIGTERM)
+    bench.communicate()
+    assert bench.returncode == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_row_keeps_its_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was timed before the interrupt is told for each confinement, then it goes on."""
+    taken = iter([1.0, 2.0, 3.0])
+
+    def once(*_: object) -> tuple[float, str]:
+        try:
+            return next(taken), ""
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(measuring, "_once", once)
+    size = Size(count=10, names=1, files=0, tries=9)
+    told = measure(tmp_path, ["none", "notify"], size, ["readlink"])
+    assert next(told) == Measurement(row="readlink", backend="none", turns=(1.0, 3.0))
+    assert next(told) == Measurement(row="readlink", backend="notify", turns=(2.0,))
+    with pytest.raises(KeyboardInterrupt):
+        next(told)
