@@ -6,7 +6,7 @@ import ctypes
 import struct
 from typing import NamedTuple
 
-from enforcer.kernel.raw import ADDRESS, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_call
+from enforcer.kernel.raw import ADDRESS, BUFFER, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_call
 
 STATX_BASIC_STATS = 0x7FF
 STATX_MNT_ID = 0x1000
@@ -16,7 +16,7 @@ AT_EMPTY_PATH = 0x1000
 PROC_SUPER_MAGIC = 0x9FA0
 ST_NOSYMFOLLOW = 0x2000
 
-_statx = raw_call("statx", arguments=(INT, BYTES, INT, UNSIGNED, ADDRESS))
+_statx = raw_call("statx", arguments=(INT, BYTES, INT, UNSIGNED, BUFFER))
 _libc = ctypes.CDLL(None, use_errno=True)
 _fstatfs64 = ctypes.CFUNCTYPE(INT, INT, ADDRESS, use_errno=True)(("fstatfs64", _libc))
 
@@ -62,7 +62,7 @@ class Status(NamedTuple):
 def statx_bytes(dirfd: int, path: bytes, flags: int, mask: int) -> bytes | int:
     """struct statx as the kernel fills it, or -errno."""
     buffer = ctypes.create_string_buffer(STATX_SIZE)
-    result = _statx(dirfd, path, flags, mask, ctypes.addressof(buffer))
+    result = _statx(dirfd, path, flags, mask, buffer)
     return buffer.raw if result >= 0 else result
 
 
@@ -72,14 +72,14 @@ def status(dirfd: int, path: bytes, flags: int) -> Status | int:
     return raw if isinstance(raw, int) else Status._make(_LAYOUT.unpack_from(raw))
 
 
-_newfstatat = raw_call("newfstatat", arguments=(INT, BYTES, ADDRESS, INT))
+_newfstatat = raw_call("newfstatat", arguments=(INT, BYTES, BUFFER, INT))
 _STAT_ROOM = 256  # more than any ABI's
 
 
 def native_stat(fd: int, size: int) -> bytes | int:
     """`size` bytes of struct stat as newfstatat of the native ABI fills it, or -errno."""
     buffer = ctypes.create_string_buffer(_STAT_ROOM)
-    result = _newfstatat(fd, b"", ctypes.addressof(buffer), AT_EMPTY_PATH)
+    result = _newfstatat(fd, b"", buffer, AT_EMPTY_PATH)
     return buffer.raw[:size] if result >= 0 else result
 
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from errno import ENOSYS
 
-from enforcer.kernel.raw import BYTES, INT, LONG, NATIVE_ABI, SIZE
+from enforcer.kernel.raw import LONG, NATIVE_ABI, SIZE, untyped
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
@@ -23,15 +23,14 @@ def _bind() -> Callable[[int, bytes, int, int, int], int]:
     nr = number(NATIVE_ABI, "openat2")
     if nr is None:
         return lambda dirfd, path, flags, mode, resolve: -ENOSYS
-    libc = ctypes.CDLL(None, use_errno=True)
-    prototype = ctypes.CFUNCTYPE(LONG, LONG, INT, BYTES, BYTES, SIZE, use_errno=True)
-    function = prototype(("syscall", libc))
+    function = untyped("syscall")
+    call_number, how_size = LONG(nr), SIZE(24)
     pack = struct.Struct("=QQQ").pack
     get_errno = ctypes.get_errno
 
     def openat2(dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
         """A descriptor or -errno. `path` has no NUL inside; flags and mode must be clean."""
-        fd: int = function(nr, dirfd, path, pack(flags, mode, resolve), 24)
+        fd: int = function(call_number, dirfd, path, pack(flags, mode, resolve), how_size)
         return fd if fd >= 0 else -get_errno()
 
     return openat2

@@ -12,13 +12,12 @@ import threading
 from collections.abc import Callable
 from errno import EFAULT
 
-from enforcer.kernel.raw import ADDRESS, BYTES, INT, LONG, NATIVE_ABI, SIZE
+from enforcer.kernel.raw import LONG, NATIVE_ABI, SIZE, untyped
 from enforcer.syscalls import number
 
 PAGE = 4096  # the smallest page of any supported machine: a finer cut of a range does no harm
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_PROTOTYPE = ctypes.CFUNCTYPE(LONG, LONG, INT, ADDRESS, SIZE, BYTES, SIZE, LONG, use_errno=True)
+_NONE, _ONE = SIZE(0), SIZE(1)
 _ADDRESS_BITS = struct.calcsize("P") * 8
 
 
@@ -52,8 +51,8 @@ def _ranges(address: int, size: int) -> tuple[bytes, int]:
 
 
 def _bind(name: str) -> Callable[[int, int, int, int], int]:
-    nr = number(NATIVE_ABI, name)
-    function = _PROTOTYPE(("syscall", _libc))
+    call_number = LONG(number(NATIVE_ABI, name) or -1)
+    function = untyped("syscall")
     pack_pair = struct.Struct("NN").pack
 
     def transfer(pid: int, address: int, buffer: int, size: int) -> int:
@@ -62,10 +61,11 @@ def _bind(name: str) -> Callable[[int, int, int, int], int]:
             return -EFAULT
         local = pack_pair(buffer, size)
         if address % PAGE + size <= PAGE:
-            result: int = function(nr, pid, local, 1, pack_pair(address, size), 1, 0)
+            remote = pack_pair(address, size)
+            result = function(call_number, pid, local, _ONE, remote, _ONE, _NONE)
         else:
             remote, count = _ranges(address, size)
-            result = function(nr, pid, local, 1, remote, count, 0)
+            result = function(call_number, pid, local, _ONE, remote, SIZE(count), _NONE)
         return result if result >= 0 else -ctypes.get_errno()
 
     return transfer

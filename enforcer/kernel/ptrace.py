@@ -12,9 +12,9 @@ import struct
 import sys
 
 from ptrace.binding import func as binding
-from ptrace.ctypes_libc import libc
 
 from enforcer.arch.record import NT_PRSTATUS
+from enforcer.kernel.raw import ADDRESS, SIZE, untyped
 
 TRACESYSGOOD = binding.PTRACE_O_TRACESYSGOOD
 TRACEFORK = binding.PTRACE_O_TRACEFORK
@@ -54,14 +54,15 @@ _GETEVENTMSG = binding.PTRACE_GETEVENTMSG
 _GETSIGMASK = 0x420A
 _SETSIGMASK = 0x420B
 
-_ptrace = libc.ptrace
-"""As the binding declares it: without its wrapper, which costs as much as the request itself."""
-_FAILED = (1 << 8 * ctypes.sizeof(ctypes.c_ulong)) - 1
+_ptrace = untyped("ptrace")
+"""Without the binding's wrapper, which costs as much as the request itself."""
+_FAILED = -1
+_NOTHING = SIZE(0)
 
 _INFO = struct.Struct("=BxxxIQQQ6QI4x")
 _INFO_EXIT = struct.Struct("=24xqB")
 _info = ctypes.create_string_buffer(_INFO.size)
-_INFO_ADDRESS = ctypes.addressof(_info)
+_INFO_ADDRESS, _INFO_SIZE = ADDRESS(ctypes.addressof(_info)), SIZE(_INFO.size)
 _unpack_info = _INFO.unpack_from
 _pack_info = _INFO.pack_into
 
@@ -75,7 +76,7 @@ class _IoVec(ctypes.Structure):
 
 
 _iovec = _IoVec(ctypes.addressof(_registers), _REGISTERS_SIZE)
-_IOVEC_ADDRESS = ctypes.addressof(_iovec)
+_IOVEC_ADDRESS, _NOTE = ADDRESS(ctypes.addressof(_iovec)), SIZE(NT_PRSTATUS)
 _message = ctypes.c_ulong()
 _MESSAGE_ADDRESS = ctypes.addressof(_message)
 _siginfo = ctypes.create_string_buffer(128)
@@ -96,7 +97,7 @@ def _failed() -> Exception:
 
 
 def _request(request: int, tid: int, first: int = 0, second: int = 0) -> int:
-    result: int = _ptrace(request, tid, first, second)
+    result = _ptrace(request, tid, SIZE(first), SIZE(second))
     if result == _FAILED:
         raise _failed()
     return result
@@ -114,13 +115,13 @@ def listen(tid: int) -> None:
 
 def resume(tid: int, signal: int = 0) -> None:
     """Let `tid` run to its next event, delivering `signal`. Raises TaskGone."""
-    if _ptrace(_CONT, tid, 0, signal) == _FAILED:
+    if _ptrace(_CONT, tid, _NOTHING, SIZE(signal) if signal else _NOTHING) == _FAILED:
         raise _failed()
 
 
 def resume_to_syscall(tid: int, signal: int = 0) -> None:
     """As `resume`, but stop at the next entry to or exit from a call too. Raises TaskGone."""
-    if _ptrace(_SYSCALL, tid, 0, signal) == _FAILED:
+    if _ptrace(_SYSCALL, tid, _NOTHING, SIZE(signal) if signal else _NOTHING) == _FAILED:
         raise _failed()
 
 
@@ -155,7 +156,7 @@ def set_signal_mask(tid: int, mask: bytes) -> None:
 
 def syscall_info(tid: int) -> SyscallInfo:
     """PTRACE_GET_SYSCALL_INFO at a syscall or seccomp stop. Raises TaskGone, OSError (< 5.3)."""
-    if _ptrace(_GET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS) == _FAILED:
+    if _ptrace(_GET_SYSCALL_INFO, tid, _INFO_SIZE, _INFO_ADDRESS) == _FAILED:
         raise _failed()
     return _unpack_info(_info)
 
@@ -174,26 +175,24 @@ def set_syscall_info(
     Raises OSError with EIO where the kernel lacks it, and TaskGone.
     """
     _pack_info(_info, 0, op, 0, 0, 0, number, *arguments, 0)
-    if _ptrace(_SET_SYSCALL_INFO, tid, 88, _INFO_ADDRESS) == _FAILED:
+    if _ptrace(_SET_SYSCALL_INFO, tid, _INFO_SIZE, _INFO_ADDRESS) == _FAILED:
         raise _failed()
 
 
 def poke_register(tid: int, offset: int, value: int) -> None:
     """Change one register, by its offset in the native register set. Raises TaskGone, OSError."""
-    if _ptrace(_POKEUSER, tid, offset, value) == _FAILED:
-        raise _failed()
+    _request(_POKEUSER, tid, offset, value)
 
 
 def set_call_number(request: int, tid: int, number: int) -> None:
     """Change the number of the call by an architecture's own request. Raises TaskGone, OSError."""
-    if _ptrace(request, tid, 0, number) == _FAILED:
-        raise _failed()
+    _request(request, tid, 0, number)
 
 
 def load_registers(tid: int) -> int:
     """Read the general registers into `register_window`; their size. Raises TaskGone."""
     _iovec.length = _REGISTERS_SIZE
-    if _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+    if _ptrace(_GETREGSET, tid, _NOTE, _IOVEC_ADDRESS) == _FAILED:
         raise _failed()
     size: int = _iovec.length
     return size
@@ -202,14 +201,14 @@ def load_registers(tid: int) -> int:
 def store_registers(tid: int, size: int) -> None:
     """Write `register_window` back as the general registers. Raises TaskGone, OSError."""
     _iovec.length = size
-    if _ptrace(_SETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+    if _ptrace(_SETREGSET, tid, _NOTE, _IOVEC_ADDRESS) == _FAILED:
         raise _failed()
 
 
 def registers(tid: int) -> bytes:
     """The general registers (NT_PRSTATUS); their layout goes by the size. Raises TaskGone."""
     _iovec.length = _REGISTERS_SIZE
-    if _ptrace(_GETREGSET, tid, NT_PRSTATUS, _IOVEC_ADDRESS) == _FAILED:
+    if _ptrace(_GETREGSET, tid, _NOTE, _IOVEC_ADDRESS) == _FAILED:
         raise _failed()
     return bytes(register_window[: _iovec.length])
 
@@ -219,5 +218,5 @@ def set_registers(tid: int, content: bytes | bytearray, note: int = NT_PRSTATUS)
     size = len(content)
     register_window[:size] = content
     _iovec.length = size
-    if _ptrace(_SETREGSET, tid, note, _IOVEC_ADDRESS) == _FAILED:
+    if _ptrace(_SETREGSET, tid, SIZE(note), _IOVEC_ADDRESS) == _FAILED:
         raise _failed()

@@ -18,12 +18,28 @@ LONG = ctypes.c_long
 SIZE = ctypes.c_size_t
 BYTES = ctypes.c_char_p
 ADDRESS = ctypes.c_void_p
+BUFFER = ctypes.Array
+"""Memory of ours, given as what `create_string_buffer` makes."""
 
 NATIVE_ABI = native().abis[0].name
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_CHEAP = frozenset({INT, UNSIGNED, BYTES, BUFFER})
+"""What needs no conversion by type (see `untyped`)."""
+
 RawCall = Callable[..., int]
+
+
+def untyped(name: str) -> RawCall:
+    """A function of the C library that gives a long, without types for its arguments.
+
+    To convert arguments by types takes ctypes longer than most calls take the kernel. Without them
+    an int is a C int, bytes are their address, and everything else must be a ctypes object: all
+    that may not fit an int is to be made one by who calls.
+    """
+    function: RawCall = ctypes.CFUNCTYPE(LONG, use_errno=True)((name, _libc))
+    return function
 
 
 def raw_call(*names: str, arguments: tuple[type, ...]) -> RawCall:
@@ -35,9 +51,17 @@ def raw_call(*names: str, arguments: tuple[type, ...]) -> RawCall:
     if not known:
         return lambda *_: -ENOSYS
     nr = known[0]
+    get_errno = ctypes.get_errno
+    if _CHEAP.issuperset(arguments):
+        quick_function, call_number = untyped("syscall"), LONG(nr)
+
+        def quick_call(*values: object) -> int:
+            result = quick_function(call_number, *values)
+            return result if result >= 0 else -get_errno()
+
+        return quick_call
     prototype = ctypes.CFUNCTYPE(LONG, LONG, *arguments, use_errno=True)
     function = prototype(("syscall", _libc))
-    get_errno = ctypes.get_errno
 
     def call(*values: object) -> int:
         result: int = function(nr, *values)
