@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from enforcer.kernel import notification
 from enforcer.mechanisms.notify import MECHANISM, Notify
 from enforcer.mechanisms.notify.session import Session
@@ -11,7 +13,9 @@ from harness.backends.weak import Leaky
 class _OpensTheGate(Session):
     def _relieve(self) -> None:
         """All threads have a call: the others shall not wait."""
-        while self._is_waited_for():
+        if not self._is_waited_for():
+            return
+        with suppress(OSError):  # it is gone by now
             held = notification.receive(self.listener)
             notification.let_continue(self.listener, notification.NOTIFICATION.unpack(held)[0])
 
