@@ -18,9 +18,10 @@ from harness.audit import Judged, Probe, judged, probes, write
 from harness.campaign import jobs_of
 from harness.cases import EVERY_LEAKY, matches
 from harness.cli import Status, UserError
+from harness.cli.asked import Asked
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
 from harness.cli.progress import progress
-from harness.cli.run import Asked, Run, crew_of, origin_of
+from harness.cli.run import Run, crew_of, origin_of
 from harness.directories import state_directory
 from harness.model import VerdictKind
 from harness.places.choice import Driver, Wish

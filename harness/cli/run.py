@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -16,11 +16,12 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from harness import tree
-from harness.backends import is_file
+from harness.backends import is_file, leaky_names
 from harness.calibration import Calibration
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
+from harness.cli.asked import Asked
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection, unmeasured
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.cli.progress import Shown, progress
@@ -33,7 +34,7 @@ from harness.judged import (
     unexcused,
 )
 from harness.model import Result, VerdictKind
-from harness.places.choice import Driver, Target, Wish, footprint_mib
+from harness.places.choice import Driver, Target, footprint_mib
 from harness.places.local import machine_in_words
 from harness.process import end_as_interrupted
 from harness.provenance import modules_digest
@@ -42,6 +43,7 @@ from harness.report.lines import json_line
 from harness.report.terminal import console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 from harness.runner import Job
+from harness.suites import Suite, mutation_score
 from harness.vm.capacity import free_mib, machines_at_once, processors
 from harness.workers import end_workers, pool
 
@@ -113,6 +115,12 @@ STANDARD_OUTPUT = Path("-")
     help="One way of each attack beside its plain variants, and lower numbers of attempts; "
     "what is left out is counted.",
 )
+@click.option(
+    "--suite",
+    type=click.Choice([suite.value for suite in Suite]),
+    help="`mutation`: every attack on its leaky backends, one way of each, and the score: 1 is the "
+    "exit status unless each attack defeats one and each one is defeated.",
+)
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
 @click.option(
     "--scheduler",
@@ -165,8 +173,8 @@ def command(
 ) -> NoReturn:
     """Run scenarios and print the matrix of verdicts.
 
-    Exit status: 0 everything as expected, 1 an unexpected verdict, 2 usage, 3 something broken or
-    nothing judged, 130 interrupted (--resume goes on).
+    Exit status: 0 everything as expected, 1 an unexpected verdict or a mutation score under 100 %,
+    2 usage, 3 something broken or nothing judged, 130 interrupted (--resume goes on).
     """
     if json_file == junit_file == STANDARD_OUTPUT:
         raise UserError("--json and --junit cannot both have standard output")
@@ -174,7 +182,7 @@ def command(
     excuses = _excuses(excuses_file)
     lab = laboratory()
     store = opened(results or default_path())
-    asked = Asked.of(selected)
+    asked = Asked.of(selected).as_suite()
     resumed: Campaign | None = None
     if resume:
         resumed = _interrupted(store, str(lab.root))
@@ -219,7 +227,25 @@ def command(
         messages.print(f"{left} cases did not run; `harness run --resume` goes on")
         sys.exit(Status.INTERRUPTED if run.is_ended_by_user else Status.BROKEN)
     store.close()
-    sys.exit(_status(run.rows, excuses, messages))
+    status = _status(run.rows, excuses, messages)
+    if asked.suite:
+        status = max(status, _scored(lab, asked, todo, run.rows, messages))
+    sys.exit(status)
+
+
+def _scored(
+    lab: Laboratory, asked: Asked, todo: Sequence[Job], rows: Sequence[Row], messages: Console
+) -> Status:
+    """Print the suite's score. Of a part that was chosen by keywords, that part's."""
+    if asked.keywords:
+        attacks = {job.attack.id for job in todo if job.attack is not None}
+        leaky = {job.case.backend for job in todo}
+    else:
+        attacks, leaky = set(lab.attacks), set(leaky_names())
+    score = mutation_score(rows, attacks, leaky)
+    for line in score.lines():
+        messages.print(line, highlight=False, markup=False)
+    return Status.EXPECTED if score.is_full else Status.UNEXPECTED
 
 
 @dataclass(kw_only=True)
@@ -310,58 +336,6 @@ def _excuses(path: Path | None) -> tuple[Excuse, ...] | None:
         return None if path is None else load_excuses(path)
     except JudgedError as error:
         raise UserError(str(error)) from None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The options that select cases: what a resumed campaign goes on with."""
-
-    wanted: tuple[str, ...]
-    arches: tuple[str, ...]
-    kernels: tuple[str, ...]
-    driver: str | None
-    abis: tuple[str, ...]
-    cpus: int
-    root: str | None
-    keywords: tuple[str, ...]
-    attempts: int | None
-    quick: bool
-
-    @classmethod
-    def quickly(cls) -> Asked:
-        """A quick run of everything on this machine."""
-        none: tuple[str, ...] = ()
-        return cls(
-            wanted=none,
-            arches=none,
-            kernels=none,
-            driver=Driver.NONE.value,
-            abis=none,
-            cpus=2,
-            root=None,
-            keywords=none,
-            attempts=None,
-            quick=True,
-        )
-
-    @classmethod
-    def of(cls, values: Mapping[str, object]) -> Asked:
-        """From click's values, or from the JSON of a stored campaign."""
-        listed = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**listed)  # type: ignore[arg-type]
-
-    def wish(self) -> Wish:
-        return Wish(
-            arches=self.arches,
-            kernels=self.kernels,
-            driver=Driver(self.driver) if self.driver else None,
-            abis=self.abis,
-            cpus=self.cpus,
-            root=self.root,
-        )
 
 
 def _is_given(context: click.Context, name: str) -> bool:
