@@ -108,6 +108,11 @@ OPENS: Acts = {
     "null": 'call("openat", HERE, 0, os.O_RDONLY)',
     "unreadable": 'call("openat", HERE, BAD, os.O_RDONLY)',
     "kernel's memory": 'call("openat", HERE, -PAGE, os.O_RDONLY)',
+    "memory without rights": """
+        place = libc.mmap(None, PAGE, 3, 0x22, -1, 0)
+        ctypes.memmove(place, b"file", 4)
+        libc.mprotect(ctypes.c_void_p(place), PAGE, 0)
+        return call("openat", HERE, place, os.O_RDONLY)""",
     "own descriptors": """
         read, write = os.pipe()
         os.write(write, b"word")
@@ -152,6 +157,14 @@ HOWS: Acts = {
         how, base = struct.pack("=QQQ", 0, 0, 16), os.open("dir", 0)
         names = ("/file", "../file", "../../../../file", "/../file")
         return [os.read(call("openat2", base, name, how, 24), 99) for name in names]""",
+    "how, a place beneath": """
+        how = struct.pack("=QQQ", os.O_PATH, 0, 8)
+        names = ("dir/file", "../x", "to_dir/file", "/etc/passwd", "out")
+        return [min(0, call("openat2", HERE, name, how, 24)) for name in names]""",
+    "how, a place in a root": """
+        how, base = struct.pack("=QQQ", os.O_PATH, 0, 16), os.open("dir", 0)
+        places = [call("openat2", base, name, how, 24) for name in ("/file", "../../file")]
+        return [os.fstat(place).st_ino == os.stat("dir/file").st_ino for place in places]""",
     "how, one file system": """
         how = struct.pack("=QQQ", 0, 0, 1)
         names = ("/proc/version", "file")

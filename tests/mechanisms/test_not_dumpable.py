@@ -28,6 +28,22 @@ except OSError as error:
 os._exit(0)
 """
 
+_CHILD_HIDES = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+expected = os.stat("/etc/group").st_ino
+name = ctypes.create_string_buffer(b"/etc/passwd")
+os.close(libc.open(name, 0))
+if os.fork() == 0:
+    os.close(libc.open(name, 0))
+    name.value = b"/etc/group"
+    assert libc.prctl(4, 0, 0, 0, 0) == 0
+    print(os.fstat(libc.open(name, 0)).st_ino == expected, flush=True)
+    os._exit(0)
+os.wait()
+os._exit(0)
+"""
+
 _WITHOUT = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
 
 
@@ -38,10 +54,20 @@ def test_a_name_in_hidden_memory_is_no_name(mechanism: str, tmp_path: Path) -> N
 
     A tracer that looked into it before still may: access is asked for at the open of its memory.
     """
-    (tmp_path / "policy.yaml").write_text(POLICY)
-    words = [sys.executable, "-m", "enforcer", "run", "-b", mechanism]
-    words += ["-p", str(tmp_path / "policy.yaml"), "--", sys.executable, "-I", "-S", "-c", _HIDES]
+    found = [_printed(mechanism, _HIDES, tmp_path, prefix) for prefix in ([], _WITHOUT)]
+    assert found == ["opened\n", {"ptrace": "opened\n", "notify": "14\n"}[mechanism]]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv(1)")
+def test_a_hidden_name_is_read_in_the_memory_of_its_own_task(tmp_path: Path) -> None:
+    """The memory of a parent and that of its child are kept apart, though both were open."""
+    assert _printed("ptrace", _CHILD_HIDES, tmp_path, _WITHOUT) == "True\n"
+
+
+def _printed(mechanism: str, program: str, place: Path, prefix: list[str]) -> str:
     if process.run([*_WITHOUT, "true"]).status:
         pytest.skip("capabilities cannot be dropped here (setpriv)")
-    found = [process.run([*prefix, *words]).stdout for prefix in ([], _WITHOUT)]
-    assert found == ["opened\n", {"ptrace": "opened\n", "notify": "14\n"}[mechanism]]
+    policy = place / "policy.yaml"
+    policy.write_text(POLICY)
+    words = [sys.executable, "-m", "enforcer", "run", "-b", mechanism, "-p", str(policy), "--"]
+    return process.run([*prefix, *words, sys.executable, "-I", "-S", "-c", program]).stdout

@@ -245,9 +245,9 @@ def script_line(head: bytes) -> tuple[bytes, bytes | None] | None:
     """What the kernel takes a file that begins with `head` to be interpreted by, and with what.
 
     None: no script, or one that the kernel does not execute (ENOEXEC). As load_script
-    (fs/binfmt_script.c) does it: the line ends at the first line feed before any NUL (strnchr), a
-    line that is longer than the buffer counts if the interpreter's name ends within it, and both
-    words are C strings, so that whatever follows a NUL is no part of them:
+    (fs/binfmt_script.c) does it: a line that is longer than the buffer counts if the interpreter's
+    name ends within it, and both words are C strings, so that whatever follows a NUL is no part of
+    them, and nothing of the line:
 
         #!/bin/denied\0x\n   ->   /bin/denied
     """
@@ -255,7 +255,7 @@ def script_line(head: bytes) -> tuple[bytes, bytes | None] | None:
         return None
     text = head[:_HEAD_BYTES].ljust(_HEAD_BYTES, b"\0")
     end = text.find(b"\n")
-    if end < 0 or b"\0" in text[:end]:
+    if end < 0:
         name = text[2:-1].lstrip(b" \t")
         if not name or not _ENDS_WORD.search(name + text[-1:]):
             return None
