@@ -22,7 +22,7 @@ from enforcer.policy.ast import (
 )
 from enforcer.policy.check import could_hold, symbols
 from enforcer.policy.membership import ADDRESS_OF_NO_PATH
-from enforcer.policy.order import ALIAS_TRANSLATORS, NEVER, refuses_carrier, specialise
+from enforcer.policy.order import ALIAS_TRANSLATORS, NEVER, specialise
 from enforcer.policy.register_text import register_text_condition
 from enforcer.policy.translators import Origin, known_syscall, source, sources
 from enforcer.syscalls import ALIASES, names
@@ -64,10 +64,7 @@ def convert(policy: Policy, dialect: Dialect) -> tuple[Policy, tuple[str, ...]]:
         rules = _to_strict(policy, notes)
         return replace(policy, dialect=dialect, rules=rules), tuple(notes.found)
     rules = _to_systrace(policy, notes)
-    converted = replace(
-        policy, dialect=dialect, rules=rules, default=Action.ASK, default_errno=1, include=()
-    )
-    return converted, tuple(notes.found)
+    return replace(policy, dialect=dialect, rules=rules, include=()), tuple(notes.found)
 
 
 def _to_strict(policy: Policy, notes: _Notes) -> tuple[Rule, ...]:
@@ -209,7 +206,7 @@ def _to_systrace(policy: Policy, notes: _Notes) -> tuple[Rule, ...]:
             before = [each for each in members if last_named.get(each, -1) > index]
             rules += _alias_to_systrace(one, before, members, notes)
             concerned.update(members)
-    return tuple(rules + _default_of_systrace(policy, concerned, notes))
+    return tuple(rules)
 
 
 def _answers_of_systrace(policy: Policy, notes: _Notes) -> Sequence[Rule]:
@@ -328,32 +325,3 @@ def _in_systrace(
             return exact if operator is TextOperator.EQ else NotExpression(exact)
         case _:
             return expression
-
-
-def _default_of_systrace(policy: Policy, concerned: set[str], notes: _Notes) -> list[Rule]:
-    """Rules at the end that answer what no other does; nothing where the default asks."""
-    if policy.default is Action.ASK:
-        return []
-    action, errno = policy.default, policy.default_errno
-    if action is Action.KILL:
-        notes.add("systrace cannot kill; what was killed is denied")
-        action, errno = Action.DENY, 1
-    last = Rule(calls=(), when=None, action=action, errno=errno if action is Action.DENY else 0)
-    rules: list[Rule] = []
-    for name in sorted(names()):
-        model = known_syscall(name)
-        if model is None or refuses_carrier(policy, model):
-            continue
-        by_memory = any(each.when is None for each in model.aliases)
-        if name not in concerned:
-            rules.append(replace(last, calls=(name,)))
-        elif not model.aliases:
-            rules.append(replace(last, calls=(name,), when=TrueSymbol()))
-        elif by_memory and source(name, "oflags") is None:
-            rules.append(replace(last, calls=(name,), when=_NO_PATH))
-    filters = [
-        replace(last, calls=(alias,), when=TrueSymbol())
-        for alias in sorted(ALIASES)
-        if ALIASES[alias] & concerned
-    ]
-    return rules + filters

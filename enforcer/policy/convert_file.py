@@ -52,9 +52,9 @@ def _other(dialect: Dialect) -> Dialect:
 def _as_loaded(policy: Policy) -> Policy:
     """A systrace policy to which the loader will have nothing to add.
 
-    It adds nothing on calls that the policy names, so those that it would are named: by a question,
-    which is what calls without a rule get, or where an alias has rules by a filter that never
-    holds.
+    It adds nothing on calls that the policy names, so those that it would are named: by a question
+    where that is what calls without a rule get, else (and where an alias has rules) by a filter
+    that never holds.
     """
     named = {name for rule in policy.rules for name in rule.calls}
     added = {name for rule in prepare(policy, {}, None).rules for name in rule.calls}
@@ -62,7 +62,8 @@ def _as_loaded(policy: Policy) -> Policy:
     for name in sorted(added - named):
         model = known_syscall(name)
         by_alias = model is not None and any(each.alias in named for each in model.aliases)
-        rules.append(Rule(calls=(name,), when=NEVER if by_alias else None, action=Action.ASK))
+        is_question = policy.default is Action.ASK and not by_alias
+        rules.append(Rule(calls=(name,), when=None if is_question else NEVER, action=Action.ASK))
     return replace(policy, rules=(*policy.rules, *rules))
 
 

@@ -42,8 +42,6 @@ def format_systrace(policy: Policy) -> str:
     """The policy in systrace's own form. Raises NotExpressible."""
     if policy.dialect is not Dialect.SYSTRACE:
         raise NotExpressible("the policy is not in the systrace dialect")
-    if policy.default is not Action.ASK:
-        raise NotExpressible(f"a systrace policy always asks by default, not {policy.default}")
     if policy.include:
         raise NotExpressible("a systrace policy includes no templates")
     for text in (policy.binary or "", policy.template, policy.emulation, policy.description):
@@ -57,6 +55,8 @@ def format_systrace(policy: Policy) -> str:
     else:
         header = f"Policy: {policy.binary or '*'}, Emulation: {policy.emulation}"
     lines = [header.rstrip()]
+    if policy.default is not Action.ASK:
+        lines.append(f"default: {_default(policy)}")
     if policy.detached:
         lines.append("detached")
     for rule in policy.rules:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from enforcer.call import Action
 from enforcer.policy.ast import (
     AndExpression,
     Dialect,
@@ -35,7 +36,10 @@ from enforcer.policy.tokens import fragment_of, tokenize
 from enforcer.syscalls.translate import CONSTANTS
 
 RUNTIME = "linux-runtime"
-"""What a systrace policy, written for the calls of its time, gets after its own rules."""
+"""What a systrace policy, written for the calls of its time, gets after its own rules.
+
+One that states a default, which systrace had none of, is of today and gets nothing.
+"""
 
 _SHIPPED = Path(__file__).with_name("templates")
 _VARIABLE = re.compile(r"\$(HOME|USER|CWD)(?![A-Za-z0-9_])")
@@ -62,8 +66,8 @@ def load_policies(
 
     A policy gets the rules of the templates in its `include`: those of the same file, of
     `templates/` beside it, or shipped. A systrace policy also gets the equivalents of the calls
-    that it names and, with `runtime`, the template linux-runtime. `variables` are the values of
-    $HOME, $USER and $CWD; None takes those of this process.
+    that it names and, with `runtime` and no default of its own, the template linux-runtime.
+    `variables` are the values of $HOME, $USER and $CWD; None takes those of this process.
     """
     return prepared(
         parse_file(path, form), variables=variables, beside=path.parent, runtime=runtime
@@ -104,7 +108,8 @@ def prepare(
     policy = _numbered(policy)
     if policy.dialect is Dialect.SYSTRACE:
         policy = with_equivalents(policy)
-        wanted += [RUNTIME] if runtime and not policy.detached else []
+        asks = policy.default is Action.ASK and not policy.detached
+        wanted += [RUNTIME] if runtime and asks else []
     for name in dict.fromkeys(wanted):
         template = templates.get(name) or _template(policy, name, beside)
         policy = _with_template(policy, template)

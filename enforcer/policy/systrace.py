@@ -37,6 +37,8 @@ _TEMPLATE = re.compile(
 )
 _HEADER = re.compile(r"\s*(policy|template)\s*:", _CASELESS)
 _DETACHED = re.compile(r"\s*detached\s*\Z", re.ASCII)
+_DEFAULT = re.compile(r"\s*default:\s+(\S.*?)\s*\Z", re.ASCII)
+"""Ours: systrace asked about every call that no rule answers."""
 _RULE = re.compile(r"\s*([A-Za-z0-9_]+)-(#?[A-Za-z0-9_-]+)\s*:(?=\s|\Z)", re.ASCII)
 _SIMPLE = ("permit", "permit-now", "deny", "deny-now", "ask")
 _ACTIONS = ("permit", "deny", "ask")
@@ -51,6 +53,8 @@ class _Open:
     template: str = ""
     description: str = ""
     detached: bool = False
+    default: Action = Action.ASK
+    default_errno: int = EPERM
     rules: list[Rule] = field(default_factory=list)
 
     def close(self, source: str) -> Policy:
@@ -60,6 +64,8 @@ class _Open:
             rules=tuple(self.rules),
             emulation=self.emulation,
             detached=self.detached,
+            default=self.default,
+            default_errno=self.default_errno,
             template=self.template,
             description=self.description,
             source=source,
@@ -83,6 +89,8 @@ def read_systrace(
             )
         elif _DETACHED.match(line):
             policies[-1].detached = True
+        elif found := _DEFAULT.match(line):
+            _default(found, number, policies[-1], problems)
         else:
             rule = _rule(line, number, policies[-1], problems, constants)
             if rule is not None:
@@ -98,7 +106,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     pending: tuple[int, str] | None = None
     for number, raw in enumerate(text.split("\n"), start=1):
         line = _without_comment(raw.rstrip("\r"))
-        starts = any(each.match(line) for each in (_HEADER, _DETACHED, _RULE))
+        starts = any(each.match(line) for each in (_HEADER, _DETACHED, _DEFAULT, _RULE))
         if pending is not None and not starts and (line.strip() or _is_open(pending[1])):
             pending = (pending[0], pending[1] + "\n" + line)
             continue
@@ -157,6 +165,22 @@ def _header(line: str, number: int, problems: Problems) -> _Open:
         "Template: name, Emulation: native, Description: text",
     )
     return _Open(None, "native")
+
+
+def _default(found: re.Match[str], number: int, policy: _Open, problems: Problems) -> None:
+    """ "default:" ( "permit" | "deny" ["[" errno "]"] | "ask" | "kill" )."""
+    text = found.group(1)
+    answer = re.fullmatch(r"(permit|ask|kill)|deny(?:\[\s*(\w+)\s*\])?", text)
+    errno = parse_errno(answer.group(2) or "eperm") if answer else None
+    if answer is None or errno is None:
+        problems.add(
+            Position(number, found.start(1) + 1, len(text)),
+            f"unknown default {text}",
+            "write permit, deny, deny[errno], ask or kill",
+        )
+        return
+    policy.default = Action(answer.group(1) or "deny")
+    policy.default_errno = errno
 
 
 def _rule(

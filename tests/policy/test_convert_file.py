@@ -59,6 +59,7 @@ rules:
     when: filename match "/usr/*"
 """,
     "template": "default: deny\ninclude: [linux-runtime]\nrules:\n  - permit: [fsread, fork]",
+    "killed": "default: kill\nrules:\n  - permit: [open, stat, fsread]",
     "denied": "default: deny[enosys]\nrules:\n  - permit: [unlink, rename, exit]",
 }
 
@@ -124,6 +125,20 @@ def test_systrace_as_loaded(name: str) -> None:
 def test_strict_as_loaded(name: str) -> None:
     """To the systrace policy that a strict one becomes the loader adds nothing."""
     assert_kept(STRICT[name], Dialect.STRICT)
+
+
+@pytest.mark.parametrize("default", ["permit", "deny[enosys]", "kill", "ask"])
+def test_a_default_is_one_line(default: str, tmp_path: Path) -> None:
+    """Not a rule for every call; it is read back as it was."""
+    new, old, back = (tmp_path / name for name in ("a.yaml", "a.systrace", "b.yaml"))
+    new.write_text(f"default: {default}\nrules:\n  - permit: [io_setup, close]\n")
+    for source, target in ((new, old), (old, back)):
+        target.write_text(CliRunner().invoke(convert, [str(source)]).stdout)
+    stated = [] if default == "ask" else [f"default: {default}"]
+    assert old.read_text().splitlines()[1:][: len(stated)] == stated
+    assert len(old.read_text().splitlines()) < (70 if default == "ask" else 5)
+    (before,), (after,) = parse_file(new), parse_file(back)
+    assert (before.default, before.default_errno) == (after.default, after.default_errno)
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.systrace")), ids=lambda path: path.stem)

@@ -23,7 +23,6 @@ from enforcer.syscalls import names
     ("text", "reason"),
     [
         ("rules: []", "not in the systrace dialect"),
-        ("dialect: systrace\ndefault: permit\nrules: []", "always asks"),
         ("dialect: systrace\ninclude: [x]\nrules: []", "includes no templates"),
         ("dialect: systrace\nrules: [{permit: [read, write]}]", "one call"),
         ("dialect: systrace\nrules: [{kill: read}]", "cannot kill"),

@@ -20,7 +20,7 @@ HEAD = "Policy: /bin/x, Emulation: native\n"
 
 def problems(text: str) -> list[tuple[int, int, str]]:
     """Place and message of every problem of a text of either form."""
-    is_yaml = text.startswith("rules") or "default" in text or "dialect" in text
+    is_yaml = HEAD not in text and any(each in text for each in ("rules", "default", "dialect"))
     parse: Callable[[str, str], object] = parse_yaml if is_yaml else parse_systrace
     with pytest.raises(PolicyError) as raised:
         parse(text, "x")
@@ -69,6 +69,8 @@ def problems(text: str) -> list[tuple[int, int, str]]:
         ("native-open: permit, if user = nobody-at-all", 32, "no user"),
         ('native-open: permit, if user = "x"', 32, "expected a user"),
         ("native-open: permit permit", 21, "unexpected"),
+        ("default: deny[enofile]", 10, "unknown default"),
+        ("default: allow", 10, "unknown default"),
         ("native-open: and", 14, "expected a condition"),
         ("native-open:", 13, "expected a condition"),
         ("native-open: ~", 14, "unexpected character"),
