@@ -50,16 +50,23 @@ class BrokenBackend(Exception):
 
 @dataclass(frozen=True)
 class Ours(InProcess):
-    """One of our mechanisms, by default with every defence on."""
+    """One of our mechanisms, by default with every defence on; or an `enforcer` of the user's that
+    is built on one.
+    """
 
     name: str
     options: Options = field(default_factory=Options)
     leaky: bool = False
     weakness: str = ""
+    enforcer: Mechanism | None = None
+
+    @property
+    def _mechanism(self) -> Mechanism:
+        return self.enforcer or mechanism(self.name)
 
     @property
     def mechanism(self) -> str:
-        return self.name
+        return self._mechanism.name
 
     @property
     def needs(self) -> Needs:
@@ -67,13 +74,13 @@ class Ours(InProcess):
 
     @property
     def counts(self) -> bool:
-        return mechanism(self.name).supervised
+        return self._mechanism.supervised
 
     def probe(self) -> tuple[Missing, ...]:
-        return mechanism(self.name).probe()
+        return self._mechanism.probe()
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
-        return mechanism(self.name).cover(policy, abis)
+        return self._mechanism.cover(policy, abis)
 
     def compile(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
         """Raises Inexpressible for a rule of which nothing is enforced.
@@ -81,14 +88,14 @@ class Ours(InProcess):
         A rule that is enforced in part is run: what the part is worth, the oracle sees.
         """
         try:
-            return mechanism(self.name).compile(policies, abis, self.options)
+            return self._mechanism.compile(policies, abis, self.options)
         except Inexpressible as error:
             if any(cover.extent is Extent.NONE for cover in error.covers):
                 raise
-            return mechanism(self.name).compile(policies, abis, replace(self.options, partial=True))
+            return self._mechanism.compile(policies, abis, replace(self.options, partial=True))
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
-        mechanism(self.name).launch(plan, command, log)
+        self._mechanism.launch(plan, command, log)
 
 
 def mechanism(name: str) -> Mechanism:

@@ -15,12 +15,13 @@ from harness.cli.load import laboratory
 from harness.cli.names import complete_attacks
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+MECHANISMS = ("ptrace", "notify", "seccomp")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @click.group("new")
 def command() -> None:
-    """Write the files of a new attack, scenario or leaky backend."""
+    """Write the files of a new attack, scenario or backend."""
 
 
 @command.command("attack")
@@ -73,16 +74,24 @@ def scenario(name: str, attack_id: str | None) -> None:
 
 @command.command("backend")
 @click.argument("name")
-@click.option("--external", is_flag=True, help="The description of somebody else's sandbox.")
-def new_backend(name: str, external: bool) -> None:
-    """A leaky enforcer: one of ours with one weakness planted in it; `leaky-` goes before NAME.
+@click.option("--external", is_flag=True, help="NAME.yaml here: somebody else's sandbox.")
+@click.option(
+    "--mechanism",
+    type=click.Choice(MECHANISMS),
+    help="NAME.py here: an enforcer of your own on one of our mechanisms.",
+)
+def new_backend(name: str, external: bool, mechanism: str | None) -> None:
+    """A backend to start from: an enforcer or sandbox of your own or of somebody else's.
 
-    With --external NAME.yaml here: a sandbox of your own or of somebody else's, to be judged.
+    With neither option it is a leaky enforcer of the project: one of ours with one weakness
+    planted in it; `leaky-` goes before NAME.
     """
-    if external:
+    if external and mechanism:
+        raise UserError("--external describes a sandbox, --mechanism is an enforcer: take one")
+    if external or mechanism:
         _check_name(name)
-        path = Path.cwd() / f"{name}.yaml"
-        _write(path, "external.txt", {"NAME": name})
+        path = Path.cwd() / (f"{name}.py" if mechanism else f"{name}.yaml")
+        _write(path, f"{mechanism or 'external'}.txt", {"NAME": name})
         click.echo(f"Now edit it (docs/external.md), then: harness run --backend ./{path.name}")
         return
     name = name.removeprefix(LEAKY_PREFIX)
@@ -90,7 +99,7 @@ def new_backend(name: str, external: bool) -> None:
     if tree.OWN == tree.SHIPPED:
         raise UserError("a leaky backend is a module of the project: go to a clone of it")
     path = tree.OWN / "harness" / "backends" / "leaky" / f"{name.replace('-', '_')}.py"
-    _write(path, "backend.txt", {"NAME": name})
+    _write(path, "leaky.txt", {"NAME": name})
     click.echo(f"Now name it in the scenarios that must defeat it: leaky: [leaky-{name}]")
 
 
