@@ -22,6 +22,7 @@ from harness.model import Case, Scenario, VerdictKind, spelled
 from harness.oracle import described
 from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
+from harness.report.attacks import header_comment
 from harness.report.coverage import Covered, covered
 from harness.report.matrix import MEANING
 from harness.report.terminal import folded
@@ -117,7 +118,7 @@ def _explain_attack(attack: Attack) -> None:
     click.echo(f"    {attack.program}")
     for id in attack.catalogue:
         click.echo(f"    class {id} {catalogue()[id].name}: harness explain {id}")
-    for line in _header_comment(attack.program):
+    for line in header_comment(attack.program):
         click.echo(f"| {line}".rstrip())
     click.echo(f"    effect: {attack.effect}, seen on a {attack.sentinel}; {attack.kind}")
     click.echo(folded(f"variants: {', '.join(attack.variants)}", FIRST))
@@ -126,16 +127,6 @@ def _explain_attack(attack: Attack) -> None:
         click.echo(folded(said, FIRST))
     for source in attack.source:
         click.echo(folded(f"source: {source}", FIRST))
-
-
-def _header_comment(program: Path) -> list[str]:
-    text = program.read_text(encoding="utf-8")
-    start = text.find("/*\n")
-    end = text.find("*/", start)
-    if start < 0 or end < 0:
-        return []
-    lines = text[start + 3 : end].splitlines()
-    return [line.removeprefix(" *").removeprefix(" ").expandtabs(8) for line in lines]
 
 
 def _explain_needs(scenario: Scenario, attack: Attack | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import click
@@ -15,11 +16,17 @@ from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.places.choice import Wish
+from harness.report.attacks import attacks_page, known_bypasses
 from harness.report.coverage import Covered, coverage, covered, summary
 from harness.report.terminal import console
 
 CATALOGUE = "catalogue"
 WHAT = ("scenarios", "attacks", "backends", "cases", CATALOGUE)
+PAGES: Mapping[str, Callable[[Laboratory], str]] = {
+    CATALOGUE: lambda lab: coverage(covered(catalogue(), lab.attacks.values())),
+    "attacks": lambda lab: attacks_page(lab.attacks.values(), lab.scenarios),
+    "scenarios": lambda lab: known_bypasses(lab.scenarios, catalogue()),
+}
 
 
 @click.command("list")
@@ -37,7 +44,12 @@ WHAT = ("scenarios", "attacks", "backends", "cases", CATALOGUE)
     is_flag=True,
     help="The published classes of failure and the attacks that show them: as `list catalogue`.",
 )
-@click.option("--markdown", is_flag=True, help="The catalogue as the page attacks/COVERAGE.md.")
+@click.option(
+    "--markdown",
+    is_flag=True,
+    help="As the page attacks/COVERAGE.md (catalogue) or docs/attacks.md (attacks), or the known "
+    "bypasses of docs/limits.md (scenarios).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
     what: str,
@@ -52,9 +64,9 @@ def command(
     lab = laboratory()
     what = CATALOGUE if as_catalogue else what
     if markdown:
-        if what != CATALOGUE or as_json or keywords:
-            raise click.UsageError("--markdown goes with --catalogue alone")
-        click.echo(coverage(covered(catalogue(), lab.attacks.values())), nl=False)
+        if what not in PAGES or as_json or keywords:
+            raise click.UsageError(f"--markdown goes with {', '.join(PAGES)} alone")
+        click.echo(PAGES[what](lab), nl=False)
         return
     if what == "scenarios":
         rows = _scenarios(lab, keywords)

@@ -157,11 +157,48 @@ def test_the_catalogue_is_listed() -> None:
     assert "symlink-swap-race" not in told("list", "--catalogue", "-k", "link() the denied")
 
 
-def test_the_page_is_of_the_catalogue_alone() -> None:
-    """--markdown with anything else is a mistake of usage."""
+def test_a_page_is_of_everything() -> None:
+    """--markdown with a choice, or of what has no page, is a mistake of usage."""
     assert told("list", "--catalogue", "--markdown").startswith("# Coverage of the catalogue\n")
-    for words in (("--markdown",), ("--catalogue", "--markdown", "--json")):
-        assert "goes with --catalogue alone" in told("list", *words, status=2)
+    for words in (("backends",), ("--catalogue", "--json"), ("attacks", "-k", "race")):
+        assert "goes with catalogue, attacks, scenarios alone" in told(
+            "list", "--markdown", *words, status=2
+        )
+
+
+def test_the_attacks_page_is_current() -> None:
+    """docs/attacks.md is made of manifests, programs and scenarios."""
+    made = told("list", "attacks", "--markdown")
+    mend = "make it anew: harness list attacks --markdown > docs/attacks.md"
+    assert (ROOT.parent / "docs" / "attacks.md").read_text(encoding="utf-8") == made, mend
+
+
+def test_an_attack_is_told_whole() -> None:
+    """Claim and interleaving as the program has them, classes, who falls, who is known to."""
+    page = told("list", "attacks", "--markdown")
+    of_it = page.split("### metadata\n")[1].split("\n### ")[0]
+    entry = ATTACKS["subset/metadata"]
+    for part in (
+        "Claim: ",
+        "- classes: C18\n",
+        "- falls: leaky-notify-content-only\n",
+        "- known weaknesses: landlock (C18)\n",
+        "- scenarios: subset/metadata\n",
+        *entry.source,
+    ):
+        assert part in of_it, part
+    assert page.count("\n### ") == len(ATTACKS)
+
+
+def test_the_known_bypasses_are_current() -> None:
+    """docs/limits.md has each `known` of the scenarios, with its class and claim."""
+    made = told("list", "scenarios", "--markdown")
+    mend = "put it there anew: harness list scenarios --markdown"
+    assert made in (ROOT.parent / "docs" / "limits.md").read_text(encoding="utf-8"), mend
+    claim = catalogue()["C25"].claim
+    assert f"| notify | indirect/descriptor-import-permitted | C25 fd-import | {claim} |" in made, (
+        made
+    )
 
 
 @pytest.mark.parametrize("name", ["B8", "hardlink-alias"])
