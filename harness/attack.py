@@ -65,6 +65,7 @@ class SentinelKind(StrEnum):
 
     FILE: `denied=PATH` and `allowed=PATH` name regular files. PORT: `port=N` and
     `allowed_port=N` name TCP ports of 127.0.0.1 on which the harness listens. DIR, TTY: paths.
+    LINKED: files, with hard links `link` and `twin` of the denied and the permitted one in `dir=`.
     LINK: paths of symbolic links, whose content is the nonce. SOCKET: paths of datagram sockets
     that the harness reads. DEPUTY: files, and `deputy=PATH`, the datagram socket of a process
     outside that reads them for others. PEER: `peer=PID`, a process outside under the same ids, and
@@ -73,6 +74,7 @@ class SentinelKind(StrEnum):
 
     FILE = "file"
     DIR = "dir"
+    LINKED = "linked"
     LINK = "link"
     PORT = "port"
     SOCKET = "socket"

@@ -7,7 +7,11 @@
 
 #include "attack.h"
 
+#include <dirent.h>
+
 #define NAMESPACE_PIDS 64
+#define STOP_TRIES 1000000
+#define THREADS_MAX 64
 
 struct process {
 	int parent, group;
@@ -71,6 +75,58 @@ ATTACK_UNUSED int find_supervisor(const struct run *run)
 	if (!pid)
 		pid = other_group_beside_us();
 	return pid > 1 && pid != getpid() ? pid : 0;
+}
+
+/* The numbers of the supervisor's threads. */
+ATTACK_UNUSED int threads_of(int pid, int threads[THREADS_MAX])
+{
+	char name[64];
+	struct dirent *entry;
+	DIR *directory;
+	int count = 0;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", pid);
+	directory = opendir(name);
+	while (directory && (entry = readdir(directory)) && count < THREADS_MAX)
+		if (entry->d_name[0] != '.')
+			threads[count++] = atoi(entry->d_name);
+	if (directory)
+		closedir(directory);
+	return count;
+}
+
+/* What tells the states of the supervisor's threads: opened while calls are still answered. */
+ATTACK_UNUSED int open_states(int pid, int states[THREADS_MAX])
+{
+	char name[sizeof(struct dirent) + 64];
+	struct dirent *entry;
+	DIR *directory;
+	int count = 0;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", pid);
+	directory = opendir(name);
+	while (directory && (entry = readdir(directory)) && count < THREADS_MAX) {
+		snprintf(name, sizeof(name), "/proc/%d/task/%s/stat", pid, entry->d_name);
+		states[count] = entry->d_name[0] == '.' ? -1 : raw_open(name, O_RDONLY);
+		count += states[count] >= 0;
+	}
+	return count;
+}
+
+/* A thread that has yet to stop may take a call too. Reading what is open is no call to judge. */
+ATTACK_UNUSED void wait_for_stop(const int *states, int count)
+{
+	for (int i = 0, tries = 0; i < count && tries < STOP_TRIES; tries++) {
+		char text[512] = "", *after;
+
+		if (pread(states[i], text, sizeof(text) - 1, 0) <= 0)
+			return;
+		after = strrchr(text, ')');
+		if (after && after[2] == 'T')
+			i++;
+		else
+			sched_yield();
+	}
 }
 
 #endif

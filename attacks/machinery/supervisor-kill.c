@@ -13,14 +13,11 @@
  */
 #include "supervisor.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 
 #define TRIES 500
-#define STOP_TRIES 1000000
-#define THREADS_MAX 64
 
 /* A supervisor that is dying may still take a call, which nobody would answer. */
 static void wait_for_end(int pid)
@@ -29,40 +26,6 @@ static void wait_for_end(int pid)
 
 	if (fd >= 0)
 		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1000);
-}
-
-/* What tells the states of the supervisor's threads: opened while calls are still answered. */
-static int open_states(int pid, int states[THREADS_MAX])
-{
-	char name[sizeof(struct dirent) + 64];
-	struct dirent *entry;
-	DIR *directory;
-	int count = 0;
-
-	snprintf(name, sizeof(name), "/proc/%d/task", pid);
-	directory = opendir(name);
-	while (directory && (entry = readdir(directory)) && count < THREADS_MAX) {
-		snprintf(name, sizeof(name), "/proc/%d/task/%s/stat", pid, entry->d_name);
-		states[count] = entry->d_name[0] == '.' ? -1 : raw_open(name, O_RDONLY);
-		count += states[count] >= 0;
-	}
-	return count;
-}
-
-/* A thread that has yet to stop may take a call too. Reading what is open is no call to judge. */
-static void wait_for_stop(const int *states, int count)
-{
-	for (int i = 0, tries = 0; i < count && tries < STOP_TRIES; tries++) {
-		char text[512] = "", *after;
-
-		if (pread(states[i], text, sizeof(text) - 1, 0) <= 0)
-			return;
-		after = strrchr(text, ')');
-		if (after && after[2] == 'T')
-			i++;
-		else
-			sched_yield();
-	}
 }
 
 /* True when the supervisor was hit. */

@@ -28,7 +28,7 @@ class _Nobody(Protected):
 class UnprotectedSession(Session):
     """A session that takes no call for one that is aimed at it."""
 
-    make_protected = _Nobody
+    make_protected: type[Protected] = _Nobody
 
 
 class UnprotectedNotify(Notify):

@@ -129,6 +129,9 @@ def _objects(attack: Attack | None, layout: Layout) -> list[str]:
             lines.append(f"chmod 755 {quoted}")
         else:
             lines.append(f"echo {content}-content > {quoted}")
+    if attack is not None and attack.sentinel is SentinelKind.LINKED:
+        for path, leaf in ((layout.denied, "link"), (layout.allowed, "twin")):
+            lines.append(f"ln {path} {layout.directory / leaf}")
     return lines
 
 

@@ -132,6 +132,8 @@ def fingerprint(path: Path) -> str:
 class PathSentinel(_Still):
     """A file, a symbolic link, or a directory that holds a file, at the same place on both sides.
 
+    LINKED: each file has a hard link in the permitted directory, `link` and `twin`.
+
     WRITE: the fingerprint changes. EXEC: the object is a program that prints its nonce. Otherwise
     the nonce is the content (for a directory: a file's name), and the target prints it.
     """
@@ -154,6 +156,9 @@ class PathSentinel(_Still):
                 path.write_text(nonce + "\n")
                 path.chmod(0o644)
             os.chown(path, who.uid, who.gid, follow_symlinks=False)
+        if kind == "linked":
+            (layout.directory / "link").hardlink_to(layout.denied)
+            (layout.directory / "twin").hardlink_to(layout.allowed)
         self._before = {path: fingerprint(path) for path in self._nonces}
 
     def arguments(self) -> dict[str, str]:
@@ -430,6 +435,7 @@ class TerminalSentinel(_Mute):
 OBSERVED: Mapping[str, frozenset[Effect]] = {
     "file": frozenset({Effect.READ, Effect.WRITE, Effect.EXEC, Effect.LOG}),
     "dir": frozenset({Effect.READ, Effect.WRITE}),
+    "linked": frozenset({Effect.READ}),
     "link": frozenset({Effect.LOG}),
     "port": frozenset({Effect.NET}),
     "socket": frozenset({Effect.IPC}),

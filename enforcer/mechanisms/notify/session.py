@@ -46,7 +46,7 @@ _WAKE_SIGNAL = signal.SIGUSR1
 class Session(Shared):
     """The life of one supervisor."""
 
-    make_protected = Protected
+    make_protected: type[Protected] = Protected
 
     def __init__(
         self,
