@@ -28,21 +28,28 @@ def win_rate_bound(attempts: int) -> float:
     return 1.0 - float((1.0 - CONFIDENCE) ** (1.0 / attempts))
 
 
-def win_rate_floor(attempts: int, wins: int) -> float:
+def win_rate_floor(attempts: int, wins: int, chance: float = 1.0 - CONFIDENCE) -> float:
     """The lower end of the one-sided 95 % interval of the win rate: 0 without a win.
 
-    The p for which `wins` or more of `attempts` are a 5 % chance.
+    The p for which `wins` or more of `attempts` have this chance, 5 %.
     """
     if wins < 1:
         return 0.0
     low, high = 0.0, wins / attempts
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if _chance_of_at_least(wins, attempts, middle) < 1.0 - CONFIDENCE:
+        if _chance_of_at_least(wins, attempts, middle) < chance:
             low = middle
         else:
             high = middle
     return low
+
+
+def win_rate_interval(attempts: int, wins: int) -> tuple[float, float]:
+    """Both ends of the two-sided 95 % interval of the win rate, each with a chance of 2.5 %."""
+    chance = (1.0 - CONFIDENCE) / 2
+    lost = win_rate_floor(attempts, attempts - wins, chance)
+    return win_rate_floor(attempts, wins, chance), 1.0 - lost
 
 
 def attempts_needed(attempts: int, wins: int) -> int | None:

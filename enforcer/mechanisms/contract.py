@@ -23,11 +23,10 @@ class MechanismName(StrEnum):
 
 
 class Defence(StrEnum):
-    """A switchable defence against argument races (design: copy, pin, freeze, verify)."""
+    """A switchable defence against argument races (design: copy, pin, verify)."""
 
     COPY = "copy"
     PIN = "pin"
-    FREEZE = "freeze"
     VERIFY = "verify"
 
 
@@ -87,14 +86,6 @@ class Plan:
 
     def to_json(self) -> dict[str, object]:
         return {"mechanism": self.mechanism, "machine": self.machine, "data": dict(self.data)}
-
-
-def covers_of_defences(options: Options) -> tuple[Cover, ...]:
-    """What no mechanism here offers of the defences asked for: refused, never ignored."""
-    if Defence.FREEZE not in options.defences:
-        return ()
-    reason = "no mechanism freezes the other tasks of the sandbox"
-    return (Cover(rule=None, extent=Extent.NONE, reason=reason),)
 
 
 def _what(cover: Cover) -> str:

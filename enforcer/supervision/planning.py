@@ -14,7 +14,6 @@ from enforcer.mechanisms.contract import (
     Inexpressible,
     Options,
     Plan,
-    covers_of_defences,
 )
 from enforcer.policy.ast import Policy
 from enforcer.policy.wire import policy_to_json
@@ -23,11 +22,7 @@ from enforcer.supervision.cores import permits_cores
 
 def shortfalls(covers: Sequence[Cover], options: Options) -> list[Cover]:
     """What is not enforced in full. Raises Inexpressible, unless the user accepts that."""
-    found = [
-        cover
-        for cover in (*covers, *covers_of_defences(options))
-        if cover.extent is not Extent.FULL
-    ]
+    found = [cover for cover in covers if cover.extent is not Extent.FULL]
     if found and not options.partial:
         raise Inexpressible(found)
     return found

@@ -21,8 +21,9 @@ from harness.cli.load import chosen_targets, laboratory, selection
 from harness.cli.names import complete_scenarios
 from harness.cli.progress import Shown, progress
 from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines, reference
-from harness.model import Reference, Result, RunKind, VerdictKind
+from harness.model import Reference, Result, VerdictKind
 from harness.places.choice import Driver, Wish
+from harness.report.defences import defences_table, was_ended
 from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT
 from harness.report.terminal import STYLE, console
@@ -48,7 +49,14 @@ from harness.workers import end_workers, pool
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write one JSON object a line; `defences` are those that were on.",
 )
-def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | None) -> NoReturn:
+@click.option(
+    "--markdown",
+    is_flag=True,
+    help="The tables for docs/measurements.md, with 95 % intervals and the time that a win takes.",
+)
+def command(
+    keywords: tuple[str, ...], attempts: int | None, json_file: Path | None, markdown: bool
+) -> NoReturn:
     """Run attacks against ptrace and notify with all defences, one off, one alone, and none.
 
     `ended` means that an interference was detected and the target killed. Exit status: 0; 1 if an
@@ -78,7 +86,9 @@ def command(keywords: tuple[str, ...], attempts: int | None, json_file: Path | N
         json_file.write_text("".join(map(_json, results)), encoding="utf-8")
     for mechanism in MECHANISMS:
         of_it = [result for result in results if result.case.backend == mechanism]
-        if of_it:
+        if of_it and markdown:
+            click.echo(defences_table(lines(of_it, lab.attacks), mechanism))
+        elif of_it:
             _print(lines(of_it, lab.attacks), mechanism)
     if any(result.verdict.kind is VerdictKind.BROKEN for result in results):
         sys.exit(Status.BROKEN)
@@ -141,15 +151,10 @@ def _cell(results: Sequence[Result]) -> Text:
     kinds = {result.verdict.kind for result in results}
     worst = next(kind for kind in SEVERITY if kind in kinds)
     text = Text(SHORT[worst], style=STYLE[worst])
-    if worst is VerdictKind.HELD and any(_was_ended(result) for result in results):
+    if worst is VerdictKind.HELD and any(map(was_ended, results)):
         text.append(" ended", style="dim")
     wins = sum(result.verdict.wins for result in results)
     attempts = sum(result.verdict.attempts for result in results)
     if wins and attempts > len(results):
         text.append(f" {wins}/{attempts}", style="dim")
     return text
-
-
-def _was_ended(result: Result) -> bool:
-    """Whether the enforcer killed the target instead of refusing."""
-    return any(seen.kind is RunKind.ATTACK and not seen.finished for seen in result.observations)

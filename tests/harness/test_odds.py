@@ -16,6 +16,7 @@ from harness.odds import (
     percent,
     win_rate_bound,
     win_rate_floor,
+    win_rate_interval,
 )
 
 
@@ -40,6 +41,24 @@ def test_the_floor_is_one_sided(attempts: int, wins: int) -> None:
     """The floor is the rate at which so many wins are a 5 % chance."""
     floor = win_rate_floor(attempts, wins)
     assert chance_of_at_least(wins, attempts, floor) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("attempts", "wins"), [(1, 1), (60, 3), (200, 77), (500, 1)])
+def test_an_interval_has_an_equal_chance_on_both_sides(attempts: int, wins: int) -> None:
+    """So many wins or more at its lower end, so many or fewer at its upper one: 2.5 % each."""
+    low, high = win_rate_interval(attempts, wins)
+    assert chance_of_at_least(wins, attempts, low) == pytest.approx(0.025)
+    if wins < attempts:
+        assert 1 - chance_of_at_least(wins + 1, attempts, high) == pytest.approx(0.025)
+    else:
+        assert high == 1.0
+
+
+def test_an_interval_without_a_win_begins_at_zero() -> None:
+    """Its upper end is 1 - 0.025 ** (1 / n)."""
+    low, high = win_rate_interval(500, 0)
+    assert low == 0.0
+    assert high == pytest.approx(1 - math.pow(0.025, 1 / 500))
 
 
 EXACT = [
