@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
+import sys
 from errno import EIO
+from typing import NamedTuple
 
 from enforcer.kernel.raw import ADDRESS, BYTES, INT, SIZE, UNSIGNED, raw_call
 from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
 AT_SYMLINK_NOFOLLOW = 0x100
+AT_HANDLE_MNT_ID_UNIQUE = 0x001
 AT_REMOVEDIR = 0x200
 AT_EACCESS = 0x200
 AT_SYMLINK_FOLLOW = 0x400
@@ -34,6 +38,7 @@ faccessat2 = raw_call("faccessat2", arguments=(INT, BYTES, INT, INT))
 inotify_add_watch = raw_call("inotify_add_watch", arguments=(INT, BYTES, UNSIGNED))
 _file_getattr = raw_call("file_getattr", arguments=(INT, BYTES, ADDRESS, SIZE, UNSIGNED))
 file_setattr = raw_call("file_setattr", arguments=(INT, BYTES, BYTES, SIZE, UNSIGNED))
+_name_to_handle_at = raw_call("name_to_handle_at", arguments=(INT, BYTES, ADDRESS, ADDRESS, INT))
 umask = raw_call("umask", arguments=(INT,))
 unshare = raw_call("unshare", arguments=(UNSIGNED,))
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,6 +57,34 @@ def file_getattr(dirfd: int, path: bytes, size: int) -> bytes | int:
     buffer = ctypes.create_string_buffer(size)
     result = _file_getattr(dirfd, path, ctypes.addressof(buffer), size, 0)
     return buffer.raw if result >= 0 else result
+
+
+_HANDLE = struct.Struct("=Ii")  # struct file_handle up to f_handle: handle_bytes, handle_type
+_MAX_HANDLE_SZ = 128
+
+
+class FileHandle(NamedTuple):
+    """What name_to_handle_at wrote: after -EOVERFLOW `length` is the room that it needs."""
+
+    result: int
+    length: int = 0
+    kind: int = 0
+    text: bytes = b""
+    mount: int = 0
+
+
+def name_to_handle_at(dirfd: int, path: bytes, room: int, flags: int) -> FileHandle:
+    """The handle of an object, for which there are `room` bytes; `mount` is as wide as asked."""
+    handle = ctypes.create_string_buffer(_HANDLE.size + _MAX_HANDLE_SZ)
+    _HANDLE.pack_into(handle, 0, room, 0)
+    mount = ctypes.c_uint64()
+    addresses = ctypes.addressof(handle), ctypes.addressof(mount)
+    result = _name_to_handle_at(dirfd, path, *addresses, flags)
+    length, kind = _HANDLE.unpack_from(handle)
+    text = handle.raw[_HANDLE.size :][:length] if result == 0 else b""
+    wide = bytes(mount)
+    narrow = wide[: 8 if flags & AT_HANDLE_MNT_ID_UNIQUE else 4]
+    return FileHandle(result, length, kind, text, int.from_bytes(narrow, sys.byteorder))
 
 
 _truncate = ctypes.CFUNCTYPE(INT, BYTES, ctypes.c_int64, use_errno=True)(("truncate64", _libc))

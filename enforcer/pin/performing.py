@@ -10,7 +10,15 @@ from types import MappingProxyType
 from enforcer.kernel.openat2 import AT_FDCWD
 from enforcer.kernel.paths import AT_EACCESS
 from enforcer.kernel.raw import NATIVE_ABI
-from enforcer.pin.acts import attributes, entries, extended, file_attributes, looking, watches
+from enforcer.pin.acts import (
+    attributes,
+    entries,
+    extended,
+    file_attributes,
+    handles,
+    looking,
+    watches,
+)
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.glance import GLANCES, glance
 from enforcer.pin.identity import is_acting
@@ -29,6 +37,7 @@ _ACTS: Mapping[str, Act] = {
     **attributes.ACTS,
     **extended.ACTS,
     **file_attributes.ACTS,
+    **handles.ACTS,
     **looking.ACTS,
     **watches.ACTS,
 }
@@ -37,6 +46,7 @@ _CHECKS: Mapping[str, Act] = {
     **attributes.CHECKS,
     **extended.CHECKS,
     **file_attributes.CHECKS,
+    **handles.CHECKS,
     **looking.CHECKS,
     **watches.CHECKS,
 }

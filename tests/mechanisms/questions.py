@@ -26,7 +26,6 @@ OF_THE_MACHINE = frozenset(
         "mount",
         "mount_setattr",
         "move_mount",
-        "name_to_handle_at",
         "open_by_handle_at",
         "open_tree",
         "open_tree_attr",
@@ -72,6 +71,8 @@ _BY_NAME: dict[str, Sequence[Word]] = {
     "mask": (0x7FF, 0, 1 << 31, 1 << 20),
     "dev": (0, 0x103),
     "vlen": (1, 0, 2),
+    "handle": ("HANDLE 128", "HANDLE 0", "HANDLE 4", "HANDLE 129", "NULL", "BAD"),
+    "mnt_id": ("BUF", "NULL", "BAD", "READ-ONLY", "UNREADABLE"),
     "uargs": ("XARGS", "XARGS-BAD", "XARGS-FLAG", "NULL", "BAD"),
     "ufattr": ("FATTR", "FATTR-FLAG", "NULL", "BAD"),
     **dict.fromkeys(
