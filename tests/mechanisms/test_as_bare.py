@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EPERM
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,26 @@ HOWS: Acts = {
     "how, an upper mode":
         'call("openat2", HERE, "x", struct.pack("=QQQ", 0o101, 1 << 32 | 0o600, 0), 24)',
     "how, unknown scope": 'call("openat2", HERE, "file", struct.pack("=QQQ", 0, 0, 1 << 20), 24)',
+}  # fmt: skip
+
+TREES: Acts = {
+    "a tree": """
+        fds = [call("open_tree", HERE, name, 0) for name in ("dir", "file", "link", "to_dir/file")]
+        return [(os.path.samestat(os.fstat(fd), os.stat(name)), fcntl.fcntl(fd, fcntl.F_GETFL),
+                 fcntl.fcntl(fd, fcntl.F_GETFD)) for fd, name in
+                zip(fds, ("dir", "file", "file", "dir/file"))]""",
+    "a tree, close-on-exec":
+        'fcntl.fcntl(call("open_tree", HERE, "dir", os.O_CLOEXEC), fcntl.F_GETFD)',
+    "a tree, not followed": """
+        fd = call("open_tree", HERE, "link", 0x100 | 0x800)
+        return os.path.samestat(os.fstat(fd), os.lstat("link"))""",
+    "trees that are none": '[call("open_tree", HERE, name, 0) for name in ("absent", "loop", "")]',
+    "a tree, unknown flags":
+        '[call("open_tree", HERE, "dir", flags) for flags in (2, 0x8000, 0x400, 1 << 31)]',
+    "a tree by a descriptor": """
+        base = call("open_tree", HERE, "dir", 0)
+        return call("open_tree", base, "absent", 0), call("open_tree", base, "file", 0) >= 0""",
+    "a tree of the kernel's memory": 'call("open_tree", HERE, -PAGE, 0)',
 }  # fmt: skip
 
 LENGTHS = (1, 2, 255, 256, 257, 511, 512, 839, 840, 841, 1023, 1024, 2048, 4094, 4095, 4096, 5000)
@@ -559,4 +580,16 @@ def test_permitted_acts_end_as_bare(mechanism: str, group: str, places: tuple[Pa
     ran, found = run_acts(mechanism, POLICY, GROUPS[group], held, prelude=_PREPARED)
     told = {title: (expected[title], found[title]) for title in expected}
     assert {title: both for title, both in told.items() if both[0] != both[1]} == {}
+    assert not [event for event in ran.events if event["event"] == "detection"]
+
+
+def test_a_tree_that_is_no_copy_is_a_place(places: tuple[Path, Path]) -> None:
+    """open_tree without OPEN_TREE_CLONE, which mounts nothing, is judged as an open with O_PATH."""
+    bare, held = places
+    acts = {**TREES, "a copy": 'call("open_tree", HERE, "dir", 1)'}
+    ran, found = run_acts("ptrace", POLICY, acts, held, prelude=_PREPARED)
+    expected = bare_acts(TREES, bare, prelude=_PREPARED)
+    assert found == {**expected, "a copy": str(-EPERM)}
+    refused = [event["reason"] for event in ran.events if event.get("call") == "open_tree"]
+    assert refused.count("its names cannot be held") == 1
     assert not [event for event in ran.events if event["event"] == "detection"]

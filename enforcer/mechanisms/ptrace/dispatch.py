@@ -46,6 +46,7 @@ class Handlers:
             **Multiplexed(act, self.of).handlers(),
             **Directories(act).handlers(),
             **processes,
+            "open_tree": self.opens.open_tree(processes["open_tree"]),
             **Protection(act, self.general, processes).handlers(),
             **Filters(act, self.general).handlers(),
         }

@@ -9,7 +9,7 @@ links, a deleted or foreign directory) is opened by the tracer on the pinned obj
 from __future__ import annotations
 
 import os
-from errno import EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
+from errno import EACCES, EBADF, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 from functools import partial
 from pathlib import Path
 from struct import Struct
@@ -18,10 +18,11 @@ from typing import NamedTuple
 from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.openat2 import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
+from enforcer.kernel.paths import AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.directories import identity, is_at
 from enforcer.mechanisms.ptrace.calls.general import General
-from enforcer.mechanisms.ptrace.held import HeldCall
+from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.reading import directory_name
 from enforcer.mechanisms.ptrace.slots import NAME_SIZE
@@ -36,6 +37,7 @@ from enforcer.supervision.judge import Values
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
+    LOW_HALF,
     follows_open,
     open_how,
     read_open_how,
@@ -51,6 +53,18 @@ _ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 _CWD = AT_FDCWD & _ALL_BITS
 _CREAT = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 _SLASH = ord("/")
+
+_OPEN_TREE_CLONE = 1
+_AT_RECURSIVE = 0x8000
+_TREE_FLAGS = (
+    os.O_CLOEXEC
+    | _OPEN_TREE_CLONE
+    | AT_EMPTY_PATH
+    | AT_NO_AUTOMOUNT
+    | AT_SYMLINK_NOFOLLOW
+    | _AT_RECURSIVE
+)
+"""What SYSCALL_DEFINE3(open_tree) knows; OPEN_TREE_CLOEXEC is O_CLOEXEC."""
 
 _BY_STEPS = 1
 _BY_DELIVERY = 16
@@ -108,6 +122,27 @@ class Opens:
             self.act.fail(call, error.number)
         else:
             self.judge(call, Opening(signed(call.args[0]), 1, flags, mode, links))
+
+    def open_tree(self, copied: Handler) -> Handler:
+        """open_tree(dirfd, path, flags): but for a copy of mounts (`copied`) an open with O_PATH.
+
+        What has no name is left to `copied` too, which holds no descriptor fast.
+        """
+
+        def handle(call: HeldCall) -> None:
+            flags = call.args[2] & LOW_HALF
+            is_copy = bool(flags & _OPEN_TREE_CLONE)
+            if flags & ~_TREE_FLAGS or (flags & _AT_RECURSIVE and not is_copy):
+                self.act.fail(call, EINVAL)
+            elif is_copy or flags & AT_EMPTY_PATH:
+                copied(call)
+            else:
+                asked = os.O_PATH | (flags & os.O_CLOEXEC)
+                if flags & AT_SYMLINK_NOFOLLOW:
+                    asked |= os.O_NOFOLLOW
+                self.judge(call, Opening(signed(call.args[0]), 1, asked, 0))
+
+        return handle
 
     def judge(self, call: HeldCall, opening: Opening) -> None:
         """Judge one open and let it happen on what was judged."""
