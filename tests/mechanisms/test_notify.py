@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import socket
 import stat
 import sys
@@ -494,3 +495,14 @@ for name, flags in (("fifo", 0), ("/dev/null", 0), ("link", os.O_NOFOLLOW), ("."
     done = python(text, paths_but(tmp_path / "none"), tmp_path)
     assert done.stdout == "1 1 95 0 ", done.stderr
     assert done.decisions() == [("deny", "openat")] * 3
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, which skips a call")
+def test_a_call_that_a_tracer_skips_is_none(tmp_path: Path) -> None:
+    """A target's tracer may have a call not made: its result stands, and nothing is refused."""
+    text = "import os; print(os.getppid())"
+    inject = ["strace", "-qq", "-e", "trace=getppid", "-e", "inject=getppid:retval=4711"]
+    command = [*inject, "-o", "/dev/null", sys.executable, "-I", "-S", "-c", text]
+    done = run("notify", paths_but(tmp_path / "none"), command, tmp_path)
+    assert done.stdout == "4711\n", done.stderr
+    assert "-1" not in [call for _, call in done.decisions()]

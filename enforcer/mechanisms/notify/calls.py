@@ -23,6 +23,8 @@ from enforcer.syscalls.arguments import LOW_HALF
 from enforcer.syscalls.memory import Arguments
 from enforcer.syscalls.multiplex import UNKNOWN, read_arguments
 
+_NO_CALL = -1
+
 
 class Handlers(dict[int, "AbiHandlers"]):
     """AUDIT_ARCH to the handlers of that ABI. A foreign ABI never gets here: its task is killed."""
@@ -41,10 +43,14 @@ class AbiHandlers(dict[int, Handler]):
         self._by_name: dict[str, Handler] = {}
 
     def __missing__(self, nr: int) -> Handler:
-        name = name_of(self._abi, nr)
-        handler = _unknown(self._abi, nr) if name is None else self._on_registers_of_abi(name, nr)
-        self[nr] = handler
+        handler = self[nr] = self._of(nr)
         return handler
+
+    def _of(self, nr: int) -> Handler:
+        if nr == _NO_CALL:
+            return _skipped
+        name = name_of(self._abi, nr)
+        return _unknown(self._abi, nr) if name is None else self._on_registers_of_abi(name, nr)
 
     def named(self, name: str) -> Handler:
         """The handler of a call, whose registers may come from a multiplexer."""
@@ -164,6 +170,15 @@ def _refuse(worker: Worker, args: Arguments) -> None:
 def _absent(worker: Worker, args: Arguments) -> None:
     """clone3, as from a kernel without it: C libraries make do with clone then."""
     worker.refuse(errno.ENOSYS, "its flags lie in memory, and nobody can do it for the caller")
+
+
+def _skipped(worker: Worker, args: Arguments) -> None:
+    """Number -1: a tracer of the target's has its tracee make no call and has set the result.
+
+    PTRACE_SYSCALL stops come before filters, and an answer would overwrite what the tracer wrote.
+    Whoever asks for this number without a tracer gets ENOSYS from the kernel itself.
+    """
+    worker.let_continue()
 
 
 def _unknown(abi: str, nr: int) -> Handler:
