@@ -1,4 +1,4 @@
-"""Filters of the target's own under the tracer."""
+"""Filters of the target's own, under a supervisor."""
 
 from __future__ import annotations
 
@@ -57,16 +57,18 @@ attempt(OPENAT, -100, name.encode(), 0)
 """
 
 
+def _numbers() -> dict[str, int]:
+    calls = ("getppid", "personality", "openat", "seccomp")
+    return {call: number(native().abis[0].name, call) or 0 for call in calls}
+
+
 @pytest.mark.parametrize("data", [0, 1, 7, 0xFFFF])
 @pytest.mark.parametrize("traced", ["getppid", "openat"])
 def test_own_filter_that_asks_a_tracer(traced: str, data: int, tmp_path: Path) -> None:
     """RET_TRACE without a tracer of one's own means ENOSYS, and the policy still holds."""
     secret = tmp_path / "secret"
     secret.write_text("content")
-    numbers = {
-        call: number(native().abis[0].name, call) or 0
-        for call in ("getppid", "personality", "openat", "seccomp")
-    }
+    numbers = _numbers()
     words = [str(word) for word in (secret, numbers[traced], data, *numbers.values())]
     command = [sys.executable, "-c", TRACED, *words]
     bare = process.run(command, timeout_s=30.0, cwd=tmp_path)
@@ -75,6 +77,31 @@ def test_own_filter_that_asks_a_tracer(traced: str, data: int, tmp_path: Path) -
     assert bare.stdout.split() == ["loaded", "0", getppid, "done", openat]
     denied = "EACCES" if openat == "done" else openat
     assert ran.stdout.split() == ["loaded", "0", getppid, "done", denied]
+
+
+def test_notify_answers_what_asks_a_tracer(tmp_path: Path) -> None:
+    """The kernel ranks USER_NOTIF above TRACE: a call that the supervisor decides is decided."""
+    secret, numbers = tmp_path / "secret", _numbers()
+    secret.write_text("content")
+    words = [str(word) for word in (secret, numbers["openat"], 1, *numbers.values())]
+    ran = run("notify", POLICY, [sys.executable, "-c", TRACED, *words], tmp_path)
+    assert ran.stdout.split() == ["loaded", "0", "done", "done", "EACCES"]
+
+
+STRICT = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_SECCOMP, SECCOMP_MODE_STRICT = 22, 1
+print(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0), ctypes.get_errno() == errno.EINVAL)
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+def test_strict_mode_is_too_late(mechanism: str, tmp_path: Path) -> None:
+    """Whoever has a filter, as every target has, cannot enter seccomp's strict mode."""
+    policy = "default: permit\nrules: []\n"
+    ran = run(mechanism, policy, [sys.executable, "-c", STRICT], tmp_path)
+    assert ran.stdout.split() == ["-1", "True"]
 
 
 AIMED = """
