@@ -216,6 +216,18 @@ def test_a_class_is_explained(name: str) -> None:
     assert f"here: {', '.join(LINKS)} harness explain indirect/" in text
 
 
+def test_evidence_that_names_a_file_of_the_tree_names_one_that_is_there() -> None:
+    """A reason to be without an attack rests on tests and scenarios that exist."""
+    named = [
+        path
+        for entry in catalogue().values()
+        if entry.without
+        for path in re.findall(r"tests/[\w/]+\.py", entry.without.evidence)
+    ]
+    assert len(named) > 2
+    assert [path for path in named if not (ROOT.parent / path).is_file()] == []
+
+
 def test_an_attack_leads_to_its_classes() -> None:
     """What explains a scenario names the class of its attack and the command that tells all."""
     text = told("explain", "indirect/hardlink-alias")

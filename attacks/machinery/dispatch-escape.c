@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: enforcement does not depend on a switch of the process's own, which
+ * the kernel turns off in its children (catalogue D19).
+ *
+ *	sh				enforcer
+ *	{ read; } < DENIED		SIGSYS: judged
+ *	fork: the child's selector is gone
+ *	({ read; } < DENIED)		(hears nothing)
+ *
+ * The shell has a C library, where an enforcer in the process can stand; its
+ * subshell is a child without an execve. Winning prints DATA and the content of
+ * the denied file.
+ */
+#include "execute.h"
+
+static void shell(const char *script, const char *name)
+{
+	char *const arguments[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
+				    (char *)(uintptr_t)script, (char *)(uintptr_t)"sh",
+				    (char *)(uintptr_t)name, NULL };
+
+	syscall(SYS_execve, "/bin/sh", arguments, environ);
+}
+
+static void read_itself(const char *name)
+{
+	shell("{ read -r line; echo \"$line\"; } < \"$1\" || exit 13", name);
+}
+
+static void read_in_subshell(const char *name)
+{
+	shell("({ read -r line; echo \"$line\"; } < \"$1\" || exit 13); exit $?", name);
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run_executed(&run, read_in_subshell, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_executed(&run, read_itself, run.denied);
+		break;
+	case MODE_ATTACK:
+		run_executed(&run, read_in_subshell, run.denied);
+		break;
+	}
+	run_end(&run);
+}
