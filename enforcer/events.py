@@ -47,6 +47,10 @@ class EventLog(Protocol):
         ...
 
 
+class LogUnwritable(OSError):
+    """A line could not be written: a full disk, say."""
+
+
 class FileLog:
     """Events appended to a descriptor, one write each, so that writers never mix within a line."""
 
@@ -63,7 +67,10 @@ class FileLog:
         if not line:
             return
         if self._outbox is None:
-            os.write(self.fd, line)
+            try:
+                os.write(self.fd, line)
+            except OSError as error:
+                raise LogUnwritable(error.errno, error.strerror) from error
             return
         self._outbox.put(line)
         if kind is EventKind.END:

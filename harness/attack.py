@@ -344,7 +344,7 @@ class _Reader(MappingFile):
 
     def check_catalogue_id(self, node: yaml.Node, text: str) -> None:
         if text not in catalogue():
-            wrong = f"{text!r} is no id of the catalogue"
+            wrong = f"{text!r} is not an id of the catalogue"
             self.note(node, wrong, "`harness list --catalogue` shows them")
 
 

@@ -112,7 +112,7 @@ class _Reader(MappingFile):
         """Ids count up, so that none is given anew to something else."""
         parts = ID.fullmatch(word)
         if parts is None:
-            self.note(node, f"{word!r} is no id", "write a group's letter and a number, as B10")
+            self.note(node, f"{word!r} is not an id", "write a group's letter and a number, as B10")
             return
         group, number = parts[1], int(parts[2])
         if number != last.get(group, 0) + 1:
@@ -131,7 +131,7 @@ class _Reader(MappingFile):
         name = self._text(fields, "name")
         if "name" in fields and not _NAME.fullmatch(name):
             self.note(
-                fields["name"], f"{name!r} is no name", "write lower case words joined by '-'"
+                fields["name"], f"{name!r} is not a name", "write lower case words joined by '-'"
             )
         return Entry(
             id=id,

@@ -292,7 +292,7 @@ class _Reader(MappingFile):
             self._check_narrowed(key, backend, attack)
             word = self.scalar(value, "known")
             if word not in catalogue():
-                wrong = f"{word!r} is no id of the catalogue"
+                wrong = f"{word!r} is not an id of the catalogue"
                 self.note(value, wrong, "`harness list --catalogue` shows them")
             known[backend] = word
         return known
@@ -309,7 +309,7 @@ class _Reader(MappingFile):
             try:
                 found[word] = kinds[word](text.replace("_", ""))
             except ValueError:
-                self.note(value, f"{text!r} is no number", "write a number")
+                self.note(value, f"{text!r} is not a number", "write a number")
         return replace(Limits(), **found)  # type: ignore[arg-type]
 
     def _policy(self) -> tuple[str, str]:

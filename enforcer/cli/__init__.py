@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 
 import click
@@ -32,6 +33,16 @@ form_option = click.option(
 
 class Verbs(click.Group):
     """Commands by name."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """What the system refused (a full disk) is one line too. Raises UserError."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise UserError(f"{where}{error.strerror or error}") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

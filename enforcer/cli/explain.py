@@ -242,7 +242,8 @@ def _number(text: str) -> int:
                 value = int(word, 0)
             except ValueError:
                 near = suggestion(word, CONSTANTS)
-                raise Refused(f"{word!r} is no number and no constant\n{near}".rstrip()) from None
+                wrong = f"{word!r} is neither a number nor a constant\n{near}"
+                raise Refused(wrong.rstrip()) from None
         total |= value
     return total & 0xFFFF_FFFF_FFFF_FFFF
 

@@ -13,7 +13,7 @@ import click
 
 from enforcer.arch import native
 from enforcer.cli import UserError, form_option
-from enforcer.events import EventLog, FileLog, NullLog, TextLog
+from enforcer.events import EventLog, FileLog, LogUnwritable, NullLog, TextLog
 from enforcer.mechanisms.contract import (
     DEFAULT_DEFENCES,
     Defence,
@@ -119,6 +119,8 @@ def command(
         mechanism.launch(plan, command, _event_log(log))
     except LaunchError as error:
         raise UserError(f"{backend}: {error}") from None
+    except LogUnwritable as error:
+        raise UserError(f"{log}: {error.strerror}; nothing was started") from None
     except OSError as error:
         kind = NotFound if error.errno == errno.ENOENT else NotExecutable
         raise kind(f"{command[0]}: {error.strerror}") from None

@@ -196,7 +196,7 @@ def _template(policy: Policy, name: str, beside: Path | None) -> Policy:
                 found = parse_file(path)
                 if len(found) == 1:
                     return found[0]
-                problems.add(None, f"{path} is no template: it has {len(found)} policies")
+                problems.add(None, f"{path} is not a template: it has {len(found)} policies")
                 raise PolicyError(problems.found)
     near = suggestion(name, template_names())
     problems.add(None, f"no template `{name}`", near or f"shipped: {', '.join(template_names())}")

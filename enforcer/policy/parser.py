@@ -17,7 +17,7 @@ FORMS = ("systrace", "yaml")
 """How a file may be written, whatever its name ends in."""
 
 MOST_BYTES = 1 << 20
-"""A longer file is no policy."""
+"""A longer file is not a policy."""
 
 
 def parse_systrace(text: str, source: str) -> tuple[Policy, ...]:
@@ -55,6 +55,8 @@ class PolicyFile:
 def read_file(path: Path, form: str | None = None) -> PolicyFile:
     """A file's text; its form is said by its name unless it is given. Raises PolicyError."""
     source = str(path)
+    if path.is_dir():
+        raise PolicyError([_unreadable(source, "is a directory", mend="name a file in it")])
     if form is None and path.suffix not in SUFFIXES:
         mend = f"say how it is written: --dialect {' or '.join(FORMS)}"
         raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}", mend=mend)])
@@ -100,6 +102,8 @@ def _not_utf8(source: str, raw: bytes, index: int) -> Problem:
         # What stands before the first wrong byte is right.
         column=len(raw[line:index].decode("utf-8")) + 1,
         message=f"byte 0x{raw[index]:02x} is not UTF-8",
-        mend="convert the file: iconv -f latin1 -t utf-8",
+        mend="this is not a text file; name a policy"
+        if b"\0" in raw
+        else "convert the file: iconv -f latin1 -t utf-8",
         text=text.decode("utf-8", "replace"),
     )

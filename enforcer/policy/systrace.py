@@ -95,6 +95,12 @@ def read_systrace(
             rule = _rule(line, number, policies[-1], problems, constants)
             if rule is not None:
                 policies[-1].rules.append(rule)
+    if not policies and not problems.found:
+        problems.add(
+            Position(1, 1, 1),
+            "the file has no policy",
+            "begin with: Policy: /path/of/binary, Emulation: native",
+        )
     return tuple(each.close(source) for each in policies), problems
 
 
@@ -189,7 +195,7 @@ def _rule(
     """emul "-" syscall ":" ( simple [", if" predicate] | filter )."""
     found = _RULE.match(line)
     if found is None:
-        problems.add(_whole(line, number), "this is no rule", "write: native-open: permit")
+        problems.add(_whole(line, number), "this is not a rule", "write: native-open: permit")
         return None
     emulation, call = found.groups()
     if emulation != policy.emulation:

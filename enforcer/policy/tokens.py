@@ -139,7 +139,7 @@ def _unreadable(fragment: Fragment, start: int) -> SyntaxProblem:
         )
     place = fragment.position(start, start + 1)
     if character.isdigit():
-        return SyntaxProblem(place, "this is no number", "write 123 or 0x7b")
+        return SyntaxProblem(place, "this is not a number", "write 123 or 0x7b")
     named = "" if character.isascii() else f", {character_name(character)}"
     return SyntaxProblem(place, f"unexpected character {character!r}{named}")
 

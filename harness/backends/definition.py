@@ -294,7 +294,7 @@ class _Reader(MappingFile):
         def check(item: yaml.Node, text: str) -> None:
             if not hasattr(errno, text):
                 mend = suggestion(text, tuple(errno.errorcode.values())) or "write e.g. ENOENT"
-                self.note(item, f"{text!r} is no errno", mend)
+                self.note(item, f"{text!r} is not an errno", mend)
 
         texts = self.texts_of(node, "errno", check)
         return frozenset(int(getattr(errno, text)) for text in texts if hasattr(errno, text))

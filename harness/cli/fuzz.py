@@ -302,7 +302,10 @@ def _with_findings(verb: str, names: tuple[str, ...]) -> None:
 
     directory = fuzz_directory() / "findings"
     if verb == "findings":
-        for path in sorted(directory.glob("*.json")):
+        paths = sorted(directory.glob("*.json"))
+        if not paths:
+            click.echo(f"nothing was found so far, or kept: {directory} is empty", err=True)
+        for path in paths:
             kept = load(path)
             click.echo(f"{kept.id}  {kept.third_party or 'ours'}")
         return

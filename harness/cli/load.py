@@ -129,7 +129,7 @@ def _found(name: str, target: Target) -> str:
         return str(path)
     known = (*backends.names(), ALL, EVERY_LEAKY, EVERY_EXTERNAL)
     if name not in known:
-        mend = suggestion(name, known) or "known: " + ", ".join(known)
+        mend = suggestion(name, known) or "`harness list backends` shows them"
         raise UserError(f"there is no backend {name!r}; {mend}")
     return name
 

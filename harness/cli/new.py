@@ -111,7 +111,7 @@ def _here() -> Path:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name: write lower case words joined by '-'")
+        raise UserError(f"{name!r} is not a name: write lower case words joined by '-'")
 
 
 def _write(path: Path, template: str, values: dict[str, str]) -> None:

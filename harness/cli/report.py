@@ -117,7 +117,7 @@ def _form_of(output: Path) -> str:
     if form is None:
         known = ", ".join(BY_SUFFIX)
         raise UserError(
-            f"{output} ends in none of {known}; say the format: -f {'|'.join(FORMATS[1:])}"
+            f"{output} does not end in {known}; say the format: -f {'|'.join(FORMATS[1:])}"
         )
     return form
 

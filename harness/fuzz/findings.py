@@ -118,7 +118,7 @@ def find(wanted: str, directory: Path) -> Kept:
     found = sorted(directory.glob(f"{wanted}*.json"))
     if len(found) == 1:
         return load(found[0])
-    what = "several findings begin so" if found else "there is no such finding"
+    what = "several findings begin with it" if found else "there is no such finding"
     raise FindingError(f"{wanted}: {what} in {directory}")
 
 

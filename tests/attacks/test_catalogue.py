@@ -35,12 +35,12 @@ A1:
 SECOND = ENTRY.replace("A1", "A2").replace("one", "two")
 
 MISTAKES = {
-    "no id": (ENTRY.replace("A1", "1A"), 2, "'1A' is no id"),
+    "no id": (ENTRY.replace("A1", "1A"), 2, "'1A' is not an id"),
     "a gap": (ENTRY + SECOND.replace("A2", "A3"), 11, "A3 is out of order"),
     "not from one": (SECOND, 2, "A2 is out of order"),
     "an id given twice": (ENTRY + SECOND.replace("A2", "A1"), 10, "given twice"),
     "a name given twice": (ENTRY + SECOND.replace("two", "one"), 11, "A1 has the name 'one', too"),
-    "no name": (ENTRY.replace("one", "One"), 2, "'One' is no name"),
+    "no name": (ENTRY.replace("one", "One"), 2, "'One' is not a name"),
     "an unknown key": (ENTRY.replace("claim", "clam"), 4, "unknown key 'clam'"),
     "a missing key": (ENTRY.replace("  falls: pt\n", ""), 2, "A1 lacks 'falls'"),
     "another mark": (ENTRY.replace("true", "yes"), 3, "'yes' is no mark"),

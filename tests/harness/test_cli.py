@@ -96,7 +96,7 @@ def test_run_report_explain_repro(copy: Path) -> None:
     assert "harness report -f html -o FILE" in named.stderr
     odd = harness(copy, "report", "-o", str(copy / "matrix.xyz"))
     assert odd.returncode == 2
-    assert "ends in none of .html, .xml, .json, .jsonl" in odd.stderr
+    assert "does not end in .html, .xml, .json, .jsonl" in odd.stderr
     assert not (copy / "matrix.xyz").exists()
     assert harness(copy, "repro", SEEN).returncode == 0
     assert SEEN in harness(copy, "list", "cases").stdout
@@ -183,7 +183,7 @@ MISTAKES = [
     (("rum",), "did you mean run?"),
     (("explain", "abi/uper_bits"), "did you mean abi/upper-bits?"),
     (("repro", "nothing"), "there is no case 'nothing'"),
-    (("new", "attack", "Bad Name"), "is no name"),
+    (("new", "attack", "Bad Name"), "is not a name"),
     (("new", "scenario", "x", "--attack", "abi/no"), "there is no attack 'abi/no'"),
     (("report", "--results", "/dev/null/x"), "no results at /dev/null/x"),
 ]

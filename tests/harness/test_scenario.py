@@ -121,7 +121,7 @@ MISTAKES = [
     (
         "unknown weakness",
         GOOD + "known: {ptrace: Z9}\n",
-        "8:17: 'Z9' is no id of the catalogue",
+        "8:17: 'Z9' is not an id of the catalogue",
         "",
     ),
     (
@@ -143,7 +143,7 @@ MISTAKES = [
         "write one of " + ", ".join(sorted(FEATURES)),
     ),
     ("unknown need", GOOD + "needs: {lsn: [x]}\n", "8:9: unknown need 'lsn'", "did you mean lsm?"),
-    ("no number", GOOD + "limits: {timeout_s: x}\n", "8:21: 'x' is no number", ""),
+    ("no number", GOOD + "limits: {timeout_s: x}\n", "8:21: 'x' is not a number", ""),
     ("no count", GOOD + "attempts: 0\n", "8:11: '0' is no count", ""),
     (
         "unknown placeholder",

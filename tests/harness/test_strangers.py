@@ -121,7 +121,7 @@ def test_what_hides_all_can_start_nothing(tmp_path: Path) -> None:
 MISTAKES = {
     "a key": ("title:", "titel:", ":1:1: unknown key 'titel'"),
     "an access": ("access: all", "access: [reed]", "did you mean read?"),
-    "an errno": ("[ENOENT]", "[ENOTHING]", "'ENOTHING' is no errno"),
+    "an errno": ("[ENOENT]", "[ENOTHING]", "'ENOTHING' is not an errno"),
     "a witness": ("probe]", "prob]", "did you mean probe?"),
     "a placeholder": ('"${path}"', '"${paht}"', "unknown placeholder ${paht}"),
     "no command": ('"${command}"]', "]", "`command` never runs the program"),

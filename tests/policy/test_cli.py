@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from enforcer.cli.convert import convert
 from enforcer.cli.explain import explain
 from enforcer.policy.parser import parse_systrace, parse_yaml
 from enforcer.syscalls import ALIASES, number
+from harness import process, tree
 from harness.process import fork, wait
 
 LS = Path(__file__).parents[2] / "scenarios" / "policies" / "bin_ls.systrace"
@@ -218,3 +221,34 @@ def test_explain_needs_a_policy(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("rules: 1")
     assert "rules are a list" in ran(CliRunner().invoke(explain, [str(path), "read"]), 2)
+
+
+MISTAKES = {
+    "a directory": (["check", "."], "is a directory"),
+    "nothing in it": (["check", "empty.systrace"], "the file has no policy"),
+    "no text": (["check", "binary.yaml"], "this is not a text file"),
+    "no room for what is printed": (["convert", "good.yaml"], "No space left on device"),
+    "no room for the log": (
+        ["run", "-p", "good.yaml", "-b", "seccomp", "--log", "/dev/full", "--", "echo", "started"],
+        "Error: /dev/full: No space left on device; nothing was started",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+    """What a newcomer gets wrong, and what the system refuses, never ends in a traceback."""
+    (tmp_path / "empty.systrace").write_text("# nothing yet\n")
+    (tmp_path / "binary.yaml").write_bytes(b"\x7fELF\0\0\xff")
+    (tmp_path / "good.yaml").write_text("default: permit\nrules: []\n")
+    words, message = MISTAKES[name]
+    full = name == "no room for what is printed"
+    command = (
+        shlex.join(["env", f"PYTHONPATH={tree.OWN}", sys.executable, "-m", "enforcer", *words])
+        + " > /dev/full" * full
+    )
+    said = process.run(["sh", "-c", command], timeout_s=60.0, cwd=tmp_path)
+    assert said.status == 2
+    assert message in said.stderr
+    assert "Traceback" not in said.stderr
+    assert "started\n" not in said.stdout

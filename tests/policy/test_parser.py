@@ -74,7 +74,7 @@ def problems(text: str) -> list[tuple[int, int, str]]:
         ("native-open: and", 14, "expected a condition"),
         ("native-open:", 13, "expected a condition"),
         ("native-open: ~", 14, "unexpected character"),
-        ("native-open: 12x", 14, "no number"),
+        ("native-open: 12x", 14, "not a number"),
         ('native-open: fil\u0435name eq "x" then permit', 17, "CYRILLIC SMALL LETTER IE"),
         ("native-open: filename eq \u201cx\u201d then permit", 26, "double quotes"),
         ('native-open: filename re "a{\u0663}" then permit', 26, "not followed by"),
@@ -248,7 +248,8 @@ Template: t, Emulation: native, Description: some text
     assert first.rules[5].elevation == Elevation(gid=0)
     assert (second.binary, second.emulation, second.detached) == (None, "linux", True)
     assert (third.template, third.description) == ("t", "some text")
-    assert parse_systrace("# nothing\n", "x") == ()
+    with pytest.raises(PolicyError, match="the file has no policy"):
+        parse_systrace("# nothing\n", "x")
 
 
 def test_carriage_returns_are_no_part_of_a_policy() -> None:
