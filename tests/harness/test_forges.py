@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness import tree
 from harness.report.markdown import markdown
 from harness.report.sarif import sarif
-from tests.harness.test_results import CAMPAIGN, FALLEN, HELD, ROWS
+from tests.harness.test_results import BROKEN, CAMPAIGN, FALLEN, HELD, ROWS
 
 
 def test_sarif() -> None:
@@ -22,7 +22,8 @@ def test_sarif() -> None:
         rule["id"]: rule["shortDescription"]["text"] for rule in run["tool"]["driver"]["rules"]
     }
     found = {each["partialFingerprints"]["case"]: each for each in run["results"]}
-    assert len(found) == 3
+    assert set(found) == {FALLEN.case_id, BROKEN.case_id, odd.case_id}
+    assert {each["level"] for each in found.values()} == {"error"}
     assert {each["ruleId"] for each in found.values()} == set(rules) == {"A1", "bypassed"}
     assert rules["A1"].startswith("notify-continue-path-race: ")
     (place,) = found["race/path-race[x]"]["locations"]

@@ -31,7 +31,7 @@ from harness.odds import win_rate_bound
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
-from harness.report.matrix import SEVERITY, SHORT, matrix
+from harness.report.matrix import SEVERITY, SHORT, Tone, matrix
 from harness.report.terminal import WIDTH_OF_FILES, console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 
@@ -267,6 +267,23 @@ def test_junit() -> None:
     suite = root[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "1")
     assert suite.find("testcase/failure") is not None
+
+
+def test_junit_skips_what_was_not_meant() -> None:
+    """A case that its scenario expects to be inexpressible passed; an inapplicable one did not."""
+    meant = replace(HELD, verdict="inexpressible", expected="inexpressible")
+    other = replace(HELD, verdict="inapplicable", case_id="race/x[other]")
+    root = ElementTree.fromstring(junit((meant, other), [CAMPAIGN]))
+    assert [root.get(each) for each in ("tests", "failures", "errors", "skipped")] == [*"2001"]
+
+
+def test_one_bad_case_marks_its_cell() -> None:
+    """Beside cases that are as expected, in whichever order."""
+    fallen = replace(FALLEN, backend=HELD.backend)
+    for rows in ((HELD, fallen), (fallen, HELD)):
+        (line,) = matrix(rows).lines
+        cell = line.cells[HELD.backend]
+        assert (cell.as_expected, cell.tone, cell.worst) == (False, Tone.BAD, VerdictKind.BYPASSED)
 
 
 def terminal_text(rows: tuple[Row, ...], width: int = 200) -> str:
