@@ -26,6 +26,8 @@ RUN = {
     "harness explain race/path-race": 0,
     "harness list": 0,
     "harness list backends": 0,
+    "harness list attacks --markdown": 0,
+    "harness list scenarios --markdown": 0,
     "harness list --catalogue": 0,
     "harness list --catalogue --markdown": 0,
     "harness report -o matrix.html": 0,
