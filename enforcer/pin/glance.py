@@ -124,6 +124,8 @@ def _from(
     if how.changes:
         if view.domain is not None:
             return None
+        if view.validate is not None:
+            view.validate()  # it was the task's memory that the name was read from
         head, slash, leaf = clean.rpartition(b"/")
         place, clean = O_PATH_DIRECTORY, head or slash or b"."
     elif how.never or (how.flags >= 0 and args[how.flags] & AT_SYMLINK_NOFOLLOW):

@@ -146,6 +146,8 @@ def _perform(request: Request, judge: Judge) -> int:
         for pinned in request.pins:
             if pinned.errno:
                 return -pinned.errno
+        if request.view.validate is not None:
+            request.view.validate()  # it was the task's memory that names were read from
         return _ACTS[call](request)
     except UnreadableMemory as error:
         return -error.errno

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from errno import EBADF, EINVAL, ENOENT, EPERM
+from errno import EBADF, ENOENT
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -12,10 +12,10 @@ from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
-from enforcer.kernel.pidfd import PIDFD_THREAD, pidfd_getfd, pidfd_open
 from enforcer.pin.deputy import deputies, links_of
 from enforcer.pin.domain import Domain
 from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
+from enforcer.pin.pidfds import Pidfds, duplicate_of
 from enforcer.pin.places import Places
 from enforcer.pin.standing import Standing
 from enforcer.pin.task_links import follow_own, namespace_of, number_on, setting_namespaces
@@ -54,12 +54,14 @@ class View:
     files, `places` what objects are called that were reached by mounts of later. `tells_missing`:
     judges want to know of a name whether even its directory is missing (the systrace dialect prints
     such names in its own way); without it they are told only where the walk found out by the way.
+    `pidfds` keeps those of tasks for a supervisor that makes views anew.
     """
 
     __slots__ = (
         "domain",
         "fixed_credentials",
         "fixed_root",
+        "pidfds",
         "places",
         "same_objects",
         "tells_missing",
@@ -79,6 +81,7 @@ class View:
         same_objects: SameObjects | None = None,
         places: Places | None = None,
         tells_missing: bool = False,
+        pidfds: Pidfds | None = None,
     ) -> None:
         self.domain: Domain | None = None
         self.tid = tid
@@ -89,6 +92,7 @@ class View:
         self.same_objects = same_objects
         self.places = places
         self.tells_missing = tells_missing
+        self.pidfds = pidfds
 
     @property
     def opens_what_it_judged(self) -> bool:
@@ -155,26 +159,7 @@ class View:
 
     def duplicate(self, descriptor: int) -> int:
         """A close-on-exec duplicate of the task's descriptor, or -errno."""
-        return as_supervisor(lambda: self._duplicate(descriptor))
-
-    def _duplicate(self, descriptor: int) -> int:
-        pidfd = pidfd_open(self.tid, PIDFD_THREAD)
-        if pidfd == -EINVAL:
-            if self.tid != self.tgid:
-                return -EPERM
-            pidfd = pidfd_open(self.tid)
-        if self.validate is not None:
-            try:
-                self.validate()
-            except TargetGone:
-                release(pidfd)
-                raise
-        if pidfd < 0:
-            return -EPERM
-        try:
-            return pidfd_getfd(pidfd, descriptor)
-        finally:
-            os.close(pidfd)
+        return as_supervisor(lambda: duplicate_of(self, descriptor))
 
     def has_other_settings(self) -> bool:
         """Whether a setting of the system is another one for the task than for who acts for it.

@@ -145,6 +145,23 @@ def test_descriptors_that_cannot_be(target: Target) -> None:
     assert target.view().directory(99) == -EBADF
 
 
+@pytest.mark.parametrize("call", ["unlink", "truncate"])
+def test_nothing_is_done_for_a_call_that_is_over(call: str, target: Target, tmp_path: Path) -> None:
+    """Its name may have been read from the memory of whoever has the task's number by then."""
+    place = tmp_path / "file"
+    place.write_text("content")
+    view = target.view()
+
+    def refuse() -> None:
+        raise TargetGone("not held")
+
+    view.validate = refuse
+    name = target.text(os.fsencode(place))
+    with pytest.raises(TargetGone):
+        perform(view, "x86_64", call, (name, 0, 0, 0, 0, 0), lambda names, missing: 0)
+    assert place.read_text() == "content"
+
+
 def test_nothing_is_written_for_a_call_that_is_over(target: Target) -> None:
     """The task's number may be another's by then."""
     view = target.view()

@@ -10,6 +10,7 @@ from enforcer.mechanisms.notify import classic, files, processes, sockets
 from enforcer.mechanisms.notify.filter import (
     CREDENTIAL_CHANGES,
     EXECUTIONS,
+    UMASK,
     root_changes,
 )
 from enforcer.mechanisms.notify.shared import Shared
@@ -114,6 +115,8 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
     handler = _plain(shared, name, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
         handler = processes.change(shared, name, abi, handler)
+    if name == UMASK:
+        handler = processes.mask(shared, handler)
     if name in cores.CHANGES and not cores.permits_cores([shared.policy]):
         handler = processes.limit(name, abi, handler)
     if name in BY_DESCRIPTOR_OR_MEMORY:

@@ -33,6 +33,9 @@ HELLO = GREETING
 EXECUTIONS = frozenset({"execve", "execveat"})
 """Held whatever the policy says: the launcher's own execution is not the target's."""
 
+UMASK = "umask"
+"""The only call by which a target gets another umask than it was born with."""
+
 _CLONE_NEW = 0x0002_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x4000_0000
 """CLONE_NEWNS, NEWUTS, NEWIPC, NEWUSER and NEWNET."""
 
@@ -85,7 +88,7 @@ def build_filter(policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
     """
     spec = spec_from_policies(policies, abis, defer=USER_NOTIF, answer=supervised_answer)
     spec = supervised(spec, USER_NOTIF)
-    watched = {**MEDIATED, **CREDENTIAL_CHANGES, **cores.watched(policies)}
+    watched = {**MEDIATED, **CREDENTIAL_CHANGES, **cores.watched(policies), UMASK: TRUE}
     spec = mediate(spec, watched, USER_NOTIF)
     tables = [
         mediate(FilterSpec((table,), spec.foreign), root_changes(table.abi.name), USER_NOTIF).tables

@@ -22,6 +22,7 @@ from enforcer.syscalls.memory import Arguments
 
 _CHECKED = frozenset({"process_madvise", "process_mrelease", "setns"})
 _CAP_KILL, _CAP_SYS_PTRACE = 5, 19
+_PERMISSIONS = 0o777
 _REACHING = 1 << _CAP_KILL | 1 << _CAP_SYS_PTRACE
 _STRUCT_BYTES = {
     "pidfd_send_signal": 128,
@@ -116,6 +117,17 @@ def limit(name: str, abi: str, plain: Handler) -> Handler:
             worker.refuse(number, cores.LIMITED)
         else:
             worker.answer(-number)
+
+    return handle
+
+
+def mask(shared: Shared, plain: Handler) -> Handler:
+    """umask: before another one is let through the supervisor stops taking it as given."""
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        if args[0] & _PERMISSIONS != shared.umask:
+            shared.umask = None
+        plain(worker, args)
 
     return handle
 

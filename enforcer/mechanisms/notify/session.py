@@ -21,6 +21,7 @@ from enforcer.mechanisms.contract import Options
 from enforcer.mechanisms.notify.calls import Handlers
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Worker
+from enforcer.pin import View
 from enforcer.pin.identity import interrupt
 from enforcer.policy.ast import Policy
 from enforcer.supervision.aimed import Protected
@@ -107,6 +108,8 @@ class Session(Shared):
             notification.replace_descriptor(self.listener, cookie, nowhere, number)
         finally:
             os.close(nowhere)
+        # From here on each umask(2) is held, and whoever is born has its parent's (copy_fs).
+        self.umask = View(pid, pid).umask()
         status = seccomp.status(pid)
         self.journal.emit(
             EventKind.ENFORCING,

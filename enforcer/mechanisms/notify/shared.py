@@ -15,6 +15,7 @@ from enforcer.mechanisms.contract import Defence, MechanismName, Options
 from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.turn import Turn
 from enforcer.pin import Domains
+from enforcer.pin.pidfds import Pidfds
 from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
 from enforcer.pin.standing import Standings
@@ -30,6 +31,7 @@ class Shared:
 
     `is_root_fixed`: no target has had a chance to get another root or mount namespace than the
     supervisor's. `are_credentials_fixed`: the same of credentials. `generation` counts changes.
+    `umask`: that of all targets, None as soon as one may have another.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Shared:
         self.target = 0
         self.is_launching = True
         self.generation = 0
+        self.umask: int | None = None
         self.standings = Standings()
+        self.pidfds = Pidfds()
         self.domains = Domains()
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()

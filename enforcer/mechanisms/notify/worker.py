@@ -51,12 +51,18 @@ class HeldView(View):
             same_objects=session.same_objects,
             places=session.places,
             tells_missing=session.tells_missing,
+            pidfds=session.pidfds,
         )
         self._worker = worker
 
     def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
         """As the worker reads names. Raises UnreadableMemory."""
         return self._worker.read_string(address, limit)
+
+    def umask(self) -> int:
+        """The task's file mode creation mask. Raises TargetGone."""
+        known = self._worker.shared.umask
+        return super().umask() if known is None else known
 
     def standing(self) -> Standing:
         """Who the task is. Raises TargetGone."""
