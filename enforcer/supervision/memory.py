@@ -30,6 +30,7 @@ class _Buffers(threading.local):
     def __init__(self) -> None:
         self.text = new_buffer(PATH_MAX + 1)
         self.address = address_of(self.text)
+        self.view = memoryview(self.text).cast("B")
 
 
 _buffers = _Buffers()
@@ -79,6 +80,10 @@ def read_bytes(pid: int, address: int, size: int) -> bytes:
     """Exactly `size` bytes at `address`. Raises UnreadableMemory."""
     if size == 0:
         return b""
+    if size <= PATH_MAX:
+        buffers = _buffers
+        _transfer(read_memory, pid, address, buffers.address, size, "not readable")
+        return bytes(buffers.view[:size])
     buffer = new_buffer(size)
     _transfer(read_memory, pid, address, address_of(buffer), size, "not readable")
     return buffer.raw
@@ -86,10 +91,16 @@ def read_bytes(pid: int, address: int, size: int) -> bytes:
 
 def write_bytes(pid: int, address: int, data: bytes) -> None:
     """Write all of `data` at `address`. Raises UnreadableMemory; a part may have been written."""
-    if not data:
+    size = len(data)
+    if size == 0:
+        return
+    if size <= PATH_MAX:
+        buffers = _buffers
+        buffers.view[:size] = data
+        _transfer(write_memory, pid, address, buffers.address, size, "not writable")
         return
     buffer = new_buffer(data)
-    _transfer(write_memory, pid, address, address_of(buffer), len(data), "not writable")
+    _transfer(write_memory, pid, address, address_of(buffer), size, "not writable")
 
 
 def _transfer(
