@@ -11,11 +11,12 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from enforcer.access.notes import listed
 from enforcer.arch import native
 from enforcer.call import Action, Call, Decision, Value
 from enforcer.policy.ast import Policy, Rule, TextOperator, TextSymbol
@@ -24,6 +25,8 @@ from enforcer.policy.decide import decide
 from enforcer.policy.format import format_rule
 from enforcer.policy.load import process_variables
 from enforcer.policy.problem import PolicyError
+from enforcer.syscalls import ALIASES, syscall, table
+from enforcer.syscalls.model import Kind
 from enforcer.syscalls.translate import CONSTANTS
 from harness.attack import Attack, SentinelKind
 from harness.model import Effect, Scenario, VerdictKind
@@ -33,6 +36,13 @@ from harness.scenario import SAMPLE, parse_policies, substitute
 _ADDRESS = re.compile(r"inet-\[[^\]\"]*\]:\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 _OPENED = {Effect.READ: os.O_RDONLY, Effect.WRITE: os.O_WRONLY}
+_NAMED_BY = {
+    SentinelKind.PORT: "sockaddr",
+    SentinelKind.SOCKET: "sockaddr",
+    SentinelKind.TTY: "",
+    SentinelKind.PEER: "",
+}
+"""The translator that says which object a call is on, where it is not a file's name."""
 SUFFIX = {"yaml": "yaml", "systrace": "systrace"}
 """Of a policy's file, by its dialect."""
 WORST_FIRST = (
@@ -50,7 +60,7 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """What direct attempts do: a call, to have an effect on a kind of object."""
+    """What an attempt does: a call, to have an effect on a kind of object."""
 
     call: str
     effect: Effect
@@ -58,20 +68,35 @@ class Act:
 
     def on(self, name: str, port: int) -> Call:
         """The call, on the object of this name or on this port of the machine's own."""
+        abi = native().abis[0].name
+        model = syscall(self.call, abi)
+        address = f"inet-[127.0.0.1]:{port}" if self.sentinel is SentinelKind.PORT else name
+        texts = {"filename": name, "sockaddr": address}
         registers = [0] * 6
-        values: tuple[Value, ...] = ()
-        match self.sentinel:
-            case SentinelKind.FILE:
-                values = (Value(translator="filename", text=name),)
-                if self.call == "openat":
-                    registers[2] = _OPENED.get(self.effect, 0)
-            case SentinelKind.PORT:
-                values = (Value(translator="sockaddr", text=f"inet-[127.0.0.1]:{port}"),)
-            case _:
-                registers[1] = CONSTANTS["TIOCSTI"]
+        for argument in model.arguments:
+            if argument.kind is Kind.OFLAGS:
+                registers[argument.index] = _OPENED.get(self.effect, 0)
+        if self.sentinel is SentinelKind.TTY:
+            registers[1] = CONSTANTS["TIOCSTI"]
         a, b, c, d, e, f = registers
         return Call(
-            name=self.call, abi=native().abis[0].name, args=(a, b, c, d, e, f), values=values
+            name=self.call,
+            abi=abi,
+            args=(a, b, c, d, e, f),
+            values=tuple(
+                Value(translator=each, text=texts[each])
+                for each in model.translators
+                if each in texts
+            ),
+        )
+
+    @property
+    def names_its_object(self) -> bool:
+        """Whether the call says what it acts on; of a terminal and a process it need not."""
+        needed = _NAMED_BY.get(self.sentinel, "filename")
+        abi = native().abis[0].name
+        return not needed or (
+            self.call in table(abi) and needed in syscall(self.call, abi).translators
         )
 
 
@@ -94,47 +119,72 @@ class Probe:
         return f"audit/{where}-{self.attack.attack_class}-{self.attack.name}"
 
 
-def act_of(attack: Attack) -> Act | None:
-    """The plain act of an attack, None where it is on no name, port or terminal."""
-    found = Act(call=attack.direct_call, effect=attack.effect, sentinel=attack.sentinel)
-    known = {
-        SentinelKind.FILE: ("openat", "execve"),
-        SentinelKind.PORT: ("connect",),
-        SentinelKind.TTY: ("ioctl",),
-    }
-    return found if found.call in known.get(found.sentinel, ()) else None
+def act_of(attack: Attack) -> Act:
+    """The plain act of an attack, which its direct attempt makes."""
+    return Act(call=attack.direct_call, effect=attack.effect, sentinel=attack.sentinel)
+
+
+def _acts(attack: Attack) -> list[Act]:
+    """The plain act, and the others at which the attack can be refused, in whichever way."""
+    plain = act_of(attack)
+    calls = {call for each in attack.every_variant for call in attack.attack_calls(each)}
+    others = (replace(plain, call=call) for call in sorted(calls - {plain.call}))
+    return [plain, *(act for act in others if act.names_its_object)]
 
 
 def probes(text: str, dialect: str, source: str, attacks: Iterable[Attack]) -> list[Probe]:
     """For every denying rule the attacks that it should stop, by rule. Raises PolicyError."""
     for name, value in process_variables().items():
         text = text.replace(f"${name}", value)
-    wanted: dict[Act, list[Attack]] = {}
-    for attack in attacks:
-        act = act_of(attack)
-        if act is not None:
-            wanted.setdefault(act, []).append(attack)
-    found: dict[tuple[int | None, Act], Probe] = {}
-    every: list[Probe] = []
+    wanted = [(attack, _acts(attack)) for attack in attacks]
+    found: dict[str, Probe] = {}
     for moved, policy, written in _moved(text, dialect, source):
-        for act, of_it in wanted.items():
-            denied = _denial(policy, act)
-            if denied is None or (denied.rule, act) in found:
-                continue
-            rule = None if denied.rule is None else written.rules[denied.rule]
-            made = [
-                Probe(
+        denials = {act: _denial(policy, act) for _, acts in wanted for act in acts}
+        for attack, acts in wanted:
+            if denials[acts[0]] is None:
+                continue  # there would be no direct attempt to tell whether it is enforced
+            for denied in filter(None, (denials[act] for act in acts)):
+                rule = None if denied.rule is None else written.rules[denied.rule]
+                probe = Probe(
                     rule=denied.rule,
                     place=_place(rule, source),
                     said=_said(rule, written),
                     attack=attack,
                     text=moved,
                 )
-                for attack in of_it
-            ]
-            found[denied.rule, act] = made[0]
-            every += made
-    return sorted(every, key=lambda probe: (probe.rule is None, probe.rule or 0, probe.id))
+                found.setdefault(probe.id, probe)
+    return sorted(found.values(), key=lambda probe: (probe.rule is None, probe.rule or 0, probe.id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untried:
+    """A denying rule that no attack was found for, and why."""
+
+    place: str
+    said: str
+    why: str
+
+
+def untried(
+    text: str, dialect: str, source: str, attacks: Sequence[Attack], found: Iterable[Probe]
+) -> list[Untried]:
+    """The denying rules that none of the probes `found` is for. Raises PolicyError."""
+    for name, value in process_variables().items():
+        text = text.replace(f"${name}", value)
+    places = {probe.place for probe in found if probe.rule is not None}
+    made = {act.call for attack in attacks for act in _acts(attack)}
+    left = []
+    for policy in parse_policies(text, dialect, source):
+        for rule in policy.rules:
+            if rule.action is Action.PERMIT or _place(rule, source) in places:
+                continue
+            named = {call for each in rule.calls for call in ALIASES.get(each, (each,))}
+            why = "its calls are made by attacks, but on objects that another rule decides about, "
+            why += "or that are permitted nowhere"
+            if not named & made:
+                why = f"no attack is made of {listed(sorted(named))}"
+            left.append(Untried(place=_place(rule, source), said=_said(rule, policy), why=why))
+    return left
 
 
 def _denial(policy: Policy, act: Act) -> Decision | None:
@@ -142,7 +192,9 @@ def _denial(policy: Policy, act: Act) -> Decision | None:
     denied = decide(policy, act.on(str(SAMPLE.denied), SAMPLE.port))
     if denied.action is Action.PERMIT:
         return None
-    if act.sentinel is SentinelKind.TTY:
+    if denied.rule is None and policy.default is Action.PERMIT:
+        return None  # refused for what an Act does not say (the flags in a struct open_how)
+    if not _NAMED_BY.get(act.sentinel, "filename"):
         return denied
     allowed = decide(policy, act.on(str(SAMPLE.allowed), SAMPLE.allowed_port))
     return denied if allowed.action is Action.PERMIT else None

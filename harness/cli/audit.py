@@ -13,8 +13,10 @@ from typing import NoReturn
 
 import click
 
+from enforcer.access.notes import listed
 from enforcer.policy.problem import PolicyError
-from harness.audit import Judged, Probe, judged, probes, write
+from harness.attack import Attack
+from harness.audit import Judged, Probe, Untried, judged, probes, untried, write
 from harness.campaign import jobs_of
 from harness.cases import EVERY_LEAKY, matches
 from harness.cli import Status, UserError
@@ -77,7 +79,8 @@ def command(
     """
     end_as_interrupted()
     lab = laboratory()
-    found = _probes(policy, lab, keywords)
+    attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
+    found, left = _probes(policy, attacks)
     directory = _directory(policy, keep)
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])
     backends = asked_for.backends or asked_for.ours
@@ -88,6 +91,7 @@ def command(
             click.echo(json_line(row))
     else:
         _print(found, rows, directory)
+        _print_untried(left)
     verdicts = [each for _, of_it in _by_rule(found, rows) for each in judged(of_it)]
     sys.exit(_status(verdicts))
 
@@ -107,22 +111,24 @@ def _dialect(policy: Path) -> str:
     return "yaml" if policy.suffix in (".yaml", ".yml") else "systrace"
 
 
-def _probes(policy: Path, lab: Laboratory, keywords: Sequence[str]) -> list[Probe]:
-    """Raises UserError where there is nothing to try."""
+def _probes(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Probe], list[Untried]]:
+    """What is tried, and the rules for which nothing is. Raises UserError where that is all."""
     try:
         text = policy.read_text(encoding="utf-8")
-        attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
         found = probes(text, _dialect(policy), policy.name, attacks)
+        left = untried(text, _dialect(policy), policy.name, attacks, found)
     except UnicodeDecodeError:
         raise UserError(f"{policy}: the file is not UTF-8") from None
     except PolicyError as error:
         raise UserError(str(error)) from None
     if not found:
+        calls = listed(sorted({each.direct_call for each in attacks}))
+        rules = "".join(f"\n  {each.place}: {each.said}: {each.why}" for each in left)
         raise UserError(
-            f"{policy}: no attack speaks of a denial in it: it has to deny opening, executing, "
-            "connecting or TIOCSTI somewhere, and to permit it elsewhere"
+            f"{policy}: no attack speaks of a denial in it: it has to deny some of {calls} in one "
+            f"place, and to permit them in another{rules}"
         )
-    return found
+    return found, left
 
 
 def _carry_out(lab: Laboratory, at_once: int | None, results: Path | None) -> list[Row]:
@@ -173,6 +179,14 @@ def _print(found: Sequence[Probe], rows: Sequence[Row], directory: Path) -> None
                 click.echo(f"      {line}")
         click.echo()
     click.echo(f"by hand: cd {directory}\n         harness explain 'CASE'; harness repro 'CASE'")
+
+
+def _print_untried(left: Sequence[Untried]) -> None:
+    for each in left:
+        click.echo()
+        click.echo(textwrap.fill(f"{each.place}: {each.said}", WIDTH, subsequent_indent="    "))
+        why = textwrap.fill(f"not tried: {each.why}", WIDTH - 2)
+        click.echo(textwrap.indent(why, "  "))
 
 
 def _shown(each: Judged) -> list[str]:

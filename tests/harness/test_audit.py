@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from enforcer.policy.problem import PolicyError
 from harness import tree
 from harness.attack import load_attacks
-from harness.audit import judged, probes
+from harness.audit import judged, probes, untried
 from harness.cli import cli
 from harness.model import VerdictKind
 from tests.harness.test_results import HELD
@@ -43,6 +43,34 @@ rules:
   - deny: connect
 """
 TERMINAL = "default: permit\nrules:\n  - deny: ioctl\n    when: arg[1]:32 == TIOCSTI\n"
+SOCKETS = """\
+default: permit
+rules:
+  - deny: [connect, sendto, sendmsg, sendmmsg]
+    when: sockaddr match "/run/secret/*"
+"""
+PROCESSES = "default: permit\nrules:\n  - deny: [ptrace, process_vm_writev]\n"
+LINKS = """\
+default: permit
+rules:
+  - permit: [readlink, readlinkat]
+    when: filename match "/srv/open/*"
+  - deny: [readlink, readlinkat]
+"""
+SIBLINGS = """\
+default: permit
+rules:
+  - deny: truncate
+    when: filename match "/srv/secret/*"
+  - deny: [rename, renameat, renameat2]
+    when: filename match "/srv/secret/*"
+  - deny: [link, linkat]
+    when: filename match "/srv/secret/*"
+  - deny: [fchmodat, utimensat]
+    when: filename match "/srv/secret/*"
+  - deny: [fsread, fswrite]
+    when: filename match "/srv/secret/*"
+"""
 BINARY = "policy: /opt/app\n" + CLOSED
 SYSTRACE = """\
 Policy: /opt/app, Emulation: native
@@ -66,6 +94,21 @@ SPOKEN_OF = {
         "subset/openat2-open",
     ),
     "addresses": (PORTS, "yaml", {(2, "race/sockaddr-race")}, "race/path-race"),
+    "sockets by name": (SOCKETS, "yaml", {(1, "subset/datagram")}, "race/sockaddr-race"),
+    "processes": (PROCESSES, "yaml", {(1, "machinery/peer-memory")}, "race/path-race"),
+    "what a link says": (LINKS, "yaml", {(2, "replication/log-overwrite")}, "race/path-race"),
+    "siblings by themselves": (
+        SIBLINGS,
+        "yaml",
+        {
+            (1, "subset/truncation"),
+            (2, "indirect/rename-into-denied"),
+            (3, "indirect/hardlink-alias"),
+            (4, "subset/metadata"),
+            (5, "subset/truncation"),
+        },
+        "subset/execveat",
+    ),
     "registers": (TERMINAL, "yaml", {(1, "abi/upper-bits")}, "race/path-race"),
     "a program's policy": (BINARY, "yaml", {(2, "race/path-race")}, "race/sockaddr-race"),
     "the historic language": (SYSTRACE, "systrace", {(1, "race/path-race")}, "race/sockaddr-race"),
@@ -115,6 +158,26 @@ def test_a_wrong_policy_is_an_error() -> None:
     """With its place, as every command tells it."""
     with pytest.raises(PolicyError, match=r"my\.yaml:1"):
         probes("default: permitt\n", "yaml", "my.yaml", ATTACKS.values())
+
+
+def test_a_rule_without_an_attack_is_said() -> None:
+    """With why: no attack makes its calls, or they are permitted nowhere else."""
+    text = CLOSED.format(home="/home/me")
+    text += "  - deny: [bind, mount]\n  - permit: readlink\n  - deny: openat2\n"
+    found = probes(text, "yaml", "my.yaml", ATTACKS.values())
+    left = untried(text, "yaml", "my.yaml", tuple(ATTACKS.values()), found)
+    assert [(each.place, each.said) for each in left] == [
+        ("my.yaml:7", "deny: [bind, mount]"),
+        ("my.yaml:9", "deny: openat2"),
+    ]
+    assert left[0].why == "no attack is made of bind, mount"
+    assert "another rule" in left[1].why
+
+
+def test_a_denial_that_no_direct_attempt_shows_is_not_tried() -> None:
+    """Truncation alone is denied: the attack's direct attempt, an open, would be permitted."""
+    text = SIBLINGS[: SIBLINGS.index("  - deny: [rename")]
+    assert probes(text, "yaml", "my.yaml", ATTACKS.values()) == []
 
 
 KINDS = {
