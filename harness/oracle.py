@@ -429,7 +429,10 @@ def _difference(bare: Observation, confined: Observation) -> str:
         ("standard error", bare.stderr, confined.stderr),
     ):
         if expected != found:
-            return f"{what} {found!r:.300} instead of {expected!r:.300}"
+            last = confined.stderr.strip().rpartition("\n")[2] if what == "exit status" else ""
+            return f"{what} {found!r:.300} instead of {expected!r:.300}" + f": {last:.300}" * bool(
+                last
+            )
     if bare.tree != confined.tree:
         return "other files are left in the scratch directory"
     return ""

@@ -506,6 +506,14 @@ def test_a_command_that_is_not_installed_says_so() -> None:
         assert ("not installed" in reason) is is_told
 
 
+def test_a_command_that_fails_confined_is_told_with_its_last_words() -> None:
+    """The end of its standard error stands beside the status: mostly it names the cause."""
+    failed = replace(CONFINED, exit_status=1, stderr="first\nstat: Invalid argument\n")
+    found = {run.kind: run for run in (BARE, failed)}
+    reason = judge(Evidence(observations=found, command=True)).reason
+    assert reason.endswith("exit status 1 instead of 0: stat: Invalid argument")
+
+
 def test_the_direct_act_of_a_command_is_in_the_log() -> None:
     """Where its log is asked for: by whichever call, on the denied object."""
     act = Attributed(denied="/srv/shut/object")
