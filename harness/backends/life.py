@@ -28,8 +28,8 @@ class Needs:
     `features` and `lsm` are probed where the case runs. `binaries` are looked for in PATH,
     `modules` among the Python packages of the interpreter that runs the laboratory; `packages`
     says what installs them, by manager ("debian", "pypi"). `unlimited`: no limits of address space
-    and file sizes, under which a kernel of its own, memory file and all, cannot run. `by_default`:
-    it stands in the matrix when nobody names backends.
+    and file sizes, and a wider one of processes: a kernel of its own cannot run under them.
+    `by_default`: it stands in the matrix when nobody names backends.
     """
 
     features: tuple[str, ...] = ()

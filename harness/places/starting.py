@@ -24,6 +24,7 @@ from harness.places.watch import Pipes
 from harness.process import close_all_but, fork
 
 LAUNCH_FAILED = 71
+OWN_KERNEL_FACTOR = 16
 NOT_FOUND = 127  # as shells report a command that is not installed
 
 
@@ -58,8 +59,7 @@ def start(
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             close_all_but({log, failure})
-            space = {"memory_bytes": -1, "file_bytes": -1} if life.needs.unlimited else {}
-            walls.limit(replace(limits, **space))
+            walls.limit(spacious(limits) if life.needs.unlimited else limits)
             if not life.rooted:
                 walls.become(isolation, who)
             if isolation is Isolation.PLAIN:
@@ -87,6 +87,15 @@ def start(
         os.close(write_end)
     (stdout, _), (stderr, _), (log, _), (failure, _) = ends
     return pid, Pipes(stdout=stdout, stderr=stderr, log=log, failure=failure)
+
+
+def spacious(limits: Limits) -> Limits:
+    """The limits for a sandbox with a kernel of its own: its memory is one file, and for each
+    process of the target it has several (gVisor's ptrace platform: one for each address space).
+    """
+    return replace(
+        limits, memory_bytes=-1, file_bytes=-1, processes=limits.processes * OWN_KERNEL_FACTOR
+    )
 
 
 def _say(descriptor: int, text: str) -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from harness import tree
 from harness.attack import AttackKind, load_attacks
 from harness.backends import names
-from harness.model import Case
+from harness.model import Case, Limits
 from harness.places.local import LocalPlace
+from harness.places.starting import OWN_KERNEL_FACTOR, spacious
 from harness.runner import ATTEMPT_S, Job, prepare
 from harness.scenario import Known, load_scenario
 
@@ -37,3 +38,12 @@ def test_a_race_has_time_for_its_attempts() -> None:
     place.close()
     seconds = [limits["timeout_s"] for limits in given if isinstance(limits, dict)]
     assert seconds[1] == seconds[0] + 1000 * ATTEMPT_S
+
+
+def test_a_kernel_of_its_own_has_room() -> None:
+    """No limit of memory and files, and of processes as many more as it has for each."""
+    limits = Limits()
+    room = spacious(limits)
+    assert (room.memory_bytes, room.file_bytes) == (-1, -1)
+    assert room.processes == limits.processes * OWN_KERNEL_FACTOR
+    assert room.timeout_s == limits.timeout_s
