@@ -40,7 +40,7 @@ KEYS = (
     "cannot",
 )
 NEEDS = ("binaries", "modules", "packages", "features", "lsm", "privilege", "memory")
-MANAGERS = ("debian", "pypi")
+MANAGERS = ("debian", "pypi", "go", "source")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 WITNESSES = ("probe", "seccomp", "tracer", *(f"namespace:{name}" for name in NAMESPACES))
 SEVERAL = ("${grants}", "${calls}", "${ports}", "${command}")

@@ -47,6 +47,7 @@ PREPARE_S = 20.0
 LOG_BYTES = 4 << 20
 STAGE = "stage"
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+_TMP = Path("/tmp")
 _UNLISTENED = 1  # a port of this machine's that nobody listens on
 _FILTER_MODE = 2
 
@@ -153,6 +154,12 @@ class External:
             raise Unavailable("; ".join(f"{each.feature} ({each.mend})" for each in lacking))
         if (self.rooted or self.definition.prepare) and not stage.walled:
             raise Unavailable("it needs a run with mounts of its own: root")
+        for word in self.definition.command:
+            if any(map(Path(word).is_relative_to, (_TMP, stage.root))) and not Path(word).exists():
+                raise LaunchError(
+                    f"{self.definition.path}: {word} is not there: a run has a {_TMP} and a "
+                    f"{stage.root} of its own; move it elsewhere, or write it under `files`"
+                )
         stage.state.mkdir(mode=0o755)
         if not stage.denied.is_file():
             probe = _beside(stage)
@@ -335,7 +342,12 @@ class External:
 
 # Calls that take a name first: with none they do nothing, and answer EFAULT if nobody refuses.
 _HARMLESS = ("mkdir", "rmdir", "unlink", "chmod", "truncate", "creat", "chdir", "stat", "access")
-_INSTALLS = {"debian": "apt-get install", "pypi": "pip install"}
+_INSTALLS = {
+    "debian": "apt-get install",
+    "pypi": "pip install",
+    "go": "go install",
+    "source": "a build of",
+}
 
 
 def values_of(stage: Stage) -> dict[str, str]:

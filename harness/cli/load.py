@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enforcer.mechanisms.contract import MechanismName
@@ -15,7 +16,7 @@ from harness.catalogue import CatalogueError
 from harness.cli import UserError
 from harness.laboratory import attacks_of, scenarios_of
 from harness.model import Case, Scenario, spelled
-from harness.places.choice import Target, Wish, targets
+from harness.places.choice import Driver, Target, Wish, targets
 from harness.places.local import PlaceError, kernel_release
 from harness.results import ResultsError, Store
 from harness.scenario import Known, ScenarioError
@@ -101,12 +102,24 @@ def our_backends() -> tuple[str, ...]:
     )
 
 
-def chosen_targets(wish: Wish) -> tuple[Target, ...]:
-    """The places for a wish. Raises UserError."""
+def chosen_targets(wish: Wish, wanted: Sequence[str] = ()) -> tuple[Target, ...]:
+    """The places for a wish, guests with what the backends `wanted` need. Raises UserError."""
     try:
-        return targets(wish)
+        return targets(replace(wish, packages=_packages(wanted)))
     except PlaceError as error:
         raise UserError(str(error)) from None
+
+
+def _packages(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The Debian packages of others' sandboxes that are wanted."""
+    found = set[str]()
+    for each in wanted:
+        for name in backends.external_names() if each == EVERY_EXTERNAL else (each,):
+            if backends.is_external(name):
+                with suppress(backends.BrokenBackend):
+                    path = str(Path(name).resolve()) if backends.is_file(name) else name
+                    found.add(backends.backend(path).needs.packages.get("debian", ""))
+    return tuple(sorted(found - {""}))
 
 
 def _found(name: str, target: Target) -> str:
@@ -115,8 +128,8 @@ def _found(name: str, target: Target) -> str:
     A description that cannot be read is the user's mistake here; a module that cannot be imported
     is an error of its own cases.
     """
-    if target.arch is not None and (name == EVERY_EXTERNAL or backends.is_external(name)):
-        raise UserError(f"{name} is judged on this machine only: name no --arch, --kernel, --vm")
+    if target.driver is Driver.VNG and (name == EVERY_EXTERNAL or backends.is_external(name)):
+        raise UserError(f"{name} is judged here or in snapshots: leave `--vm vng` out")
     if backends.is_file(name):
         path = Path(name).resolve()
         if not path.is_file():

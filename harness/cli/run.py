@@ -189,7 +189,7 @@ def command(
         given = [name for name in selected if _is_given(context, name)]
         asked = _stored(resumed, asked, given)
     unmeasured(lab, asked.wanted)
-    targets = chosen_targets(asked.wish())
+    targets = chosen_targets(asked.wish(), asked.wanted)
     todo = [job for each in targets for job in _jobs(lab, asked, each, asked.keywords)]
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")

@@ -31,7 +31,10 @@ class Driver(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What the user asked for. Empty tuples and None mean the default."""
+    """What the user asked for. Empty tuples and None mean the default.
+
+    `packages` are Debian's that guests are to have: those of others' sandboxes.
+    """
 
     arches: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
@@ -39,13 +42,15 @@ class Wish:
     abis: tuple[str, ...] = ()
     cpus: int = 2
     root: str | None = None
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """One place. `arch` is None for this machine, `kernel` None for the machine table's default.
 
-    `here` are the ABIs whose programs it runs, `abis` those that were asked for.
+    `here` are the ABIs whose programs it runs, `abis` those that were asked for, `packages` the
+    Debian packages that a guest has beside the usual ones.
     """
 
     arch: str | None
@@ -55,6 +60,7 @@ class Target:
     abis: tuple[str, ...]
     cpus: int = 2
     root: str | None = None
+    packages: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -131,6 +137,7 @@ def _machine(name: str, kernel: str | None, wish: Wish, *, named: bool) -> Targe
         abis=wish.abis or usual,
         cpus=wish.cpus,
         root=wish.root,
+        packages=wish.packages,
     )
 
 
@@ -161,7 +168,14 @@ def ready(target: Target, append: str, say: Say) -> Place | None:
             say=say,
         )
     hardware = Hardware(cpus=target.cpus)
-    return vm_place(target.arch, target.kernel, hardware=hardware, append=append, say=say)
+    return vm_place(
+        target.arch,
+        target.kernel,
+        hardware=hardware,
+        append=append,
+        packages=target.packages,
+        say=say,
+    )
 
 
 def footprint_mib(place: Place | None) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import ptrace
 
@@ -19,6 +20,7 @@ import harness
 from enforcer.arch import arch
 from enforcer.arch.record import Abi
 from enforcer.mechanisms.contract import MechanismName
+from harness.backends import is_file
 from harness.build import BuildError
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
@@ -36,6 +38,7 @@ from harness.vm.snapshot import Base, is_saved, restored, save
 
 LIBRARY = PurePosixPath("/opt/lab")
 PROGRAM = PurePosixPath("/run/program")
+GATE = PurePosixPath("/run/gate")
 UNPACK = (
     "import sys, tarfile\n"
     "with tarfile.open(fileobj=sys.stdin.buffer, mode='r|') as content:\n"
@@ -106,12 +109,11 @@ class VmPlace:
         HERE.tell(Stage.RESTORING)
         with restored(self.base, self.snapshot) as guest:
             HERE.tell(Stage.RUNNING)
-            program = request["program"]
-            if program is not None:
-                guest.put(str(PROGRAM), Path(str(program)).read_bytes(), 0o755)
+            there = {name: _put(guest, request[name], to) for name, to in _PROGRAMS.items()}
+            for backend in _files_of(request):
+                guest.put(str(backend), backend.read_bytes())
             agent = guest.adopt(self.agent)
-            place = None if program is None else str(PROGRAM)
-            asked = numbered({**request, "program": place})
+            asked = numbered({**request, **there})
             guest.input(agent, json.dumps(asked).encode() + b"\n")
             return answer_of(guest.read_line(agent, timeout_s), asked)
 
@@ -125,9 +127,11 @@ def vm_place(
     *,
     hardware: Hardware | None = None,
     append: str = "",
+    packages: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> VmPlace:
     """The place for an architecture: images fetched, the base booted and saved, as far as needed.
+    `packages` are Debian's, of others' sandboxes that are to be judged there.
 
     Raises PlaceError with the mend.
     """
@@ -138,7 +142,7 @@ def vm_place(
         if bad is not None:
             raise PlaceError(f"{name} with kernel {version}: {bad}")
         kernel = find_kernel(kind, version, say)
-        root = fetch_root(kind, say)
+        root = fetch_root(kind, say, packages)
         modules = library()
         hardware = hardware or Hardware()
         hardware = replace(hardware, accelerator=accelerator(kind, kernel, root))
@@ -189,6 +193,24 @@ def _prepare(guest: Guest, modules: bytes) -> None:
     guest.read_line(agent, limit_s)
 
 
+_PROGRAMS = {"program": PROGRAM, "gate": GATE}
+"""Where the programs of a request, built on the host, are in the guest."""
+
+
+def _put(guest: Guest, program: object, to: PurePosixPath) -> str | None:
+    if program is None:
+        return None
+    guest.put(str(to), Path(str(program)).read_bytes(), 0o755)
+    return str(to)
+
+
+def _files_of(request: Mapping[str, object]) -> list[Path]:
+    """The user's own files that are backends of this request: the guest reads them, too."""
+    runs = cast("Sequence[Mapping[str, object]]", request["runs"])
+    names = dict.fromkeys(str(run["backend"]) for run in runs)
+    return [Path(name) for name in names if is_file(name)]
+
+
 def library() -> bytes:
     """A tar of the modules that the guest needs: ours and python-ptrace, in a fixed order."""
     stream = io.BytesIO()
@@ -196,7 +218,10 @@ def library() -> bytes:
         for package in (enforcer, harness, ptrace):
             top = Path(str(package.__file__)).parent
             for file in sorted(top.rglob("*")):
-                if file.suffix not in {".py", ".tsv", ".txt"} or "__pycache__" in file.parts:
+                if (
+                    file.suffix not in {".py", ".tsv", ".txt", ".yaml"}
+                    or "__pycache__" in file.parts
+                ):
                     continue
                 parts = file.relative_to(top).parts
                 if parts[0] not in _NEEDED.get(top.name, parts) or parts in _HOST_ONLY:
@@ -209,8 +234,11 @@ def library() -> bytes:
 
 
 _HOST_ONLY = {("places", name) for name in ("choice.py", "local.py", "vm.py", "vng.py")}
+_SHIPPED = {".py", ".tsv", ".txt", ".yaml"}
 _NEEDED = {
-    "harness": frozenset({"__init__.py", "model.py", "process.py", "places", "backends"}),
+    "harness": frozenset(
+        {"__init__.py", "backends", "external", "model.py", "nodes.py", "places", "process.py"}
+    ),
     "enforcer": frozenset(
         {
             "__init__.py",

@@ -108,6 +108,12 @@ class Archive:
                 f"network is needed\n{error}"
             ) from error
 
+    def known(self, packages: Sequence[str]) -> tuple[str, ...]:
+        """Those of `packages` that the suite has."""
+        config = f"APT_CONFIG={self.root / 'apt.conf'}"
+        listed = run_tool(["env", config, "apt-cache", "pkgnames"]).split()
+        return tuple(name for name in packages if name in set(listed))
+
     def closure(self, packages: Sequence[str], pattern: str) -> tuple[str, ...]:
         """`packages` and what they depend on, as name=version, where the name matches `pattern`."""
         plan = run_tool(self._apt("-s", "install", "--no-install-recommends", *packages))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.vm.archive import run_tool, unpack
@@ -18,24 +19,28 @@ VNG_PACKAGES = (
     *PACKAGES,
     *("bash", "busybox-static", "grep", "kmod", "mount", "sed", "udev", "util-linux"),
 )
+# What others' sandboxes need beside their own packages: to be read, and to be prepared.
+SANDBOX_PACKAGES = (*PACKAGES, "findutils", "mawk", "mount", "python3-yaml", "util-linux")
 MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 MOUNT_POINTS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
 
 
-def fetch_root(machine: Machine, say: Say) -> Path:
-    """An erofs image with a small Debian and Python for this machine, made if not cached yet.
+def fetch_root(machine: Machine, say: Say, further: Sequence[str] = ()) -> Path:
+    """An erofs image with a small Debian and Python for this machine, made if not cached yet; with
+    `further` packages where others' sandboxes are judged there.
 
     Raises ArchiveError, CacheFull.
     """
+    packages = (*SANDBOX_PACKAGES, *further) if further else PACKAGES
 
     def make(into: Path) -> None:
-        tree = _unpacked(machine, PACKAGES, into, say)
+        tree = _unpacked(machine, packages, into, say)
         run_tool(["mkfs.erofs", "--quiet", "--all-root", str(into / "root.erofs"), str(tree)])
         shutil.rmtree(tree)
 
-    return made_once(_place(machine, PACKAGES), make) / "root.erofs"
+    return made_once(_place(machine, packages), make) / "root.erofs"
 
 
 def fetch_tree(machine: Machine, say: Say) -> Path:
@@ -65,7 +70,11 @@ def _unpacked(machine: Machine, wanted: tuple[str, ...], into: Path, say: Say) -
     source = archive(machine, SUITE)
     with locked(source.root.name):
         source.update()
-        packages = source.closure(wanted, r".*")
+        there = source.known(wanted)
+        for name in wanted:
+            if name not in there:
+                say(f"Debian {SUITE} has no package {name} for {machine.debian}: it is left out")
+        packages = source.closure(there, r".*")
         files = source.download(packages, into / "packages")
     tree = into / "tree"
     for name in MERGED:

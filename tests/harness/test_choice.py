@@ -100,11 +100,16 @@ def test_places_are_made_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Target(
         arch=FOREIGN, kernel="6.1", driver=Driver.SNAPSHOT, here=(), abis=(), cpus=3, root="/r"
     )
+    machine = replace(machine, packages=("sandbox",))
     ready(local, "quiet", print)
     ready(machine, "quiet", print)
     ready(replace(machine, driver=Driver.VNG), "quiet", print)
     assert made == [
-        (FOREIGN, "6.1", {"hardware": Hardware(cpus=3), "append": "quiet"}),
+        (
+            FOREIGN,
+            "6.1",
+            {"hardware": Hardware(cpus=3), "append": "quiet", "packages": ("sandbox",)},
+        ),
         (FOREIGN, "6.1", {"append": "quiet", "root": "/r", "cpus": 3}),
     ]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness import tree
+from harness.cli.load import chosen_targets
 from harness.places import isolation
+from harness.places.choice import Wish
 from harness.places.features import lacking
 from harness.places.isolation import Isolation
 from tests.harness.toys import ACT, LEAKY, POLICY, harness_run, small_tree
@@ -191,9 +193,26 @@ def test_a_leaky_backend_that_no_scenario_names_is_said(tmp_path: Path) -> None:
     assert "no scenario names leaky-notify-bare under `leaky`" in ran.stderr
 
 
-def test_others_are_judged_on_this_machine_only(tmp_path: Path) -> None:
-    """No machine has their packages: asking for one is a mistake that is told."""
+def test_guests_are_given_the_packages_of_others(tmp_path: Path) -> None:
+    """Those that the descriptions name, and no driver but snapshots has a root made of packages."""
+    own = tmp_path / "own.yaml"
+    own.write_text(STRANGER.replace("debian: util-linux", "debian: own-sandbox"))
+    wish = Wish(arches=("arm",))
+    (machine,) = chosen_targets(wish, ("ptrace", "crun", "landlock-py", str(own)))
+    assert machine.packages == ("crun", "own-sandbox")
     root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
-    ran = harness_run(root, "--backend", "bwrap", "--arch", "arm")
+    ran = harness_run(root, "--backend", "bwrap", "--arch", "arm", "--vm", "vng")
     assert ran.status == 2
-    assert "bwrap is judged on this machine only" in ran.stderr
+    assert "bwrap is judged here or in snapshots" in ran.stderr
+
+
+@needs_users
+def test_a_sandbox_s_own_program_must_be_where_a_run_sees_it(tmp_path: Path) -> None:
+    """A run has a /tmp of its own: what is missing there is named, and what to do."""
+    own = tmp_path / "own.yaml"
+    own.write_text(STRANGER.replace("command: [", "command: [/tmp/nobody/made/this, "))
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    ran = harness_run(root, "--backend", str(own), "--attempts", "20")
+    reasons = [str(row["reason"]) for row in ran.rows if row["verdict"] == "broken"]
+    assert reasons
+    assert all(f"{own}: /tmp/nobody/made/this is not there" in reason for reason in reasons)

@@ -12,7 +12,7 @@ import pytest
 
 from harness import process
 from harness.vm.machines import MACHINES
-from harness.vm.roots import PACKAGES, VNG_PACKAGES, fetch_root, fetch_tree
+from harness.vm.roots import PACKAGES, SANDBOX_PACKAGES, VNG_PACKAGES, fetch_root, fetch_tree
 
 MACHINE = MACHINES["arm"]
 
@@ -26,6 +26,9 @@ class OnePackage:
 
     def update(self) -> None:
         return None
+
+    def known(self, packages: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in packages if name != "unknown")
 
     def closure(self, packages: Sequence[str], pattern: str) -> tuple[str, ...]:
         self.asked.append(tuple(packages))
@@ -93,3 +96,14 @@ def test_an_image_for_snapshots(source: OnePackage) -> None:
         stream.seek(1024)
         assert stream.read(4) == bytes.fromhex("e2e1f5e0")  # EROFS_SUPER_MAGIC_V1, little-endian
     assert source.asked == [PACKAGES]
+
+
+def test_a_sandbox_s_packages_have_an_image_of_their_own(source: OnePackage) -> None:
+    """With what reads and prepares it; a package that the suite lacks is said and left out."""
+    if shutil.which("mkfs.erofs") is None:
+        pytest.skip("mkfs.erofs is not installed")
+    said: list[str] = []
+    image = fetch_root(MACHINE, said.append, ("sandbox", "unknown"))
+    assert image != fetch_root(MACHINE, said.append)
+    assert source.asked[0] == (*SANDBOX_PACKAGES, "sandbox")
+    assert any("no package unknown" in line for line in said)
