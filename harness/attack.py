@@ -63,7 +63,8 @@ class AttackKind(StrEnum):
 class SentinelKind(StrEnum):
     """What the denied object is; its permitted twin is of the same kind.
 
-    FILE: `denied=PATH` and `allowed=PATH` name regular files. PORT: `port=N` and
+    FILE: `denied=PATH` and `allowed=PATH` name regular files; PROGRAM: such that are copies of the
+    attack program. PORT: `port=N` and
     `allowed_port=N` name TCP ports of 127.0.0.1 on which the harness listens. DIR, TTY: paths.
     LINKED: files, with hard links `link` and `twin` of the denied and the permitted one in `dir=`.
     LINK: paths of symbolic links, whose content is the nonce. SOCKET: paths of datagram sockets
@@ -73,6 +74,7 @@ class SentinelKind(StrEnum):
     """
 
     FILE = "file"
+    PROGRAM = "program"
     DIR = "dir"
     LINKED = "linked"
     LINK = "link"

@@ -84,6 +84,7 @@ class Limits:
     memory_bytes: int = 1 << 30
     processes: int = 64
     file_bytes: int = 16 << 20
+    core_bytes: int = 0
     scratch_bytes: int = 64 << 20
     output_bytes: int = 256 << 10
 

@@ -163,6 +163,9 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
         lines += _beside(PEER, "", "DENIED", ready)
         lines.append(f"read peer address < {ready}")
         words += ["peer=$peer", "address=$address", "inject=injected", "print=printed"]
+    elif attack.sentinel is SentinelKind.PROGRAM:
+        lines += _programs(layout)
+        words += [f"denied={layout.denied}", f"allowed={layout.allowed}"]
     elif attack.sentinel is SentinelKind.TTY:
         words += ["tty=$(tty)", "inject=injected", "print=printed"]
     else:
@@ -175,13 +178,20 @@ def _attack_steps(case: Case, attack: Attack, layout: Layout, confined: str) -> 
         ("the attack", "attack", confined),
     ):
         lines += _step(title, f"{prefix} {layout.program} {mode} {arguments}".strip())
-        if attack.effect is Effect.WRITE and attack.sentinel is SentinelKind.DIR:
+        if attack.sentinel is SentinelKind.PROGRAM:
+            lines.append(f"cmp {layout.program} {layout.denied}")
+            lines += _programs(layout)
+        elif attack.effect is Effect.WRITE and attack.sentinel is SentinelKind.DIR:
             lines.append(f"ls -l {layout.denied}; rm -f {layout.denied}/new {layout.allowed}/new")
         elif attack.effect is Effect.WRITE:
             lines.append(f"ls -l {layout.denied}; cat {layout.denied}")
             lines.append(f"echo the-denied-content > {layout.denied}")
         lines.append(f"find {layout.directory} -mindepth 1 ! -path '{layout.allowed}*' -delete")
     return lines
+
+
+def _programs(layout: Layout) -> list[str]:
+    return [f"cp {layout.program} {path}" for path in (layout.denied, layout.allowed)]
 
 
 def _beside(program: str, address: str, what: str, ready: Path) -> list[str]:

@@ -21,6 +21,8 @@ from harness.process import close_all_but, fork, kill, wait
 REQUEST_BYTES = 4096
 READ = b"read "
 OPEN = b"open "
+KEEP = b"keep "
+STATE = "state"
 NAME = "interposition-peer"
 
 
@@ -57,8 +59,12 @@ class Helper:
 def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
     """A deputy: who asks a datagram socket of `ears` gets the content of a file of `names`
     (`read NAME`), or a descriptor for reading it (`open NAME`), whether he may read it or not.
+
+    What it is told (`keep TEXT`) it writes to a file in a directory of its own beside the last of
+    `names`, which it makes when it first needs it.
     """
     known = {os.fsencode(name): name for name in names}
+    *_, last = known.values()
     while True:
         for ear in ears:
             try:
@@ -66,6 +72,11 @@ def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
             except BlockingIOError:
                 continue
             verb, name = request[: len(READ)], known.get(request[len(READ) :])
+            if verb == KEEP and asker:
+                state = last.with_name(STATE)
+                state.mkdir(exist_ok=True)
+                (state / last.name).write_bytes(request[len(KEEP) :])
+                ear.sendto(b"kept", asker)
             if name is None or not asker:
                 continue
             with name.open("rb") as stream:

@@ -217,7 +217,7 @@ def limit(limits: Limits) -> None:
         (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
         (resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
         (resource.RLIMIT_NPROC, limits.processes, limits.processes),
-        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CORE, limits.core_bytes, limits.core_bytes),
     ):
         ceiling = resource.getrlimit(kind)[1]
         if ceiling != resource.RLIM_INFINITY:

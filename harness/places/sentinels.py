@@ -130,7 +130,7 @@ def fingerprint(path: Path) -> str:
 
 
 class PathSentinel(_Still):
-    """A file, a symbolic link, or a directory that holds a file, at the same place on both sides.
+    """A file, a program, a symbolic link, or a directory that holds a file, on both sides alike.
 
     LINKED: each file has a hard link in the permitted directory, `link` and `twin`.
 
@@ -149,6 +149,9 @@ class PathSentinel(_Still):
                 os.chown(path / nonce, who.uid, who.gid)
             elif kind == "link":
                 path.symlink_to(nonce)
+            elif kind == "program":
+                path.write_bytes(layout.program.read_bytes() + nonce.encode())
+                path.chmod(0o755)
             elif effect is Effect.EXEC:
                 path.write_text(f"#!/bin/sh\necho {nonce}\n")
                 path.chmod(0o755)
@@ -306,6 +309,8 @@ class SocketSentinel(_Mute):
 class DeputySentinel(PathSentinel):
     """Two files, and a helper outside the sandbox that reads either for whoever asks it.
 
+    It keeps what it is told in a directory beside the permitted one.
+
     It listens on a path beside the denied file, and on the abstract name of the same text.
     """
 
@@ -434,12 +439,13 @@ class TerminalSentinel(_Mute):
 
 OBSERVED: Mapping[str, frozenset[Effect]] = {
     "file": frozenset({Effect.READ, Effect.WRITE, Effect.EXEC, Effect.LOG}),
+    "program": frozenset({Effect.WRITE}),
     "dir": frozenset({Effect.READ, Effect.WRITE}),
     "linked": frozenset({Effect.READ}),
     "link": frozenset({Effect.LOG}),
     "port": frozenset({Effect.NET}),
     "socket": frozenset({Effect.IPC}),
-    "deputy": frozenset({Effect.READ}),
+    "deputy": frozenset({Effect.READ, Effect.WRITE}),
     "peer": frozenset({Effect.IPC}),
     "tty": frozenset({Effect.IOCTL}),
 }

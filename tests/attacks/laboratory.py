@@ -65,6 +65,8 @@ def run_unconfined(
     layout = Layout(root=scratch, port=port, allowed_port=allowed_port)
     layout.directory.mkdir(parents=True)
     layout.denied_directory.mkdir()
+    layout.program.parent.mkdir()
+    layout.program.write_bytes(build(attack, abi).read_bytes())
     attempts = 1 if attack.attempts.default == 1 else RACE_ATTEMPTS
     words = {"dir": str(layout.directory), "nonce": "5eed", **variant_words(variant)}
     words["attempts"] = str(attempts)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.arch import native
+from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_yaml
 from harness.attack import load_attack
 from harness.backends.life import Backend
@@ -67,7 +68,7 @@ def observe(
     attack = load_attack(ATTACKS / f"{case.attack}.yaml")
     layout = Layout(root=coverable_root() or scratch)
     text = substitute(case.policy, layout.placeholders())
-    plan = confining.compile([parse_yaml(text, "test")], native().abis)
+    plan = confining.compile(prepared((parse_yaml(text, "test"),)), native().abis)
     monkeypatch.setattr(agent, "backend", lambda name: confining)
     agent.warm(plan.mechanism)
     isolation = walls.available()
@@ -84,7 +85,7 @@ def observe(
         )
         request = Request(
             layout=layout,
-            limits=Limits(timeout_s=60),
+            limits=Limits(timeout_s=60, core_bytes=1 << 20),
             program=build(attack, case.abi),
             variant=case.variant,
             sentinel=attack.sentinel.value,

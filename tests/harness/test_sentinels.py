@@ -90,6 +90,32 @@ def test_a_deputy_reads_and_opens_its_two_files_for_others(prefix: str, layout: 
             os.close(received)
 
 
+def test_a_deputy_keeps_what_it_is_told_wherever_its_directory_leads(layout: Layout) -> None:
+    """Beside the permitted file, unless somebody has put a link there."""
+    with contextlib.closing(plant("deputy", Effect.WRITE, layout, WHO)) as sentinel:
+        (layout.directory / "state").symlink_to(layout.denied_directory)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asker:
+            asker.bind("")
+            asker.settimeout(10)
+            asker.sendto(b"keep this", sentinel.arguments()["deputy"])
+            assert asker.recv(4096)
+        assert layout.denied.read_bytes() == b"this"
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (True, False)
+
+
+def test_programs_are_copies_of_the_attacks_own(layout: Layout) -> None:
+    """They can be executed, and differ from it and from each other."""
+    layout.program.parent.mkdir()
+    layout.program.write_bytes(b"program")
+    with contextlib.closing(plant("program", Effect.WRITE, layout, WHO)) as sentinel:
+        contents = {path.read_bytes() for path in (layout.denied, layout.allowed)}
+        assert len(contents) == 2
+        assert all(content.startswith(b"program") for content in contents)
+        assert os.access(layout.denied, os.X_OK)
+        layout.denied.write_bytes(b"another")
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (True, False)
+
+
 def test_what_is_written_to_a_peers_memory_is_seen(layout: Layout) -> None:
     """The denied nonce at the address that the program is told, in a process that still runs."""
     with contextlib.closing(plant("peer", Effect.IPC, layout, WHO)) as sentinel:
