@@ -129,6 +129,10 @@ def test_contrast(scheme: int, ink: str, ground: str) -> None:
 
 DRIVEN = """
 <script>
+let copied = "";
+Object.defineProperty(navigator, "clipboard", { value: { writeText: (text) => {
+  copied = text;
+} } });
 const cell = (id) => document.querySelector(`[aria-controls="${id}"]`);
 const shown = () => [...document.querySelectorAll("tr.line")].filter((each) => !each.hidden).length;
 const set = (id, property, value) => {
@@ -144,6 +148,9 @@ set("text", "value", "race/y"); said.push(`find ${shown()}`);
 set("text", "value", ""); set("odd", "checked", true); said.push(`odd ${shown()}`);
 set("odd", "checked", false); set("verdict", "value", "held"); said.push(`held ${shown()}`);
 set("verdict", "value", "broken"); said.push(`broken ${shown()}`);
+const copy = document.querySelector("button.copy");
+copy.click();
+said.push(`copy ${copied === copy.previousElementSibling.textContent}`);
 const wide = document.documentElement.scrollWidth <= innerWidth;
 const sticky = getComputedStyle(document.querySelector("tbody th")).position;
 said.push(`fits ${wide} ${sticky}`);
@@ -183,5 +190,6 @@ def test_in_a_browser(tmp_path: Path, width: int, sticky: str) -> None:
         "odd 1",
         "held 2",
         "broken 1",
+        "copy true",
         f"fits true {sticky}",
     ]
