@@ -71,6 +71,43 @@ def _bind(name: str) -> Callable[[int, int, int, int], int]:
     return transfer
 
 
+_MOST_TEXT = 256
+
+
+class _Text(threading.local):
+    def __init__(self) -> None:
+        self.content = new_buffer(_MOST_TEXT)
+        self.vector = struct.pack("NN", address_of(self.content), _MOST_TEXT)
+
+
+_text = _Text()
+
+
+def _bind_text() -> Callable[[int, int], bytes | None]:
+    call_number = LONG(number(NATIVE_ABI, "process_vm_readv") or -1)
+    function = untyped("syscall")
+    pack_pair = struct.Struct("NN").pack
+
+    def read_text(pid: int, address: int) -> bytes | None:
+        """The string at `address`, where it ends within 256 bytes and its page; None: it may not.
+
+        In one call without a look at anything else, for it is most of what a supervisor reads.
+        """
+        room = PAGE - address % PAGE
+        if address < 0 or address + room > 1 << _ADDRESS_BITS:
+            return None
+        remote = pack_pair(address, room if room < _MOST_TEXT else _MOST_TEXT)
+        text = _text
+        size = function(call_number, pid, text.vector, _ONE, remote, _ONE, _NONE)
+        if size <= 0:
+            return None
+        found: bytes = text.content.value
+        return found if len(found) < size else None
+
+    return read_text
+
+
+read_text = _bind_text()
 read_memory = _bind("process_vm_readv")
 write_memory = _bind("process_vm_writev")
 

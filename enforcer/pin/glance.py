@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from errno import EINVAL, ENOENT, ENOSYS
+from errno import EINVAL, EISDIR, ENOENT, ENOSYS
 from typing import NamedTuple
 
 from enforcer.arch import ABIS
 from enforcer.kernel.file_status import native_stat, on_procfs, statx_bytes
-from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
+from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_CACHED, RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import (
     AT_EMPTY_PATH,
     AT_REMOVEDIR,
@@ -30,7 +30,7 @@ from enforcer.pin.identity import is_acting
 from enforcer.pin.layouts import stat_size
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge
-from enforcer.pin.view import O_PATH, O_PATH_DIRECTORY, O_PATH_NOFOLLOW, View, name_of
+from enforcer.pin.view import O_PATH, O_PATH_DIRECTORY, O_PATH_NOFOLLOW, View, name_of, release
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
 
@@ -42,6 +42,9 @@ _AT_STATX_DONT_SYNC = 0x4000
 _STATX_RESERVED = 0x8000_0000
 _ACCESS_MODES = 7
 _MODE = 0xFFFF
+_IN_CACHE = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS
+_NO_LINK: Mapping[int, int] = {-EISDIR: -EINVAL, -ENOENT: -ENOENT}
+"""What readlink says of what an open for writing fails with."""
 
 
 _Act = Callable[[View, int, bytes, Sequence[int]], "int | None"]
@@ -54,6 +57,7 @@ class Glance(NamedTuple):
     `fits` says of the registers that they are nothing odd. `act` gets the task's view, what was
     reached (O_PATH) and the registers, and gives the result; None: odd after all. `changes`: it
     acts on the entry of a directory, which is what it gets, with the entry's name.
+    `reads_links`: of what is no link it only says so.
     """
 
     act: Callable[[View, int, bytes, Sequence[int]], int | None]
@@ -64,6 +68,7 @@ class Glance(NamedTuple):
     known: int = 0
     never: bool = False
     changes: bool = False
+    reads_links: bool = False
 
 
 def glance(how: Glance, view: View, args: Sequence[int], name: bytes, judge: Judge) -> int | None:
@@ -128,6 +133,15 @@ def _from(
             view.validate()  # it was the task's memory that the name was read from
         head, slash, leaf = clean.rpartition(b"/")
         place, clean = O_PATH_DIRECTORY, head or slash or b"."
+    elif how.reads_links and view.same_objects is None and not view.tells_missing:
+        # An open for writing with a slash at the end tells of a directory and of nothing there by
+        # its error, leaves no descriptor to close (may_open, EISDIR), and with RESOLVE_CACHED
+        # mounts nothing (follow_automount); a link at the end would have been ELOOP.
+        found = openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
+        if found in _NO_LINK:
+            return -judge((os.fsdecode(full),), 0) or _NO_LINK[found]
+        release(found)
+        place = O_PATH_NOFOLLOW
     elif how.never or (how.flags >= 0 and args[how.flags] & AT_SYMLINK_NOFOLLOW):
         place = O_PATH_NOFOLLOW
     else:
@@ -268,7 +282,7 @@ GLANCES: Mapping[str, Glance] = {
     "access": Glance(_access(1), _has_mode(1)),
     "faccessat": Glance(_access(2), _has_mode(2), name=1, dirfd=0),
     "faccessat2": Glance(_access(2), _has_mode(2), name=1, dirfd=0, flags=3),
-    "readlink": Glance(_readlink(1), _has_room(2), never=True),
+    "readlink": Glance(_readlink(1), _has_room(2), never=True, reads_links=True),
     "unlink": Glance(_unlink(0), _always, changes=True),
     "rmdir": Glance(_unlink(AT_REMOVEDIR), _always, changes=True),
     "unlinkat": Glance(
@@ -276,6 +290,6 @@ GLANCES: Mapping[str, Glance] = {
     ),
     "mkdir": Glance(_mkdir(1), _always, changes=True),
     "mkdirat": Glance(_mkdir(2), _always, name=1, dirfd=0, changes=True),
-    "readlinkat": Glance(_readlink(2), _has_room(3), name=1, dirfd=0, never=True),
+    "readlinkat": Glance(_readlink(2), _has_room(3), name=1, dirfd=0, never=True, reads_links=True),
 }
 """By call, of the native ABI."""

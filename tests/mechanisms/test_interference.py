@@ -204,14 +204,18 @@ def test_slots_are_kept_where_the_kernel_seals_nothing(tmp_path: Path) -> None:
 
 FAILING = {
     "ptrace": """
-        class Fail(Act):
-            def decide(self, call, *rest, **more):
-                if call.name == "mkdir":
-                    raise RuntimeError("as planned")
-                return super().decide(call, *rest, **more)
-
         class Failing(Tracer):
-            make_act = Fail
+            def __init__(self, config, log):
+                super().__init__(config, log)
+                for policy in config.policies:
+                    policy.decide = self.failing(policy.decide)
+
+            def failing(self, decide):
+                def decided(name, *rest):
+                    if name == "mkdir":
+                        raise RuntimeError("as planned")
+                    return decide(name, *rest)
+                return decided
 
         class MECHANISM(Ptrace):
             make_tracer = Failing

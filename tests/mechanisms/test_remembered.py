@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from tests.mechanisms.acting import Acts, run_acts
 
 FIXED = 0x3000_0000
 
+MODES = """
+  - deny[exdev]: faccessat
+    when: filename sub "numbered" and arg[2]:32 == 4
+  - deny[exdev]: readlinkat
+    when: filename sub "fresh"
+"""
 FLAGS = """
   - deny[exdev]: openat
     when: filename sub "modal" and oflags sub "rw"
@@ -32,7 +39,7 @@ PERSON = """
     if: user = 65534
 """
 LOGGED = """
-  - permit: openat
+  - permit: [openat, faccessat]
     when: filename sub "logged"
     log: true
 """
@@ -62,6 +69,15 @@ def opened(name, flags=os.O_RDONLY, mode=0, base=HERE):
 
 def warmed(name, *more):
     return [opened(name, *more) for _ in "abcd"] == [0] * 4
+
+def seen(name, mode=0):
+    return call("faccessat", HERE, name, mode)
+
+def looked(name):
+    return [seen(name) for _ in "abcd"] == [0] * 4
+
+def read(name):
+    return call("readlinkat", HERE, name, b" " * 100, 100)
 """
 
 EXCHANGED: Acts = {
@@ -136,6 +152,32 @@ OTHERWISE: Acts = {
         return warmed(name), opened(name, 0, 0, 77), opened(name)""",
 }  # fmt: skip
 
+LOOKS: Acts = {
+    "another name": 'return looked("file"), seen("walled/file"), seen("file")',
+    "a link for a file": """
+        before = looked("file")
+        os.rename("to_secret", "file")
+        return before, seen("file"), seen(os.getcwd() + "/file")""",
+    "a link for a directory": """
+        before = looked("dir/file")
+        os.rename("dir", "aside"), os.symlink("walled", "dir")
+        return before, seen("dir/file"), seen(os.getcwd() + "/dir/file")""",
+    "a link in a denied directory": """
+        name = os.getcwd() + "/deep/dir/link"
+        before = [read(name) for _ in "abcd"] == [8] * 4
+        os.rename("deep", "aside2"), os.symlink("walled", "deep")
+        return before, read(name), read(os.getcwd() + "/walled/dir")""",
+    "an entry of a denied directory": """
+        before = call("mkdirat", HERE, "other/new", 0o700), call("unlinkat", HERE, "other/new", 512)
+        os.rename("other", "aside3"), os.symlink("walled", "other")
+        return not any(before), call("mkdirat", HERE, "other/new", 0o700)""",
+    "another mode": 'return looked("numbered"), seen("numbered", 4), seen("numbered")',
+    "another call": 'return call("mkdirat", HERE, "fresh", 0o700), read("fresh"), seen("fresh")',
+    "what the kernel refuses": """
+        before = seen("nowhere"), read(os.getcwd()), seen("second")
+        return *before, call("mkdirat", HERE, "dir", 0), call("unlinkat", HERE, "second", 512)""",
+}  # fmt: skip
+
 POINTED: Acts = {
     "another pointer": f"""
         before = warmed("pointed")
@@ -201,6 +243,8 @@ def planted(tmp_path: Path) -> Path:
         "to_last": "last",
         "other/linked": "../walled/file",
         "walled_root/to_file": "/file",
+        "deep/dir/link": "/nowhere",
+        "walled/dir/link": "/nowhere",
     }
     for name, text in links.items():
         (tmp_path / name).symlink_to(text)
@@ -253,21 +297,49 @@ def warmed_by_open(name, *more):
     assert {title: found for title, found in outcomes.items() if found not in refused} == {}
 
 
-def test_a_hard_link_takes_no_place(place: Path) -> None:
-    """A file that a rule denies by equality is denied under a name that was permitted before."""
+@MECHANISMS
+def test_a_hard_link_takes_no_place(mechanism: str, place: Path) -> None:
+    """A file that a rule denies by equality is denied under a name that was permitted before.
+
+    The link is made by somebody else, after the opens and looks that were permitted.
+    """
     secret = place / "secret"
     secret.write_text("hidden")
-    (place / "hard").hardlink_to(secret)
+    os.mkfifo(place / "fifo")
+
+    def link_when_asked() -> None:
+        with (place / "fifo").open("wb"):
+            (place / "hard").hardlink_to(secret)
+
+    threading.Thread(target=link_when_asked, daemon=True).start()
     rules = f'  - deny[eacces]: [fsread, fswrite]\n    when: filename eq "{secret}"\n'
     acts = {
         "exchanged": """
-            before = warmed("file")
+            before = warmed("file") and looked("file") and open("fifo", "rb").read() == b""
             os.rename("hard", "file")
-            return before, opened("file"), opened("file", os.O_RDWR), call("truncate", "file", 0)"""
+            name = os.getcwd() + "/file"
+            last = seen("file"), seen(name), call("truncate", "file", 0)
+            return before, opened("file"), opened(name), opened("file", os.O_RDWR), *last"""
     }
-    _, outcomes = run_acts("notify", policy(rules), acts, place, prelude=_PREPARED)
-    assert outcomes == {"exchanged": "(True, -13, -13, -13)"}
+    assert _tried(mechanism, acts, place, rules) == {"exchanged": str((True, *[-13] * 6))}
     assert secret.read_text() == "hidden"
+
+
+@MECHANISMS
+@pytest.mark.parametrize("rules", [MODES, MODES + PERSON], ids=["remembered", "not"])
+def test_what_is_looked_at_is_judged_as_it_is_now(mechanism: str, rules: str, place: Path) -> None:
+    """However often a name was looked at, it is judged by what it leads to, and by the mode."""
+    assert _tried(mechanism, LOOKS, place, rules) == {
+        "another name": "(True, -13, 0)",
+        "a link for a file": "(True, -13, -13)",
+        "a link for a directory": "(True, -13, -13)",
+        "a link in a denied directory": "(True, -13, -13)",
+        "an entry of a denied directory": "(True, -13)",
+        "another mode": "(True, -18, 0)",
+        "another call": "(0, -18, 0)",
+        "what the kernel refuses": "(-2, -22, 0, -17, -20)",
+    }
+    assert not (place / "walled/new").exists()
 
 
 @MECHANISMS
@@ -299,11 +371,21 @@ def test_another_caller_is_judged_anew(mechanism: str, open_place: Path) -> None
 @MECHANISMS
 def test_every_permitted_open_that_is_to_be_logged_is(mechanism: str, place: Path) -> None:
     """Also the second and third of the same file."""
-    acts = {"logged": 'return warmed("file") and warmed("logged")'}
+    acts = {"logged": 'return warmed("file") and warmed("logged") and looked("logged")'}
     ran, outcomes = run_acts(mechanism, policy(LOGGED), acts, place, prelude=_PREPARED)
     assert outcomes == {"logged": "True"}
-    assert set(ran.decisions()) == {("permit", "openat")}
-    assert len(ran.decisions()) >= 4
+    assert set(ran.decisions()) == {("permit", "openat"), ("permit", "faccessat")}
+    assert ran.decisions().count(("permit", "faccessat")) == 4
+    assert ran.decisions().count(("permit", "openat")) >= 4
+
+
+@MECHANISMS
+def test_every_refused_look_is_logged(mechanism: str, place: Path) -> None:
+    """Also the second and third at one name."""
+    acts = {"refused": 'return {seen("walled/file") for _ in "abcd"}'}
+    ran, outcomes = run_acts(mechanism, policy(), acts, place, prelude=_PREPARED)
+    assert outcomes == {"refused": "{-13}"}
+    assert ran.decisions().count(("deny", "faccessat")) == 4
 
 
 @MECHANISMS

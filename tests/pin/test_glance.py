@@ -232,6 +232,45 @@ def test_a_flag_beyond_a_c_int_is_not_one(target: Target) -> None:
     assert glance(GLANCES["newfstatat"], target.view(), args, b"to_file", judge) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [(b"to_dir", 3), (b"dir", -EINVAL), (b"dir/sub", -EINVAL), (b"to_dir/sub", None)],
+)
+def test_a_directory_is_told_from_a_link_to_one(
+    target: Target, tree: Path, name: bytes, result: int | None
+) -> None:
+    """readlink reads the link at the end, and follows none on the way.
+
+    Once followed: a link whose time of access is still to be written is left alone in any case.
+    """
+    assert (tree / "to_dir").is_dir()
+    assert glanced(target, target.view(), "readlink", name, Judge()) == result
+
+
+class Bound:
+    """Everything is some denied object under another name."""
+
+    def of(self, fd: int) -> tuple[str, ...]:
+        return ("/denied",)
+
+
+def test_a_directory_with_other_names_is_left_alone(target: Target) -> None:
+    """Binds give directories other names, which readlink must be judged by too."""
+    view = target.view()
+    view.same_objects = Bound()
+    judge = Judge()
+    assert glanced(target, view, "readlink", b"dir", judge) is None
+    assert judge.asked == []
+
+
+def test_who_wants_to_know_of_missing_directories_walks(target: Target, tree: Path) -> None:
+    """A glance does not tell whether the directory of a name is missing too."""
+    view = target.view()
+    view.tells_missing = True
+    assert not (tree / "nowhere/x").exists()  # and is known not to
+    assert glanced(target, view, "readlink", b"nowhere/x", Judge()) is None
+
+
 def test_a_call_that_the_kernel_refuses_is_refused(target: Target) -> None:
     """readlink of what is no link is EINVAL, not the ENOENT of an empty name."""
     assert glanced(target, target.view(), "readlink", b"file", Judge()) == -EINVAL

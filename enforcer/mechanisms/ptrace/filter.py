@@ -30,9 +30,10 @@ from enforcer.mechanisms.ptrace.calls.processes import (
     WORLD_CALLS,
 )
 from enforcer.mechanisms.ptrace.calls.target_filters import LISTENS
-from enforcer.mechanisms.ptrace.private import AGAIN, ASKS, DELIVER, HELLO
+from enforcer.mechanisms.ptrace.private import AGAIN, ANSWERS, ASKS, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.task_policy import detached
+from enforcer.mechanisms.ptrace.trampoline import WAYS
 from enforcer.policy.ast import Policy
 from enforcer.supervision import cores
 from enforcer.supervision.protect import MEDIATED, mediate
@@ -136,6 +137,9 @@ def _with_own_calls(table: AbiTable) -> AbiTable:
     calls[HELLO] = always(_ASK, "the launcher's greeting")
     calls[AGAIN] = always(_ASK, "on the way back from a rewritten call")
     calls[DELIVER] = always(USER_NOTIF, "a descriptor for a held call")
+    if table.abi.name in WAYS:
+        for result, answering in ANSWERS.items():
+            calls[answering] = always(ERRNO(-result), "the result of a held call")
     return replace(table, calls=calls)
 
 

@@ -5,6 +5,9 @@ s390x keeps 16 bits of a number that a tracer writes, arm 20 (and then knows for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOTDIR
+
 from enforcer.supervision.greeting import GREETING
 
 HELLO = GREETING
@@ -18,6 +21,12 @@ NO_CALL = -1
 
 AGAIN = 0x7EF3
 """A task on its way back from a rewritten call asks for its call to be judged another way."""
+
+ANSWERS: Mapping[int, int] = {
+    -number: 0x7F00 + number for number in (0, ENOENT, EACCES, EEXIST, ENOTDIR, EINVAL)
+}
+"""Results and the numbers that the filter itself answers with them (ERRNO): a stopped call gets its
+result by being renumbered, in one request (see looks.py)."""
 
 ASKS = 0x6C61
 """SECCOMP_RET_DATA by which the tracer's own filter asks it. With other data the target's own does.

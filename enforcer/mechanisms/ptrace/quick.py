@@ -60,7 +60,7 @@ class Quick:
         abi = next(each for each in sandbox.abis.values() if each.name in WAYS)
         self.way = WAYS[abi.name]
         self.arch = abi.audit_arch
-        self.openat = number(abi.name, "openat")
+        self.openat = number(abi.name, "openat") or 0
         self.devices: set[int] = set()
         self.openat2 = number(abi.name, "openat2") or 0
 

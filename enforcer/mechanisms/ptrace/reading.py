@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from enforcer.kernel.process_memory import read_range
+from enforcer.kernel.process_memory import read_range, read_text
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.syscalls.arguments import AT_FDCWD
 from enforcer.syscalls.memory import PATH_MAX, UnreadableMemory
@@ -19,6 +19,12 @@ def read_string(task: Task, address: int, limit: int = PATH_MAX) -> bytes:
 
     Raises UnreadableMemory.
     """
+    space = task.process.space
+    if space.memory < 0:
+        space.open_memory(task.tid)
+    known = read_text(task.tid, address)
+    if known is not None and len(known) < limit:
+        return known
     text = _read(task, address, _FIRST_READ)
     end = text.find(0)
     if end < 0:

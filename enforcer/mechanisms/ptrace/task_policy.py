@@ -15,22 +15,35 @@ from enforcer.policy.ast import (
     RegisterSymbol,
 )
 from enforcer.policy.denied_names import names_denied_by_equality
+from enforcer.policy.looks import looks_only_at
 from enforcer.supervision.judge import Judge
+
+_NAMES = frozenset({"filename"})
 
 
 class TaskPolicy(Judge):
     """One policy.
 
     `permitted` are calls of openat that were permitted: name, dirfd, flags and mode. They may only
-    be remembered where no rule looks at the pointer, or at who calls.
+    be remembered where no rule looks at the pointer, or at who calls. `permitted_names` are those
+    that each other call was permitted by, where nothing else matters to it.
     """
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
         self.permitted: set[tuple[bytes, int, int, int]] = set()
+        self.permitted_names: dict[str, set[str]] = {}
+        self._remembers_names: dict[str, bool] = {}
         self.remembers = not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
+
+    def remembers_names(self, call: str) -> bool:
+        """Whether a decision on `call` hangs on its canonical name alone."""
+        known = self._remembers_names.get(call)
+        if known is None:
+            known = self._remembers_names[call] = looks_only_at(self.policy, call, _NAMES)
+        return known
 
     def watch_other_names(self, places: Places) -> None:
         """Find the objects that it denies by name under other names too."""

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Mapping
 
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import procfs, ptrace
@@ -17,6 +18,7 @@ from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.dispatch import Dispatch, Handlers
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.listener import Listener
+from enforcer.mechanisms.ptrace.looks import QuickWay, ways_of_looking
 from enforcer.mechanisms.ptrace.private import ASKS, HELLO
 from enforcer.mechanisms.ptrace.quick import Quick
 from enforcer.mechanisms.ptrace.registers import NARROW, narrow
@@ -66,9 +68,13 @@ class Tracer:
         self.act = self.make_act(self.sandbox)
         handlers = Handlers(self.act)
         self.dispatch: Dispatch = handlers.table()
-        self.quick: Quick | None = None
+        self.ways: Mapping[int, QuickWay] = {}
+        self.quick_arch = 0
         if config.has_quick and self.act.pins and self.act.copies:
-            self.quick = Quick(self.sandbox, handlers.opens)
+            quick = Quick(self.sandbox, handlers.opens)
+            self.quick_arch = quick.arch
+            looks = ways_of_looking(self.sandbox, config.abis[quick.arch])
+            self.ways = {quick.openat: quick.serve, **looks}
             self.sandbox.is_quick = True
 
     # ----- life -----
@@ -137,16 +143,10 @@ class Tracer:
             ptrace.resume_to_syscall(task.tid)
             return
         info = ptrace.syscall_info(task.tid)
-        quick = self.quick
-        if (
-            quick is not None
-            and info[4] == quick.openat
-            and info[1] == quick.arch
-            and self.sandbox.is_quick
-            and task.retry == 0
-            and quick.serve(task, info)
-        ):
-            return
+        if info[1] == self.quick_arch and self.sandbox.is_quick and task.retry == 0:
+            way = self.ways.get(info[4])
+            if way is not None and way(task, info):
+                return
         self.at_call(task, info)
 
     def redo(self, task: Task) -> None:

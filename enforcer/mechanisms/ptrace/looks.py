@@ -1,0 +1,108 @@
+"""The shortest way of calls on one name that the tracer does itself, at a glance (pin.glance).
+
+What a glance cannot do, and whatever is not plainly permitted, goes to the general handler, which
+starts anew. A result is given by renumbering the call to one that the filter answers itself, in one
+request instead of two: the kernel asks it again after a tracer (__seccomp_filter with
+recheck_after_trace). So the target may have no filter of its own, as in quick.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enforcer.arch.record import Abi
+from enforcer.call import Action
+from enforcer.kernel import ptrace
+from enforcer.kernel.ptrace import SyscallInfo
+from enforcer.kernel.raw import NATIVE_ABI
+from enforcer.mechanisms.ptrace import reading
+from enforcer.mechanisms.ptrace.private import ANSWERS, ASKS
+from enforcer.mechanisms.ptrace.sandbox import Sandbox
+from enforcer.mechanisms.ptrace.slots import CODE_SIZE
+from enforcer.mechanisms.ptrace.tasks import Task
+from enforcer.pin.glance import GLANCES, Glance, glance
+from enforcer.syscalls import number
+from enforcer.syscalls.memory import UnreadableMemory
+
+QuickWay = Callable[[Task, SyscallInfo], bool]
+"""Serves a call at its stop; False: nothing was done."""
+
+_MOST_PERMITTED = 4096
+
+
+def ways_of_looking(sandbox: Sandbox, abi: Abi) -> dict[int, QuickWay]:
+    """The ways of the native ABI's calls, by number."""
+    numbers = {} if abi.name != NATIVE_ABI else {name: number(abi.name, name) for name in GLANCES}
+    return {
+        nr: _Look(sandbox, abi, name, GLANCES[name]).serve
+        for name, nr in numbers.items()
+        if nr is not None
+    }
+
+
+class _Look:
+    """The way of one call."""
+
+    def __init__(self, sandbox: Sandbox, abi: Abi, name: str, how: Glance) -> None:
+        self.sandbox = sandbox
+        self.abi = abi
+        self.name = name
+        self.how = how
+        self.number_register = abi.layouts[0].number
+
+    def serve(self, task: Task, info: SyscallInfo) -> bool:
+        """At a seccomp stop: give the call its result. Raises TaskGone, TargetGone."""
+        process = task.process
+        is_returning = 0 <= info[2] - process.space.base < CODE_SIZE
+        if info[11] != ASKS or process.launching or is_returning:
+            return False
+        policy, sandbox, name = process.policy, self.sandbox, self.name
+        permitted = policy.permitted_names.get(name)
+        if permitted is None:
+            permitted = policy.permitted_names[name] = set()
+        if policy.has_predicates or not policy.needs(name):
+            return False
+        sandbox.call = name
+        view = task.view
+        view.fixed_root = True
+        view.same_objects = policy.same_objects
+        args = info[5:11]
+        is_refused = False
+
+        def judge(names: tuple[str, ...], missing: int) -> int:
+            nonlocal is_refused
+            if names[0] in permitted:
+                return 0
+            decision = policy.decide(name, args, {"filename": names}, 0, 0, missing, self.abi.name)
+            is_refused = decision.action is not Action.PERMIT or decision.log
+            if is_refused:
+                return decision.refusal or 1
+            if policy.remembers_names(name):
+                if len(permitted) >= _MOST_PERMITTED:
+                    permitted.clear()
+                permitted.add(names[0])
+            return 0
+
+        try:
+            text = reading.read_string(task, args[self.how.name])
+        except UnreadableMemory:
+            return False
+        result = glance(self.how, view, args, text, judge)
+        if result is None or is_refused:
+            return False
+        sandbox.decisions += 1
+        if task.again:
+            task.again = False
+        else:
+            sandbox.judged[name] += 1
+        self.answer(task.tid, result)
+        return True
+
+    def answer(self, tid: int, result: int) -> None:
+        """The call is not carried out; the task goes on with `result`."""
+        answering = ANSWERS.get(result)
+        if answering is None:
+            self.sandbox.registers.cancel(tid, self.abi, result)
+        else:
+            ptrace.poke_register(tid, self.number_register, answering)
+        ptrace.resume(tid)
