@@ -7,12 +7,13 @@ are what mechanisms use; a Judge answers 0 to permit or the errno to refuse with
 from __future__ import annotations
 
 from enforcer.pin.domain import Domains, domain_from
+from enforcer.pin.kept_view import KeptView
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_for_reading, open_judged, wrong_flags
 from enforcer.pin.performing import perform, performed, performs
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.resolution import resolve, resolve_as_caller
-from enforcer.pin.view import KeptView, TargetGone, View
+from enforcer.pin.view import TargetGone, View
 
 __all__ = [
     "Domains",

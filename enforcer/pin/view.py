@@ -289,43 +289,6 @@ class View:
         return text
 
 
-class KeptView(View):
-    """A view that asks once who its task is, and in which mount namespace.
-
-    Its owner sees whatever may change that: the task's birth, its calls on credentials and
-    namespaces, and the executions of all threads of its process.
-    """
-
-    __slots__ = ("_has_own_mounts", "_standing")
-
-    def __init__(self, tid: int, tgid: int) -> None:
-        super().__init__(tid, tgid)
-        self._standing: Standing | None = None
-        self._has_own_mounts: bool | None = None
-
-    def is_elsewhere(self) -> bool:
-        """Whether an absolute name may lead the task to something else than its supervisor."""
-        places = self.places
-        if self.fixed_root or places is None:
-            return not self.fixed_root
-        if self._has_own_mounts is None:
-            self._has_own_mounts = not as_supervisor(lambda: places.are_those_of(self.tid))
-        if self._has_own_mounts or not places.are_as_before():
-            return True
-        return not as_supervisor(lambda: places.has_same_root(self.tid))
-
-    def standing(self) -> Standing:
-        """Who the task is. Raises TargetGone."""
-        if self._standing is None:
-            self._standing = self.ask_standing()
-        return self._standing
-
-    def forget(self) -> None:
-        """Ask again at the next use: the task may have changed who it is."""
-        self._standing = None
-        self._has_own_mounts = None
-
-
 def as_caller(
     view: View, act: Callable[[], int], *, asks_real: bool = False, is_bound: bool = True
 ) -> int:

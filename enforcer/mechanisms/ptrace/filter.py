@@ -84,6 +84,7 @@ WATCHED: Mapping[str, Condition] = {
     **dict.fromkeys(CREDENTIAL_CALLS, TRUE),
     "landlock_restrict_self": TRUE,
     "userfaultfd": TRUE,
+    "umask": TRUE,
     "ioctl": Any((MEDIATED["ioctl"], FAULT_CALLS["ioctl"])),
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),

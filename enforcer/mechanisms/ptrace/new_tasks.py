@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from enforcer.kernel import ptrace
-from enforcer.kernel.kcmp import shares_memory
+from enforcer.kernel.kcmp import has_own_umask, shares_memory
 from enforcer.kernel.ptrace import TaskGone
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
@@ -59,6 +59,7 @@ def adopt_orphans(sandbox: Sandbox, executed: int = 0) -> None:
             sandbox.end("a child whose parent is gone", lost, tid=tid, call="")
             continue
         task = Task(tid, Process(tgid, Space(), sandbox.config.policies[0]))
+        task.view.shares_umask = True  # nobody can tell
         sandbox.tasks[tid] = task
         with suppress(TaskGone):
             sandbox.resume(task)
@@ -73,6 +74,8 @@ def adopt(parent: Task, tid: int) -> Task:
         process = Process(tid, space, process.policy)
     task = Task(tid, process)
     task.view.domain = parent.view.domain
+    if not has_own_umask(parent.tid, tid):
+        parent.view.shares_umask = task.view.shares_umask = True
     return task
 
 

@@ -193,6 +193,7 @@ def executed(sandbox: Sandbox, leader: Task) -> None:
     process.tasks.add(leader.tid)
     leader.view.forget()
     leader.view.domain = former.view.domain
+    leader.view.shares_umask |= former.view.shares_umask
     leader.saved, leader.retry, leader.newborn, leader.executing = b"", 0, None, None
     process.space = Space()
     process.launching = False

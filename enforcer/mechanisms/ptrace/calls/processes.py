@@ -76,6 +76,7 @@ class Processes:
             **dict.fromkeys(WORLD_CALLS - {"chroot"}, self.change_world),
             **dict.fromkeys(CREDENTIAL_CALLS, self.change_credentials),
             **dict.fromkeys(MEMORY_CALLS, self.change_memory),
+            "umask": self.change_umask,
             "landlock_restrict_self": self.restrict,
             **dict.fromkeys(cores.CHANGES, self.limit),
             **dict.fromkeys(FAULT_CALLS, self.answer_faults),
@@ -142,6 +143,11 @@ class Processes:
         self.act.sandbox.credentials_changed = True
         self.general.by_registers(call)
         call.task.view.forget()  # the tracer looks at the task again when the call has returned
+
+    def change_umask(self, call: HeldCall) -> None:
+        """umask(mask): what the tracer makes for the task next has the new one."""
+        self.general.by_registers(call)
+        call.task.view.forget_umask()  # asked again when the call has returned
 
     def restrict(self, call: HeldCall) -> None:
         """landlock_restrict_self(ruleset, flags): what is done for the task is restricted too."""
