@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.defences import SETTINGS, Line
-from harness.model import Result, RunKind, VerdictKind
+from harness.model import Result, RunKind
 from harness.odds import percent, win_rate_interval
 from harness.report.matrix import SEVERITY, SHORT
-
-_JUDGED = (VerdictKind.BYPASSED, VerdictKind.HELD, VerdictKind.UNLOGGED)
 
 
 def defences_table(found: Sequence[Line], mechanism: str) -> str:
@@ -30,18 +28,19 @@ def was_ended(result: Result) -> bool:
 
 
 def _cell(results: Sequence[Result]) -> str:
-    """Wins of attempts, the interval of their rate, and how long a win took on average. The worst
-    verdict alone where there is no rate: one attempt, no verdict, or a target that was killed.
+    """Wins of attempts, the interval of their rate, and how long a win took on average; also of so
+    few attempts that no verdict rests on them. Where attempts are not known, or one is enough, the
+    worst verdict.
     """
     kinds = {result.verdict.kind for result in results}
     if not kinds:
         return "·"
     attempts = sum(result.verdict.attempts for result in results)
     wins = sum(result.verdict.wins for result in results)
-    is_ended = any(map(was_ended, results))
-    if not kinds <= set(_JUDGED) or attempts <= len(results) or (is_ended and not wins):
-        worst = SHORT[next(kind for kind in SEVERITY if kind in kinds)]
-        return f"{worst}, ended" if is_ended else worst
+    if not wins and any(map(was_ended, results)):
+        return "ended"
+    if attempts <= len(results) or not all(result.verdict.attempts for result in results):
+        return SHORT[next(kind for kind in SEVERITY if kind in kinds)]
     low, high = win_rate_interval(attempts, wins)
     if not wins:
         return f"0/{attempts:,}, < {percent(high)}"

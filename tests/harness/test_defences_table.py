@@ -34,8 +34,9 @@ CELLS: dict[str, tuple[Sequence[Result], str]] = {
     ),
     "no win": ((result(HELD, 500, 0),), "0/500, < 0.74%"),
     "one attempt": ((result(FELL, 1, 1),), "BYPASSED"),
-    "the target was killed": ((result(HELD, 500, 0, ENDED),), "held, ended"),
+    "the target was killed": ((result(HELD, 500, 0, ENDED),), "ended"),
     "killed after wins": ((result(FELL, 60, 3, ENDED),), "3/60, 1.0% to 14%, 1 s"),
+    "too few for a verdict": ((result(VerdictKind.BROKEN, 500, 0),), "0/500, < 0.74%"),
     "something broke": (
         (result(FELL, 60, 3), result(VerdictKind.BROKEN, 0, 0)),
         "BROKEN",
