@@ -252,7 +252,7 @@ def restrict(*rights):
     handled = (1 << 13) - 1
     ruleset = libc.syscall(444, struct.pack("=Q", handled), 8, 0)
     for place, right in rights:
-        fd = os.open(place, os.O_PATH)
+        fd = place if isinstance(place, int) else os.open(place, os.O_PATH)
         assert libc.syscall(445, ruleset, 1, struct.pack("=Qi", right, fd), 0) == 0
         os.close(fd)
     assert libc.prctl(38, 1, 0, 0, 0) == 0
@@ -270,12 +270,15 @@ before = threading.Event()
 thread = threading.Thread(target=lambda: (before.wait(), all_of_them("elder")))
 thread.start()
 inside = 1 << 2 | 1 << 3 | 1 << 7
+here = os.open(".", os.O_PATH)
 restrict(("inside", inside))
 all_of_them("own")
 child("child")
 restrict(("inside", 1 << 2))
 all_of_them("twice")
 child("grandchild")
+restrict((here, (1 << 13) - 1))
+all_of_them("thrice")
 if "elder" in sys.argv:
     before.set()
 else:
@@ -287,7 +290,8 @@ thread.join()
 @pytest.mark.skipif(not has_landlock(), reason="the kernel has no Landlock")
 @pytest.mark.parametrize("backend", BOTH)
 def test_a_task_is_bound_by_its_own_landlock_domain(backend: str, place: Path) -> None:
-    """What its domain forbids fails as it does bare, for its children and for domains within too.
+    """What its domain forbids fails as it does bare, for its children and for domains within too,
+    also for one that permits everything.
 
     A thread that was there before is free, but for a supervisor that sees no births: there all of
     its process are bound.
@@ -303,6 +307,7 @@ def test_a_task_is_bound_by_its_own_landlock_domain(backend: str, place: Path) -
         printed.append(said(under, PATH_RULES, _RESTRICTED, place, tree, *map(Path, words)))
     assert "own mkdir EACCES" in printed[0]
     assert "own read done" in printed[0]
+    assert "thrice mkdir EACCES" in printed[0]
     assert "grandchild mkdir inside EACCES" in printed[0]
     assert printed[1].splitlines() == printed[0].splitlines()
 

@@ -101,3 +101,23 @@ def test_others_go_on(wait: str, mechanism: str, tmp_path: Path) -> None:
         pytest.skip("no userfaultfd(2) that answers faults of the kernel")
     assert (ran.status, ran.stdout) == (0, "7\n"), ran.stderr
     assert ran.events[-1]["event"] == "end"
+
+
+_LEASED = """
+import fcntl, os, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open("leased", os.O_RDONLY | os.O_CREAT, 0o600), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+child = os.fork()
+if child == 0:
+    os.truncate("leased", 1)
+print("held up", flush=True)
+os.wait()
+"""
+
+
+def test_a_lease_that_is_kept_ends_what_a_tracer_truncates(tmp_path: Path) -> None:
+    """The tracer itself waits in vfs_truncate (break_lease); its watch ends that, and says so."""
+    ran = run("ptrace", POLICY, [sys.executable, "-I", "-S", "-c", _LEASED], tmp_path)
+    told = [event for event in ran.events if event["event"] == "detection"]
+    assert (told[0]["reason"], told[0]["call"]) == ("the tracer was stalled", "truncate")
+    assert (tmp_path / "leased").exists()
