@@ -221,3 +221,16 @@ def test_an_interrupt_leaves_nothing(root: Path, number: signal.Signals) -> None
     assert os.read(begun, 1 << 20)
     assert os.read(begun, 1) == b""  # whoever wrote to it has ended
     os.close(begun)
+
+
+def test_what_tests_leave_behind_is_ended(root: Path) -> None:
+    """A mistake whose tests end and leave a process that would go on for ever."""
+    fifo = root.parent / "fifo"
+    os.mkfifo(fifo)
+    begun = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    code = f"import os, signal; kept = open('{fifo}', 'w'); os.fork() or signal.pause(); port"
+    write(root, ENTRY.format(old="return port", new=f'"{code}"', test="::test_low"))
+    assert main(["-j", "1"], root) is Status.NOTICED
+    assert select.select([begun], [], [], 60)[0]
+    assert os.read(begun, 1) == b""  # whoever opened it has ended
+    os.close(begun)

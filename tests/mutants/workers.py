@@ -138,6 +138,7 @@ class _Running:
         """End it if need be, and undo the change."""
         status = self._process.poll()
         process.stop(self._process)
+        process.kill_group(self._process.pid)  # a mistake may leave processes that make others
         os.close(self.descriptor)
         if self._file:
             self._file.write_bytes(self._original)
