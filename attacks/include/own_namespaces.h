@@ -50,7 +50,8 @@ ATTACK_UNUSED int mount_overlay(const char *from, const char *at)
 	char options[2 * PATH_MAX];
 
 	/* Two lower layers and no upper one make a file system that is only read. */
-	snprintf(options, sizeof(options), "lowerdir=%s:%s", from, at);
+	if (snprintf(options, sizeof(options), "lowerdir=%s:%s", from, at) >= (int)sizeof(options))
+		broken("names too long: %s, %s", from, at);
 	return mount("none", at, "overlay", 0, options);
 }
 

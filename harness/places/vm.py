@@ -109,7 +109,7 @@ class VmPlace:
         HERE.tell(Stage.RESTORING)
         with restored(self.base, self.snapshot) as guest:
             HERE.tell(Stage.RUNNING)
-            there = {name: _put(guest, request[name], to) for name, to in _PROGRAMS.items()}
+            there = {name: _put(guest, request.get(name), to) for name, to in _PROGRAMS.items()}
             for backend in _files_of(request):
                 guest.put(str(backend), backend.read_bytes())
             agent = guest.adopt(self.agent)

@@ -140,7 +140,7 @@ def test_the_page_says_what_the_files_say() -> None:
 
 
 def told(*words: str, status: int = 0) -> str:
-    found = CliRunner().invoke(cli, words)
+    found = CliRunner().invoke(cli, words, env={"COLUMNS": "200"})
     assert found.exit_code == status, found.output
     return found.output
 

@@ -54,4 +54,8 @@ def test_attack_shows_its_effect(attack: Attack, abi: str, variant: str, tmp_pat
     assert seen.reached
     assert 1 <= seen.wins <= seen.attempts
     if attack.kind is AttackKind.RACE:
-        assert seen.wins < seen.attempts
+        again = (
+            run_unconfined(attack, abi, variant, "attack", tmp_path / str(turn))
+            for turn in range(5)
+        )
+        assert any(each.wins < each.attempts for each in (seen, *again))

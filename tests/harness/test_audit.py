@@ -163,14 +163,14 @@ def test_a_wrong_policy_is_an_error() -> None:
 def test_a_rule_without_an_attack_is_said() -> None:
     """With why: no attack makes its calls, or they are permitted nowhere else."""
     text = CLOSED.format(home="/home/me")
-    text += "  - deny: [bind, mount]\n  - permit: readlink\n  - deny: openat2\n"
+    text += "  - deny: [bind, swapon]\n  - permit: readlink\n  - deny: openat2\n"
     found = probes(text, "yaml", "my.yaml", ATTACKS.values())
     left = untried(text, "yaml", "my.yaml", tuple(ATTACKS.values()), found)
     assert [(each.place, each.said) for each in left] == [
-        ("my.yaml:7", "deny: [bind, mount]"),
+        ("my.yaml:7", "deny: [bind, swapon]"),
         ("my.yaml:9", "deny: openat2"),
     ]
-    assert left[0].why == "no attack is made of bind, mount"
+    assert left[0].why == "no attack is made of bind, swapon"
     assert "another rule" in left[1].why
 
 

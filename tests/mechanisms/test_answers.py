@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.mechanisms.ptrace.private import ANSWERS
 from tests.mechanisms.acting import Acts, run_acts
 
 MECHANISMS = pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
@@ -250,10 +251,7 @@ def test_a_link_is_judged_by_its_own_name(mechanism: str, defences: str, place: 
 def test_names_that_nobody_can_hold_are_refused(mechanism: str, place: Path) -> None:
     """A call that can neither be bound to what was judged nor done for its caller is no way round
     a rule on names, and is logged."""
-    acts = {
-        "name_to_handle_at":
-            'call("name_to_handle_at", HERE, "file", struct.pack("=Ii128x", 128, 0), bytes(8), 0)',
-    }  # fmt: skip
+    acts = {"fanotify_mark": 'call("fanotify_mark", 0, 1, 1, HERE, "file")'}
     names = """
 default: permit
 rules:
@@ -262,8 +260,8 @@ rules:
   - deny[exdev]: fsread
 """
     ran, outcomes = run_acts(mechanism, names, acts, place, options=())
-    assert outcomes == {"name_to_handle_at": "-1"}
-    assert ran.decisions() == [("deny", "name_to_handle_at")]
+    assert outcomes == {"fanotify_mark": "-1"}
+    assert ran.decisions() == [("deny", "fanotify_mark")]
 
 
 @MECHANISMS
@@ -298,13 +296,16 @@ def test_a_look_at_a_descriptor_is_fstat(mechanism: str, place: Path) -> None:
     }
 
 
-PRIVATE = (415, 0x7EF2, 0x7EF3, 0x7EF4, 32_512)
+PRIVATE = (415, 0x7EF2, 0x7EF3, 0x7EF4, 0x6FFF, ANSWERS[0], ANSWERS[-errno.ENOENT])
 """Numbers that enforcers use, or could; no kernel does."""
 
 
 @MECHANISMS
 def test_no_private_number_means_anything_to_a_target(mechanism: str, tmp_path: Path) -> None:
-    """ENOSYS for each, whatever the registers say, under a policy that permits all."""
+    """ENOSYS for each, whatever the registers say, under a policy that permits all.
+
+    But for those by which the tracer gives a result: they are that result, and nothing is done.
+    """
     acts = {
         str(number): f"""
             results = set()
@@ -315,7 +316,10 @@ def test_no_private_number_means_anything_to_a_target(mechanism: str, tmp_path: 
         for number in PRIVATE
     }
     _, outcomes = run_acts(mechanism, "default: permit\nrules: []\n", acts, tmp_path)
-    assert outcomes == dict.fromkeys(acts, "{(-1, 38)}")
+    expected = dict.fromkeys(acts, "{(-1, 38)}")
+    if mechanism == "ptrace":
+        expected |= {str(ANSWERS[0]): "{(0, 0)}", str(ANSWERS[-errno.ENOENT]): "{(-1, 2)}"}
+    assert outcomes == expected
 
 
 @MECHANISMS

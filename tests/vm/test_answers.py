@@ -16,7 +16,7 @@ from harness.places.vng import VngPlace
 from harness.process import Completed
 from tests.harness.test_wire import RAW
 
-REQUEST = {"program": None, "runs": [{"kind": "control"}]}
+REQUEST = {"program": None, "runs": [{"kind": "control", "backend": "none"}]}
 Reply = Callable[[str], str]
 
 
