@@ -12,10 +12,12 @@
 #include "attack.h"
 
 #define MUCH 4096ul
+/* Low, for most kernels refuse a range that reaches over the end of user memory (access_ok). */
+#define PLACE ((void *)0x100000000)
 
 static void write_to(struct run *run, const char *name, size_t size)
 {
-	char *text = mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *text = mmap(PLACE, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = raw_open(name, O_WRONLY);
 
 	if (text == MAP_FAILED || fd < 0)
