@@ -121,7 +121,7 @@ class Places:
             if as_before or mount in self._first:
                 return (seen,)
             return self._first_names(mount, _beneath(seen, mount.point))
-        if as_before and _identity_of(seen) == facts.identity:
+        if self._had_name(seen, facts.identity):
             return (seen,)
         for root, mounts in _namespaces(tid):
             for mount in mounts:
@@ -129,6 +129,24 @@ class Places:
                     point = root.rstrip(b"/") + mount.point if mount.point != b"/" else root
                     return self._first_names(mount, _beneath(seen, point))
         raise Unplaced
+
+    def _had_name(self, name: bytes, identity: tuple[int, int, int]) -> bool:
+        """Whether the supervisor finds this object by a canonical name, over a mount that was
+        there at the beginning.
+
+        The mounts of a task that changed its root need not be listed: mountinfo shows what can be
+        reached from there (show_mountinfo in fs/proc_namespace.c).
+        """
+        fd = openat2(AT_FDCWD, name, _LOOK, 0, RESOLVE_NO_SYMLINKS)
+        if fd < 0:
+            return False
+        try:
+            facts = status(fd, b"", AT_EMPTY_PATH)
+        finally:
+            os.close(fd)
+        if isinstance(facts, int) or facts.identity != identity:
+            return False
+        return self._by_id.get(facts.mnt_id) in self._first
 
     def _first_names(self, mount: Mount, beneath: bytes) -> tuple[bytes, ...]:
         """The names that place `beneath` a mount had at the beginning, if it had any."""
@@ -201,18 +219,6 @@ def _namespaces(tid: int) -> Iterator[tuple[bytes, Sequence[Mount]]]:
             continue
         known.add(namespace)
         yield prefix, mounts
-
-
-def _identity_of(name: bytes) -> tuple[int, int, int] | None:
-    """Device and inode of what the supervisor finds by a canonical name."""
-    fd = openat2(AT_FDCWD, name, _LOOK, 0, RESOLVE_NO_SYMLINKS)
-    if fd < 0:
-        return None
-    try:
-        facts = status(fd, b"", AT_EMPTY_PATH)
-    finally:
-        os.close(fd)
-    return None if isinstance(facts, int) else facts.identity
 
 
 def _is_in(place: bytes, root: bytes) -> bool:

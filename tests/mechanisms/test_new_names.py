@@ -99,6 +99,9 @@ RENAMES: Mapping[str, str] = {
 
 MOUNTS: Mapping[str, str] = {
     "bind": "look_after(mount('priv', 'pub', flags=BIND), 'pub/secret')",
+    "bind, from another namespace": (
+        "look_after(mount('priv', 'pub', flags=BIND) or alone(), 'pub/secret')"
+    ),
     "bind of the file": "look_after(mount('priv/secret', 'pub/a', flags=BIND), 'pub/a')",
     "bind of the root": "look_after(mount('/', 'pub', flags=BIND), 'pub' + HOME + '/priv/secret')",
     "bind in a namespace": "look_after(alone() or mount('priv', 'pub', flags=BIND), 'pub/secret')",
@@ -303,6 +306,11 @@ ELSEWHERE: Mapping[str, str] = {
                    call("rename", "pub/a", "priv/secret"),
                    call("renameat2", HERE, "pub/d", HERE, "pub/a", 2), call("rmdir", "pub")]
         return results, call("umount2", "pub/d", 0), call("rmdir", "pub/d")""",
+    "another root, and something mounted in the namespace of all": """
+        os.mkdir("pub/d")
+        result = mount("t", "pub/d", "tmpfs"), alone(), call("chroot", HOME)
+        os.chdir("/")
+        return result, look("pub/a")""",
     "unmounted at once": """
         alone(), os.mkdir("pub/d")
         busy = 0
@@ -337,6 +345,7 @@ def test_other_mounts_work_as_bare(backend: str, place: Path) -> None:
             outcomes.append(bare_acts(acts, place, prelude=_NAMES))
         else:
             outcomes.append(run_acts(each, rule, acts, place, prelude=_NAMES)[1])
+        released(place)
     assert outcomes[1] == outcomes[0]
     assert outcomes[0]["what something is mounted on"] == (
         "([0, -16, -16, -16, -16, -16, -16, -39], 0, 0)"

@@ -5,51 +5,23 @@ The lower half must be above the bound's also where the upper one has decided.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from enforcer.arch.record import Abi
-from enforcer.cbpf.spec import FilterSpec
-from enforcer.condition import LOW_HALF, WORD, All, Any, Compare, Condition, Not, Operator
-from enforcer.mechanisms.seccomp import MECHANISM, Seccomp
-from enforcer.policy.ast import Policy
+from enforcer.condition import LOW_HALF, WORD, All, Compare, Condition, Operator
+from enforcer.mechanisms.seccomp import MECHANISM
+from harness.backends.miscompiled import Miscompiled
 from harness.backends.weak import Leaky
 
 HIGH_HALF = WORD & ~LOW_HALF
 
 
-class _Halves(Seccomp):
-    def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
-        """Every bound of a whole register becomes one of each half."""
-        sound = super().spec(policies, abis)
-        tables = [
-            replace(
-                table,
-                calls={
-                    nr: tuple(replace(clause, when=_halved(clause.when)) for clause in clauses)
-                    for nr, clauses in table.calls.items()
-                },
-            )
-            for table in sound.tables
-        ]
-        return replace(sound, tables=tuple(tables))
-
-
-def _halved(condition: Condition) -> Condition:
-    match condition:
-        case Compare(_, Operator.GE | Operator.GT as above, value, mask=mask) if mask == WORD:
-            upper = replace(
-                condition, mask=HIGH_HALF, value=value & HIGH_HALF, operator=Operator.GE
-            )
-            lower = Compare(condition.argument, above, value & LOW_HALF, LOW_HALF)
-            return All((upper, lower))
-        case All(members):
-            return All(tuple(map(_halved, members)))
-        case Any(members):
-            return Any(tuple(map(_halved, members)))
-        case Not(member):
-            return Not(_halved(member))
-    return condition
+class _Halves(Miscompiled):
+    def compared(self, sound: Compare) -> Condition:
+        """A bound of a whole register is one of each half."""
+        if sound.mask != WORD or sound.operator not in (Operator.GE, Operator.GT):
+            return sound
+        upper = replace(sound, mask=HIGH_HALF, value=sound.value & HIGH_HALF, operator=Operator.GE)
+        return All((upper, replace(sound, mask=LOW_HALF, value=sound.value & LOW_HALF)))
 
 
 BACKEND = Leaky(

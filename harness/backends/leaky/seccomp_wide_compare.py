@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from enforcer.arch.record import Abi
-from enforcer.cbpf.spec import FilterSpec
-from enforcer.condition import LOW_HALF, WORD, All, Any, Compare, Condition, Not
-from enforcer.mechanisms.seccomp import MECHANISM, Seccomp
-from enforcer.policy.ast import Policy
+from enforcer.condition import LOW_HALF, WORD, Compare, Condition
+from enforcer.mechanisms.seccomp import MECHANISM
+from harness.backends.miscompiled import Miscompiled
 from harness.backends.weak import Leaky
 
 
-class _WideCompare(Seccomp):
-    def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
-        """Every comparison of a lower half becomes one of the whole register."""
-        sound = super().spec(policies, abis)
-        tables = [
-            replace(
-                table,
-                calls={
-                    nr: tuple(replace(clause, when=_widened(clause.when)) for clause in clauses)
-                    for nr, clauses in table.calls.items()
-                },
-            )
-            for table in sound.tables
-        ]
-        return replace(sound, tables=tuple(tables))
-
-
-def _widened(condition: Condition) -> Condition:
-    match condition:
-        case Compare(mask=mask):
-            return replace(condition, mask=WORD) if mask == LOW_HALF else condition
-        case All(members):
-            return All(tuple(map(_widened, members)))
-        case Any(members):
-            return Any(tuple(map(_widened, members)))
-        case Not(member):
-            return Not(_widened(member))
+class _WideCompare(Miscompiled):
+    def compared(self, sound: Compare) -> Condition:
+        """A comparison of a lower half is one of the whole register."""
+        return replace(sound, mask=WORD) if sound.mask == LOW_HALF else sound
 
 
 BACKEND = Leaky(
