@@ -27,10 +27,15 @@ NAME = "interposition-peer"
 
 
 class Helper:
-    """A process that does `body` until it is ended, keeping the descriptors `keep`."""
+    """A process that does `body` until it is ended, keeping the descriptors `keep`.
+
+    Once this is made it is what it is to be: nobody finds it with other ids, or not dumpable yet.
+    Raises ChildProcessError when it ends before.
+    """
 
     def __init__(self, who: Identity, body: Callable[[], None], keep: Iterable[int] = ()) -> None:
-        kept = set(keep)
+        is_ready, ready = os.pipe()
+        kept = {*keep, ready}
 
         def helper() -> int:
             close_all_but(kept)
@@ -42,10 +47,18 @@ class Helper:
             namespaces.set_dumpable()
             die_with_parent()  # a change of ids cleared that (PR_SET_PDEATHSIG)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.write(ready, b"!")
+            os.close(ready)
             body()
             return 0
 
         self.pid = fork(helper)
+        os.close(ready)
+        try:
+            if not os.read(is_ready, 1):
+                raise ChildProcessError("a helper ended before it was ready")
+        finally:
+            os.close(is_ready)
 
     def end(self) -> None:
         """Kill and reap it, unless somebody has."""
