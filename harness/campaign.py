@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from harness.attack import Attack
+from harness.backends import boot_of
 from harness.calibration import Calibration, beside, needs_reference
 from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.model import Provenance, Reference, Result, Scenario
@@ -44,12 +45,26 @@ def belongs(job: Job) -> Provenance | None:
         return None
 
 
+_Key = tuple[str, str, str]
+"""A target's, with what its kernel is told, or with a scenario."""
+
+
+def _scenario(job: Job) -> _Key:
+    return (job.case.place, job.case.kernel, job.case.scenario.id)
+
+
+def booted_with(job: Job) -> str:
+    """What the kernel of a job's machine is told: by its scenario, and by its backend."""
+    return boot_options(job.case.scenario.needs, boot_of(job.case.backend))
+
+
 class Places:
     """The places of a run, each made ready once, when its first job asks for it."""
 
     def __init__(self, targets: Iterable[Target], say: Say, preparing: Say) -> None:
         self._targets = {target.key: target for target in targets}
-        self._made: dict[tuple[str, str, str], Place | PlaceError | None] = {}
+        self._made: dict[_Key, Place | PlaceError | None] = {}
+        self._judged: dict[_Key, dict[_Key, None]] = {}
         self._say = say
         self._preparing = preparing
 
@@ -57,12 +72,13 @@ class Places:
         """The jobs in their places, those of one place together, and broken results for those
         whose place cannot be prepared.
         """
-        found: dict[tuple[str, str, str], list[Job]] = {}
+        found: dict[_Key, list[Job]] = {}
         lost: list[Result] = []
         for job in jobs:
             key = self._key(job)
             if key not in self._made:
                 self._made[key] = self._prepare(key)
+            self._judged.setdefault(_scenario(job), {})[key] = None
             place = self._made[key]
             if isinstance(place, PlaceError):
                 lost.append(broken_result(job, str(place).partition("\n")[0]))
@@ -72,19 +88,23 @@ class Places:
         return [job for together in found.values() for job in together], lost
 
     def beside(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those of `jobs` whose places are ready already, in them."""
+        """Those of `jobs` whose places are ready already, in them; and wherever else their scenario
+        is judged, which a backend may want to be booted otherwise.
+        """
         found = []
         for job in jobs:
-            place = self._made.get(self._key(job), PlaceError())
-            if not isinstance(place, PlaceError):
-                found.append(replace(job, place=place))
+            own = self._key(job)
+            for key in dict.fromkeys((own, *self._judged.get(_scenario(job), ()))):
+                place = self._made.get(key, PlaceError())
+                if not isinstance(place, PlaceError):
+                    found.append(replace(job, place=place))
         return found
 
-    def _key(self, job: Job) -> tuple[str, str, str]:
+    def _key(self, job: Job) -> _Key:
         target = self._targets[job.case.place, job.case.kernel]
-        return (*target.key, boot_options(job.case.scenario.needs) if target.arch else "")
+        return (*target.key, booted_with(job) if target.arch else "")
 
-    def _prepare(self, key: tuple[str, str, str]) -> Place | PlaceError | None:
+    def _prepare(self, key: _Key) -> Place | PlaceError | None:
         name, kernel, append = key
         self._preparing(f"preparing {name} {kernel}")
         try:

@@ -8,7 +8,7 @@ from functools import partial
 
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
-from harness.backends import external_names, is_external, is_leaky
+from harness.backends import external_names, is_asked_for, is_leaky
 from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
 
@@ -56,7 +56,7 @@ def expand(
                         kernel=selection.kernel,
                         place=selection.place,
                         leaky=is_leaky(name),
-                        external=is_external(name),
+                        external=is_asked_for(name),
                         catalogue=attack.catalogue if attack else (),
                     )
                     if matches(case.id, selection.keywords):
@@ -118,7 +118,7 @@ def _backends(scenario: Scenario, selection: Selection) -> tuple[str, ...]:
             wanted in scenario.leaky
             or wanted in ours
             or wanted == "none"
-            or (is_external(wanted) and not scenario.backends)
+            or (is_asked_for(wanted) and not scenario.backends)
         ):
             chosen.append(wanted)
     return tuple(dict.fromkeys(chosen))

@@ -162,7 +162,8 @@ class Scenario:
 class Case:
     """One cell of the expanded matrix. `catalogue` is the attack's, empty for a command.
 
-    `external`: somebody else's sandbox, of which nobody expects that it can keep every policy.
+    `external`: somebody else's sandbox, or a mechanism that is switched on for the whole machine:
+    nobody expects that it can keep every policy.
     `defences` are those that the backend is compiled with, None for its own choice.
     """
 

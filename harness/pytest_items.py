@@ -18,14 +18,14 @@ from harness import tree
 from harness.attack import Attack
 from harness.backends import names
 from harness.calibration import Calibration, needs_reference
-from harness.campaign import belongs, jobs_of, measured
+from harness.campaign import belongs, booted_with, jobs_of, measured
 from harness.cases import EVERY_LEAKY
 from harness.catalogue import CatalogueError
 from harness.cli import UserError
 from harness.cli.load import chosen_targets, selection
 from harness.laboratory import attacks_of
 from harness.model import Result, Scenario, VerdictKind
-from harness.places.choice import Driver, Target, Wish, boot_options, ready
+from harness.places.choice import Driver, Target, Wish, ready
 from harness.places.local import Place, PlaceError
 from harness.runner import Job, carry_out
 from harness.scenario import Known, ScenarioError, load_scenario
@@ -69,7 +69,7 @@ def _place(target: Target, append: str) -> Place | None:
 
 def _judged(job: Job, beside: Sequence[Job], target: Target) -> Result:
     """Carry the case out, and before it those of its leaky references `beside` that are new."""
-    append = boot_options(job.case.scenario.needs) if target.arch else ""
+    append = booted_with(job) if target.arch else ""
     place = _place(target, append)
     job = replace(job, place=place)
     if needs_reference(job):

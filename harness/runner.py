@@ -21,6 +21,7 @@ from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack, AttackKind
 from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
+from harness.backends.prepared import Prepared
 from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
 from harness.model import (
@@ -218,6 +219,9 @@ def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Pla
     if case.backend not in case.scenario.partial:
         with blamed(case.backend):
             return backend(case.backend).compile(policies, abis)
+    found = backend(case.backend)
+    if isinstance(found, Prepared):
+        return found.compile(policies, abis, partial=True)
     return mechanism(case.backend).compile(policies, abis, Options(partial=True))
 
 

@@ -22,6 +22,17 @@ class MechanismName(StrEnum):
     LANDLOCK = "landlock"
 
 
+class PreparedName(StrEnum):
+    """The mechanisms that are switched on outside of the target, with privilege, as preparing.py
+    says; the module's name has `_` for `-`.
+    """
+
+
+def module_of(name: str) -> str:
+    """The module of the mechanism `name`."""
+    return f"enforcer.mechanisms.{name.replace('-', '_')}"
+
+
 class Defence(StrEnum):
     """A switchable defence against argument races (design: copy, pin, verify)."""
 

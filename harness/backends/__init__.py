@@ -29,10 +29,13 @@ from enforcer.mechanisms.contract import (
     Missing,
     Options,
     Plan,
+    PreparedName,
+    module_of,
 )
+from enforcer.mechanisms.preparing import Needs
 from enforcer.policy.ast import Policy
 from enforcer.policy.problem import PolicyError
-from harness.backends.life import Backend, InProcess, Needs
+from harness.backends.life import Backend, InProcess
 
 LEAKY_PREFIX = "leaky-"
 EXTERNAL = Path(__file__).resolve().parent.parent / "external"
@@ -102,13 +105,19 @@ def mechanism(name: str) -> Mechanism:
     """The mechanism's instance. Raises UnknownBackend."""
     if name not in list(MechanismName):
         raise UnknownBackend(name)
-    found: Mechanism = importlib.import_module(f"enforcer.mechanisms.{name}").MECHANISM
+    found: Mechanism = importlib.import_module(module_of(name)).MECHANISM
     return found
 
 
 def names() -> tuple[str, ...]:
     """Every backend of the laboratory, ours first."""
-    return (*(name.value for name in MechanismName), *leaky_names(), *external_names())
+    ours = (*(name.value for name in MechanismName), *prepared_names())
+    return (*ours, *leaky_names(), *external_names())
+
+
+def prepared_names() -> tuple[str, ...]:
+    """Those of ours that are switched on with privilege, outside of their target."""
+    return tuple(name.value for name in PreparedName)
 
 
 @functools.cache
@@ -135,6 +144,23 @@ def is_external(name: str) -> bool:
     return is_file(name) or name in external_names()
 
 
+def is_asked_for(name: str) -> bool:
+    """Whether it stands in no matrix that nobody asked for it in, and keeps what policies it can:
+    others' sandboxes, and what is switched on outside of the target.
+    """
+    return is_external(name) or name in prepared_names()
+
+
+def needs_machine(name: str) -> bool:
+    """Whether a backend changes what holds for the whole machine."""
+    return name in prepared_names() and backend(name).needs.machine
+
+
+def boot_of(name: str) -> tuple[str, ...]:
+    """The security modules that the kernel is booted with for a backend; empty: its own list."""
+    return backend(name).needs.boot if name in prepared_names() else ()
+
+
 def is_leaky(name: str) -> bool:
     """Whether it is one of the deliberately weak; nothing of it is imported."""
     return name in leaky_names()
@@ -153,6 +179,11 @@ def backend(name: str) -> Backend:
     """The backend of this name, or in this file. Raises UnknownBackend, BrokenBackend."""
     if name in list(MechanismName):
         return Ours(name)
+    if name in prepared_names():
+        prepared = importlib.import_module("harness.backends.prepared")
+        enforcer = importlib.import_module(module_of(name)).MECHANISM
+        made: Backend = prepared.Prepared(enforcer)
+        return made
     if name in leaky_names():
         module = name.removeprefix(LEAKY_PREFIX).replace("-", "_")
         with blamed(name):

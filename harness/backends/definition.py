@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from enforcer.access.kinds import Access
+from enforcer.mechanisms.preparing import Needs
 from enforcer.policy.problem import Problem, suggestion
 from harness.backends.fitting import Right, Rights
-from harness.backends.life import Needs
 from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
 

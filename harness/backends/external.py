@@ -34,13 +34,13 @@ from enforcer.mechanisms.contract import (
     Plan,
     Unavailable,
 )
+from enforcer.mechanisms.preparing import Event, Met, Needs, Stage
 from enforcer.policy.ast import Policy
 from enforcer.supervision.launch import execute
 from enforcer.syscalls import number
 from harness import process
 from harness.backends.definition import Definition
 from harness.backends.fitting import fit, nearest
-from harness.backends.life import Event, Met, Needs, Stage
 
 VERSION_S = 20.0
 PREPARE_S = 20.0
@@ -162,9 +162,8 @@ class External:
                 )
         stage.state.mkdir(mode=0o755)
         if not stage.denied.is_file():
-            probe = _beside(stage)
-            probe.write_text("a probe\n")
-            os.chown(probe, stage.uid, stage.gid)
+            stage.beside.write_text("a probe\n")
+            os.chown(stage.beside, stage.uid, stage.gid)
         if not self.rooted:
             os.chown(stage.state, stage.uid, stage.gid)
         try:
@@ -183,7 +182,7 @@ class External:
     def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
         """What the policy denies of the denied object, of ports and of calls, one of each kind."""
         found: list[str] = []
-        tried = stage.denied if stage.denied.is_file() else _beside(stage)
+        tried = stage.tried
         permitted = nearest(str(tried), _sets(plan.data["wanted"]))
         for kind in (Access.READ, Access.WRITE, Access.EXECUTE):
             can = kind is not Access.EXECUTE or os.access(tried, os.X_OK)
@@ -359,11 +358,6 @@ def values_of(stage: Stage) -> dict[str, str]:
         "uid": str(stage.uid),
         "gid": str(stage.gid),
     }
-
-
-def _beside(stage: Stage) -> Path:
-    """What is tried where the denied object is yet to be made, or no file."""
-    return stage.denied.parent / "probe"
 
 
 def _mapping(data: object) -> Mapping[str, object]:

@@ -6,83 +6,34 @@ What runs where the target runs (from `prepare` on) is told by a Stage, and need
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.mechanisms.contract import Cover, Missing, Plan
+from enforcer.mechanisms.preparing import Event, Met, Needs, Stage
 from enforcer.policy.ast import Policy
 from harness.places.layout import Layout
 
-Event = Mapping[str, object]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a backend needs of a machine, as data.
-
-    `features` and `lsm` are probed where the case runs. `binaries` are looked for in PATH,
-    `modules` among the Python packages of the interpreter that runs the laboratory; `packages`
-    says what installs them, by manager ("debian", "pypi"). `unlimited`: no limits of address space
-    and file sizes, and a wider one of processes: a kernel of its own cannot run under them.
-    `by_default`: it stands in the matrix when nobody names backends.
-    """
-
-    features: tuple[str, ...] = ()
-    lsm: tuple[str, ...] = ()
-    binaries: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    packages: Mapping[str, str] = field(default_factory=dict)
-    root: bool = False
-    unlimited: bool = False
-    by_default: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """Where a run's target will be: its directories and its ids.
-
-    `gate` is the program that a held target begins with, `state` a directory for the backend's own
-    files, which no policy permits. `walled`: the mounts of the run are its own, so that what is
-    mounted in `prepare` goes with it.
-    """
-
-    root: Path
-    directory: Path
-    denied: Path
-    gate: Path
-    state: Path
-    uid: int
-    gid: int
-    walled: bool
-
-
-def stage_of(layout: Layout, *, uid: int, gid: int, walled: bool) -> Stage:
+def stage_of(
+    layout: Layout, *, uid: int, gid: int, walled: bool, disposable: bool = False
+) -> Stage:
     """The stage of a run whose objects are there."""
     return Stage(
         root=layout.root,
         directory=layout.directory,
         denied=layout.denied,
         gate=layout.gate,
+        program=layout.program,
         state=layout.state,
         uid=uid,
         gid=gid,
         walled=walled,
+        disposable=disposable,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Met:
-    """A target that waits at the gate. `pid` is None where no process of this kernel is the target
-    (a sandbox with a kernel of its own). `answers` are the errno that each probe got, 0 for none.
-    """
-
-    pid: int | None
-    answers: Mapping[str, int]
 
 
 class Backend(Protocol):

@@ -9,8 +9,9 @@ from typing import NoReturn
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.mechanisms.contract import Cover, Mechanism, Missing, Options, Plan
+from enforcer.mechanisms.preparing import Needs
 from enforcer.policy.ast import Policy
-from harness.backends.life import InProcess, Needs
+from harness.backends.life import InProcess
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.backends import BrokenBackend, backend, is_external, is_leaky
 from harness.cases import expand, matches
 from harness.catalogue import catalogue
-from harness.cli.load import Laboratory, chosen_targets, laboratory, selection
+from harness.cli.load import Laboratory, chosen_targets, laboratory, selection, wanted_in
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.places.choice import Wish
 from harness.report.attacks import attacks_page, known_bypasses
@@ -79,8 +79,9 @@ def command(
     else:
         rows = [
             {"case": case.id, "expected": case.expected.value}
-            for target in chosen_targets(Wish(arches=arches))
-            for case in expand(lab.scenarios, lab.attacks, selection(wanted, keywords, target))
+            for target in chosen_targets(Wish(arches=arches), wanted)
+            if (here := wanted_in(target, wanted)) is not None
+            for case in expand(lab.scenarios, lab.attacks, selection(here, keywords, target))
         ]
     if as_json:
         for record in _records(lab, keywords) if what == CATALOGUE else rows:

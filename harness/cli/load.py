@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from enforcer.arch import native
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import suggestion
 from harness import backends, tree
@@ -103,23 +104,46 @@ def our_backends() -> tuple[str, ...]:
 
 
 def chosen_targets(wish: Wish, wanted: Sequence[str] = ()) -> tuple[Target, ...]:
-    """The places for a wish, guests with what the backends `wanted` need. Raises UserError."""
+    """The places for a wish, guests with what the backends `wanted` need. Raises UserError.
+
+    What changes a whole machine gets one that is thrown away, whatever this machine could run.
+    """
+    wish = replace(wish, packages=_packages(wanted))
+    whole = [name for name in wanted if backends.needs_machine(name)]
+    if whole and wish.driver in (Driver.NONE, Driver.VNG):
+        raise UserError(f"{whole[0]} needs a snapshot's copies: leave `--vm {wish.driver}` out")
+    own = replace(wish, driver=Driver.SNAPSHOT, arches=wish.arches or (native().name,))
     try:
-        return targets(replace(wish, packages=_packages(wanted)))
+        found = targets(wish) if len(whole) < len(wanted) or not wanted else ()
+        keys = {target.key for target in found}
+        further = [target for target in targets(own) if target.key not in keys] if whole else []
     except PlaceError as error:
         raise UserError(str(error)) from None
+    return (*found, *(replace(target, whole=True) for target in further))
+
+
+def wanted_in(target: Target, wanted: Sequence[str]) -> tuple[str, ...] | None:
+    """Which of the backends that were asked for run in this place; None: there are none."""
+    if not wanted:
+        return ()
+    here = [
+        name
+        for name in wanted
+        if (target.arch is not None if backends.needs_machine(name) else not target.whole)
+    ]
+    return tuple(here) or None
 
 
 def _packages(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The Debian packages of others' sandboxes that are wanted."""
+    """The Debian packages that the backends wanted need in a guest."""
     found = set[str]()
     for each in wanted:
         for name in backends.external_names() if each == EVERY_EXTERNAL else (each,):
-            if backends.is_external(name):
+            if backends.is_asked_for(name):
                 with suppress(backends.BrokenBackend):
                     path = str(Path(name).resolve()) if backends.is_file(name) else name
                     found.add(backends.backend(path).needs.packages.get("debian", ""))
-    return tuple(sorted(found - {""}))
+    return tuple(sorted({word for words in found for word in words.split()}))
 
 
 def _found(name: str, target: Target) -> str:
@@ -128,7 +152,7 @@ def _found(name: str, target: Target) -> str:
     A description that cannot be read is the user's mistake here; a module that cannot be imported
     is an error of its own cases.
     """
-    if target.driver is Driver.VNG and (name == EVERY_EXTERNAL or backends.is_external(name)):
+    if target.driver is Driver.VNG and (name == EVERY_EXTERNAL or backends.is_asked_for(name)):
         raise UserError(f"{name} is judged here or in snapshots: leave `--vm vng` out")
     if backends.is_file(name):
         path = Path(name).resolve()

@@ -22,7 +22,15 @@ from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
 from harness.cli.asked import Asked
-from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection, unmeasured
+from harness.cli.load import (
+    Laboratory,
+    chosen_targets,
+    laboratory,
+    opened,
+    selection,
+    unmeasured,
+    wanted_in,
+)
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.cli.progress import Shown, progress
 from harness.judged import (
@@ -190,7 +198,7 @@ def command(
         asked = _stored(resumed, asked, given)
     unmeasured(lab, asked.wanted)
     targets = chosen_targets(asked.wish(), asked.wanted)
-    todo = [job for each in targets for job in _jobs(lab, asked, each, asked.keywords)]
+    todo = _todo(lab, asked, targets)
     if not todo:
         raise UserError("no case is selected; `harness list` shows what there is")
     remote = _remote(scheduler, targets)
@@ -200,7 +208,7 @@ def command(
     messages = console(stderr=True)
     if asked.quick:
         whole = replace(asked, quick=False)
-        every = sum(len(_jobs(lab, whole, each, asked.keywords)) for each in targets)
+        every = len(_todo(lab, whole, targets))
         said = f"quick: {len(todo)} of {every} cases, one way of each attack"
         messages.print(said, highlight=False)
     with _lines(json_file) as write, progress(messages, len(todo)) as shown:
@@ -377,6 +385,16 @@ def origin_of(lab: Laboratory, asked: Asked) -> Origin:
         machine=machine_in_words(),
         selection=json.dumps(asdict(asked)),
     )
+
+
+def _todo(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Job]:
+    """What was asked for, in each place what runs there."""
+    return [
+        job
+        for target in targets
+        if (wanted := wanted_in(target, asked.wanted)) is not None
+        for job in _jobs(lab, replace(asked, wanted=wanted), target, asked.keywords)
+    ]
 
 
 def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]) -> list[Job]:

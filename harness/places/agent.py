@@ -25,9 +25,10 @@ from typing import NoReturn, cast
 
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
-from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
+from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable, module_of
+from enforcer.mechanisms.preparing import Event
 from harness.backends import BrokenBackend, UnknownBackend, backend
-from harness.backends.life import Event, stage_of
+from harness.backends.life import stage_of
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.ending import children, end_all
@@ -102,6 +103,7 @@ class Request:
     race: bool = False
     needs: tuple[str, ...] = ()
     gate: Path | None = None
+    disposable: bool = False
 
 
 def parse_request(raw: Mapping[str, object]) -> Request:
@@ -145,6 +147,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         race=bool(raw.get("race", False)),
         needs=tuple(cast("list[str]", raw.get("needs", []))),
         gate=Path(str(raw["gate"])) if raw.get("gate") else None,
+        disposable=bool(raw.get("disposable", False)),
     )
 
 
@@ -159,7 +162,7 @@ def warm(mechanism: str) -> None:
     """
     for encoding in ENCODINGS:
         codecs.lookup(encoding)
-    top = importlib.import_module(f"enforcer.mechanisms.{mechanism}")
+    top = importlib.import_module(module_of(mechanism))
     packages = [importlib.import_module(f"enforcer.{name}") for name in NEEDED]
     for package in (*packages, top):
         for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
@@ -328,7 +331,13 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         command = _command(request, run, sentinel, nonce)
         life = backend(run.backend)
         walled = isolation is Isolation.NAMESPACES
-        stage = stage_of(request.layout, uid=who.uid, gid=who.gid, walled=walled)
+        stage = stage_of(
+            request.layout,
+            uid=who.uid,
+            gid=who.gid,
+            walled=walled,
+            disposable=request.disposable,
+        )
         try:
             plan = stack.enter_context(life.prepare(run.plan, stage))
         except Unavailable as error:

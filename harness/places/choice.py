@@ -50,7 +50,8 @@ class Target:
     """One place. `arch` is None for this machine, `kernel` None for the machine table's default.
 
     `here` are the ABIs whose programs it runs, `abis` those that were asked for, `packages` the
-    Debian packages that a guest has beside the usual ones.
+    Debian packages that a guest has beside the usual ones. `whole`: it is there only for backends
+    that change a whole machine.
     """
 
     arch: str | None
@@ -61,6 +62,7 @@ class Target:
     cpus: int = 2
     root: str | None = None
     packages: tuple[str, ...] = ()
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -141,16 +143,18 @@ def _machine(name: str, kernel: str | None, wish: Wish, *, named: bool) -> Targe
     )
 
 
-def boot_options(needs: Mapping[str, object]) -> str:
+def boot_options(needs: Mapping[str, object], boot: Sequence[str] = ()) -> str:
     """What a scenario's `needs` ask of the kernel's command line.
 
-    `lsm` is a list of security modules in their order, `cmdline` further words.
+    `lsm` is a list of security modules in their order, `cmdline` further words; `boot` are those
+    that a backend needs beside them, or alone.
     """
-    modules = needs.get("lsm")
+    modules = needs.get("lsm") or ()
+    assert isinstance(modules, Sequence)
     words = [str(needs.get("cmdline", ""))]
-    if isinstance(modules, Sequence) and modules:
-        chosen = modules if isinstance(modules, str) else ",".join(map(str, modules))
-        words.insert(0, f"lsm={chosen}")
+    chosen = dict.fromkeys([*([modules] if isinstance(modules, str) else modules), *boot])
+    if chosen:
+        words.insert(0, f"lsm={','.join(map(str, chosen))}")
     return " ".join(words).strip()
 
 

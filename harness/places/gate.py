@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from enforcer.kernel import procfs
-from harness.backends.life import Met
+from enforcer.mechanisms.preparing import Met
 from harness.places.sentinels import fresh_nonce
 from harness.places.usage import below
 

@@ -19,7 +19,7 @@ import enforcer
 import harness
 from enforcer.arch import arch
 from enforcer.arch.record import Abi
-from enforcer.mechanisms.contract import MechanismName
+from enforcer.mechanisms.contract import MechanismName, PreparedName
 from harness.backends import is_file
 from harness.build import BuildError
 from harness.places.layout import Layout
@@ -113,7 +113,7 @@ class VmPlace:
             for backend in _files_of(request):
                 guest.put(str(backend), backend.read_bytes())
             agent = guest.adopt(self.agent)
-            asked = numbered({**request, **there})
+            asked = numbered({**request, **there, "disposable": True})
             guest.input(agent, json.dumps(asked).encode() + b"\n")
             return answer_of(guest.read_line(agent, timeout_s), asked)
 
@@ -188,7 +188,7 @@ def _prepare(guest: Guest, modules: bytes) -> None:
         env={"PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"},
         number=AGENT_NUMBER,
     )
-    warm = {"warm": [name.value for name in MechanismName]}
+    warm = {"warm": [*MechanismName, *PreparedName]}
     guest.input(agent, json.dumps(warm).encode() + b"\n")
     guest.read_line(agent, limit_s)
 

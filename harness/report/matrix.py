@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from enforcer.mechanisms.contract import MechanismName
+from enforcer.mechanisms.contract import MechanismName, PreparedName
 from harness.catalogue import order
 from harness.model import VerdictKind
 from harness.results import Row
@@ -139,7 +139,7 @@ def matrix(rows: Iterable[Row]) -> Matrix:
         found.setdefault(name, {}).setdefault(column, []).append(row)
         catalogue[name] = row.catalogue
     columns = {column for cells in found.values() for column in cells}
-    order = [*(name.value for name in MechanismName), LEAKY]
+    order = [*MechanismName, *PreparedName, LEAKY]
     lines = [
         Line(
             name=name,

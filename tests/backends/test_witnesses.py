@@ -11,10 +11,11 @@ import pytest
 
 from enforcer.kernel.seccomp import status
 from enforcer.mechanisms.contract import Plan
+from enforcer.mechanisms.preparing import Met, Stage
 from harness.backends import EXTERNAL
 from harness.backends.definition import Log, load
 from harness.backends.external import External
-from harness.backends.life import Met, Stage, stage_of
+from harness.backends.life import stage_of
 from harness.evidence import Attributed, unwitnessed, witnessed
 from harness.places.layout import Layout
 

@@ -120,7 +120,8 @@ class Prepared:
 
 
 def at(job: Job, where: Target, **needs: object) -> Job:
-    scenario = replace(job.case.scenario, needs=needs)
+    """The job there, of a scenario with these needs."""
+    scenario = replace(job.case.scenario, id=str(needs), needs=needs)
     case = replace(job.case, place=where.name, kernel=where.kernel_name, scenario=scenario)
     return replace(job, case=case)
 
@@ -166,6 +167,19 @@ def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(prepared.made) == 4
     elsewhere = at(job, GUEST, lsm=["landlock"])
     assert places.beside([elsewhere]) == []
+
+
+def test_leaky_ones_follow_what_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into the machine that the backend of a case wants to be booted otherwise."""
+    monkeypatch.setattr(campaign, "ready", Prepared())
+    monkeypatch.setattr(campaign, "boot_of", lambda name: ("selinux",) if name == "notify" else ())
+    (job,) = jobs(COMMAND).values()
+    judged = at(replace(job, case=replace(job.case, backend="notify")), GUEST)
+    leaky = at(replace(job, case=replace(job.case, backend="leaky-preload")), GUEST)
+    places = Places((GUEST,), print, print)
+    (placed,), _ = places.placed([judged])
+    (beside,) = places.beside([leaky])
+    assert placed.place is beside.place is not None
 
 
 def test_what_a_job_belongs_to(tmp_path: Path) -> None:

@@ -123,3 +123,11 @@ def test_memory_of_machines_counts() -> None:
     assert footprint_mib(copy) == 512 + QEMU_MIB
     boot = VngPlace(arch=OWN, kernel="6.1", options=(), foreign=False, built_ns=0)
     assert footprint_mib(boot) == MEMORY_MIB + QEMU_MIB
+
+
+def test_what_a_backend_needs_is_booted_as_well() -> None:
+    """Beside the scenario's modules, or instead of the kernel's own."""
+    assert boot_options({}, ("landlock", "selinux")) == "lsm=landlock,selinux"
+    assert boot_options({"lsm": ["bpf"], "cmdline": "quiet"}, ("selinux",)) == (
+        "lsm=bpf,selinux quiet"
+    )

@@ -18,7 +18,8 @@ import pytest
 from enforcer.events import EventLog
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import Plan
-from harness.backends.life import InProcess, Needs
+from enforcer.mechanisms.preparing import Needs
+from harness.backends.life import InProcess
 from harness.model import Effect, Limits, Outcome, RunKind
 from harness.places import agent, isolation, local
 from harness.places.agent import Request, Run, run_isolated

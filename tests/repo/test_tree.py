@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from enforcer.mechanisms.contract import MechanismName
+from enforcer.mechanisms.contract import MechanismName, PreparedName, module_of
 from harness.model import Outcome, VerdictKind
 from tests.repo.sources import ROOT, texts
 
@@ -16,12 +16,13 @@ CATALOGUE_ID = re.compile(r"[ABCD][0-9]{1,2}")
 
 
 def test_every_mechanism_is_a_module_and_the_reverse() -> None:
-    """MechanismName and enforcer/mechanisms hold the same names."""
+    """The two sets of names and enforcer/mechanisms hold the same."""
     directory = ROOT / "enforcer" / "mechanisms"
-    shared = {"__init__", "contract", "filter_spec"}
+    shared = {"__init__", "contract", "filter_spec", "preparing"}
     files = {path.stem for path in directory.glob("*.py")}
     packages = {path.parent.name for path in directory.glob("*/__init__.py")}
-    assert (files | packages) - shared == {name.value for name in MechanismName}
+    names = {module_of(name).rpartition(".")[2] for name in (*MechanismName, *PreparedName)}
+    assert (files | packages) - shared == names
 
 
 @pytest.mark.parametrize("kind", list(VerdictKind))
