@@ -74,6 +74,11 @@ class Elevation:
     uid: int | None = None
     gid: int | None = None
 
+    def __str__(self) -> str:
+        """As a policy has it: `0`, `0:12` or `:12`."""
+        user = "" if self.uid is None else str(self.uid)
+        return user if self.gid is None else f"{user}:{self.gid}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:

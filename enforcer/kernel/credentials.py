@@ -13,6 +13,9 @@ from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _LOW = 0xFFFF_FFFF
 
+CAP_SETGID = 6
+CAP_SETUID = 7
+
 _capset = raw_call("capset", arguments=(BYTES, BYTES))
 _setfsuid = raw_call("setfsuid32", "setfsuid", arguments=(UNSIGNED,))
 _setfsgid = raw_call("setfsgid32", "setfsgid", arguments=(UNSIGNED,))

@@ -91,10 +91,7 @@ def open_judged(
         asked = dirfd, name, flags, mode, resolve
         return _descriptor(*carry_out(_open_there, view, judge, *asked))
 
-    if is_acting() or (view.fixed_credentials and view.domain is None):
-        fd = act()
-    else:
-        fd = as_caller(view, act)
+    fd = act() if is_acting() or view.has_supervisors_rights else as_caller(view, act)
     writes = bool(flags & os.O_ACCMODE) and not flags & os.O_PATH
     if fd >= 0 and hides(view, fd, writes=writes):
         os.close(fd)

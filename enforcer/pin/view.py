@@ -8,12 +8,14 @@ from errno import EBADF, ENOENT
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from enforcer.call import Elevation
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.deputy import deputies, links_of
 from enforcer.pin.domain import Domain
+from enforcer.pin.elevation import elevated
 from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
 from enforcer.pin.pidfds import Pidfds, duplicate_of
 from enforcer.pin.places import Places
@@ -54,11 +56,13 @@ class View:
     files, `places` what objects are called that were reached by mounts of later. `tells_missing`:
     judges want to know of a name whether even its directory is missing (the systrace dialect prints
     such names in its own way); without it they are told only where the walk found out by the way.
-    `pidfds` keeps those of tasks for a supervisor that makes views anew.
+    `pidfds` keeps those of tasks for a supervisor that makes views anew. `elevation`: a rule has
+    what is done just now done with other ids.
     """
 
     __slots__ = (
         "domain",
+        "elevation",
         "fixed_credentials",
         "fixed_root",
         "pidfds",
@@ -84,6 +88,7 @@ class View:
         pidfds: Pidfds | None = None,
     ) -> None:
         self.domain: Domain | None = None
+        self.elevation: Elevation | None = None
         self.tid = tid
         self.tgid = tgid
         self.fixed_root = fixed_root
@@ -98,6 +103,11 @@ class View:
     def opens_what_it_judged(self) -> bool:
         """Whether a name is not enough to say what was judged: the very object must be opened."""
         return self.same_objects is not None or (self.places is not None and not self.fixed_root)
+
+    @property
+    def has_supervisors_rights(self) -> bool:
+        """Whether what is done for the task is surely done with the supervisor's own rights."""
+        return self.fixed_credentials and self.domain is None and self.elevation is None
 
     def is_elsewhere(self) -> bool:
         """Whether an absolute name may lead the task to something else than its supervisor."""
@@ -256,10 +266,13 @@ class View:
         return self._text("status")
 
     def identity(self) -> Identity | None:
-        """Who the task is, where that differs from the supervisor; None where it does not.
+        """Who acts are done as, where that is not the supervisor itself; None where it is.
 
-        Raises TargetGone.
+        The task, as `elevation` changes it. Raises TargetGone, OutOfReach.
         """
+        if self.elevation is not None:
+            who = elevated(self.standing().identity, self.elevation, own_identity())
+            return None if who == own_identity() else who
         if self.fixed_credentials:
             return None
         standing = self.standing()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from enforcer.call import STRICTNESS, Action, Call, Decision
 from enforcer.condition import Compare, holds
@@ -94,8 +95,14 @@ def _renamed(policy: Policy, call: Call) -> Decision | None:
 
 
 def strictest(answers: Sequence[Decision]) -> Decision:
-    """The answer that stands when every one of several accesses was judged."""
-    return max(answers, key=lambda answer: (STRICTNESS[answer.action], answer.log))
+    """The answer that stands when every one of several accesses was judged.
+
+    One call has one caller: where not all accesses are permitted with the same other ids, none is.
+    """
+    answer = max(answers, key=lambda answer: (STRICTNESS[answer.action], answer.log))
+    if any(other.elevation != answer.elevation for other in answers):
+        return replace(answer, elevation=None)
+    return answer
 
 
 def decision_of(rule: Rule, index: int) -> Decision:

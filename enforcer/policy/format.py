@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from enforcer.call import Action, Elevation, Transition
+from enforcer.call import Action, Transition
 from enforcer.condition import LOW_HALF, WORD, Operator
 from enforcer.policy.ast import (
     AndExpression,
@@ -87,7 +87,7 @@ def format_answer(rule: Rule) -> str:
     if rule.log:
         words.append("log")
     if rule.elevation is not None:
-        words += ["as", format_elevation(rule.elevation)]
+        words += ["as", str(rule.elevation)]
     text = " ".join(words)
     return text if rule.predicate is None else f"{text}, if {format_predicate(rule.predicate)}"
 
@@ -131,7 +131,7 @@ def format_rule(rule: Rule, dialect: Dialect) -> str:
     if rule.log:
         parts.append("log")
     if rule.elevation is not None:
-        parts.append(f"as {format_elevation(rule.elevation)}")
+        parts.append(f"as {rule.elevation}")
     if rule.predicate is not None:
         parts.append(f"if {format_predicate(rule.predicate)}")
     return " ".join(parts)
@@ -143,12 +143,6 @@ def format_action(rule: Rule) -> str:
     if rule.action is Action.DENY and rule.errno != EPERM:
         return f"{word}[{errno_name(rule.errno)}]"
     return word if rule.transition is Transition.SWITCH else f"{word}[{rule.transition}]"
-
-
-def format_elevation(elevation: Elevation) -> str:
-    """`0`, `0:0` or `:0`."""
-    user = "" if elevation.uid is None else str(elevation.uid)
-    return user if elevation.gid is None else f"{user}:{elevation.gid}"
 
 
 def format_predicate(predicate: Predicate) -> str:
@@ -231,7 +225,7 @@ def _rule(rule: Rule, dialect: Dialect) -> list[str]:
     if rule.log:
         lines.append("    log: true")
     if rule.elevation is not None:
-        lines.append(f"    as: {_scalar(format_elevation(rule.elevation))}")
+        lines.append(f"    as: {_scalar(str(rule.elevation))}")
     if rule.predicate is not None:
         lines.append(f"    if: {_scalar(format_predicate(rule.predicate))}")
     return lines

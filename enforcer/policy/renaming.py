@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from enforcer.call import STRICTNESS, Action, Decision
+from enforcer.call import STRICTNESS, Action, Decision, Elevation
 from enforcer.condition import TRUE, holds
 from enforcer.policy.ast import (
     AndExpression,
@@ -115,7 +115,7 @@ class Renaming:
         for situation in self._situations:
             found = _Comparison(self._policy, situation, before, after).weakened()
             if found is not None:
-                reason = f"by its new name {situation.call} would not be refused by {found}"
+                reason = f"by its new name {situation.call} would {found}"
                 return Decision(action=Action.DENY, errno=REFUSED, reason=reason)
         return None
 
@@ -163,11 +163,12 @@ class _Comparison:
     def __init__(self, policy: Policy, situation: _Situation, before: Texts, after: Texts) -> None:
         self._policy = policy
         self._left = _MOST_SITUATIONS
+        self._elevates = any(policy.rules[each.index].elevation for each in situation.judged)
         self._before = _rules_by(situation, before)
         self._after = _rules_by(situation, after)
 
     def weakened(self) -> str | None:
-        """Which rule would lose its hold; None where none does."""
+        """What would be done that is not now, and by which rule; None where nothing is."""
         return None if self._before == self._after else self._search({})
 
     def _search(self, known: Mapping[Hashable, bool]) -> str | None:
@@ -175,13 +176,16 @@ class _Comparison:
         before = self._answer(self._before, known)
         if isinstance(before, _Unknown):
             return self._either(before.key, known)
-        action, rule = before
-        if action is Action.PERMIT:
+        if before.action is Action.PERMIT and not self._elevates:
             return None
         after = self._answer(self._after, known)
         if isinstance(after, _Unknown):
             return self._either(after.key, known)
-        return self._named(rule) if STRICTNESS[after[0]] < STRICTNESS[action] else None
+        if STRICTNESS[after.action] < STRICTNESS[before.action]:
+            return f"not be refused by {self._named(before.rule)}"
+        if after.elevation not in (None, before.elevation):
+            return f"be made with other ids by {self._named(after.rule)}"
+        return None
 
     def _either(self, key: Hashable, known: Mapping[Hashable, bool]) -> str | None:
         if self._left <= 0:
@@ -190,14 +194,15 @@ class _Comparison:
 
     def _answer(
         self, rules: Sequence[tuple[Formula, int]], known: Mapping[Hashable, bool]
-    ) -> tuple[Action, int | None] | _Unknown:
+    ) -> _Answer | _Unknown:
         for formula, index in rules:
             held = _value(formula, known)
             if isinstance(held, _Unknown):
                 return held
             if held:
-                return self._policy.rules[index].action, index
-        return self._policy.default, None
+                rule = self._policy.rules[index]
+                return _Answer(rule.action, index, rule.elevation)
+        return _Answer(self._policy.default)
 
     def _named(self, index: int | None) -> str:
         if index is None:
@@ -206,6 +211,13 @@ class _Comparison:
         line = f":{rule.position.line}" if rule.position else ""
         place = f"{rule.source or self._policy.source}{line}"
         return f"rule {rule.number or index + 1}" + (f", {place}" if place else "")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    action: Action
+    rule: int | None = None
+    elevation: Elevation | None = None
 
 
 @dataclass(frozen=True)

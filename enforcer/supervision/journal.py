@@ -61,6 +61,7 @@ class Journal:
             file=policy.source if rule is None else rule.source or policy.source,
             line=None if rule is None or rule.position is None else rule.position.line,
             reason=decision.reason,
+            elevation=None if decision.elevation is None else str(decision.elevation),
             **_caller(call),
         )
 

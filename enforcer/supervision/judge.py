@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, Protocol
 
-from enforcer.call import Action, Decision
+from enforcer.call import Action, Decision, Elevation
 from enforcer.policy.ast import Policy
 from enforcer.policy.decider import Decider
+from enforcer.policy.order import judged_rules
+from enforcer.policy.translators import known_syscall
 
 Values = Mapping[str, Sequence[str | None]]
 """The texts of arguments in memory by translator."""
@@ -41,6 +43,7 @@ class Judge:
     ) -> None:
         self.policy = policy
         self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
+        self.elevates = any(rule.elevation is not None for rule in policy.rules)
         self._decider = Decider(policy)
         self._needs: dict[str, frozenset[str]] = {}
         self.decide: Callable[..., Decision] = self._decider.decide
@@ -53,6 +56,13 @@ class Judge:
         if found is None:
             found = self._needs[name] = self._decider.needs(name)
         return found
+
+    def elevations(self, name: str) -> tuple[Elevation, ...]:
+        """The other ids with which some rule permits call `name`, each once, in judging order."""
+        model = known_syscall(name) if self.elevates else None
+        rules = () if model is None else judged_rules(self.policy, model)
+        found = (each.rule.elevation for each in rules)
+        return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 P = ParamSpec("P")

@@ -30,6 +30,7 @@ from enforcer.mechanisms.contract import Defence, LaunchError, Missing, Plan
 from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.cores import forbid_cores
+from enforcer.supervision.elevation import lacking_ids
 from enforcer.supervision.exposure import exposures
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.launch import restore_signals
@@ -85,6 +86,9 @@ class Target:
         if place is None:
             raise LaunchError(f"no policy is for {self._path}")
         self.place = place
+        wanted = lacking_ids(self.policies)
+        if wanted:
+            raise LaunchError(wanted)
 
     def announce(self, log: EventLog, name: str, **fields: object) -> None:
         """Log what is about to begin."""

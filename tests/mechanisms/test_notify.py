@@ -384,7 +384,8 @@ threads = [threading.Thread(target=print, args=("thread",)) for _ in range(3)]
         ('permit: chdir\n    when: filename eq "/usr"', Extent.NONE),
         ('permit: execve\n    when: filename eq "/bin/sh"', Extent.NONE),
         ('permit: execve\n    when: argv match "*"', Extent.NONE),
-        ("permit: bind\n    as: root", Extent.NONE),
+        ("permit: bind\n    as: root", Extent.FULL),
+        ("permit: kill\n    as: root", Extent.NONE),
     ],
 )
 def test_cover_tells_what_cannot_be_done_for_a_caller(rule: str, extent: Extent) -> None:

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from enforcer.arch import ABIS
+from enforcer.call import Elevation
 from enforcer.mechanisms.notify import classic, files, processes, sockets
 from enforcer.mechanisms.notify.filter import (
     CREDENTIAL_CHANGES,
@@ -17,6 +18,7 @@ from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import performs
 from enforcer.supervision import cores
+from enforcer.supervision.elevation import OPENS, can_elevate
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS
 from enforcer.syscalls import name as name_of
 from enforcer.syscalls import split
@@ -127,26 +129,43 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
 
 
 def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
+    elevations = shared.judge.elevations(name) if can_elevate(name) else ()
+    if elevations and is_acted_on(name, needs):
+        return _elevating(elevations, files.or_by_descriptor(name, _acting(shared, name)))
     if not needs:
         return on_registers
     if shared.is_classic:
         return files.or_by_descriptor(name, classic.check_and_continue(shared, name))
     if not is_acted_on(name, needs):
         return classic.check_and_continue(shared, name) if shared.is_partial else _refuse
-    if name in files.OPENS:
-        handler = files.opening(name)
-    elif name in sockets.ADDRESSED:
-        handler = sockets.addressed(name)
-    else:
-        handler = files.performed(name)
+    handler = _acting(shared, name)
     if not shared.is_sound:
         handler = classic.judge_and_act(shared, name, handler)
     return files.or_by_descriptor(name, handler)
 
 
+def _acting(shared: Shared, name: str) -> Handler:
+    """The supervisor does the call itself."""
+    if name in OPENS:
+        return files.opening(name)
+    if name in sockets.ADDRESSED:
+        return sockets.addressed(name)
+    return files.performed(name)
+
+
+def _elevating(elevations: Sequence[Elevation], ordinary: Handler) -> Handler:
+    """The call done with the ids of a rule that permits it so, else with the caller's own."""
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        if not any(worker.attempt(ordinary, args, elevation) for elevation in elevations):
+            ordinary(worker, args)
+
+    return handle
+
+
 def is_acted_on(name: str, needs: frozenset[str]) -> bool:
     """Whether the supervisor can do the call itself, judged by the texts that rules need."""
-    if name in files.OPENS:
+    if name in OPENS:
         return needs <= ({"filename", "oflags", "mode"} if name == "openat2" else {"filename"})
     if name in sockets.ADDRESSED:
         return needs <= {"sockaddr", "filename"}

@@ -12,6 +12,7 @@ from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import known_syscall
+from enforcer.supervision.elevation import own_ids_only
 from enforcer.syscalls import table
 
 TOO_MUCH_PERMITTED = "permits too much"
@@ -58,8 +59,8 @@ def _cover(index: int, rule: Rule, unbound: Sequence[str], refused: Sequence[str
     if unbound:
         reason = f"nobody can do it for the caller, who reads it again: {_listed(unbound)}"
         return Cover(rule=index, extent=Extent.NONE, reason=reason, errs=TOO_MUCH_PERMITTED)
-    if rule.elevation is not None:
-        reason = "the supervisor acts with the target's own ids only"
+    reason = own_ids_only(rule)
+    if reason:
         return Cover(rule=index, extent=Extent.NONE, reason=reason, errs=TOO_MUCH_DENIED)
     if rule.action is Action.PERMIT and rule.transition is Transition.DETACH:
         reason = "an execution cannot leave its supervisor"

@@ -23,8 +23,6 @@ from enforcer.syscalls.arguments import (
 )
 from enforcer.syscalls.memory import Arguments, UnreadableMemory
 
-OPENS = frozenset({"open", "openat", "openat2", "creat"})
-
 _LOOK_FLAGS = os.O_PATH | os.O_CLOEXEC
 _CREAT_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 _BY_DESCRIPTOR = {"newfstatat": ("fstat", 3), "fstatat64": ("fstat64", 3), "statx": ("fstat", 2)}
@@ -74,7 +72,7 @@ def _deliver(
         return
     view = worker.view
     is_own = resolve is None and view.identity() is None and view.domain is None
-    quick = worker.shared.quick if is_own else None
+    quick = worker.shared.quick if is_own and worker.elevation is None else None
     if quick is not None:
         worker.full_name = b""
         worker.acting = worker.cookie

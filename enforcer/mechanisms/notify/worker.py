@@ -12,17 +12,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from enforcer.call import Action, Decision
+from enforcer.call import Action, Decision, Elevation
 from enforcer.kernel import notification
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
+from enforcer.pin.elevation import acting_with
 from enforcer.pin.glance import glance_at_descriptor
 from enforcer.pin.identity import OutOfReach, as_supervisor
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
+from enforcer.supervision.elevation import NOT_PERMITTED_SO, NOT_WITH_OTHERS_IDS
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
 from enforcer.syscalls.memory import PATH_MAX, Arguments, Refused, UnreadableMemory
@@ -89,11 +91,16 @@ class HeldView(View):
         """Nothing is kept: a thread that executes takes its leader's number."""
 
 
+class NotElevated(Exception):
+    """A held call is not permitted with the ids that it was tried with."""
+
+
 class Worker:
     """One thread, the call that it holds (see HeldCall), and what it may do with that.
 
     `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
-    `is_changing`: after the call the task may be somebody else. `is_decided` and `copies` serve the
+    `is_changing`: after the call the task may be somebody else. `elevation`: the call is tried with
+    other ids. `is_decided` and `copies` serve the
     supervisors that judge and act apart (see classic.py).
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
@@ -119,6 +126,7 @@ class Worker:
         self.is_signalled = False
         self.is_multiplexed = False
         self.is_changing = False
+        self.elevation: Elevation | None = None
         self.is_decided = False
         self.copies: dict[tuple[int, int], bytes] | None = None
         self._views: dict[int, HeldView] = {}
@@ -197,7 +205,10 @@ class Worker:
         """Give the call a result or -errno.
 
         An act interrupted because its task has a signal to handle is one that the task makes again.
+        Raises NotElevated where that was an attempt with ids that the policy does not give.
         """
+        if self.elevation is not None:
+            self._must_be_elevated()
         if result == -errno.EINTR and self.is_signalled:
             result = -ERESTARTSYS
         self.settle()
@@ -282,11 +293,32 @@ class Worker:
         if judge.has_predicates:
             uid, gid = self.effective_ids()
         decision = judge.decide(self.name, self.args, values, uid, gid, missing, self.abi)
-        if decision.elevation is not None and decision.action is Action.PERMIT:
-            decision = refusal(errno.EPERM, "the supervisor acts with the target's own ids only")
+        granted = decision.elevation if decision.action is Action.PERMIT else None
+        if granted != self.elevation:
+            tried = self.elevation is not None
+            decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
         self.values = values
         self.decision = decision
         return decision.refusal
+
+    def attempt(self, handler: Handler, args: Arguments, elevation: Elevation) -> bool:
+        """Carry the held call out with other ids, if the policy permits it so."""
+        self.elevation = elevation
+        try:
+            with acting_with(self.view, elevation):
+                handler(self, args)
+            return True
+        except (NotElevated, OutOfReach):
+            self.end_act()
+            self.decision = None
+            self.known = self.values = _NOTHING
+            return False
+        finally:
+            self.elevation = None
+
+    def _must_be_elevated(self) -> None:
+        if self.decision is None or self.decision.elevation != self.elevation:
+            raise NotElevated
 
     def effective_ids(self) -> tuple[int, int]:
         """The task's effective user and group."""

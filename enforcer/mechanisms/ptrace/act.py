@@ -22,6 +22,7 @@ from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
 from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
 from enforcer.pin.places import UNPLACED
 from enforcer.supervision.addresses import early_refusal
+from enforcer.supervision.elevation import NOT_PERMITTED_SO, NOT_WITH_OTHERS_IDS
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
 from enforcer.syscalls.arguments import signed
@@ -56,9 +57,12 @@ class Act:
             identity = call.task.view.standing().identity
             uid, gid = identity.uids[1], identity.gids[1]
         call.values = values
-        call.decision = decision = policy.decide(
-            name or call.name, call.args, values, uid, gid, missing, call.abi
-        )
+        decision = policy.decide(name or call.name, call.args, values, uid, gid, missing, call.abi)
+        granted = decision.elevation if decision.action is Action.PERMIT else None
+        if granted != call.elevation:
+            tried = call.elevation is not None
+            decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
+        call.decision = decision
         return decision
 
     def note(self, call: HeldCall, decision: Decision) -> bool:

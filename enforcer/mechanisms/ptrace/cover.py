@@ -12,6 +12,7 @@ from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import known_syscall
+from enforcer.supervision.elevation import own_ids_only
 from enforcer.syscalls import table
 
 _HELD = frozenset(
@@ -72,8 +73,8 @@ def _cover_without_slots(index: int, fixed: Sequence[str]) -> Cover:
 
 
 def _cover(index: int, rule: Rule, refused: Sequence[str]) -> Cover:
-    if rule.elevation is not None:
-        reason = "the call is made by the target itself, with its own ids"
+    reason = own_ids_only(rule)
+    if reason:
         return Cover(rule=index, extent=Extent.NONE, reason=reason, errs="denies too much")
     reason = f"refused, because their names cannot be held: {_listed(refused)}" if refused else ""
     return Cover(rule=index, extent=Extent.FULL, reason=reason or _note(rule.action))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.directories import Directories
+from enforcer.mechanisms.ptrace.calls.elevated import Elevated
 from enforcer.mechanisms.ptrace.calls.execs import Execs
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.calls.messages import Messages
@@ -18,6 +19,7 @@ from enforcer.mechanisms.ptrace.calls.target_filters import Filters
 from enforcer.mechanisms.ptrace.held import Entry, Handler
 from enforcer.pin import performs
 from enforcer.pin.glance import GLANCES
+from enforcer.supervision.elevation import can_elevate
 from enforcer.syscalls import syscall, table
 from enforcer.syscalls.model import Kind
 
@@ -33,15 +35,17 @@ class Handlers:
         self.general = General(act)
         self.opens = Opens(act, self.general)
         execs = Execs(act)
+        sockets = Sockets(act, self.general)
+        self.elevated = Elevated(act, self.general, self.opens, sockets)
         processes = Processes(act, self.general).handlers()
         self._own: Mapping[str, Handler] = {
             "open": self.opens.open,
-            "creat": self.opens.creat,
-            "openat": self.opens.openat,
+            "creat": self.opens.open,
+            "openat": self.opens.open,
             "openat2": self.opens.openat2,
             "execve": execs.execve,
             "execveat": execs.execveat,
-            **Sockets(act, self.general).handlers(),
+            **sockets.handlers(),
             **Messages(act, self.general).handlers(),
             **Multiplexed(act, self.of).handlers(),
             **Directories(act).handlers(),
@@ -52,6 +56,14 @@ class Handlers:
         }
 
     def of(self, name: str) -> Handler:
+        """The handler of a call; where a rule may elevate it, that is tried first."""
+        ordinary = self.ordinary(name)
+        policies = self.act.sandbox.config.policies
+        if can_elevate(name) and any(policy.elevations(name) for policy in policies):
+            return self.elevated.handler(ordinary)
+        return ordinary
+
+    def ordinary(self, name: str) -> Handler:
         """The handler of a call, if it has none of its own by what the model says of it."""
         own = self._own.get(name)
         if own is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from enforcer.call import Decision
+from enforcer.call import Decision, Elevation
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace import reading
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
@@ -22,13 +22,14 @@ class HeldCall:
 
     `info` is what the kernel said of the stop, as the ABI takes it. A multiplexed call has the
     name, number and arguments of the call meant. `decision` and `values` are those of the last
-    decision on it.
+    decision on it. `elevation`: it is tried with other ids.
     """
 
     __slots__ = (
         "abi",
         "args",
         "decision",
+        "elevation",
         "info",
         "is_multiplexed",
         "name",
@@ -56,6 +57,7 @@ class HeldCall:
         self.number = info[4] if args is None else number
         self.decision: Decision | None = None
         self.values: Values = _NOTHING
+        self.elevation: Elevation | None = None
 
     @property
     def tid(self) -> int:

@@ -60,7 +60,7 @@ class _Look:
         permitted = policy.permitted_names.get(name)
         if permitted is None:
             permitted = policy.permitted_names[name] = set()
-        if policy.has_predicates or not policy.needs(name):
+        if policy.has_predicates or not policy.needs(name) or policy.elevates:
             return False
         sandbox.call = name
         view = task.view

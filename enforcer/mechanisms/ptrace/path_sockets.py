@@ -16,7 +16,7 @@ from enforcer.pin import Pinned, resolve_as_caller
 from enforcer.pin.view import as_caller
 from enforcer.supervision.messages import Message
 from enforcer.supervision.named_bind import bind_path
-from enforcer.supervision.reaching import connect_to, send
+from enforcer.supervision.reaching import connect_to, reach_address, send
 from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import AT_FDCWD, LOW_HALF, signed
 from enforcer.syscalls.constants import CONSTANTS
@@ -59,6 +59,13 @@ def bind_for(task: Task, register: int, pinned: Pinned, address: bytes) -> int:
         return _with_duplicate(
             task, register, lambda socket: bind_path(task.view, socket, pinned, address)
         )
+
+
+def reach_for(task: Task, call: str, register: int, address: bytes) -> int:
+    """connect(2) or bind(2), as `call` says, by an address that is no path: 0 or -errno."""
+    return _with_duplicate(
+        task, register, lambda socket: reach_address(task.view, call, socket, address)
+    )
 
 
 def send_for(task: Task, register: int, pinned: Pinned, content: Content, flags: int) -> int:

@@ -100,7 +100,7 @@ class Quick:
         if 0 <= rip - base < CODE_SIZE:
             return False
         policy = task.process.policy
-        if not policy.judges_names or policy.may_meet_aliases():
+        if not policy.judges_names or policy.may_meet_aliases() or policy.elevates:
             return False
         try:
             name = read_string(task, rsi)

@@ -29,6 +29,7 @@ from enforcer.mechanisms.ptrace.slots import NAME_SIZE
 from enforcer.mechanisms.ptrace.tasks import Continuation, Task
 from enforcer.mechanisms.ptrace.trampoline import HOW_OFFSET
 from enforcer.pin import lexical, open_judged, resolve_as_caller, wrong_flags
+from enforcer.pin.elevation import acting_with
 from enforcer.pin.identity import OutOfReach
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.view import View, name_of, release
@@ -85,6 +86,21 @@ class Opening(NamedTuple):
     links: int | None = None
 
 
+def opening_of(call: HeldCall) -> Opening:
+    """What an open asks for. Raises, for openat2 alone, UnreadableMemory and Refused."""
+    args = call.args
+    match call.name:
+        case "open":
+            return Opening(AT_FDCWD, 0, *open_how(args[1], args[2]))
+        case "creat":
+            return Opening(AT_FDCWD, 0, *open_how(_CREAT, args[1]))
+        case "openat":
+            return Opening(signed(args[0]), 1, *open_how(args[2], args[3]))
+        case _:
+            flags, mode, links = read_open_how(call, args[2], args[3])
+            return Opening(signed(args[0]), 1, flags, mode, links)
+
+
 class Opens:
     """The handlers of the open family."""
 
@@ -100,28 +116,19 @@ class Opens:
         self.opened_relative = partial(self.opened, again=_UNREACHED | {-ELOOP}, then=_BY_STEPS)
 
     def open(self, call: HeldCall) -> None:
-        """open(path, flags, mode)"""
-        self.judge(call, Opening(AT_FDCWD, 0, *open_how(call.args[1], call.args[2])))
-
-    def creat(self, call: HeldCall) -> None:
-        """creat(path, mode)"""
-        self.judge(call, Opening(AT_FDCWD, 0, *open_how(_CREAT, call.args[1])))
-
-    def openat(self, call: HeldCall) -> None:
-        """openat(dirfd, path, flags, mode)"""
-        dirfd, _, flags, mode = call.args[:4]
-        self.judge(call, Opening(signed(dirfd), 1, *open_how(flags, mode)))
+        """open, openat or creat."""
+        self.judge(call, opening_of(call))
 
     def openat2(self, call: HeldCall) -> None:
         """openat2(dirfd, path, how, size); the struct is read once."""
         try:
-            flags, mode, links = read_open_how(call, call.args[2], call.args[3])
+            opening = opening_of(call)
         except UnreadableMemory as error:
             self.act.refuse(call, error.errno, UNREADABLE)
         except Refused as error:
             self.act.fail(call, error.number)
         else:
-            self.judge(call, Opening(signed(call.args[0]), 1, flags, mode, links))
+            self.judge(call, opening)
 
     def open_tree(self, copied: Handler) -> Handler:
         """open_tree(dirfd, path, flags): but for a copy of mounts (`copied`) an open with O_PATH.
@@ -395,7 +402,8 @@ class Opens:
 
         def opener() -> int:
             try:
-                opened = self.open_judged(call, opening, name)
+                with acting_with(call.view, call.elevation):
+                    opened = self.open_judged(call, opening, name)
             except OutOfReach as error:
                 call.decision = refusal(EPERM, str(error))
                 return -EPERM

@@ -23,6 +23,7 @@ from enforcer.mechanisms.ptrace.path_sockets import (
 from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin import Pinned, resolve
+from enforcer.pin.elevation import acting_with
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, texts_of
 from enforcer.supervision.messages import path_of
 from enforcer.syscalls.arguments import AT_FDCWD, read_address, signed
@@ -113,15 +114,21 @@ class Sockets:
         """The tracer connects a duplicate, because no name leads to a pinned object."""
         self.by_tracer(call, pinned, lambda: connect_for(call.task, call.args[0], pinned))
 
-    def by_tracer(self, call: HeldCall, pinned: Pinned, doing: Callable[[], int]) -> None:
+    def by_tracer(self, call: HeldCall, pinned: Pinned | None, doing: Callable[[], int]) -> None:
         """The call's result is what the tracer's own act on a duplicate gives."""
         act = self.act
         listener = act.sandbox.listener
         if listener is None:
-            pinned.close()
+            if pinned is not None:
+                pinned.close()
             act.refuse(call, ENOSYS, "nothing to answer a connection by")
             return
-        listener.arrange_result(call.tid, doing)
+
+        def done() -> int:
+            with acting_with(call.view, call.elevation):
+                return doing()
+
+        listener.arrange_result(call.tid, done)
         act.redirect(call, DELIVER, (), act.restore_after)
 
     def bind_there(self, call: HeldCall, raw: bytes, pinned: Pinned) -> None:
