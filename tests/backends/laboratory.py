@@ -13,13 +13,14 @@ from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_yaml
 from harness.attack import load_attack
 from harness.backends.life import Backend
-from harness.build import build
+from harness.build import build, build_source
 from harness.evidence import attributed
 from harness.model import Effect, Limits, Observation, RunKind
 from harness.places import agent
 from harness.places import isolation as walls
 from harness.places.agent import Request, Run, run_isolated
 from harness.places.layout import Layout, coverable_root
+from harness.runner import GATE
 from harness.scenario import substitute
 
 ATTACKS = Path(__file__).resolve().parents[2] / "attacks"
@@ -92,6 +93,7 @@ def observe(
             effect=attack.effect,
             files={},
             runs=(run,),
+            gate=build_source(GATE, case.abi, include=GATE.parent) if confining.held else None,
         )
         seen[kind] = run_isolated(request, run, isolation)
     return seen
