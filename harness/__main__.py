@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import signal
+from typing import NoReturn
 
+# While modules are loaded Ctrl-C kills silently, instead of showing where Python was.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from enforcer.cli.verbs import call
 from harness.cli import cli
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The console script."""
-    sys.exit(cli(prog_name="harness"))
+    call(cli, "harness")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import signal
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.util import Finalize, get_temp_dir
 
 from harness.runner import begin_worker
@@ -19,6 +21,11 @@ def pool(workers: int, address: str) -> Callable[[], Executor]:
     _keep_sockets_together()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.runner"])
+    # Ctrl-C goes to all of the terminal's foreground. The server sets it aside itself, but only
+    # after it has imported what it preloads (multiprocessing.forkserver.main).
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    forkserver.ensure_running()
+    signal.signal(signal.SIGINT, before)
 
     def start() -> Executor:
         return ProcessPoolExecutor(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
-
 import click
+
+from enforcer.cli.verbs import Verbs
 
 VERBS = {
     "run": "enforcer.cli.run",
@@ -31,31 +30,10 @@ form_option = click.option(
 )
 
 
-class Verbs(click.Group):
-    """Commands by name."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """What the system refused (a full disk) is one line too. Raises UserError."""
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise UserError(f"{where}{error.strerror or error}") from error
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = importlib.import_module(VERBS[cmd_name]).command
-        return command
-
-
 @click.group(
     cls=Verbs,
+    verbs=VERBS,
+    failure=UserError,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
 from enum import IntEnum
 
 import click
+
+from enforcer.cli.verbs import INTERRUPTED, Verbs
 
 VERBS = {
     "run": "harness.cli.run",
@@ -34,8 +34,7 @@ class Status(IntEnum):
     UNEXPECTED = 1
     USAGE = 2
     BROKEN = 3
-    INTERRUPTED = 130
-    """As shells say it: 128 and SIGINT."""
+    INTERRUPTED = INTERRUPTED
 
 
 class UserError(click.ClickException):
@@ -50,42 +49,10 @@ class MachineError(click.ClickException):
     exit_code = Status.BROKEN
 
 
-class Verbs(click.Group):
-    """Commands by name, in the order in which one needs them."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Any other error of the system's is one line with its file. Raises MachineError."""
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise MachineError(f"{where}{error.strerror or error}") from error
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = importlib.import_module(VERBS[cmd_name]).command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from enforcer.policy.problem import suggestion
-
-            mend = suggestion(args[0], VERBS)
-            raise click.UsageError(f"{error.message} {mend}".rstrip(), ctx) from None
-
-
 @click.group(
     cls=Verbs,
+    verbs=VERBS,
+    failure=MachineError,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

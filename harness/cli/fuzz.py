@@ -191,7 +191,7 @@ def _search(
                 _show(finding, kept, new)
         if campaign.interrupted:
             click.echo(f"{name}: interrupted; what was found so far is kept", err=True)
-            raise SystemExit(Status.UNEXPECTED if failed else Status.BROKEN)
+            raise SystemExit(Status.INTERRUPTED)
     raise SystemExit(Status.UNEXPECTED if failed else Status.EXPECTED)
 
 

@@ -232,7 +232,8 @@ def command(
         print_results(messages if is_taken else console(), run.rows, (campaign,))
     if run.is_interrupted:
         left = max(run.total - len(run.rows), 0)
-        messages.print(f"{left} cases did not run; `harness run --resume` goes on")
+        cases = "1 case" if left == 1 else f"{left} cases"
+        messages.print(f"{cases} did not run; `harness run --resume` goes on")
         sys.exit(Status.INTERRUPTED if run.is_ended_by_user else Status.BROKEN)
     store.close()
     status = _status(run.rows, excuses, messages)

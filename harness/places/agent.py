@@ -282,7 +282,8 @@ def _guard(
     alive_read, alive_write = os.pipe()
 
     def answer(observation: Observation) -> None:
-        with open(write_end, "wb") as stream:
+        # An agent that was ended, as at Ctrl-C, wants no answer.
+        with contextlib.suppress(BrokenPipeError), open(write_end, "wb") as stream:
             stream.write(encode_observation(number, observation))
 
     try:
@@ -474,8 +475,12 @@ def main() -> NoReturn:
 
     def answer(text: str) -> None:
         data = text.encode()
-        while data:
-            data = data[os.write(output, data) :]
+        try:
+            while data:
+                data = data[os.write(output, data) :]
+        except BrokenPipeError:
+            # Who asked was ended, as at Ctrl-C.
+            raise SystemExit(1) from None
 
     serve(sys.stdin.readline, answer)
 

@@ -100,7 +100,7 @@ def test_the_command_prints_what_an_interrupted_campaign_found(
 
     monkeypatch.setitem(PROPERTIES, "memory", replace(numbers(check), name="memory"))
     result = CliRunner().invoke(command, ["memory", "wires", "--examples", "500", "--seed", "1"])
-    assert result.exit_code == Status.BROKEN
+    assert result.exit_code == Status.INTERRUPTED
     assert "a finding about other" in result.output
     assert "memory: interrupted; what was found so far is kept" in result.output
     assert "wires" not in result.output
