@@ -11,6 +11,8 @@ VERBS = {
     "check": "enforcer.cli.check",
     "explain": "enforcer.cli.explain",
     "convert": "enforcer.cli.convert",
+    "diff": "enforcer.cli.diff",
+    "dump": "enforcer.cli.dump",
 }
 USAGE = 2
 
@@ -24,9 +26,8 @@ class UserError(click.ClickException):
 form_option = click.option(
     "--dialect",
     "form",
-    type=click.Choice(["systrace", "yaml"]),
-    help="How the policy is written, where its name does not end in .systrace or .yaml: "
-    "<(...), /dev/stdin.",
+    type=click.Choice(["systrace", "yaml", "docker", "minijail", "kafel", "systemd", "bpf"]),
+    help="How the file is written, where its name does not tell: <(...), /dev/stdin.",
 )
 
 

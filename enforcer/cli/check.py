@@ -8,6 +8,9 @@ from pathlib import Path
 import click
 
 from enforcer.cli import form_option
+from enforcer.filters.convert import policy_of
+from enforcer.filters.meaning import described
+from enforcer.filters.read import form_of, read_filter
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.format import format_policies
@@ -29,12 +32,16 @@ def check(
     as_json: bool,
     form: str | None,
 ) -> None:
-    """Say what is wrong with policy FILES (.systrace or .yaml), all of it at once.
+    """Say what is wrong with FILES, all of it at once: policies (.systrace or .yaml), or filters of
+    others (Docker's JSON, minijail's and kafel's .policy, systemd's units, compiled BPF).
 
     Exit status: 0 in order (there may be warnings), 2 a file that cannot be loaded.
     """
     failed = False
     for path in files:
+        if _is_filter(path, form):
+            failed = _check_filter(path, form, canonical=canonical, as_json=as_json) or failed
+            continue
         file, policies, problems = _problems(path, form)
         failed = failed or any(problem.severity is Severity.ERROR for problem in problems)
         for problem in problems:
@@ -61,6 +68,34 @@ def _problems(
         return None, (), error.problems
     found = (problem for each in policies for problem in check_policy(each, file.text))
     return file, policies, tuple(found)
+
+
+def _is_filter(path: Path, form: str | None) -> bool:
+    try:
+        return form_of(path, form) is not None
+    except PolicyError:
+        return False  # it cannot be read: said where it is read as a policy
+
+
+def _check_filter(path: Path, form: str | None, *, canonical: bool, as_json: bool) -> bool:
+    """Say what is wrong with a filter of others; whether it cannot be loaded."""
+    try:
+        found = read_filter(path, form)
+        text = format_policies((policy_of(found),), Dialect.STRICT) if canonical else ""
+    except PolicyError as error:
+        for problem in error.problems:
+            click.echo(_json(problem) if as_json else str(problem), err=not as_json)
+        if not canonical and not as_json:
+            errors = len(error.problems)
+            click.echo(f"{path}: {errors} error{'s' * (errors > 1)}")
+        return True
+    for problem in found.notes:
+        click.echo(_json(problem) if as_json else str(problem), err=not as_json)
+    if canonical:
+        click.echo(text, nl=False)
+    elif not as_json:
+        click.echo(described(found))
+    return False
 
 
 def _canonical(form: str, policies: tuple[Policy, ...]) -> str:

@@ -11,8 +11,13 @@ import click
 
 from enforcer.arch import ABIS, native
 from enforcer.call import Action, Call, Decision, Value
+from enforcer.cbpf.listing import answer_name
+from enforcer.cbpf.spec import SeccompData
 from enforcer.cli import form_option
 from enforcer.condition import Compare
+from enforcer.filters.meaning import answer_of, place_of, shown
+from enforcer.filters.model import Filter
+from enforcer.filters.read import form_of, read_filter
 from enforcer.policy.ast import Policy, Principal
 from enforcer.policy.explain import Explanation
 from enforcer.policy.explain import explain as explain_call
@@ -69,6 +74,9 @@ def explain(
       enforcer explain web.yaml bind sockaddr='inet-[0.0.0.0]:80' --user www-data
     """
     try:
+        if form_of(file, form) is not None:
+            click.echo(_of_filter(read_filter(file, form), call, args, abi))
+            return
         policy = _policy(load_policies(file, form=form), binary, file)
     except PolicyError as error:
         raise Refused(str(error)) from error
@@ -86,6 +94,21 @@ def explain(
 
 
 command = explain
+
+
+def _of_filter(found: Filter, call: str, args: tuple[str, ...], abi: str | None) -> str:
+    """What a filter of others answers, and the line that says so."""
+    called = abi or found.abis[0].name
+    model = known_syscall(call, called)
+    if model is None:
+        near = suggestion(call, names())
+        raise Refused(f"unknown call {call}\n{near}".rstrip())
+    judged = _call(model, called, args, 0, 0)
+    nr = number(called, call)
+    if nr is None:
+        raise Refused(f"{called} has no {call}")
+    data = SeccompData(nr, ABIS[called].audit_arch, judged.args)
+    return f"{shown(data)} -> {answer_name(answer_of(found, data))}{place_of(found, data)}"
 
 
 def _policy(policies: tuple[Policy, ...], binary: str | None, file: Path) -> Policy:

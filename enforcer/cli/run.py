@@ -14,6 +14,7 @@ import click
 from enforcer.arch import native
 from enforcer.cli import UserError, form_option
 from enforcer.events import EventLog, FileLog, LogUnwritable, NullLog, TextLog
+from enforcer.filters.read import form_of, read_filter
 from enforcer.mechanisms.contract import (
     DEFAULT_DEFENCES,
     Defence,
@@ -73,7 +74,7 @@ def parse_defences(
     multiple=True,
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A .systrace or .yaml file; may be repeated.",
+    help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated.",
 )
 @click.option(
     "--log",
@@ -107,14 +108,14 @@ def command(
     The exit status is the command's own; 2 when it was not started because of a mistake, 126 or
     127 when it cannot be executed.
     """
-    policies = _load(files, form)
+    policies = _load(files, form, backend)
     mechanism: Mechanism = importlib.import_module(f"enforcer.mechanisms.{backend}").MECHANISM
     lacking = mechanism.probe()
     if lacking:
         wants = "; ".join(f"{each.feature} ({each.mend})" for each in lacking)
         raise UserError(f"{backend} is not usable here, it lacks: {wants}")
     options = Options(defences=defences, partial=partial, inherit=inherit)
-    plan = _compile(mechanism, policies, options)
+    plan = _compile(mechanism, policies, options) if policies else _plan_of_filter(files, form)
     try:
         mechanism.launch(plan, command, _event_log(log))
     except LaunchError as error:
@@ -126,10 +127,23 @@ def command(
         raise kind(f"{command[0]}: {error.strerror}") from None
 
 
-def _load(files: tuple[Path, ...], form: str | None) -> list[Policy]:
+def _load(files: tuple[Path, ...], form: str | None, backend: str) -> list[Policy]:
+    """The policies; none where the one file is a filter, which seccomp loads as it is."""
     try:
+        if backend == MechanismName.SECCOMP and len(files) == 1 and form_of(files[0], form):
+            return []
         return [policy for file in files for policy in load_policies(file, form=form)]
     except PolicyError as error:
+        raise UserError(str(error)) from None
+
+
+def _plan_of_filter(files: tuple[Path, ...], form: str | None) -> Plan:
+    from enforcer.mechanisms.seccomp.foreign import plan_of
+
+    try:
+        found = read_filter(files[0], form)
+        return plan_of(found.programs[0], found.abis)
+    except (PolicyError, ValueError) as error:
         raise UserError(str(error)) from None
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from enforcer.filters.convert import policy_of
+from enforcer.filters.model import Form
+from enforcer.filters.read import form_of, read_filter, read_text
 from enforcer.policy.ast import Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.problem import PolicyError, Problem, Problems, Severity
@@ -13,7 +16,7 @@ from enforcer.policy.yaml_form import read_documents, read_yaml
 from enforcer.syscalls.translate import CONSTANTS
 
 SUFFIXES = (".systrace", ".yaml", ".yml")
-FORMS = ("systrace", "yaml")
+FORMS = ("systrace", "yaml", *Form)
 """How a file may be written, whatever its name ends in."""
 
 MOST_BYTES = 1 << 20
@@ -47,6 +50,8 @@ class PolicyFile:
         """The policies as they stand there. Raises PolicyError."""
         if self.form == "systrace":
             return parse_systrace(self.text, str(self.path))
+        if self.form in list(Form):
+            return (policy_of(read_text(self.text, str(self.path), Form(self.form))),)
         policies, problems = read_documents(self.text, str(self.path), CONSTANTS)
         _finish(policies, problems, self.text)
         return policies
@@ -57,6 +62,10 @@ def read_file(path: Path, form: str | None = None) -> PolicyFile:
     source = str(path)
     if path.is_dir():
         raise PolicyError([_unreadable(source, "is a directory", mend="name a file in it")])
+    if form is None and path.suffix not in SUFFIXES:
+        form = form_of(path)
+    if form == Form.BPF:
+        policy_of(read_filter(path, form))
     if form is None and path.suffix not in SUFFIXES:
         mend = f"say how it is written: --dialect {' or '.join(FORMS)}"
         raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}", mend=mend)])

@@ -1,0 +1,1 @@
+"""Filters of others: read whole, and asked what they mean."""
