@@ -43,7 +43,7 @@ class Attributed:
         return [
             event
             for event in events
-            if (not self.calls or event.get("call") in self.calls)
+            if (not self.calls or self.calls & _calls(event))
             and event.get("pid") not in supervisors - {None}
             and self._names_object(event)
         ]
@@ -123,6 +123,12 @@ def _refuses(event: Event) -> bool:
     return kind == EventKind.DETECTION or (
         kind == EventKind.DECISION and event.get("action") != Action.PERMIT
     )
+
+
+def _calls(event: Event) -> set[object]:
+    """The call that a line names; a security module knows only which of several it was."""
+    several = event.get("calls")
+    return {event.get("call"), *(several if isinstance(several, list) else ())}
 
 
 def _values(event: Event) -> list[str]:

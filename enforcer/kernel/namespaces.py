@@ -28,6 +28,7 @@ MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
+MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -84,6 +85,11 @@ def mount(
         data.encode() if data else None,
     )
     _check(result, f"mount {target}")
+
+
+def unmount(target: Path) -> None:
+    """umount2(2), at once, whoever uses it still. Raises OSError."""
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
 def make_tree_private_and_read_only() -> None:

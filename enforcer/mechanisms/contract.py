@@ -27,6 +27,8 @@ class PreparedName(StrEnum):
     says; the module's name has `_` for `-`.
     """
 
+    APPARMOR = "apparmor"
+
 
 def module_of(name: str) -> str:
     """The module of the mechanism `name`."""

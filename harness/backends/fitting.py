@@ -6,17 +6,15 @@ does; what is denied too much or cannot be denied at all is noted at the rule th
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from enforcer.access.beyond import note_beyond, note_errno
 from enforcer.access.kinds import Access, Reaches, calls_of, reaches
 from enforcer.access.notes import (
-    OTHER_ERRNO,
     TOO_MUCH_DENIED,
     TOO_MUCH_PERMITTED,
     Notes,
-    listed,
 )
 from enforcer.access.places import Place, Shape
 from enforcer.access.reach import ports_of
@@ -98,7 +96,8 @@ def fit(policy: Policy, abis: Sequence[Abi], rights: Rights) -> Fitted:
     for call, open_ports in ports.items():
         if open_ports and call not in rights.ports:
             _note_permits(policy, call, f"single ports cannot be opened for {call}", notes)
-    _note_beyond(policy, abis, rights, calls, notes)
+    mediated = {*calls_of(rights.controlled), *calls, *rights.ports, *rights.closed}
+    note_beyond(policy, abis, mediated, notes, refusals=rights.refusals, exact=calls)
     if policy.default is not Action.PERMIT:
         reason = "every call that it has no say in is permitted"
         notes.add(None, Extent.NONE, TOO_MUCH_PERMITTED, reason)
@@ -243,41 +242,12 @@ def _calls(policy: Policy, abis: Sequence[Abi], rights: Rights, notes: Notes) ->
             if call not in permitted:
                 found.setdefault(call, rights.call_errno or rule.errno)
         if named and rights.call_errno not in (0, rule.errno):
-            _note_errno(index, rule, {rights.call_errno}, notes)
+            note_errno(index, rule, {rights.call_errno}, notes)
     return found
 
 
 def _is_plain(rule: Rule) -> bool:
     return rule.predicate is None and (rule.when is None or rule.when == TrueSymbol())
-
-
-def _note_beyond(
-    policy: Policy, abis: Sequence[Abi], rights: Rights, calls: Mapping[str, int], notes: Notes
-) -> None:
-    """Note what each denying rule says of calls that the sandbox has no say in."""
-    known = {name for abi in abis for name in table(abi.name)}
-    files = calls_of(rights.controlled)
-    mediated = files | {*calls, *rights.ports, *rights.closed}
-    for index, rule in enumerate(policy.rules):
-        if rule.action is Action.PERMIT:
-            continue
-        named = {name for call in rule.calls for name in ALIASES.get(call, (call,))} & known
-        beyond = sorted(named - mediated)
-        if beyond:
-            extent = Extent.PARTIAL if named & mediated else Extent.NONE
-            notes.add(index, extent, TOO_MUCH_PERMITTED, f"no say in {listed(beyond)}")
-        if rule.action is Action.KILL and named & mediated:
-            reason = "the call is denied, the process not killed"
-            notes.add(index, Extent.PARTIAL, TOO_MUCH_PERMITTED, reason)
-        elif named & (mediated - {*calls}) and rights.refusals and rights.refusals != {rule.errno}:
-            _note_errno(index, rule, rights.refusals, notes)
-
-
-def _note_errno(index: int, rule: Rule, found: frozenset[int] | set[int], notes: Notes) -> None:
-    others = sorted({*found} - {rule.errno})
-    names = " or ".join(errno.errorcode.get(each, str(each)) for each in others)
-    wanted = errno.errorcode.get(rule.errno, str(rule.errno))
-    notes.add(index, Extent.PARTIAL, OTHER_ERRNO, f"refusals may be {names}, not {wanted}")
 
 
 def _note_permits(policy: Policy, call: str, reason: str, notes: Notes) -> None:

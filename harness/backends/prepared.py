@@ -32,7 +32,7 @@ PREPARE_S = 60.0
 _MACHINE = Missing(
     feature="a machine that is thrown away after each case",
     mend="it changes what holds for the whole machine: `harness run --backend NAME` makes one, "
-    "`--arch x86_64 --vm snapshot` says so",
+    "`--arch x86_64` says of which architecture",
 )
 
 

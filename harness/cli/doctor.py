@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import click
 
-from enforcer.mechanisms.contract import MechanismName, Missing
+from enforcer.mechanisms.contract import MechanismName, Missing, PreparedName
 from harness import process
 from harness.backends import backend, external_names
 from harness.backends.life import Backend
@@ -80,6 +80,7 @@ def examine(say: Say) -> Iterator[Finding]:
     yield Finding(what="processors", state=NOTE, detail=str(os.cpu_count()))
     yield from _isolation()
     yield from _mechanisms()
+    yield from _prepared()
     yield from _external()
     yield from _compilers(say)
     yield from _tools()
@@ -119,6 +120,13 @@ def _mechanisms() -> Iterator[Finding]:
             yield Finding(what=name, state=OK, detail="usable")
         for each in missing:
             yield Finding(what=name, state=LACKING, detail=each["feature"], mend=each["mend"])
+
+
+def _prepared() -> Iterator[Finding]:
+    """What changes a whole machine is no matter of this one."""
+    for name in PreparedName:
+        for each in backend(name).probe():
+            yield Finding(what=name, state=NOTE, detail=f"needs {each.feature}", mend=each.mend)
 
 
 def _external() -> Iterator[Finding]:

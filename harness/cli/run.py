@@ -66,8 +66,9 @@ STANDARD_OUTPUT = Path("-")
     shell_complete=complete_backends,
     multiple=True,
     metavar="NAME",
-    help="ptrace, seccomp, notify, landlock, none; a leaky one, or `leaky` for all of those; bwrap "
-    "and others' sandboxes, or `external` for all of those; a FILE that describes one; `all`. May "
+    help="ptrace, seccomp, notify, landlock, none; apparmor, in a machine that is made for it; a "
+    "leaky one, or `leaky` for all of those; bwrap and others' sandboxes, or `external` for all of "
+    "those; a FILE that describes one; `all`. May "
     "be repeated. Default: what the scenarios name.",
 )
 @click.option(

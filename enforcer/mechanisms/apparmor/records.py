@@ -1,0 +1,49 @@
+"""AppArmor's audit records: which calls they are of, and what they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from enforcer.access.uses import LINKS, OPENS, RENAMES
+from enforcer.mechanisms.preparing import Event
+from enforcer.mechanisms.security_module import refusal
+
+# What a ring opens is opened by the call that submits it.
+_OPENING = frozenset({*OPENS, "creat", "open_by_handle_at", "uselib", "io_uring_enter"})
+
+CALLS: Mapping[str, frozenset[str]] = {
+    "open": _OPENING,
+    "mknod": _OPENING | {"mknod", "mknodat", "bind"},
+    "truncate": _OPENING | {"truncate", "truncate64"},
+    "mkdir": frozenset({"mkdir", "mkdirat"}),
+    "symlink": frozenset({"symlink", "symlinkat"}),
+    "link": frozenset(LINKS),
+    "rename_src": frozenset(RENAMES),
+    "rename_dest": frozenset(RENAMES),
+    "unlink": frozenset({"unlink", "unlinkat"}),
+    "rmdir": frozenset({"rmdir", "unlinkat"}),
+    "chmod": frozenset({"chmod", "fchmodat", "fchmodat2"}),
+    "chown": frozenset({"chown", "chown32", "fchownat", "lchown", "lchown32"}),
+    "exec": frozenset({"execve", "execveat"}),
+}
+"""The calls behind each operation on a name (security/apparmor/include/audit.h). A file that is
+not there is made with "mknod", one that is emptied while it is opened with "truncate"."""
+
+_DENIED = re.compile(
+    r'apparmor="DENIED" operation="(?P<operation>\w+)".*? name='
+    r'(?:"(?P<name>[^"]*)"|(?P<hexadecimal>(?:[0-9A-F]{2})+))'
+)
+
+
+def refusals(lines: Iterable[str]) -> Iterator[Event]:
+    """What the records among the kernel's lines tell of refused names."""
+    for line in lines:
+        found = _DENIED.search(line)
+        if found is None:
+            continue
+        name = found["name"]
+        if name is None:  # audit writes names with odd characters as their bytes
+            name = bytes.fromhex(found["hexadecimal"]).decode("utf-8", "backslashreplace")
+        calls = CALLS.get(found["operation"], frozenset())
+        yield refusal(calls, name, {"operation": found["operation"]})
