@@ -8,6 +8,9 @@ from enforcer.cli.verbs import Verbs
 
 VERBS = {
     "run": "enforcer.cli.run",
+    "ask": "enforcer.cli.ask",
+    "status": "enforcer.cli.status",
+    "top": "enforcer.cli.top",
     "check": "enforcer.cli.check",
     "explain": "enforcer.cli.explain",
     "convert": "enforcer.cli.convert",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -11,38 +9,14 @@ from typing import NoReturn
 
 import click
 
-from enforcer.arch import native
 from enforcer.cli import UserError, form_option
-from enforcer.events import EventLog, FileLog, LogUnwritable, NullLog, TextLog
+from enforcer.cli.supervised import compiled, desk_option, launch, usable_mechanism
+from enforcer.events import EventLog, FileLog, NullLog, TextLog
 from enforcer.filters.read import form_of, read_filter
-from enforcer.mechanisms.contract import (
-    DEFAULT_DEFENCES,
-    Defence,
-    Inexpressible,
-    LaunchError,
-    Mechanism,
-    MechanismName,
-    Options,
-    Plan,
-)
+from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence, MechanismName, Options, Plan
 from enforcer.policy import load_policies
 from enforcer.policy.ast import Policy
 from enforcer.policy.problem import PolicyError
-
-NOT_FOUND = 127
-NOT_EXECUTABLE = 126
-
-
-class NotFound(click.ClickException):
-    """As a shell says it: the command does not exist."""
-
-    exit_code = NOT_FOUND
-
-
-class NotExecutable(click.ClickException):
-    """As a shell says it: the command exists and cannot be executed."""
-
-    exit_code = NOT_EXECUTABLE
 
 
 def parse_defences(
@@ -109,22 +83,11 @@ def command(
     127 when it cannot be executed.
     """
     policies = _load(files, form, backend)
-    mechanism: Mechanism = importlib.import_module(f"enforcer.mechanisms.{backend}").MECHANISM
-    lacking = mechanism.probe()
-    if lacking:
-        wants = "; ".join(f"{each.feature} ({each.mend})" for each in lacking)
-        raise UserError(f"{backend} is not usable here, it lacks: {wants}")
-    options = Options(defences=defences, partial=partial, inherit=inherit)
-    plan = _compile(mechanism, policies, options) if policies else _plan_of_filter(files, form)
-    try:
-        mechanism.launch(plan, command, _event_log(log))
-    except LaunchError as error:
-        raise UserError(f"{backend}: {error}") from None
-    except LogUnwritable as error:
-        raise UserError(f"{log}: {error.strerror}; nothing was started") from None
-    except OSError as error:
-        kind = NotFound if error.errno == errno.ENOENT else NotExecutable
-        raise kind(f"{command[0]}: {error.strerror}") from None
+    mechanism = usable_mechanism(backend)
+    desk = desk_option() if mechanism.supervised else None
+    options = Options(defences=defences, partial=partial, inherit=inherit, desk=desk)
+    plan = compiled(mechanism, policies, options) if policies else _plan_of_filter(files, form)
+    launch(mechanism, plan, command, event_log(log), str(log))
 
 
 def _load(files: tuple[Path, ...], form: str | None, backend: str) -> list[Policy]:
@@ -147,19 +110,8 @@ def _plan_of_filter(files: tuple[Path, ...], form: str | None) -> Plan:
         raise UserError(str(error)) from None
 
 
-def _compile(mechanism: Mechanism, policies: list[Policy], options: Options) -> Plan:
-    try:
-        return mechanism.compile(policies, native().abis, options)
-    except Inexpressible as error:
-        raise UserError(
-            f"{mechanism.name} cannot enforce this policy: {error}; "
-            "take another backend, or --partial to run without what it cannot do"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{mechanism.name}: {error}") from None
-
-
-def _event_log(path: Path | None) -> EventLog:
+def event_log(path: Path | None) -> EventLog:
+    """Where events go. Raises UserError."""
     if path is None:
         return NullLog()
     if str(path) == "-":

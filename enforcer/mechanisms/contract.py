@@ -79,11 +79,15 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user chose beside the policy."""
+    """What the user chose beside the policy.
+
+    `desk`: where the supervisor can be asked, and asks (enforcer.supervision.desk); None: nowhere.
+    """
 
     defences: frozenset[Defence] = DEFAULT_DEFENCES
     partial: bool = False
     inherit: bool = False
+    desk: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

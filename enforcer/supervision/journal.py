@@ -8,7 +8,7 @@ them, the rule's number, file and line, and whose call it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from enforcer.call import Action, Decision
@@ -34,6 +34,7 @@ class Journal:
         self.log = log
         self.mechanism = mechanism
         self.is_kept = not isinstance(log, NullLog)
+        self.noted: Callable[[Mapping[str, object]], None] | None = None
 
     def emit(self, kind: EventKind, **fields: object) -> None:
         """Append an event of this supervisor's."""
@@ -45,25 +46,10 @@ class Journal:
         `values` are the texts that were judged; what no rule looked at is read now, for the reader
         of the log alone.
         """
-        if not self.is_kept:
-            return
-        rule = None if decision.rule is None else policy.rules[decision.rule]
-        self.emit(
-            EventKind.DECISION,
-            action=decision.action.value,
-            errno=decision.refusal,
-            call=call.name,
-            abi=call.abi,
-            args=list(call.args),
-            values=_texts(call, values),
-            policy=policy.source,
-            rule=None if decision.rule is None else _number(policy, decision.rule),
-            file=policy.source if rule is None else rule.source or policy.source,
-            line=None if rule is None or rule.position is None else rule.position.line,
-            reason=decision.reason,
-            elevation=None if decision.elevation is None else str(decision.elevation),
-            **_caller(call),
-        )
+        if self.noted is not None and decision.action is not Action.PERMIT:
+            self.noted(decision_fields(call, policy, decision, values))
+        if self.is_kept:
+            self.emit(EventKind.DECISION, **decision_fields(call, policy, decision, values))
 
     def detected(self, reason: str, **fields: object) -> None:
         """An interference."""
@@ -72,6 +58,28 @@ class Journal:
     def ended(self, decisions: int, judged: Mapping[str, int], **fields: object) -> None:
         """The last word: `decisions` made, and the calls that were held and judged, by name."""
         self.emit(EventKind.END, decisions=decisions, judged=dict(judged), **fields)
+
+
+def decision_fields(
+    call: HeldCall, policy: Policy, decision: Decision, values: Values
+) -> Mapping[str, object]:
+    """What is told of a decision: in the log, at the desk, to whoever is asked."""
+    rule = None if decision.rule is None else policy.rules[decision.rule]
+    return {
+        "action": decision.action.value,
+        "errno": decision.refusal,
+        "call": call.name,
+        "abi": call.abi,
+        "args": list(call.args),
+        "values": _texts(call, values),
+        "policy": policy.source,
+        "rule": None if decision.rule is None else _number(policy, decision.rule),
+        "file": policy.source if rule is None else rule.source or policy.source,
+        "line": None if rule is None or rule.position is None else rule.position.line,
+        "reason": decision.reason,
+        "elevation": None if decision.elevation is None else str(decision.elevation),
+        **_caller(call),
+    }
 
 
 def refusal(errno: int, reason: str) -> Decision:

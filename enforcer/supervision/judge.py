@@ -9,14 +9,21 @@ from enforcer.call import Action, Decision, Elevation
 from enforcer.policy.ast import Policy
 from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
-from enforcer.policy.translators import known_syscall
+from enforcer.policy.translators import Origin, known_syscall, sources
+
+_SHOWN = frozenset({"filename", "sockaddr"})
+"""What a person wants to know of a call, and answers by."""
 
 Values = Mapping[str, Sequence[str | None]]
 """The texts of arguments in memory by translator."""
 
 
 class Asker(Protocol):
-    """Who answers in person where a policy says `ask`."""
+    """Who knows answers where a policy says `ask`; what it says then is a question still."""
+
+    def can_hold(self, name: str, needs: frozenset[str]) -> bool:
+        """Whether a call can be judged by these texts from memory, and made as it was judged."""
+        ...
 
     def ask(
         self, name: str, args: Sequence[int], values: Values, decision: Decision
@@ -45,6 +52,7 @@ class Judge:
         self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
         self.elevates = any(rule.elevation is not None for rule in policy.rules)
         self._decider = Decider(policy)
+        self._asker = asker
         self._needs: dict[str, frozenset[str]] = {}
         self.decide: Callable[..., Decision] = self._decider.decide
         if asker is not None or recorder is not None:
@@ -54,8 +62,20 @@ class Judge:
         """The translators of memory arguments that rules for call `name` look at."""
         found = self._needs.get(name)
         if found is None:
-            found = self._needs[name] = self._decider.needs(name)
+            found = self._decider.needs(name)
+            if self._asker is not None and self.may_ask(name):
+                shown = found | (memory_texts(name) & _SHOWN)
+                found = shown if self._asker.can_hold(name, shown) else found
+            self._needs[name] = found
         return found
+
+    def may_ask(self, name: str) -> bool:
+        """Whether a call of that name can come to a question."""
+        model = known_syscall(name)
+        rules = () if model is None else judged_rules(self.policy, model)
+        return self.policy.default is Action.ASK or any(
+            each.rule.action is Action.ASK for each in rules
+        )
 
     def elevations(self, name: str) -> tuple[Elevation, ...]:
         """The other ids with which some rule permits call `name`, each once, in judging order."""
@@ -81,3 +101,10 @@ def _in_company(decide: Decide[P], asker: Asker | None, recorder: Recorder | Non
         return decision
 
     return decided
+
+
+def memory_texts(name: str) -> frozenset[str]:
+    """The translators of a call whose texts lie in the caller's memory."""
+    return frozenset(
+        each.translator for each in sources(name, None) if each.origin is Origin.MEMORY
+    )

@@ -49,6 +49,7 @@ def supervised_plan(
             "policies": [policy_to_json(policy) for policy in policies],
             "defences": sorted(options.defences),
             "cores": permits_cores(policies),
+            "desk": options.desk,
             "inexpressible": [
                 {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
                 for c in inexpressible

@@ -48,6 +48,9 @@ RUN = {
     "enforcer explain cat.yaml fsread /tmp/first/secret": 0,
     "enforcer explain cat.yaml openat AT_FDCWD /tmp/first/project/notes O_RDONLY": 0,
     "enforcer run --backend ptrace --policy my.yaml --log events.jsonl -- make test": 0,
+    "enforcer ask --policy FILE -- make test": 0,
+    "enforcer ask --policy my.yaml -- make test": 0,
+    "enforcer status": 0,
     "enforcer run --policy cat.yaml --log - -- cat project/notes secret": 1,
     "enforcer run --policy cat.yaml --log - -- cat link": 1,
     "enforcer run --backend notify --policy cat.yaml -- cat link": 1,
@@ -69,6 +72,7 @@ NOT_RUN = {
     "attacks made to measure; tests/harness/test_audit.py": r"harness audit ",
     "files in the tree itself; test_a_researchers_path runs them in a copy": r"harness new "
     r"(attack|scenario)|harness explain race/my-link",
+    "somebody at a terminal; tests/asking": r"enforcer (ask|top)",
     "a case of the reader's; tests/harness/test_cli.py": r"harness repro ",
     "a tour of the machine; tests/harness/test_terminal.py": r"harness doctor",
     "filters of others and running processes; tests/filters/test_commands.py has each": r"enforcer "

@@ -38,6 +38,10 @@ def words(row: str) -> list[str]:
     return re.findall(r"`([^`]+)`", first) or [first]
 
 
+TELLING = ("_caller", "decision_fields")
+"""Functions that give a dictionary of such fields."""
+
+
 def emitted() -> set[str]:
     """The fields that a supervisor's events are given in the code that writes them."""
     found: set[str] = set()
@@ -46,7 +50,7 @@ def emitted() -> set[str]:
         for node in ast.walk(module):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "emit":
                 found |= {each.arg for each in node.keywords if each.arg}
-            if isinstance(node, ast.FunctionDef) and node.name == "_caller":
+            if isinstance(node, ast.FunctionDef) and node.name in TELLING:
                 found |= _keys(ast.walk(node))
     return found
 

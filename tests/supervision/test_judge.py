@@ -30,6 +30,9 @@ class _Person:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def can_hold(self, name: str, needs: frozenset[str]) -> bool:
+        return True
+
     def ask(self, name: str, args: Sequence[int], values: Values, decision: Decision) -> Decision:
         self.asked.append(name)
         return replace(decision, action=Action.PERMIT)

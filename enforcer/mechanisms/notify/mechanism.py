@@ -23,6 +23,7 @@ from enforcer.mechanisms.notify.filter import build_filter
 from enforcer.mechanisms.notify.session import Session
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.policy.ast import Policy
+from enforcer.supervision.desk import desk_of
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
 from enforcer.supervision.planning import shortfalls, supervised_plan
 from enforcer.supervision.target import Target, filter_listing, lacking
@@ -84,6 +85,7 @@ class Notify:
                 log,
                 self.make_worker,
             )
+            session.attend(desk_of(plan.data.get("desk")))
             session.serve(handshake)
 
         launcher = start_supervisor(serve, keep=log_descriptors(log))

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -17,16 +17,20 @@ from typing import NoReturn
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import notification, procfs, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
-from enforcer.mechanisms.contract import Options
-from enforcer.mechanisms.notify.calls import Handlers
+from enforcer.mechanisms.contract import MechanismName, Options
+from enforcer.mechanisms.notify.calls import Handlers, is_acted_on
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin import View
 from enforcer.pin.identity import interrupt
 from enforcer.policy.ast import Policy
 from enforcer.supervision.aimed import Protected
+from enforcer.supervision.desk import Desk
 from enforcer.supervision.greeting import GREETING
+from enforcer.supervision.judge import Judge
 from enforcer.supervision.launch import Handshake
+from enforcer.supervision.peers import filters_of
+from enforcer.supervision.processes import descendants
 
 WORKERS = 12
 """Threads from the beginning; when all are held up by calls, more are begun."""
@@ -85,12 +89,36 @@ class Session(Shared):
         self._begin.set()
         self._watch()
         handshake.close()
+        if self.desk is not None:
+            self.desk.close()
         self.journal.ended(
             sum(worker.decisions for worker in self._workers),
             sum((worker.judged for worker in self._workers), Counter[str]()),
             denials=sum(worker.denials for worker in self._workers),
             cpu_s=round(time.process_time(), 6),
         )
+
+    def attend(self, desk: Desk | None) -> None:
+        """Ask there, and tell there how things are; before anything is served."""
+        if desk is None:
+            return
+        self.desk = desk
+        self.asker = desk.standing(self.policy, is_acted_on)
+        self.judge = Judge(self.policy, asker=self.asker)
+        self.journal.noted = desk.noted
+        desk.describe = self._described
+
+    def _described(self) -> Mapping[str, object]:
+        """What `enforcer status` shows of this supervisor."""
+        judged = sum((each.judged for each in self._workers), Counter[str]())
+        return {
+            "mechanism": MechanismName.NOTIFY,
+            "policies": [self.policy.source],
+            "processes": descendants(self.target),
+            "decisions": sum(each.decisions for each in self._workers),
+            "denials": sum(each.denials for each in self._workers),
+            "judged": dict(judged),
+        }
 
     def _wait_for_listener(self) -> int:
         self._begin.wait()
@@ -111,6 +139,8 @@ class Session(Shared):
         # From here on each umask(2) is held, and whoever is born has its parent's (copy_fs).
         self.umask = View(pid, pid).umask()
         status = seccomp.status(pid)
+        if self.desk is not None:
+            self.desk.start(self.target, filters_of(pid) - 1)
         self.journal.emit(
             EventKind.ENFORCING,
             pid=pid,

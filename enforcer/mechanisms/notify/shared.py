@@ -22,6 +22,7 @@ from enforcer.pin.standing import Standings
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.supervision.aimed import Protected
+from enforcer.supervision.desk import Desk, StandingAnswers
 from enforcer.supervision.journal import Journal
 from enforcer.supervision.judge import Judge
 
@@ -40,6 +41,8 @@ class Shared:
         procfs.root()  # while /proc is surely no target's mount
         self.policy = policy
         self.judge = Judge(policy)
+        self.desk: Desk | None = None
+        self.asker: StandingAnswers | None = None
         self.abis = abis
         self.defences = options.defences
         self.is_partial = options.partial

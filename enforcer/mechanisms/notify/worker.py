@@ -11,6 +11,9 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 
 from enforcer.call import Action, Decision, Elevation
 from enforcer.kernel import notification
@@ -24,8 +27,9 @@ from enforcer.pin.identity import OutOfReach, as_supervisor
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
+from enforcer.supervision.desk import NOBODY, Desk, StandingAnswers, given_answer
 from enforcer.supervision.elevation import NOT_PERMITTED_SO, NOT_WITH_OTHERS_IDS
-from enforcer.supervision.journal import UNREADABLE, refusal
+from enforcer.supervision.journal import UNREADABLE, decision_fields, refusal
 from enforcer.supervision.judge import Values
 from enforcer.syscalls.memory import PATH_MAX, Arguments, Refused, UnreadableMemory
 
@@ -33,6 +37,8 @@ ERESTARTSYS = 512
 """The kernel's own code: handle the signal, then make the call again if its action says so."""
 
 _MOST_VIEWS = 4096
+_LOOK_S = 0.2
+"""How often a question is looked at for whether its caller still waits."""
 _NOTHING: Values = {}
 _READ: Mapping[int, bytes] = {}
 
@@ -91,6 +97,10 @@ class HeldView(View):
         """Nothing is kept: a thread that executes takes its leader's number."""
 
 
+class Asked(Exception):
+    """The policy asks a person about the held call, which is not answered yet."""
+
+
 class NotElevated(Exception):
     """A held call is not permitted with the ids that it was tried with."""
 
@@ -127,6 +137,7 @@ class Worker:
         self.is_multiplexed = False
         self.is_changing = False
         self.elevation: Elevation | None = None
+        self.granted: list[tuple[str, Values, Decision]] = []
         self.is_decided = False
         self.copies: dict[tuple[int, int], bytes] | None = None
         self._views: dict[int, HeldView] = {}
@@ -164,6 +175,8 @@ class Worker:
             self.cookie = fields[0]
             try:
                 handlers[fields[4]][fields[3]](self, self.args)
+            except Asked:
+                self.consult(handlers[fields[4]][fields[3]], fields[6:])
             except TargetGone:
                 self.end_act()
                 self.give_up()
@@ -209,6 +222,8 @@ class Worker:
         """
         if self.elevation is not None:
             self._must_be_elevated()
+        if self.decision is not None and self.decision.action is Action.ASK and self.can_ask:
+            raise Asked
         if result == -errno.EINTR and self.is_signalled:
             result = -ERESTARTSYS
         self.settle()
@@ -297,9 +312,60 @@ class Worker:
         if granted != self.elevation:
             tried = self.elevation is not None
             decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
+        if decision.action is Action.ASK and self.granted:
+            decision = given_answer(self.granted, self.name, values, decision)
         self.values = values
         self.decision = decision
         return decision.refusal
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question is worth asking: it is answered by a person, or in time refused."""
+        return self.shared.desk is not None
+
+    def consult(self, handler: Handler, args: Arguments) -> None:
+        """Have a person asked, and the call carried out, or refused, by the answer.
+
+        Meanwhile others receive; no act is under way that had to be interrupted.
+        """
+        desk, standing = self.shared.desk, self.shared.asker
+        assert desk is not None
+        assert standing is not None
+        self.granted = []
+        while True:
+            try:
+                self.ask(desk, standing)
+                self.name = self.abi = ""
+                self.args = args
+                self.known = self.values = _NOTHING
+                handler(self, args)
+                return
+            except Asked:
+                self.judged[self.name] -= 1
+                continue
+            finally:
+                self.end_act()
+
+    def ask(self, desk: Desk, standing: StandingAnswers) -> None:
+        """Wait for the answer to the held call. Raises TargetGone."""
+        decision = self.decision
+        assert decision is not None
+        self.shared.turn.pass_on(self)
+        answers: SimpleQueue[Decision | None] = SimpleQueue()
+        fields = decision_fields(self, self.shared.policy, decision, self.values)
+        number = desk.put(standing, fields, answers.put)
+        if not number:
+            answers.put(replace(decision, action=Action.DENY, reason=NOBODY))
+        while True:
+            with suppress(Empty):
+                answer = answers.get(timeout=_LOOK_S)
+                break
+            if not notification.is_held(self.listener, self.cookie):
+                desk.withdraw(number)
+                raise TargetGone(f"call {self.cookie:#x}")
+        if answer is not None:
+            self.granted.append((self.name, self.values, answer))
+        self.decision = None
 
     def attempt(self, handler: Handler, args: Arguments, elevation: Elevation) -> bool:
         """Carry the held call out with other ids, if the policy permits it so."""

@@ -22,6 +22,7 @@ from enforcer.mechanisms.ptrace.tasks import Continuation, Script, Task
 from enforcer.mechanisms.ptrace.trampoline import FRAME, HOW_OFFSET, NAME_ROOM, WAYS
 from enforcer.pin.places import UNPLACED
 from enforcer.supervision.addresses import early_refusal
+from enforcer.supervision.desk import given_answer
 from enforcer.supervision.elevation import NOT_PERMITTED_SO, NOT_WITH_OTHERS_IDS
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.judge import Values
@@ -62,11 +63,15 @@ class Act:
         if granted != call.elevation:
             tried = call.elevation is not None
             decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
+        if decision.action is Action.ASK and call.task.granted:
+            decision = given_answer(call.task.granted, name or call.name, values, decision)
         call.decision = decision
         return decision
 
     def note(self, call: HeldCall, decision: Decision) -> bool:
-        """Log what is to be logged; False when the decision killed the process."""
+        """Log what is to be logged; False when the process was killed, or the task waits now."""
+        if decision.action is Action.ASK and self.sandbox.waiting.ask(call, decision):
+            return False
         if decision.action is not Action.PERMIT or decision.log:
             process = call.task.process
             self.sandbox.journal.decided(call, process.policy.policy, decision, call.values)

@@ -40,6 +40,11 @@ _HELD = frozenset(
 _NAMED = 3
 
 
+def can_hold(name: str, needs: frozenset[str]) -> bool:
+    """Whether a call judged by these texts is made as it was judged."""
+    return name in _HELD or performs(name)
+
+
 def cover_by_tracer(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
     """One Cover a rule and one for the default."""
     decider = Decider(policy)
@@ -50,7 +55,7 @@ def cover_by_tracer(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         if model is None or not decider.needs(name):
             continue
         looking |= {judged.index for judged in judged_rules(policy, model)}
-        if name in _HELD or performs(name):
+        if can_hold(name, decider.needs(name)):
             continue
         for judged in judged_rules(policy, model):
             if judged.rule.action is Action.PERMIT:

@@ -18,7 +18,7 @@ from enforcer.mechanisms.contract import (
     Plan,
 )
 from enforcer.mechanisms.ptrace.config import Config
-from enforcer.mechanisms.ptrace.cover import cover_by_tracer
+from enforcer.mechanisms.ptrace.cover import can_hold, cover_by_tracer
 from enforcer.mechanisms.ptrace.filter import build_filter
 from enforcer.mechanisms.ptrace.private import ASKS
 from enforcer.mechanisms.ptrace.registers import abis_by_audit_arch
@@ -26,6 +26,7 @@ from enforcer.mechanisms.ptrace.task_policy import TaskPolicy, detached
 from enforcer.mechanisms.ptrace.tracer import Tracer
 from enforcer.mechanisms.ptrace.trampoline import WAYS
 from enforcer.policy.ast import Policy
+from enforcer.supervision.desk import desk_of
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
 from enforcer.supervision.planning import shortfalls, supervised_plan
 from enforcer.supervision.target import Target, filter_listing, lacking
@@ -80,7 +81,11 @@ class Ptrace:
         target.announce(log, self.name)
 
         def serve(handshake: Handshake) -> None:
-            policies = [TaskPolicy(policy) for policy in target.policies]
+            desk = desk_of(plan.data.get("desk"))
+            policies = [
+                TaskPolicy(policy, None if desk is None else desk.standing(policy, can_hold))
+                for policy in target.policies
+            ]
             config = Config(
                 abis=abis_by_audit_arch(target.abis),
                 policies=policies,
@@ -91,6 +96,7 @@ class Ptrace:
                 has_quick=bool(plan.data["quick"]),
             )
             tracer = self.make_tracer(config, log)
+            tracer.attend(desk)
             tracer.attach(handshake.target, policies[target.place])
             handshake.ready(str(os.getpid()))
             handshake.wait_go()

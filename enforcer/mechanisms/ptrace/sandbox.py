@@ -19,6 +19,7 @@ from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.slots import Arena
 from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.mechanisms.ptrace.trampoline import WAYS
+from enforcer.mechanisms.ptrace.waiting import Waiting
 from enforcer.pin.places import Places
 from enforcer.supervision.journal import Journal
 
@@ -69,6 +70,7 @@ class Sandbox:
         self.world_changed = False
         self.credentials_changed = False
         self.has_domains = False
+        self.waiting = Waiting()
         self.decisions = 0
         self.judged: Counter[str] = Counter()
         self.call = ""
@@ -96,6 +98,7 @@ class Sandbox:
         if task.again:
             task.again = False
         else:
+            task.granted = []
             self.judged[name] += 1
 
     # ----- memory for arguments -----
@@ -122,6 +125,7 @@ class Sandbox:
         """Let go of what a task held."""
         process = task.process
         process.tasks.discard(task.tid)
+        self.waiting.forget(task.tid)
         self.release_slot(task)
         if task.small is not None:
             self.arena.give_small(task.small)

@@ -16,6 +16,7 @@ from enforcer.policy.ast import (
 )
 from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.policy.looks import looks_only_at
+from enforcer.supervision.desk import StandingAnswers
 from enforcer.supervision.judge import Judge
 
 _NAMES = frozenset({"filename"})
@@ -26,15 +27,17 @@ class TaskPolicy(Judge):
 
     `permitted` are calls of openat that were permitted: name, dirfd, flags and mode. They may only
     be remembered where no rule looks at the pointer, or at who calls. `permitted_names` are those
-    that each other call was permitted by, where nothing else matters to it.
+    that each other call was permitted by, where nothing else matters to it. `standing` has the
+    answers of whoever is asked, by rules of their own.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
+    def __init__(self, policy: Policy, standing: StandingAnswers | None = None) -> None:
+        super().__init__(policy, asker=standing)
+        self.standing = standing
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.permitted_names: dict[str, set[str]] = {}
         self._remembers_names: dict[str, bool] = {}
-        self.remembers = not looks_at_pointer(policy)
+        self.remembers = standing is None and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
 
@@ -42,7 +45,8 @@ class TaskPolicy(Judge):
         """Whether a decision on `call` hangs on its canonical name alone."""
         known = self._remembers_names.get(call)
         if known is None:
-            known = self._remembers_names[call] = looks_only_at(self.policy, call, _NAMES)
+            known = self.standing is None and looks_only_at(self.policy, call, _NAMES)
+            self._remembers_names[call] = known
         return known
 
     def watch_other_names(self, places: Places) -> None:

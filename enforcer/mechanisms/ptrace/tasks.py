@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from enforcer.call import Decision
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.pin import KeptView, Pinned
+from enforcer.supervision.judge import Values
 
 Step = tuple[int, tuple[int, ...]]
 """Number and arguments of a call that the task is made to do; the result is sent back."""
@@ -101,6 +103,7 @@ class Task:
     retry: how often the call at hand found its name changed.
     again: the tracer made it go back before a call that was counted already.
     executing: a judged execve under way.
+    granted: what a person answered to the call at hand, by name and texts.
     """
 
     __slots__ = (
@@ -111,6 +114,7 @@ class Task:
         "at_exit",
         "away",
         "executing",
+        "granted",
         "injected",
         "injected_arch",
         "newborn",
@@ -145,6 +149,7 @@ class Task:
         self.away: SyscallInfo | None = None
         self.newborn: bytes | None = None
         self.executing: Execution | None = None
+        self.granted: list[tuple[str, Values, Decision]] = []
         self._view: KeptView | None = None
 
     @property

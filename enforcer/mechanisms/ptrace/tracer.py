@@ -7,10 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import procfs, ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
+from enforcer.mechanisms.contract import MechanismName
 from enforcer.mechanisms.ptrace import faults, injected, new_tasks, repeated, returns
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls import execs
@@ -28,6 +30,9 @@ from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
 from enforcer.pin.identity import OutOfReach
+from enforcer.supervision.desk import Desk
+from enforcer.supervision.peers import filters_of
+from enforcer.supervision.processes import shown
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
@@ -65,6 +70,8 @@ class Tracer:
             redo=self.redo,
         )
         self.tasks = self.sandbox.tasks
+        self.desk: Desk | None = None
+        self.denials = 0
         self.act = self.make_act(self.sandbox)
         handlers = Handlers(self.act)
         self.dispatch: Dispatch = handlers.table()
@@ -78,6 +85,44 @@ class Tracer:
             self.sandbox.is_quick = True
 
     # ----- life -----
+
+    def attend(self, desk: Desk | None) -> None:
+        """Ask there, and tell there how things are."""
+        if desk is None:
+            return
+        self.desk = desk
+        self.sandbox.waiting.begin(desk, self.answered)
+        self.sandbox.journal.noted = self.noted
+        desk.describe = self.described
+
+    def answered(self, task: Task) -> None:
+        """The question that a task waits for was answered: its call is judged again."""
+        if self.tasks.get(task.tid) is not task:
+            return
+        task.again = True
+        if not task.saved:
+            self.redo(task)
+            return
+        with suppress(TaskGone):
+            self.act.repeat(task, ptrace.syscall_info(task.tid))
+
+    def noted(self, fields: Mapping[str, object]) -> None:
+        """A refusal."""
+        self.denials += 1
+        if self.desk is not None:
+            self.desk.noted(fields)
+
+    def described(self) -> Mapping[str, object]:
+        """What `enforcer status` shows of this tracer."""
+        sandbox = self.sandbox
+        return {
+            "mechanism": MechanismName.PTRACE,
+            "policies": sorted({each.policy.source for each in self.config.policies}),
+            "processes": shown({each.process.tgid for each in list(self.tasks.values())}),
+            "decisions": sandbox.decisions,
+            "denials": self.denials,
+            "judged": dict(sandbox.judged),
+        }
 
     def attach(self, tid: int, policy: TaskPolicy) -> None:
         """Seize the launcher, which will come under `policy`. Raises OSError, TaskGone."""
@@ -94,10 +139,12 @@ class Tracer:
         try:
             while True:
                 sandbox.is_waiting = True
+                sandbox.waiting.idle()
                 try:
                     tid, status = self.wait()
                 except ChildProcessError:
                     break
+                sandbox.waiting.busy()
                 sandbox.at_hand = tid
                 sandbox.handled += 1
                 sandbox.is_waiting = False
@@ -111,6 +158,8 @@ class Tracer:
             sandbox.end("the tracer failed", action=None, error=failure)
             raise
         watch.over.set()
+        if self.desk is not None:
+            self.desk.close()
         cpu_s = round(time.process_time(), 6)
         sandbox.journal.ended(sandbox.decisions, sandbox.judged, cpu_s=cpu_s)
 
@@ -208,6 +257,8 @@ class Tracer:
         shown = (b"TracerPid", b"Seccomp", b"Seccomp_filters", b"NoNewPrivs")
         evidence = {key.decode(): fields[key].decode() for key in shown if key in fields}
         self.sandbox.journal.emit(EventKind.ENFORCING, tracer=os.getpid(), pid=task.tid, **evidence)
+        if self.desk is not None:
+            self.desk.start(task.tid, filters_of(task.tid) - 1)
         self.act.cancel(HeldCall(task, info, str(HELLO), self.config.abis[info[1]].name), 0)
 
     def at_syscall(self, task: Task) -> None:

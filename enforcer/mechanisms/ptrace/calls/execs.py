@@ -33,6 +33,10 @@ _ENDS_WORD = re.compile(rb"[ \t\0]")
 _NO_REGISTERS = (0, 0, 0, 0, 0, 0)
 
 
+class _SeenTo(Exception):
+    """The process was killed, or waits for an answer: nothing is to be done with the call."""
+
+
 class Execs:
     """The handlers of the exec family."""
 
@@ -68,6 +72,8 @@ class Execs:
             act.refuse(call, error.errno, UNREADABLE)
         except Refused as error:
             act.fail(call, error.number)
+        except _SeenTo:
+            return
 
     def judged(
         self,
@@ -138,8 +144,9 @@ class Execs:
                 inner = HeldCall(call.task, call.info, "execve", call.abi, args=_NO_REGISTERS)
                 decision = act.decide(inner, texts)
                 if decision.refusal:
-                    act.note(inner, decision)
-                    raise Refused(decision.refusal)
+                    if act.note(inner, decision):
+                        raise Refused(decision.refusal)
+                    raise _SeenTo
                 status = os.fstat(found.fd)
                 image = (status.st_dev, status.st_ino)
                 next_line = self.interpreter(found.fd) if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,154 @@
+"""What every console knows: the supervisors, the questions that stand, and how one is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from enforcer.asking.answers import Answer, Wrong, parse_answer
+from enforcer.asking.suggestions import Suggestion, suggestions
+from enforcer.asking.supervisors import Message, Supervisor, Unreachable, sockets
+from enforcer.policy.format import format_yaml
+from enforcer.policy.wire import policy_from_json
+
+
+def printable(text: object) -> str:
+    """What a target named, so that it neither ends a line nor speaks to the terminal."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One question that stands, and of which supervisor."""
+
+    supervisor: Supervisor
+    fields: Message
+
+    @property
+    def values(self) -> Mapping[str, Sequence[str | None]]:
+        found = self.fields.get("values")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def offered(self) -> list[Suggestion]:
+        """What an answer for good could say, the narrowest first."""
+        return suggestions(str(self.fields["call"]), self.values)
+
+    def lines(self) -> Iterator[str]:
+        """The question as people read it."""
+        fields = self.fields
+        program = PurePosixPath(str(fields["program"] or "?")).name
+        before = fields.get("before")
+        often = f", asked {before} times before" if before else ""
+        yield printable(f"{program}[{fields['pid'] or fields['tid']}]: {fields['call']}?{often}")
+        for name, texts in self.values.items():
+            shown = ", ".join("(unreadable)" if each is None else each for each in texts)
+            yield printable(f"  {name}: {shown}")
+        yield printable(f"  program: {fields['program']}")
+        rule = fields.get("rule")
+        why = f"rule {rule}" if rule is not None else "no rule"
+        yield printable(f"  policy: {fields['policy'] or 'none'} ({why})")
+        for place, each in enumerate(self.offered, 1):
+            yield printable(f"  {place}) {each.reaches}")
+
+
+class Console:
+    """The supervisors of a directory, or the one with number `only`.
+
+    `notices` are lines that are to be shown once.
+    """
+
+    def __init__(self, directory: Path, only: int | None = None) -> None:
+        self.supervisors: dict[Path, Supervisor] = {}
+        self.questions: list[Question] = []
+        self.notices: list[str] = []
+        self._directory = directory
+        self._only = only
+        self._refused: set[Path] = set()
+
+    def close(self) -> None:
+        """Go away: what stands of the questions that are answered here is denied."""
+        for supervisor in self.supervisors.values():
+            supervisor.close()
+        self.supervisors.clear()
+
+    def scan(self) -> None:
+        """Go to supervisors that are new."""
+        for path in sockets(self._directory):
+            is_wanted = self._only in (None, int(path.stem))
+            if not is_wanted or path in self.supervisors or path in self._refused:
+                continue
+            try:
+                made = Supervisor(path)
+                made.say(say="console")
+            except Unreachable as error:
+                self._refused.add(path)
+                self.notices.append(str(error))
+                continue
+            self.supervisors[path] = made
+
+    def receive(self, supervisor: Supervisor) -> None:
+        """Take what a supervisor says."""
+        try:
+            messages = supervisor.hear()
+        except Unreachable as error:
+            if "ended" not in str(error):
+                self.notices.append(str(error))
+            self._drop(supervisor)
+            return
+        for message in messages:
+            self._heard(supervisor, message)
+
+    def _heard(self, supervisor: Supervisor, message: Message) -> None:
+        if "question" in message:
+            fields = message["question"]
+            assert isinstance(fields, Mapping)
+            self.questions.append(Question(supervisor, fields))
+        elif "closed" in message:
+            for each in list(self.questions):
+                if each.supervisor is supervisor and each.fields["id"] == message["closed"]:
+                    self.questions.remove(each)
+                    how = message.get("how")
+                    if how:
+                        self.notices.append(f"{each.fields['call']}: {how}")
+        elif "error" in message:
+            self.notices.append(printable(message["error"]))
+        elif "role" in message and message["role"] == "watches":
+            self.notices.append(
+                f"another console answers for supervisor {supervisor.pid}; this one watches"
+            )
+
+    def answer(self, text: str) -> str:
+        """Answer the oldest question by what was typed; what is done, in words. Raises Wrong."""
+        if not self.questions:
+            raise Wrong("there is no question")
+        question = self.questions[0]
+        answer: Answer = parse_answer(text, question.offered)
+        try:
+            question.supervisor.say(say="answer", id=question.fields["id"], **answer.fields)
+        except Unreachable as error:
+            self._drop(question.supervisor)
+            raise Wrong(str(error)) from None
+        return answer.words
+
+    def given(self) -> str:
+        """The answers given for good, as policies of the YAML dialect."""
+        texts = []
+        for supervisor in self.supervisors.values():
+            with suppress(Unreachable):
+                found = supervisor.ask_for("rules")
+                assert isinstance(found, list)
+                texts += [format_yaml(policy_from_json(each)) for each in found]
+        return "---\n".join(texts)
+
+    def _drop(self, supervisor: Supervisor) -> None:
+        supervisor.close()
+        self.questions = [each for each in self.questions if each.supervisor is not supervisor]
+        self.supervisors = {
+            path: each for path, each in self.supervisors.items() if each is not supervisor
+        }
+        self._refused |= {path for path in self._refused if not path.exists()}

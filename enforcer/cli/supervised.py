@@ -1,0 +1,89 @@
+"""What `run` and `ask` share: mechanisms, plans, and the process that becomes the command."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from enforcer.arch import native
+from enforcer.cli import UserError
+from enforcer.events import EventLog, LogUnwritable
+from enforcer.mechanisms.contract import (
+    Inexpressible,
+    LaunchError,
+    Mechanism,
+    Options,
+    Plan,
+)
+from enforcer.policy.ast import Policy
+from enforcer.supervision.peers import socket_directory
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+
+
+class NotFound(click.ClickException):
+    """As a shell says it: the command does not exist."""
+
+    exit_code = NOT_FOUND
+
+
+class NotExecutable(click.ClickException):
+    """As a shell says it: the command exists and cannot be executed."""
+
+    exit_code = NOT_EXECUTABLE
+
+
+def usable_mechanism(backend: str) -> Mechanism:
+    """The mechanism of that name. Raises UserError where this kernel lacks what it needs."""
+    mechanism: Mechanism = importlib.import_module(f"enforcer.mechanisms.{backend}").MECHANISM
+    lacking = mechanism.probe()
+    if lacking:
+        wants = "; ".join(f"{each.feature} ({each.mend})" for each in lacking)
+        raise UserError(f"{backend} is not usable here, it lacks: {wants}")
+    return mechanism
+
+
+def compiled(mechanism: Mechanism, policies: Sequence[Policy], options: Options) -> Plan:
+    """The plan. Raises UserError."""
+    try:
+        return mechanism.compile(policies, native().abis, options)
+    except Inexpressible as error:
+        raise UserError(
+            f"{mechanism.name} cannot enforce this policy: {error}; "
+            "take another backend, or --partial to run without what it cannot do"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{mechanism.name}: {error}") from None
+
+
+def launch(
+    mechanism: Mechanism,
+    plan: Plan,
+    command: Sequence[str],
+    log: EventLog,
+    log_name: str = "the log",
+) -> NoReturn:
+    """Become the command. Raises UserError, NotFound, NotExecutable."""
+    try:
+        mechanism.launch(plan, command, log)
+    except LaunchError as error:
+        raise UserError(f"{mechanism.name}: {error}") from None
+    except LogUnwritable as error:
+        raise UserError(f"{log_name}: {error.strerror}; nothing was started") from None
+    except OSError as error:
+        kind = NotFound if error.errno == errno.ENOENT else NotExecutable
+        raise kind(f"{command[0]}: {error.strerror}") from None
+
+
+def desk_option(*, timeout_s: float = 60.0, waits: bool = False) -> dict[str, object] | None:
+    """Options.desk: in the user's own directory; None where there can be none."""
+    try:
+        directory = socket_directory()
+    except OSError:
+        return None
+    return {"directory": str(directory), "timeout_s": timeout_s, "waits": waits}

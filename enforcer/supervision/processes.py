@@ -1,0 +1,35 @@
+"""Processes as `enforcer status` shows them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+
+from enforcer.kernel import procfs
+
+
+def shown(pids: Iterable[int]) -> list[dict[str, object]]:
+    """Number, parent and program of those that still live."""
+    found: list[dict[str, object]] = []
+    for pid in sorted(pids):
+        with suppress(OSError):
+            fields = procfs.status_fields(procfs.read(pid, "status"))
+            program = os.readlink(f"{pid}/exe", dir_fd=procfs.root())
+            found.append({"pid": pid, "ppid": int(fields[b"PPid"]), "program": program})
+    return found
+
+
+def descendants(pid: int) -> list[dict[str, object]]:
+    """A process and those that it or its children made, as far as their parents still live."""
+    found, pending = {pid}, [pid]
+    while pending:
+        parent = pending.pop()
+        with suppress(OSError):
+            for task in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 (only names)
+                children = {
+                    int(each) for each in procfs.read(parent, f"task/{task}/children").split()
+                }
+                pending += children - found
+                found |= children
+    return shown(found)

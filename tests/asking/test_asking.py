@@ -1,0 +1,340 @@
+"""`enforcer ask` as a person uses it, under both mechanisms that can ask."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from enforcer.asking.console import Console
+from enforcer.asking.supervisors import Supervisor, Unreachable, sockets
+from enforcer.supervision.peers import socket_directory
+from harness import process
+from tests.asking.people import Running, ask, running
+
+BOTH = ("ptrace", "notify")
+
+ASKS = """
+default: permit
+rules:
+  - ask: openat
+    when: filename match "PLACE/?"
+"""
+LOOKS = """
+import os, sys
+for name in sys.argv[1:]:
+    try:
+        os.close(os.open(name, os.O_RDONLY))
+        print("opened")
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sockets of these tests alone."""
+    place = tmp_path / "run"
+    place.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+    return place
+
+
+def policy(place: Path) -> Path:
+    file = place / "policy.yaml"
+    file.write_text(ASKS.replace("PLACE", str(place)))
+    return file
+
+
+def opens(place: Path, *names: str) -> list[str]:
+    return [sys.executable, "-c", LOOKS, *(str(place / name) for name in names)]
+
+
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize(
+    ("typed", "said", "status"),
+    [
+        ("permit\ndeny[ENOENT]\npermit\n", ["opened", "2", "opened"], 0),
+        ("always 2\n", ["opened"] * 3, 0),
+        ("detach\n", ["opened"] * 3, 0),
+        ("never[EACCES] 2\n", ["13"] * 3, 0),
+        ("nonsense\nhelp\ndeny\npermit: openat\n", ["1", "opened", "opened"], 0),
+        ("permit\n", ["opened", "1", "1"], 0),
+        ("permit\nquit\n", ["opened", "1", "1"], 0),
+        ("kill\n", [], 128 + 9),
+    ],
+    ids=["once", "always", "detach", "never", "typed", "ended", "quit", "kill"],
+)
+def test_answers_decide(
+    backend: str, typed: str, said: list[str], status: int, tmp_path: Path
+) -> None:
+    """Each answer by a pipe has its effect; after the last, what is asked is denied."""
+    ran = ask(
+        ["-b", backend, "--policy", policy(tmp_path), "--", *opens(tmp_path, "a", "b", "c")], typed
+    )
+    assert (ran.stdout.split(), ran.status) == (said, status), ran.stderr
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_the_question_says_all_that_matters(backend: str, tmp_path: Path) -> None:
+    """Program, process, call, arguments, policy, rule, how often, and what answers would permit."""
+    file = policy(tmp_path)
+    ran = ask(
+        ["-b", backend, "--policy", file, "--", *opens(tmp_path, "a", "b")], "permit\npermit\n"
+    )
+    first, _, second = ran.stderr.partition("permit this once")
+    for words in (
+        f"filename: {tmp_path}/a",
+        "oflags: ro",
+        f"policy: {file} (rule 1)",
+        "]: openat?\n",
+        "1) this file alone, for reading",
+        f"2) everything beneath {tmp_path}, for reading",
+        "every openat of this program",
+    ):
+        assert words in first
+    assert "asked 1 times before" in second
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_answers_for_good_are_written_when_asked(backend: str, tmp_path: Path) -> None:
+    """`save` writes a policy that loads; nothing is written without it."""
+    saved = tmp_path / "saved.yaml"
+    typed = f"always 1\nsave {saved}\nalways 1\n"
+    ran = ask(
+        ["-b", backend, "--policy", policy(tmp_path), "--", *opens(tmp_path, "a", "b")], typed
+    )
+    assert ran.stdout.split() == ["opened", "opened"], ran.stderr
+    assert f'filename eq "{tmp_path}/a"' in saved.read_text()
+    checked = process.run([sys.executable, "-m", "enforcer", "check", str(saved)])
+    assert checked.status == 0, checked.stderr
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_nobody_in_time_is_a_refusal(backend: str, tmp_path: Path) -> None:
+    """A console that says nothing: the question ends by itself, with EPERM, and says so."""
+    options: list[str | Path] = ["-b", backend, "--timeout", "0.5"]
+    options += ["--policy", policy(tmp_path), "--", *opens(tmp_path, "a")]
+    with running(["ask", *options], gives=True) as asking:
+        assert asking.wait() == 0
+        assert asking.read() == "1\n"
+        assert "too late: denied" in asking.errors()
+
+
+PAIR = """
+import os, sys, threading
+def waits():
+    try:
+        os.open(sys.argv[1], os.O_RDONLY)
+        print("permitted", flush=True)
+    except OSError as error:
+        print(error.errno, flush=True)
+thread = threading.Thread(target=waits)
+thread.start()
+if os.fork() == 0:
+    print("child goes on", flush=True)
+    os._exit(0)
+os.wait()
+for _ in range(20):
+    os.stat("/")
+    os.close(os.open("/", os.O_RDONLY))
+print("leader goes on", flush=True)
+thread.join()
+"""
+
+
+@contextmanager
+def asked(backend: str, place: Path, script: str = LOOKS) -> Iterator[tuple[Running, Console]]:
+    """A command under `run` with a console that attends to its supervisor."""
+    command = [sys.executable, "-c", script, str(place / "a")]
+    options: list[str | Path] = ["ask", "-b", backend, "--policy", policy(place), "--", *command]
+    console = Console(socket_directory())
+    with running(options, gives=True) as started:
+        yield started, console
+    console.close()
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_who_waits_for_an_answer_waits_alone(backend: str, tmp_path: Path) -> None:
+    """A thread's question stands while its siblings, and new processes, go on."""
+    with asked(backend, tmp_path, PAIR) as (started, _):
+        assert started.line() == "child goes on\n"
+        assert started.line() == "leader goes on\n"
+        started.type("permit\n")
+        assert started.line() == "permitted\n"
+        assert started.wait() == 0
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_second_console_watches(backend: str, tmp_path: Path) -> None:
+    """It sees the question, and its answer is refused."""
+    with asked(backend, tmp_path) as (started, second):
+        started.error_until("answer")
+        second.scan()
+        (supervisor,) = second.supervisors.values()
+        while not second.questions:
+            second.receive(supervisor)
+        assert "watches" in second.notices[0]
+        second.answer("permit")
+        while len(second.notices) < 2:
+            second.receive(supervisor)
+        assert "another console answers" in second.notices[1]
+        started.type("deny[ENOENT]\n")
+        assert started.line() == "2\n"
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_console_comes_to_a_running_supervisor(backend: str, tmp_path: Path) -> None:
+    """`run` denies while nobody is there; `ask -p PID` answers from then on."""
+    script = "import os, sys\ninput()\n" + LOOKS
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    options: list[str | Path] = ["run", "-b", backend, "--policy", policy(tmp_path), "--", *command]
+    with running(options, gives=True) as target:
+        (path,) = target.until(lambda: sockets(socket_directory()))
+        with running(["ask", "-p", path.stem], gives=True) as console:
+            target.until(lambda: _has_console(path))
+            target.type("\n")
+            console.line_with("filename")
+            console.type("permit\n")
+            assert target.line() == "opened\n"
+            assert target.wait() == 0
+            assert console.wait() == 0
+
+
+def _has_console(path: Path) -> bool:
+    supervisor = Supervisor(path)
+    try:
+        status = supervisor.ask_for("status")
+        return isinstance(status, dict) and bool(status["console"])
+    finally:
+        supervisor.close()
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_console_that_is_killed_denies(backend: str, tmp_path: Path) -> None:
+    """kill -9 of the console: what stands and what comes is refused, and the target goes on."""
+    script = "import os, sys\ninput()\n" + LOOKS
+    command = [sys.executable, "-c", script, str(tmp_path / "a"), str(tmp_path / "b")]
+    options: list[str | Path] = ["run", "-b", backend, "--policy", policy(tmp_path), "--", *command]
+    with running(options, gives=True) as target:
+        (path,) = target.until(lambda: sockets(socket_directory()))
+        with running(["ask", "-p", path.stem], gives=True) as console:
+            target.until(lambda: _has_console(path))
+            target.type("\n")
+            console.line_with("filename")
+        assert target.line() == "1\n"
+        assert target.line() == "1\n"
+        assert target.wait() == 0
+
+
+ANSWERS_ITSELF = """
+import json, os, pathlib, socket, sys, threading
+place = pathlib.Path(sys.argv[2])
+def answers():
+    for path in place.glob("*.sock"):
+        if os.fork() == 0:
+            end = socket.socket(socket.AF_UNIX)
+            end.connect(str(path))
+            threading.Timer(5, os._exit, (0,)).start()  # one that is let in hears nothing unasked
+            print(json.loads(end.recv(65536)), flush=True)
+            os._exit(0)
+    os.wait()
+    print("done", flush=True)
+thread = threading.Thread(target=answers)
+thread.start()
+try:
+    os.open(sys.argv[1], os.O_RDONLY)
+    print("permitted")
+except OSError as error:
+    print(error.errno)
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_the_target_cannot_answer_its_own_question(
+    backend: str, tmp_path: Path, runtime: Path
+) -> None:
+    """Of the same user, by the same socket, from a child: it is known by what confines it."""
+    command = [sys.executable, "-c", ANSWERS_ITSELF, str(tmp_path / "a"), str(runtime / "enforcer")]
+    options: list[str | Path] = ["ask", "-b", backend, "--policy", policy(tmp_path), "--", *command]
+    with running(options, gives=True) as started:
+        assert started.line() == "{'refused': 'a process that is confined itself'}\n"
+        assert started.line() == "done\n"
+        started.type("deny[ENOENT]\n")
+        assert started.line() == "2\n"
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_target_that_is_killed_asks_no_more(backend: str, tmp_path: Path) -> None:
+    """Its question is taken back, and the supervisor ends with it."""
+    with asked(backend, tmp_path) as (started, console):
+        started.error_until("answer")
+        console.scan()
+        (supervisor,) = console.supervisors.values()
+        while not console.questions:
+            console.receive(supervisor)
+        os.kill(int(str(console.questions[0].fields["pid"])), 9)
+        while console.supervisors:
+            console.receive(supervisor)
+        assert not console.questions
+        assert started.wait() == 128 + 9
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_status_shows_what_runs(backend: str, tmp_path: Path) -> None:
+    """Process, policy, counts and the last refusal, from another terminal; then nothing."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        'default: permit\nrules:\n  - deny: openat\n    when: filename eq "/etc/shadow"\n'
+    )
+    script = LOOKS + "print('ready', flush=True)\ninput()\n"
+    command = [sys.executable, "-c", script, "/etc/shadow"]
+    options: list[str | Path] = [
+        "run",
+        "-b",
+        backend,
+        "--policy",
+        tmp_path / "policy.yaml",
+        "--",
+        *command,
+    ]
+    with running(options, gives=True) as target:
+        assert target.line() == "1\n"
+        assert target.line() == "ready\n"
+        for verb in (["status"], ["top", "-n", "2", "-d", "0.1"]):
+            shown = process.run([sys.executable, "-m", "enforcer", *verb]).stdout
+            assert f"{backend}, {file}; nobody answers" in shown
+            assert " 1 refusals" in shown
+            assert f"{Path(sys.executable).resolve().name} (parent" in shown
+            assert "denied: openat /etc/shadow by" in shown
+        target.type("\n")
+        assert target.wait() == 0
+    target.until(lambda: not sockets(socket_directory()))
+    said = process.run([sys.executable, "-m", "enforcer", "status"]).stdout
+    assert said == "no supervisor runs\n"
+
+
+def test_a_directory_of_others_holds_no_sockets(tmp_path: Path, runtime: Path) -> None:
+    """Where somebody else can write, a socket could be anybody's."""
+    (runtime / "enforcer").mkdir(mode=0o755)
+    ran = process.run([sys.executable, "-m", "enforcer", "status"])
+    assert ran.status == 2
+    assert "yours alone" in ran.stderr
+
+
+def test_a_socket_left_behind_is_swept(runtime: Path) -> None:
+    """Of a supervisor that was killed: it is said to be gone, and its socket is."""
+    place = socket_directory() / "1.sock"
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(place))
+    with pytest.raises(Unreachable, match="gone"):
+        Supervisor(place)
+    assert not place.exists()
