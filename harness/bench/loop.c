@@ -11,6 +11,9 @@
  *	connect		connect of a datagram socket to 127.0.0.1, port NAME
  *	spawn		vfork, execve(NAME) and wait
  *	getppid		getppid
+ *	getuid, setuid	getuid, and setuid to what it is anyway
+ *	chdir		chdir(NAME)
+ *	read		read of a byte of NAME, which is open (/dev/zero never ends)
  *
  * Each COUNT times. With a SPREAD above 1 round number i adds i modulo SPREAD to NAME (a number to a
  * port, decimal digits to a name). One name is warmed up by a tenth as many rounds; different ones
@@ -122,6 +125,37 @@ static int do_getppid(const char *name)
 	return syscall(SYS_getppid) < 0;
 }
 
+static int do_getuid(const char *name)
+{
+	(void)name;
+	return syscall(SYS_getuid) < 0;
+}
+
+static int do_setuid(const char *name)
+{
+	static long own = -1;
+
+	(void)name;
+	if (own < 0)
+		own = syscall(SYS_getuid);
+	return syscall(SYS_setuid, own) < 0;
+}
+
+static int do_chdir(const char *name)
+{
+	return chdir(name);
+}
+
+static int do_read(const char *name)
+{
+	static int fd = -1;
+	char byte;
+
+	if (fd < 0)
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+	return syscall(SYS_read, fd, &byte, 1) < 0;
+}
+
 static const struct {
 	const char *name;
 	int (*round)(const char *name);
@@ -130,6 +164,8 @@ static const struct {
 	{ "no-stat", do_no_stat },   { "readlink", do_readlink }, { "access", do_access },
 	{ "create", do_create },     { "mkdir", do_mkdir },	  { "connect", do_connect },
 	{ "spawn", do_spawn },	     { "getppid", do_getppid },
+	{ "getuid", do_getuid },     { "setuid", do_setuid },	  { "chdir", do_chdir },
+	{ "read", do_read },
 };
 
 static int rounds(int (*round)(const char *), long count, long spread, const char *name)
