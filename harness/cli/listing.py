@@ -1,4 +1,4 @@
-"""`harness list`: scenarios, attacks, backends, cases and the catalogue."""
+"""`harness list`: scenarios, attacks, backends, cases, systems and the catalogue."""
 
 from __future__ import annotations
 
@@ -13,19 +13,29 @@ from rich.text import Text
 from harness.backends import BrokenBackend, backend, is_external, is_leaky
 from harness.cases import expand, matches
 from harness.catalogue import catalogue
-from harness.cli.load import Laboratory, chosen_targets, laboratory, selection, wanted_in
+from harness.cli.load import (
+    Laboratory,
+    chosen_targets,
+    laboratory,
+    our_backends,
+    selection,
+    wanted_in,
+)
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.places.choice import Wish
 from harness.report.attacks import attacks_page, known_bypasses
 from harness.report.coverage import Covered, coverage, covered, summary
+from harness.report.systems import systems, systems_page
 from harness.report.terminal import console
 
 CATALOGUE = "catalogue"
-WHAT = ("scenarios", "attacks", "backends", "cases", CATALOGUE)
+SYSTEMS = "systems"
+WHAT = ("scenarios", "attacks", "backends", "cases", SYSTEMS, CATALOGUE)
 PAGES: Mapping[str, Callable[[Laboratory], str]] = {
     CATALOGUE: lambda lab: coverage(covered(catalogue(), lab.attacks.values())),
     "attacks": lambda lab: attacks_page(lab.attacks.values(), lab.scenarios),
     "scenarios": lambda lab: known_bypasses(lab.scenarios, catalogue()),
+    SYSTEMS: lambda lab: systems_page(systems(), lab.scenarios, lab.attacks, our_backends()),
 }
 
 
@@ -48,7 +58,7 @@ PAGES: Mapping[str, Callable[[Laboratory], str]] = {
     "--markdown",
     is_flag=True,
     help="As the page attacks/COVERAGE.md (catalogue) or docs/attacks.md (attacks), or the known "
-    "bypasses of docs/limits.md (scenarios).",
+    "bypasses of docs/limits.md (scenarios), or docs/systems.md (systems).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
@@ -74,6 +84,11 @@ def command(
         rows = _attacks(lab, keywords)
     elif what == "backends":
         rows = _backends(lab)
+    elif what == SYSTEMS:
+        rows = [
+            {"system": each.name, "backend": each.backend, "what it can be told": each.tells}
+            for each in systems()
+        ]
     elif what == CATALOGUE:
         rows = _catalogue(lab, keywords)
     else:

@@ -165,7 +165,7 @@ def test_a_page_is_of_everything() -> None:
     """--markdown with a choice, or of what has no page, is a mistake of usage."""
     assert told("list", "--catalogue", "--markdown").startswith("# Coverage of the catalogue\n")
     for words in (("backends",), ("--catalogue", "--json"), ("attacks", "-k", "race")):
-        assert "goes with catalogue, attacks, scenarios alone" in told(
+        assert "goes with catalogue, attacks, scenarios, systems alone" in told(
             "list", "--markdown", *words, status=2
         )
 

@@ -28,6 +28,7 @@ RUN = {
     "harness list backends": 0,
     "harness list attacks --markdown": 0,
     "harness list scenarios --markdown": 0,
+    "harness list systems --markdown": 0,
     "harness list --catalogue": 0,
     "harness list --catalogue --markdown": 0,
     "harness report -o matrix.html": 0,
