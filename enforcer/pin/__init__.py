@@ -10,7 +10,7 @@ from enforcer.pin.domain import Domains, domain_from
 from enforcer.pin.kept_view import KeptView
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge, open_for_reading, open_judged, wrong_flags
-from enforcer.pin.performing import perform, performed, performs
+from enforcer.pin.performing import finish, perform, performed, performs, prepare
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.resolution import resolve, resolve_as_caller
 from enforcer.pin.view import TargetGone, View
@@ -23,12 +23,14 @@ __all__ = [
     "TargetGone",
     "View",
     "domain_from",
+    "finish",
     "lexical",
     "open_for_reading",
     "open_judged",
     "perform",
     "performed",
     "performs",
+    "prepare",
     "resolve",
     "resolve_as_caller",
     "wrong_flags",

@@ -54,6 +54,8 @@ _ASK_REAL_IDS = frozenset({"access", "faccessat", "faccessat2"})
 _BOUND_BY_LANDLOCK = frozenset({*entries.ACTS, "truncate", "truncate64"})
 """Calls that a Landlock domain may forbid; those that look, or change attributes, it never does."""
 _NOTHING: Mapping[int, bytes] = MappingProxyType({})
+_TO_BE_DONE = 1 << 32
+"""No call that is prepared has such a result."""
 
 
 def performs(call: str) -> bool:
@@ -115,6 +117,53 @@ def perform(
     )
 
 
+def prepare(
+    view: View,
+    abi: str,
+    call: str,
+    args: Sequence[int],
+    judge: Judge,
+    given: Mapping[int, bytes] = _NOTHING,
+) -> Request | int:
+    """As `perform`, up to the act itself: what `finish` takes, or a result where there is none.
+
+    A task of other namespaces has all of it done at once, by its deputy. Raises as `perform`.
+    """
+    request = Request(view, abi, call, args, given)
+
+    def act() -> int:
+        if is_deputed():
+            return perform(view, abi, call, args, judge, given)
+        result = _without_act(request, judge)
+        return _TO_BE_DONE if result is None else result
+
+    try:
+        result = as_caller(view, act, is_bound=call in _BOUND_BY_LANDLOCK)
+    except UnreadableMemory as error:
+        result = -error.errno
+    except BaseException:
+        request.close()
+        raise
+    if result == _TO_BE_DONE:
+        return request
+    request.close()
+    return result
+
+
+def finish(request: Request) -> int:
+    """The act that `prepare` left, by any thread of the supervisor: a result or -errno."""
+
+    def act() -> int:
+        return _ACTS[request.call](request)
+
+    try:
+        return as_caller(request.view, act, is_bound=request.call in _BOUND_BY_LANDLOCK)
+    except UnreadableMemory as error:
+        return -error.errno
+    finally:
+        request.close()
+
+
 def _perform_there(
     deputed: Deputed,
     facts: Facts,
@@ -128,32 +177,36 @@ def _perform_there(
 
 
 def _perform(request: Request, judge: Judge) -> int:
-    abi, call = request.abi.name, request.call
     try:
-        for argument in _paths(call, abi):
-            pinned = _pin(request, argument)
-            request.pins.append(pinned)
-            if pinned.unplaced:
-                return -judge((), 0)
-            if not pinned.name:
-                return min(_check(request) or -pinned.errno, 0)
-        errno = _judged(request, judge)
-        if errno:
-            return -errno
-        wrong = _check(request)
-        if wrong:
-            return min(wrong, 0)
-        for pinned in request.pins:
-            if pinned.errno:
-                return -pinned.errno
-        if request.view.validate is not None:
-            request.view.validate()  # it was the task's memory that names were read from
-        return _ACTS[call](request)
+        result = _without_act(request, judge)
+        return _ACTS[request.call](request) if result is None else result
     except UnreadableMemory as error:
         return -error.errno
     finally:
-        for pinned in request.pins:
-            pinned.close()
+        request.close()
+
+
+def _without_act(request: Request, judge: Judge) -> int | None:
+    """Names pinned and judged: a result of the call, or None where it is to be done."""
+    for argument in _paths(request.call, request.abi.name):
+        pinned = _pin(request, argument)
+        request.pins.append(pinned)
+        if pinned.unplaced:
+            return -judge((), 0)
+        if not pinned.name:
+            return min(_check(request) or -pinned.errno, 0)
+    errno = _judged(request, judge)
+    if errno:
+        return -errno
+    wrong = _check(request)
+    if wrong:
+        return min(wrong, 0)
+    for pinned in request.pins:
+        if pinned.errno:
+            return -pinned.errno
+    if request.view.validate is not None:
+        request.view.validate()  # it was the task's memory that names were read from
+    return None
 
 
 @cache

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from errno import EACCES
 
 from enforcer.kernel import procfs
-from enforcer.kernel.file_status import status
+from enforcer.kernel.file_status import STATX_ATTR_MOUNT_ROOT, status
 from enforcer.kernel.mountinfo import Mount, parse
 from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
@@ -73,6 +73,7 @@ class Places:
         self._looking = threading.Lock()
         self._first = self._current = self._read()
         self._by_id = {mount.id: mount for mount in self._first}
+        self._memory = _memory_device()
 
     def _read(self) -> tuple[Mount, ...]:
         return parse(_all_of(self._mountinfo))
@@ -121,7 +122,7 @@ class Places:
             if as_before or mount in self._first:
                 return (seen,)
             return self._first_names(mount, _beneath(seen, mount.point))
-        if self._had_name(seen, facts.identity):
+        if self._had_name(seen, facts.identity) or facts.identity[:2] == self._memory:
             return (seen,)
         for root, mounts in _namespaces(tid):
             for mount in mounts:
@@ -188,6 +189,40 @@ class Places:
         )
 
 
+def has_left_its_mount(fd: int) -> bool:
+    """Whether the object called `/` is one that was moved out of what its mount shows.
+
+        supervisor's namespace: /mnt is a bind of /a
+        target    open("/mnt/dir") = 3
+        somebody  rename("/a/dir", "/b/dir")
+        target    openat(3, "file")
+
+    The walk upwards from such a directory never meets the root of its mount, and the kernel prints
+    `/` for it (prepend_path in fs/d_path.c drops what it has where __prepend_path answers 3).
+    """
+    facts, root = status(fd, b"", AT_EMPTY_PATH), status(AT_FDCWD, b"/", 0)
+    if isinstance(facts, int) or isinstance(root, int):
+        return True
+    if (facts.identity, facts.mnt_id) == (root.identity, root.mnt_id):
+        return False
+    known = facts.attributes_mask & STATX_ATTR_MOUNT_ROOT
+    return bool(known and not facts.attributes & STATX_ATTR_MOUNT_ROOT)
+
+
+def _memory_device() -> tuple[int, int]:
+    """The device of files that memfd_create(2) makes.
+
+    They lie on a mount of the kernel's own (shm_mnt in mm/shmem.c), which no namespace lists and
+    nobody can mount: no file of any other kind is there, and rules see `/memfd:NAME (deleted)`.
+    """
+    fd = os.memfd_create("place", os.MFD_CLOEXEC)
+    try:
+        device = os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+    return os.major(device), os.minor(device)
+
+
 def _all_of(fd: int) -> bytes:
     pieces = []
     place = 0
@@ -198,18 +233,22 @@ def _all_of(fd: int) -> bytes:
 
 
 def _namespaces(tid: int) -> Iterator[tuple[bytes, Sequence[Mount]]]:
-    """Where tasks are rooted and what is mounted there, for each mount namespace: first `tid`'s."""
-    known: set[str] = set()
+    """Where tasks are rooted and what is mounted there, for each root in each mount namespace.
+
+    First `tid`'s. From a changed root mounts may be hidden (show_mountinfo), which a task with
+    another root in the same namespace lists: the deputy that acts there, whose root is the whole.
+    """
+    known: set[tuple[str, bytes]] = set()
     for number in (tid, *procfs.processes()):
         try:
             namespace = os.readlink(f"{number}/ns/mnt", dir_fd=procfs.root())
-            if namespace in known:
-                continue
             root = os.open(f"{number}/root", os.O_PATH | os.O_CLOEXEC, dir_fd=procfs.root())
             try:
                 prefix = os.readlink(b"self/fd/%d" % root, dir_fd=procfs.root())
             finally:
                 os.close(root)
+            if (namespace, prefix) in known:
+                continue
             info = os.open(f"{number}/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=procfs.root())
             try:
                 mounts = parse(_all_of(info))
@@ -217,7 +256,7 @@ def _namespaces(tid: int) -> Iterator[tuple[bytes, Sequence[Mount]]]:
                 os.close(info)
         except OSError:
             continue
-        known.add(namespace)
+        known.add((namespace, prefix))
         yield prefix, mounts
 
 

@@ -36,6 +36,11 @@ class Request:
         self.given = dict(given)
         self.pins: list[Pinned] = []
 
+    def close(self) -> None:
+        """Let go of what was pinned."""
+        for pinned in self.pins:
+            pinned.close()
+
     def pointer(self, index: int) -> int:
         """Register `index` as an address of the task."""
         value = self.args[index]

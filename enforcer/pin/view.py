@@ -18,7 +18,7 @@ from enforcer.pin.domain import Domain
 from enforcer.pin.elevation import elevated
 from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, parse_identity
 from enforcer.pin.pidfds import Pidfds, duplicate_of
-from enforcer.pin.places import Places
+from enforcer.pin.places import Places, Unplaced, has_left_its_mount
 from enforcer.pin.standing import Standing
 from enforcer.pin.task_links import follow_own, namespace_of, number_on, setting_namespaces
 from enforcer.supervision import memory
@@ -408,6 +408,8 @@ def names_in(view: View, fd: int) -> Names:
     if told is not None:
         return told
     name = name_of(fd)
+    if name == b"/" and has_left_its_mount(fd):
+        raise Unplaced
     if view.fixed_root or name[:1] != b"/":
         return Names((name,), name)
     judged: tuple[bytes, ...] = (name,)

@@ -76,6 +76,14 @@ WAITS = {
         def block(number):
             socket.socket(socket.AF_UNIX).connect("socket")
         """,
+    "a lease that is kept": """
+        import fcntl, signal
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        leased = os.open("leased", os.O_RDONLY | os.O_CREAT, 0o600)
+        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        def block(number):
+            os.truncate("leased", 1)
+        """,
     "a name that never comes": """
         place = mmap.mmap(-1, 4096 * COUNT, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         start = ctypes.addressof(ctypes.c_char.from_buffer(place))
@@ -105,19 +113,32 @@ def test_others_go_on(wait: str, mechanism: str, tmp_path: Path) -> None:
 
 _LEASED = """
 import fcntl, os, signal
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-fcntl.fcntl(os.open("leased", os.O_RDONLY | os.O_CREAT, 0o600), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+fd = os.open("leased", os.O_RDWR | os.O_CREAT, 0o600)
+os.write(fd, b"text")
+os.close(fd)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+fd = os.open("leased", os.O_RDONLY)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 child = os.fork()
 if child == 0:
     os.truncate("leased", 1)
-print("held up", flush=True)
-os.wait()
+    os._exit(os.stat("leased").st_size)
+try:
+    os.truncate("secret", 1)
+except OSError as error:
+    print(error.errno)
+signal.sigwait([signal.SIGIO])
+print(os.stat("leased").st_size, os.waitpid(child, os.WNOHANG), flush=True)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_lease_that_is_kept_ends_what_a_tracer_truncates(tmp_path: Path) -> None:
-    """The tracer itself waits in vfs_truncate (break_lease); its watch ends that, and says so."""
-    ran = run("ptrace", POLICY, [sys.executable, "-I", "-S", "-c", _LEASED], tmp_path)
-    told = [event for event in ran.events if event["event"] == "detection"]
-    assert (told[0]["reason"], told[0]["call"]) == ("the tracer was stalled", "truncate")
-    assert (tmp_path / "leased").exists()
+@pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+def test_a_truncation_waits_for_who_holds_a_lease(mechanism: str, tmp_path: Path) -> None:
+    """The holder is told by its signal; the file is cut when it has let go, a denied one never."""
+    (tmp_path / "secret").write_text("content")
+    ran = run(mechanism, POLICY, [sys.executable, "-I", "-S", "-c", _LEASED], tmp_path)
+    assert (ran.status, ran.stdout) == (0, "13\n4 (0, 0)\n1\n"), ran.stderr
+    assert not [event for event in ran.events if event["event"] == "detection"]
+    assert (tmp_path / "secret").read_text() == "content"

@@ -311,6 +311,25 @@ ELSEWHERE: Mapping[str, str] = {
         result = mount("t", "pub/d", "tmpfs"), alone(), call("chroot", HOME)
         os.chdir("/")
         return result, look("pub/a")""",
+    "a mount that its root hides, not its parent's": """
+        alone(), os.mkdir("pub/d"), mount("pub", "pub/d", flags=BIND)
+        fd = os.open("pub/d", os.O_RDONLY)
+        child = os.fork()
+        if child == 0:
+            os.chroot("priv")
+            os._exit(len(os.read(os.open("a", os.O_RDONLY, dir_fd=fd), 9)))
+        return waited(child)""",
+    "a mount that every root hides": """
+        alone(), os.mkdir("pub/d"), mount("pub", "pub/d", flags=BIND)
+        fd = os.open("pub/d", os.O_RDONLY)
+        os.chroot("priv")
+        return os.read(os.open("a", os.O_RDONLY, dir_fd=fd), 9)""",
+    "memory again": """
+        alone()
+        fd = os.memfd_create("memory")
+        os.write(fd, b"kept")
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+        return os.read(again, 9), os.readlink(f"/proc/self/fd/{again}")""",
     "unmounted at once": """
         alone(), os.mkdir("pub/d")
         busy = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -399,6 +400,38 @@ def test_cover_tells_what_cannot_be_done_for_a_caller(rule: str, extent: Extent)
     else:
         with pytest.raises(Inexpressible):
             MECHANISM.compile([policy], abis, Options())
+
+
+_MARK = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+group = libc.fanotify_init(0x200, 0)
+made = libc.fanotify_mark(group, 1, ctypes.c_uint64(0x20), -100, b"/etc/passwd")
+print("absent" if group < 0 else ctypes.get_errno() if made < 0 else 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "answer"),
+    [("fsread", errno.EPERM), ("fanotify_mark", 0), ("[fsread, fanotify_mark]", 0)],
+)
+def test_a_part_of_a_policy_has_all_that_its_cover_says(
+    calls: str, answer: int, tmp_path: Path
+) -> None:
+    """A call that nobody can do for its caller goes on unheld where a rule names it itself.
+
+    A family that it belongs to is covered in full, so that it is refused there, with an event. The
+    watch of a directory would else bring descriptors of what is in it (fanotify(7)).
+    """
+    rule = f'deny[eacces]: {calls}\n    when: filename sub "secret"'
+    policy = f"default: permit\nrules:\n  - {rule}\n"
+    (cover, _) = MECHANISM.cover(parse_yaml(policy, "test"), [ABIS["x86_64"]])
+    assert cover.extent is (Extent.FULL if answer else Extent.NONE)
+    ran = python(_MARK, policy, tmp_path)
+    if ran.stdout == "absent\n":
+        pytest.skip("no fanotify_init(FAN_REPORT_FID) for everybody")
+    assert ran.stdout == f"{answer}\n"
+    assert ("deny", "fanotify_mark") in ran.decisions() or not answer
 
 
 def test_the_command_itself_executes_nothing_denied(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from enforcer.mechanisms.notify.filter import (
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import performs
+from enforcer.policy.ast import Policy
+from enforcer.policy.order import judged_rules
+from enforcer.policy.translators import known_syscall
 from enforcer.supervision import cores
 from enforcer.supervision.elevation import OPENS, can_elevate
 from enforcer.supervision.protect import BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS
@@ -137,7 +140,8 @@ def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
     if shared.is_classic:
         return files.or_by_descriptor(name, classic.check_and_continue(shared, name))
     if not is_acted_on(name, needs):
-        return classic.check_and_continue(shared, name) if shared.is_partial else _refuse
+        continues = shared.is_partial and is_unbound(shared.policy, name)
+        return classic.check_and_continue(shared, name) if continues else _refuse
     handler = _acting(shared, name)
     if not shared.is_sound:
         handler = classic.judge_and_act(shared, name, handler)
@@ -170,6 +174,16 @@ def is_acted_on(name: str, needs: frozenset[str]) -> bool:
     if name in sockets.ADDRESSED:
         return needs <= {"sockaddr", "filename"}
     return performs(name) and needs <= {"filename"}
+
+
+def is_unbound(policy: Policy, name: str) -> bool:
+    """Whether rules speak of a call that is not acted on by its own name.
+
+    Such rules are not enforced, which whoever asks for a part of a policy accepts. A family that
+    the call belongs to is enforced in full (see cover.py), so that it is refused there.
+    """
+    model = known_syscall(name)
+    return model is not None and any(not each.by_alias for each in judged_rules(policy, model))
 
 
 def on_registers(worker: Worker, args: Arguments) -> None:

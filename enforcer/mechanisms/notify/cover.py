@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enforcer.arch.record import Abi
 from enforcer.call import Action, Transition
 from enforcer.mechanisms.contract import Cover, Extent, Options
-from enforcer.mechanisms.notify.calls import is_acted_on
+from enforcer.mechanisms.notify.calls import is_acted_on, is_unbound
 from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
@@ -34,8 +34,9 @@ def cover_by_supervisor(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...
         model = known_syscall(name)
         if model is None or not decider.needs(name) or is_acted_on(name, decider.needs(name)):
             continue
+        found = unbound if is_unbound(policy, name) else refused
         for judged in judged_rules(policy, model):
-            (refused if judged.by_alias else unbound)[judged.index].append(name)
+            found[judged.index].append(name)
     covers = [
         _cover(index, rule, unbound[index], refused[index])
         for index, rule in enumerate(policy.rules)

@@ -8,7 +8,7 @@ from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.directories import Directories
 from enforcer.mechanisms.ptrace.calls.elevated import Elevated
 from enforcer.mechanisms.ptrace.calls.execs import Execs
-from enforcer.mechanisms.ptrace.calls.general import General
+from enforcer.mechanisms.ptrace.calls.general import WAITING, General
 from enforcer.mechanisms.ptrace.calls.messages import Messages
 from enforcer.mechanisms.ptrace.calls.multiplexed import Multiplexed
 from enforcer.mechanisms.ptrace.calls.opens import Opens
@@ -70,6 +70,8 @@ class Handlers:
             return own
         if name in GLANCES:
             return self.general.glanced(name)
+        if name in WAITING:
+            return self.general.waited_for
         if performs(name):
             return self.general.performed
         kinds = {argument.kind for argument in syscall(name).arguments}

@@ -64,11 +64,8 @@ class Elevated:
 
     def perform(self, call: HeldCall) -> bool:
         """A call that the tracer does itself in any case."""
-
-        def judge(names: tuple[str, ...], missing: int) -> int:
-            return self.act.judge_names(call, {"filename": names}, missing)
-
-        result = self.general.perform(call, judge, self.general.given(call))
+        general = self.general
+        result = general.perform(call, general.judge(call), general.given(call))
         if not self.is_granted(call) or call.decision is None:
             return False
         if self.act.note(call, call.decision):

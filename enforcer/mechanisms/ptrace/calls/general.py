@@ -11,7 +11,9 @@ from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
-from enforcer.pin import Judge, perform
+from enforcer.mechanisms.ptrace.private import DELIVER
+from enforcer.mechanisms.ptrace.tasks import Script
+from enforcer.pin import Judge, finish, perform, prepare
 from enforcer.pin.glance import GLANCES, glance
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.journal import UNREADABLE
@@ -19,6 +21,9 @@ from enforcer.syscalls import number, syscall
 from enforcer.syscalls.arguments import read_texts, signed
 from enforcer.syscalls.memory import Memory, ReadOnce, UnreadableMemory
 from enforcer.syscalls.model import Kind
+
+WAITING = frozenset({"truncate", "truncate64"})
+"""Calls performed that may wait for others: for who holds a lease (break_lease in fs/locks.c)."""
 
 _STATUS_FLAGS = {"newfstatat": 3, "fstatat64": 3, "statx": 2}
 _DIRECT = {"newfstatat": "fstat", "fstatat64": "fstat64"}
@@ -47,12 +52,42 @@ class General:
             return
         if call.name in _STATUS_FLAGS and self.status_of_descriptor(call):
             return
-        given = self.given(call)
+        self.answer(call, self.perform(call, self.judge(call), self.given(call)))
+
+    def waited_for(self, call: HeldCall) -> None:
+        """A call that may wait for others: judged at once, done by a thread of the listener's.
+
+        target                      tracer                   listener
+        truncate("leased"), held    judges
+                                    has it make DELIVER
+        waits for its answer        serves others            truncates: break_lease waits
+        """
+        act = self.act
+        listener = act.sandbox.listener
+        if listener is None or not act.pins or not call.policy.needs(call.name):
+            self.performed(call)
+            return
+        view, tid = call.view, call.tid
+        ready = prepare(view, call.abi, call.name, call.args, self.judge(call), self.given(call))
+        if isinstance(ready, int):
+            self.answer(call, ready)
+        elif call.decision is None or act.note(call, call.decision):
+            listener.arrange_result(tid, lambda: finish(ready))
+            act.inject(call, _delivered())
+        else:
+            ready.close()
+
+    def judge(self, call: HeldCall) -> Judge:
+        """What a call's pinned names are judged by."""
 
         def judge(names: tuple[str, ...], missing: int) -> int:
-            return act.judge_names(call, {"filename": names}, missing)
+            return self.act.judge_names(call, {"filename": names}, missing)
 
-        result = self.perform(call, judge, given)
+        return judge
+
+    def answer(self, call: HeldCall, result: int) -> None:
+        """End a call that was carried out, or judged and not carried out."""
+        act = self.act
         if result == -EFAULT and call.decision is None:
             act.refuse(call, EFAULT, UNREADABLE)
         elif call.decision is None or act.note(call, call.decision):
@@ -169,3 +204,7 @@ class General:
             if is_name or is_text:
                 found[argument.index] = memory.read_string(address)
         return found
+
+
+def _delivered() -> Script:
+    return (yield DELIVER, ())
