@@ -7,11 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from enforcer.asking.answers import Answer, Wrong, parse_answer
+from enforcer.asking.answers import HELP, Answer, Wrong, parse_answer
 from enforcer.asking.suggestions import Suggestion, suggestions
 from enforcer.asking.supervisors import Message, Supervisor, Unreachable, sockets
 from enforcer.policy.format import format_yaml
 from enforcer.policy.wire import policy_from_json
+
+QUIT = ("quit", "q")
+NOTHING_GIVEN = "nothing was answered for good"
 
 
 def printable(text: object) -> str:
@@ -121,6 +124,33 @@ class Console:
             self.notices.append(
                 f"another console answers for supervisor {supervisor.pid}; this one watches"
             )
+
+    def obey(self, line: str) -> str:
+        """Do what was typed, an answer or one of the other words; what to show for it."""
+        word, _, rest = line.strip().partition(" ")
+        match word:
+            case "help" | "?":
+                return HELP
+            case "review":
+                return self.given().rstrip() or NOTHING_GIVEN
+            case "save":
+                return self._save(rest.strip())
+        try:
+            words = self.answer(line)
+        except Wrong as error:
+            return str(error)
+        self.questions.pop(0)
+        return words
+
+    def _save(self, name: str) -> str:
+        text = self.given()
+        if not name or not text:
+            return "save FILE" if text else NOTHING_GIVEN
+        try:
+            Path(name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+        return f"written: {name}"
 
     def answer(self, text: str) -> str:
         """Answer the oldest question by what was typed; what is done, in words. Raises Wrong."""

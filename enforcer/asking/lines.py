@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
-from enforcer.asking.answers import HELP, Wrong
-from enforcer.asking.console import Console, Question
+from enforcer.asking.console import QUIT, Console, Question
 from enforcer.asking.supervisors import Supervisor
 
 _TICK_S = 0.1
@@ -62,34 +60,11 @@ class Lines:
         return line.decode(errors="replace")
 
     def _obey(self, line: str) -> None:
-        word, _, rest = line.strip().partition(" ")
-        if word in ("help", "?"):
-            self._write(HELP)
-        elif word in ("quit", "q"):
+        if line.strip() in QUIT:
             self._is_over = True
             self._console.questions.clear()
-        elif word == "review":
-            self._write(self._console.given().rstrip() or "nothing was answered for good")
-        elif word == "save":
-            self._save(rest.strip())
-        elif word:
-            try:
-                words = self._console.answer(line)
-                self._write(words)
-                self._console.questions.pop(0)
-            except Wrong as error:
-                self._write(f"{error}")
-
-    def _save(self, name: str) -> None:
-        text = self._console.given()
-        if not name or not text:
-            self._write("save FILE" if text else "nothing was answered for good")
-            return
-        try:
-            Path(name).write_text(text, encoding="utf-8")
-            self._write(f"written: {name}")
-        except OSError as error:
-            self._write(f"{name}: {error.strerror}")
+        elif line.strip():
+            self._write(self._console.obey(line))
 
     def _show(self) -> None:
         console = self._console

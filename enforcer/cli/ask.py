@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -51,6 +52,7 @@ _ASKING = (MechanismName.PTRACE, MechanismName.NOTIFY)
     show_default=True,
     help="Seconds after which a question of COMMAND is denied.",
 )
+@click.option("--lines", "is_plain", is_flag=True, help="No full screen, on a terminal either.")
 @click.option(
     "--log",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
@@ -65,6 +67,7 @@ def command(
     files: tuple[Path, ...],
     supervisor: int | None,
     timeout_s: float,
+    is_plain: bool,
     log: Path | None,
     form: str | None,
     partial: bool,
@@ -80,8 +83,7 @@ def command(
     directory = _directory()
     if not command:
         console = Console(directory, supervisor)
-        lines = Lines(console, sys.stdin.fileno(), sys.stdout)
-        lines.serve(lambda: _is_there(directory, supervisor))
+        _attend(console, is_plain, lambda: _is_there(directory, supervisor))
         return
     if supervisor is not None:
         raise UserError("-p is for a supervisor that runs already: leave COMMAND out")
@@ -115,6 +117,14 @@ def _everything() -> Policy:
     """What asks about every call that a program does not need to begin at all."""
     (policy,) = prepared([Policy(binary=None, dialect=Dialect.SYSTRACE, rules=())])
     return policy
+
+
+def _attend(console: Console, is_plain: bool, goes_on: Callable[[], bool]) -> None:
+    if is_plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        Lines(console, sys.stdin.fileno(), sys.stdout).serve(goes_on)
+        return
+    screen = importlib.import_module("enforcer.asking.screen")
+    screen.Screen(console).serve(goes_on)
 
 
 def _is_there(directory: Path, supervisor: int | None) -> bool:

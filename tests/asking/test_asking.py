@@ -199,7 +199,7 @@ def test_a_console_comes_to_a_running_supervisor(backend: str, tmp_path: Path) -
     with running(options, gives=True) as target:
         (path,) = target.until(lambda: sockets(socket_directory()))
         with running(["ask", "-p", path.stem], gives=True) as console:
-            target.until(lambda: _has_console(path))
+            target.until(lambda: has_console(path))
             target.type("\n")
             console.line_with("filename")
             console.type("permit\n")
@@ -208,7 +208,7 @@ def test_a_console_comes_to_a_running_supervisor(backend: str, tmp_path: Path) -
             assert console.wait() == 0
 
 
-def _has_console(path: Path) -> bool:
+def has_console(path: Path) -> bool:
     supervisor = Supervisor(path)
     try:
         status = supervisor.ask_for("status")
@@ -226,7 +226,7 @@ def test_a_console_that_is_killed_denies(backend: str, tmp_path: Path) -> None:
     with running(options, gives=True) as target:
         (path,) = target.until(lambda: sockets(socket_directory()))
         with running(["ask", "-p", path.stem], gives=True) as console:
-            target.until(lambda: _has_console(path))
+            target.until(lambda: has_console(path))
             target.type("\n")
             console.line_with("filename")
         assert target.line() == "1\n"
