@@ -32,7 +32,8 @@ static void read_moved(struct run *run, const char *name, const char *keep)
 	join(moved, to, "object");
 	if (!strcmp(run->variant, "exchange"))
 		flags = RENAME_EXCHANGE;
-	if (mkdir(from, 0755) || (flags && mkdir(to, 0755)))
+	/* What a policy speaks of can be there already: mounts need a place. */
+	if ((mkdir(from, 0755) && errno != EEXIST) || (flags && mkdir(to, 0755)))
 		broken("mkdir in %s: %s", run->dir, strerror(errno));
 	run->attempts = 1;
 	if (move(name, inside, 0)) {
