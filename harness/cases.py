@@ -59,7 +59,7 @@ def expand(
                         external=is_asked_for(name),
                         catalogue=attack.catalogue if attack else (),
                     )
-                    if matches(case.id, selection.keywords):
+                    if matches(f"{case.id} {scenario.attack or ''}", selection.keywords):
                         cases.append(case)
     return tuple(cases)
 

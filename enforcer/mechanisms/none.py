@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -49,7 +50,8 @@ class Control:
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Execute the command. Raises OSError."""
-        log.emit(EventKind.START, mechanism=self.name, command=list(command))
+        release = os.uname().release
+        log.emit(EventKind.START, mechanism=self.name, kernel=release, command=list(command))
         execute(command)
 
 

@@ -40,7 +40,7 @@ from harness.workers import end_workers, pool
     shell_complete=complete_scenarios,
     multiple=True,
     metavar="TEXT",
-    help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",
+    help="Only cases whose id or attack has this text, or one of 'TEXT or TEXT'; repeated: all.",
 )
 @click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race.")
 @click.option(

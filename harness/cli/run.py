@@ -111,7 +111,7 @@ STANDARD_OUTPUT = Path("-")
     shell_complete=complete_scenarios,
     multiple=True,
     metavar="TEXT",
-    help="Only cases whose id has this text, or one of 'TEXT or TEXT'; repeated: all of them.",
+    help="Only cases whose id or attack has this text, or one of 'TEXT or TEXT'; repeated: all.",
 )
 @click.option(
     "--attempts",

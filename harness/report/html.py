@@ -13,7 +13,7 @@ from harness.catalogue import catalogue, order
 from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix, tone
-from harness.report.origin import isolations, origin
+from harness.report.origin import origin, seen
 from harness.results import Campaign, Change, Row
 
 
@@ -39,7 +39,7 @@ def html(
     return environment.get_template("matrix.html").render(
         title=title,
         origin=[pair for campaign in campaigns for pair in _origin(campaign)],
-        isolations=isolations(rows),
+        seen=seen(rows),
         cases=len(rows),
         unexpected=[row for row in rows if not row.as_expected],
         changes=changes,

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from harness.catalogue import named
 from harness.model import VerdictKind
-from harness.report.origin import isolations, origin
+from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
 SKIPPED = (VerdictKind.INAPPLICABLE, VerdictKind.INEXPRESSIBLE)
@@ -25,7 +25,7 @@ def junit(rows: Sequence[Row], campaigns: Iterable[Campaign]) -> str:
     for scenario, members in sorted(suites.items()):
         suite = ElementTree.SubElement(root, "testsuite", name=scenario, tests=str(len(members)))
         properties = ElementTree.SubElement(suite, "properties")
-        for name, value in (*found, ("isolation", isolations(members))):
+        for name, value in (*found, *seen(members)):
             ElementTree.SubElement(properties, "property", name=name, value=value)
         outcomes = [_add(suite, row) for row in members]
         suite.set("time", f"{sum(row.seconds for row in members):.3f}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from harness.catalogue import named
+from harness.report.origin import kernel_of, version_of
 from harness.results import Row
 
 
@@ -24,6 +25,8 @@ def json_line(row: Row) -> str:
             "arch": row.arch,
             "kernel": row.kernel,
             "place": row.place,
+            "version": version_of(row),
+            "release": kernel_of(row),
             "isolation": row.isolation,
             "verdict": row.verdict,
             "expected": row.expected,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.report.matrix import SEVERITY, SHORT, Cell, matrix
-from harness.report.origin import isolations, origin
+from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
@@ -27,9 +27,8 @@ def markdown(rows: Sequence[Row], campaigns: Sequence[Campaign]) -> str:
     for line in shown.lines:
         cells = [_cell(line.cells.get(column)) for column in shown.columns]
         lines.append(_line([_plain(line.name), " ".join(line.catalogue), *cells]))
-    facts = [pair for campaign in campaigns for pair in origin(campaign)]
+    facts = [pair for campaign in campaigns for pair in origin(campaign)] + [*seen(rows)]
     lines += ["", *(f"- {name}: {_plain(value)}" for name, value in facts)]
-    lines.append(f"- isolation: {_plain(isolations(rows))}")
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.catalogue import catalogue, order
 from harness.model import VerdictKind
 from harness.report.matrix import MEANING
-from harness.report.origin import origin
+from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -27,7 +27,9 @@ def sarif(rows: Sequence[Row], campaigns: Sequence[Campaign]) -> str:
     run = {
         "tool": {"driver": {"name": "interposition-lab", "rules": rules}},
         "results": [_result(row) for row in found],
-        "properties": dict(pair for campaign in campaigns for pair in origin(campaign)),
+        "properties": dict(
+            [pair for campaign in campaigns for pair in origin(campaign)] + [*seen(rows)]
+        ),
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 

@@ -16,7 +16,7 @@ from harness.catalogue import named, order
 from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, Matrix, matrix
-from harness.report.origin import isolations, origin
+from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
 STYLE = {
@@ -212,4 +212,5 @@ def print_origin(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]
     for campaign in campaigns:
         for name, value in origin(campaign):
             to.print(Text(f"{name:9}  {value}"), soft_wrap=True)
-    to.print(Text(f"{'isolation':9}  {isolations(rows)}"), soft_wrap=True)
+    for name, value in seen(rows):
+        to.print(Text(f"{name:9}  {value}"), soft_wrap=True)

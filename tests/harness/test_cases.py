@@ -42,6 +42,15 @@ def test_all_keywords_and_one_of_their_alternatives(
     assert matches("race/path-race[ptrace-x86_64]", keywords) is chosen
 
 
+def test_a_keyword_may_name_the_attack() -> None:
+    """A scenario of another name is found by the attack that it uses."""
+    (found,) = (each for each in SCENARIOS if each.id == "machinery/supervisor-stop")
+    assert found.attack == KILL.id
+    for word, is_found in ((KILL.id, True), ("supervisor_kill", True), ("path-race", False)):
+        chosen = Selection(ours=("ptrace",), keywords=(word,))
+        assert bool(expand((found,), ATTACKS, chosen)) is is_found
+
+
 def scenario(*variants: str, known: dict[str, str] | None = None) -> Scenario:
     """One of an attack that can kill, stop or limit, the first in several ways."""
     (found,) = (each for each in SCENARIOS if each.id == "machinery/supervisor-stop")

@@ -31,7 +31,9 @@ from harness.odds import win_rate_bound
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
+from harness.report.markdown import markdown
 from harness.report.matrix import SEVERITY, SHORT, Tone, matrix
+from harness.report.sarif import sarif
 from harness.report.terminal import WIDTH_OF_FILES, console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 
@@ -252,8 +254,9 @@ def test_json_keys() -> None:
     """One object a line with exactly the agreed keys."""
     line = json.loads(json_line(HELD))
     assert " ".join(line) == (
-        "case scenario attack catalogue classes variant backend arch kernel place isolation "
-        "verdict expected as_expected known reason attempts wins bound seconds provenance"
+        "case scenario attack catalogue classes variant backend arch kernel place "
+        "version release isolation verdict expected as_expected known reason "
+        "attempts wins bound seconds provenance"
     )
     assert line["catalogue"] == ["A1", "A2"]
     assert line["classes"] == ["A1 notify-continue-path-race", "A2 ptrace-entry-path-race"]
@@ -387,17 +390,28 @@ def test_bounds_are_rounded_up() -> None:
 
 
 def test_every_form_says_where_results_come_from() -> None:
-    """Date, tree, machine and isolation stand in each report."""
-    rows = tuple(replace(row, isolation="plain") for row in ROWS)
+    """Date, tree, machine, kernel, versions and isolation stand in each report."""
+    told: dict[str, object] = {
+        "events": [{"event": "start", "kernel": "6.18.44", "version": "box 1.2"}]
+    }
+    rows = tuple(replace(row, isolation="plain", observations=(told,)) for row in ROWS)
     suite = ElementTree.fromstring(junit(rows, [CAMPAIGN]))[0]
     properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
     assert properties["tree"] == "/tree, revision 1"
     assert properties["machine"] == "Linux"
     assert properties["isolation"] == "plain (4)"
-    for text in (terminal_text(rows), html(rows, "Campaign 7", [CAMPAIGN])):
-        for part in ("7, 19", "/tree, revision 1", "Linux", "plain (4)"):
+    assert properties["kernels"] == "Linux 6.18.44 (local) (4)"
+    version = "ptrace: box 1.2 (1)"
+    for text in (
+        terminal_text(rows),
+        html(rows, "Campaign 7", [CAMPAIGN]),
+        markdown(rows, [CAMPAIGN]),
+        sarif(rows, [CAMPAIGN]),
+    ):
+        for part in ("7, 19", "/tree, revision 1", "Linux 6.18.44", version, "plain (4)"):
             assert part in text
-    assert json.loads(json_line(rows[0]))["isolation"] == "plain"
+    line = json.loads(json_line(rows[0]))
+    assert (line["isolation"], line["version"], line["release"]) == ("plain", "box 1.2", "6.18.44")
 
 
 def test_html() -> None:
