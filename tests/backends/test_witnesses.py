@@ -75,3 +75,33 @@ def test_a_log_of_its_own_shows_refusals(tmp_path: Path) -> None:
     assert len(events) == 1
     assert Attributed(calls=frozenset({"openat"}), denied="/srv/shut/object").shown(events)
     assert not Attributed(calls=frozenset({"openat"}), denied="/etc/passwd").shown(events)
+
+
+LOGGED = (
+    "I1127 07:23:08.429818   20266 strace.go:570] [   1:   1] cat E openat(AT_FDCWD /, "
+    "0x7ffbcf35efb5 {name}, O_RDONLY|0x0, 0o0)\n"
+    "I1127 07:23:08.429951   20266 strace.go:608] [   1:   1] cat X openat(AT_FDCWD /, "
+    "0x7ffbcf35efb5 {name}, O_RDONLY|0x0, 0o0) = {answer} (125.188\N{MICRO SIGN}s)\n"
+)
+REFUSED_THERE = "0 (0x0) errno=2 (no such file or directory)"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "shown"),
+    [
+        ("/srv/shut/object", REFUSED_THERE, True),
+        ("/srv/shut/object", "3 (0x3)", False),
+        ("/srv/shut/object", "0 (0x0) errno=22 (invalid argument)", False),
+        ("/srv/open/object", REFUSED_THERE, False),
+        ("../shut/object", REFUSED_THERE, False),
+    ],
+)
+def test_the_log_of_gvisor(name: str, answer: str, shown: bool, tmp_path: Path) -> None:
+    """A call that returned with a refusal's errno, and the name that it was given, as given."""
+    where = stage(tmp_path)
+    where.state.mkdir()
+    text = LOGGED.format(name=name, answer=answer)
+    (where.state / "log").write_text(text, encoding="utf-8")
+    events = External(load(EXTERNAL / "runsc-strace.yaml")).collect(PLAN, where)
+    attributed = Attributed(calls=frozenset({"openat"}), denied="/srv/shut/object")
+    assert attributed.shown(events) is shown
