@@ -402,6 +402,26 @@ def test_cover_tells_what_cannot_be_done_for_a_caller(rule: str, extent: Extent)
             MECHANISM.compile([policy], abis, Options())
 
 
+_FULL = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+for name in ("/etc/passwd", "/absent"):
+    try:
+        os.open(name, os.O_RDONLY)
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+def test_a_missing_name_is_told_before_a_full_table(tmp_path: Path) -> None:
+    """The supervisor finds no descriptor to hand over, and so asks for no number to place it at.
+
+    The kernel takes the number first (get_unused_fd_flags in do_sys_openat2): EMFILE both times.
+    """
+    ran = python(_FULL, paths_but(tmp_path / "none"), tmp_path)
+    assert ran.stdout == f"{errno.EMFILE}\n{errno.ENOENT}\n"
+
+
 _MARK = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
