@@ -14,6 +14,7 @@ VERBS = {
     "check": "enforcer.cli.check",
     "explain": "enforcer.cli.explain",
     "convert": "enforcer.cli.convert",
+    "audit": "enforcer.cli.audit",
     "diff": "enforcer.cli.diff",
     "dump": "enforcer.cli.dump",
 }

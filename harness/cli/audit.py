@@ -14,9 +14,12 @@ from typing import NoReturn
 import click
 
 from enforcer.access.notes import listed
+from enforcer.filters.walk import NotFollowed
+from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack
 from harness.audit import Judged, Probe, Untried, judged, probes, untried, write
+from harness.audit_filter import is_filter, probes_of_filter
 from harness.campaign import jobs_of
 from harness.cases import EVERY_LEAKY, matches
 from harness.cli import Status, UserError
@@ -70,6 +73,9 @@ def command(
 ) -> NoReturn:
     """Does POLICY hold? Its denying rules, each against the attacks that it should stop.
 
+    POLICY may be a filter of others (docs/filters.md): what `enforcer audit` finds open in it is
+    proven by the attacks that it should stop, under the policy that is made of it.
+
     Names and addresses that the rules deny are exchanged for those of a scratch directory with
     sentinels in it; the user's files are never touched.
 
@@ -80,10 +86,14 @@ def command(
     end_as_interrupted()
     lab = laboratory()
     attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
-    found, left = _probes(policy, attacks)
-    directory = _directory(policy, keep)
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])
-    backends = asked_for.backends or asked_for.ours
+    if is_filter(policy):
+        found, left = _probes_of_filter(policy, attacks)
+        backends = asked_for.backends or (MechanismName.SECCOMP.value,)
+    else:
+        found, left = _probes(policy, attacks)
+        backends = asked_for.backends or asked_for.ours
+    directory = _directory(policy, keep)
     write(found, directory, dialect=_dialect(policy), backends=backends, scenarios=lab.scenarios)
     rows = _carry_out(laboratory(directory), jobs, results)
     if as_json:
@@ -108,7 +118,22 @@ def _directory(policy: Path, keep: Path | None) -> Path:
 
 
 def _dialect(policy: Path) -> str:
-    return "yaml" if policy.suffix in (".yaml", ".yml") else "systrace"
+    is_yaml = policy.suffix in (".yaml", ".yml") or is_filter(policy)
+    return "yaml" if is_yaml else "systrace"
+
+
+def _probes_of_filter(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Probe], list[Untried]]:
+    """What is proven of a filter of others, and what it leaves open beside. Raises UserError."""
+    try:
+        found, left = probes_of_filter(policy, attacks)
+    except (PolicyError, NotFollowed) as error:
+        raise UserError(str(error)) from None
+    if not found:
+        rest = "".join(f"\n  {each.said}: {each.why}" for each in left)
+        raise UserError(
+            f"{policy}: no attack proves anything of it: `enforcer audit` says what is open{rest}"
+        )
+    return found, left
 
 
 def _probes(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Probe], list[Untried]]:
