@@ -16,6 +16,7 @@ VERBS = {
     "convert": "enforcer.cli.convert",
     "audit": "enforcer.cli.audit",
     "diff": "enforcer.cli.diff",
+    "export": "enforcer.cli.export",
     "dump": "enforcer.cli.dump",
 }
 USAGE = 2

@@ -73,7 +73,8 @@ class Filter:
     """What one process is under: several `programs` are stacked, the strictest answer stands.
 
     `spec` is what a text means, None where there is nothing but programs; `named` are the calls
-    that it names. `big_endian` is the machine's byte order. `notes` are warnings.
+    that it names. `default` is a policy's own, where numbers of no call are answered otherwise.
+    `big_endian` is the machine's byte order. `notes` are warnings.
     """
 
     source: str
@@ -83,6 +84,7 @@ class Filter:
     spec: FilterSpec | None = None
     notes: tuple[Problem, ...] = ()
     named: frozenset[str] = frozenset()
+    default: int | None = None
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @property

@@ -13,6 +13,7 @@ from enforcer.filters.read import form_of, read_filter
 from enforcer.mechanisms.filter_spec import spec_from_policies
 from enforcer.mechanisms.seccomp import UNDECIDED, final_answer
 from enforcer.policy.ast import Policy
+from enforcer.policy.decide import default_decision
 from enforcer.policy.load import load_policies
 from enforcer.policy.problem import PolicyError, Problem
 
@@ -37,9 +38,12 @@ def read_operand(text: str, form: str | None = None) -> Filter:
 def filter_of_policies(policies: tuple[Policy, ...], source: str) -> Filter:
     """The static filter of policies on this machine. Raises PolicyError."""
     abis = native().abis
+    default = final_answer(default_decision(policies[0])) if policies else None
     try:
         spec = spec_from_policies(policies, abis, defer=UNDECIDED, answer=final_answer)
         program = compile_filter(spec)
     except (FilterTooLarge, ValueError) as error:
         raise PolicyError([Problem(source=source, line=1, column=1, message=str(error))]) from None
-    return Filter(source=source, form=Form.BPF, abis=abis, programs=(program,), spec=spec)
+    return Filter(
+        source=source, form=Form.BPF, abis=abis, programs=(program,), spec=spec, default=default
+    )
