@@ -217,7 +217,16 @@ def _open_canonical(view: View, name: bytes, flags: int, mode: int, judge: Judge
 def _open_plain(
     view: View, base: int, rest: bytes, name: str, flags: int, mode: int, judge: Judge, how: int
 ) -> int:
-    """Judge `name`, then open `rest` from `base`; -ELOOP when it needs the step-by-step way."""
+    """Judge `name`, then open `rest` from `base`; -ELOOP when it needs the step-by-step way.
+
+        supervisor                              somebody
+        judges /a/b
+                                                puts a link in the place of /a
+        openat2(/a/b, RESOLVE_NO_SYMLINKS):
+        ELOOP (pick_link in fs/namei.c)
+
+    So what is opened is what has the judged name at that moment, and no other.
+    """
     errno = judge((name,), 0)
     if errno:
         probe_flags = O_PATH_NOFOLLOW if flags & os.O_NOFOLLOW else O_PATH
@@ -237,7 +246,18 @@ def _open_plain(
 def _open_pinned(
     view: View, dirfd: int, name: bytes, flags: int, mode: int, judge: Judge, how: int
 ) -> int:
-    """Resolve, judge the canonical name, open in the pinned directory; again when it changed."""
+    """Resolve, judge the canonical name, open in the pinned directory; again when it changed.
+
+        supervisor                              somebody
+        resolves: directory 5, leaf b, object 6
+        judges the name of 6
+                                                puts a link in the place of b
+        openat2(5, b, RESOLVE_NO_SYMLINKS):
+        ELOOP, and all of it once more
+
+    Where a name is not enough (see View.opens_what_it_judged) 6 itself is opened again, by its link
+    in procfs, which leads to the object and walks no name (nd_jump_link in fs/namei.c).
+    """
     if how & RESOLVE_CACHED:
         return -EAGAIN
     follow = follows_open(flags)
