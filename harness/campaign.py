@@ -10,6 +10,7 @@ from harness.attack import Attack
 from harness.backends import boot_of
 from harness.calibration import Calibration, beside, needs_reference
 from harness.cases import Selection, attempts_of, expand, most_attempts
+from harness.defences import reference
 from harness.model import Provenance, Reference, Result, Scenario
 from harness.places.choice import Say, Target, boot_options, ready
 from harness.places.local import Place, PlaceError, this_machine
@@ -150,6 +151,38 @@ def carry_out_all(
                 take(result)
     finally:
         executors.close()
+
+
+def carry_out_settings(
+    jobs: Sequence[Job],
+    leaky: Sequence[Job],
+    pool: Pool,
+    take: Callable[[Result], None],
+    *,
+    measured_aside: Callable[[Result], None],
+    expect: Callable[[int], None],
+) -> None:
+    """Attacks under every setting of the defences. Those without any come first; by them the others
+    are judged, and where they hold (the defences are not what stops this attack) by those of
+    `leaky` that the scenarios name, which go to `measured_aside`. `expect` is told how many come.
+    """
+    calibration = Calibration(belongs=belongs)
+    bare: list[Result] = []
+
+    def took(result: Result) -> None:
+        bare.append(result)
+        take(result)
+
+    def lost(job: Job) -> Reference | None:
+        known = reference(job.case, bare)
+        return known if known is not None and known.wins else None
+
+    carry_out_all([job for job in jobs if job.case.leaky], pool, calibration, took)
+    judged = [job for job in jobs if not job.case.leaky]
+    lacking = calibration.lacking([job for job in judged if not lost(job)], leaky)
+    expect(len(jobs) + len(lacking))
+    carry_out_all(lacking, pool, calibration, measured_aside)
+    carry_out_all(judged, pool, calibration, take, lost)
 
 
 def _fitted(

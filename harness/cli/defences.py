@@ -13,15 +13,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.calibration import Calibration
-from harness.campaign import Pool, belongs, carry_out_all, jobs_of
+from harness.campaign import Pool, carry_out_settings, jobs_of
 from harness.cases import EVERY_LEAKY, attempts_of, most_attempts
 from harness.cli import Status, UserError
 from harness.cli.load import chosen_targets, laboratory, selection
 from harness.cli.names import complete_scenarios
 from harness.cli.progress import Shown, progress
-from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines, reference
-from harness.model import Reference, Result, VerdictKind
+from harness.defences import MECHANISMS, SETTINGS, Line, cases, lines
+from harness.model import Result, VerdictKind
 from harness.places.choice import Driver, Wish
 from harness.report.defences import defences_table, was_ended
 from harness.report.lines import json_line
@@ -98,12 +97,7 @@ def command(
 
 
 def _carry_out(jobs: Sequence[Job], leaky: Sequence[Job], shown: Shown) -> list[Result]:
-    """Those without defences first; by them the others are judged, and where they hold (the
-    defences are not what stops this attack) by the scenario's leaky backends.
-    """
     workers = os.cpu_count() or 1
-    crew = Pool(start=pool(workers, shown.address), workers=workers)
-    calibration = Calibration(belongs=belongs)
     results: list[Result] = []
 
     def take(result: Result) -> None:
@@ -111,17 +105,15 @@ def _carry_out(jobs: Sequence[Job], leaky: Sequence[Job], shown: Shown) -> list[
         is_broken = result.verdict.kind is VerdictKind.BROKEN
         shown.take(replace(row_of(result), as_expected=not is_broken))
 
-    def lost(job: Job) -> Reference | None:
-        known = reference(job.case, results)
-        return known if known is not None and known.wins else None
-
     try:
-        carry_out_all([job for job in jobs if job.case.leaky], crew, calibration, take)
-        judged = [job for job in jobs if not job.case.leaky]
-        lacking = calibration.lacking([job for job in judged if not lost(job)], leaky)
-        shown.expect(len(jobs) + len(lacking))
-        carry_out_all(lacking, crew, calibration, lambda result: shown.take(row_of(result)))
-        carry_out_all(judged, crew, calibration, take, lost)
+        carry_out_settings(
+            jobs,
+            leaky,
+            Pool(start=pool(workers, shown.address), workers=workers),
+            take,
+            measured_aside=lambda result: shown.take(row_of(result)),
+            expect=shown.expect,
+        )
     except KeyboardInterrupt:
         end_workers()
         raise
