@@ -16,7 +16,7 @@ from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, USER_NOTIF
 from enforcer.condition import TRUE, WORD, All, Any, Compare, Condition, Not, Operator
 from enforcer.filters.model import Entry, Filter, Form, errno_answer, filter_of, note
-from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, parse_number, words
+from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, included, parse_number, words
 from enforcer.policy.problem import Problems, suggestion
 from enforcer.syscalls import names, syscall, table
 
@@ -133,18 +133,12 @@ class _Program:
             self.reader.fail("#include needs a file in quotes", at=word)
         for name in quoted:
             path = self.chain[-1].parent / name
-            if path.resolve() in {each.resolve() for each in self.chain}:
-                ring = " -> ".join(each.name for each in (*self.chain, path))
-                self.reader.fail(f"#include in a circle: {ring}", "take one of them out", at=word)
             if len(self.chain) > _MOST_INCLUDES:
                 self.reader.fail("#include is nested too deep", at=word)
             try:
-                if not path.is_file() or path.stat().st_size > 1 << 20:
-                    raise OSError(0, "no file, or more than 1 MiB")
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                self.reader.fail(f"{name} cannot be included: {reason}", at=word)
+                text = included(path, self.chain)
+            except OSError as error:
+                self.reader.fail(f"{name} cannot be included: {error.strerror}", at=word)
             inner = Problems(str(path), text)
             self.reading.text(text, str(path), (*self.chain, path), inner)
             self.reading.problems.found += inner.found

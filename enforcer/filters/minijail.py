@@ -16,7 +16,7 @@ from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW, KILL_THREAD
 from enforcer.condition import TRUE, WORD, All, Any, Compare, Condition, Operator
 from enforcer.filters.model import ANSWERS, Entry, Filter, Form, errno_answer, filter_of, note
-from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, parse_number, words
+from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, included, parse_number, words
 from enforcer.policy.names import parse_errno
 from enforcer.policy.problem import Problems, suggestion
 from enforcer.syscalls import names, table
@@ -41,7 +41,6 @@ _ACTIONS: Mapping[str, int] = {
     word.replace("_", "-").replace("notify", "user-notify"): value
     for word, value in ANSWERS.items()
 }
-MOST_BYTES = 1 << 20
 
 
 def read_minijail(text: str, source: str) -> Filter:
@@ -98,26 +97,18 @@ class _Reading:
         path = Path(named)
         if not path.is_absolute():
             # The compiler takes it from the file's directory, minijail0 from the one that it is in.
-            beside = chain[-1].parent / path
-            path = beside if beside.is_file() else path
-        resolved = path.resolve()
-        if resolved in {each.resolve() for each in chain}:
-            ring = " -> ".join(each.name for each in (*chain, path))
-            problems.add(word.position, f"@include in a circle: {ring}", "take one of them out")
-            return
+            near = (chain[-1].parent / path, path)
+            path = next((each for each in near if _is_there(each)), path)
         if len(chain) > 10:
             problems.add(word.position, "@include is nested too deep")
             return
+        try:
+            text = included(path, chain)
+        except OSError as error:
+            problems.add(word.position, f"{named} cannot be included: {error.strerror}")
+            return
         if len(chain) > 1:
             note(problems, word.position.line, "minijail0 refuses @include in an included file")
-        try:
-            if not path.is_file() or path.stat().st_size > MOST_BYTES:
-                raise OSError(0, "no file, or more than 1 MiB")
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            problems.add(word.position, f"{named} cannot be included: {reason}")
-            return
         inner = Problems(str(path), text)
         self.file(text, str(path), inner, (*chain, path))
         self.problems.found += [each for each in inner.found if inner is not self.problems]
@@ -128,6 +119,13 @@ class _Reading:
             message = f"{call} has a statement already: {self._said[call]}"
             problems.add(word.position, message, "write all its filters in one")
         self._said.setdefault(call, place)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a name that is too long
 
 
 class _Statement:

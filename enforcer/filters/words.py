@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from enforcer.condition import WORD
@@ -108,3 +109,25 @@ def parse_number(text: str, *, octal: bool = True) -> int | None:
         return None
     value = -value if sign else value
     return value & WORD if -(1 << 63) <= value <= WORD else None
+
+
+MOST_BYTES = 1 << 20
+
+
+def included(path: Path, chain: Sequence[Path]) -> str:
+    """The text of an included file; `chain` are the files by which one came to it.
+
+    Raises OSError with the reason for one that cannot be read, or that is in the chain itself.
+    """
+    try:
+        resolved = path.resolve()
+        if resolved in {each.resolve() for each in chain}:
+            ring = " -> ".join(each.name for each in (*chain, path))
+            raise OSError(0, f"in a circle: {ring}; take one of them out")
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise OSError(0, "no file, or more than 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise OSError(0, "not UTF-8") from None
+    except (ValueError, RuntimeError):
+        raise OSError(0, "a zero byte, or links in a circle") from None

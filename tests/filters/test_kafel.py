@@ -79,6 +79,7 @@ def test_a_circle_of_includes(tmp_path: Path) -> None:
         ("ALLOW { write { 1 == 2 } }", 1, "two numbers"),
         ("ALLOW { write { " + "(" * 200 + " } }", 1, "nested too deep"),
         ("ALLOW { read ON z80 }", 1, "unknown architecture"),
+        ('#include "a\0b"', 1, "a zero byte"),
         ('#include "missing"', 1, "cannot be included"),
         ("ALLOW { read } ;", 1, "`;` means nothing here"),
     ],

@@ -103,6 +103,8 @@ def test_the_two_compilers_differ_and_it_is_said() -> None:
         ("read: return ENOTHING", 1, "no errno"),
         ("read[arch=z80]: 1", 1, "unknown architecture"),
         ("@includ ./x", 1, "unknown directive"),
+        ("@include ./a\0b", 1, "a zero byte"),
+        ("@include ./" + "a" * 5000, 1, "cannot be included"),
         ("@include ./missing.policy", 1, "cannot be included"),
         ("@default allow", 1, "cannot permit"),
         ("@default trap\n@default kill", 2, "stated already"),
