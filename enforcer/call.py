@@ -84,6 +84,7 @@ class Elevation:
 class Decision:
     """The answer to one call.
 
+    `would_be` is what the policy says of a call that a permissive run permits all the same.
     `errno` (Linux generic number, positive) counts for DENY only. `rule` is the index in
     `policy.rules` of the rule that decided, None when the default or a stated exception did;
     `reason` then names it.
@@ -96,6 +97,7 @@ class Decision:
     log: bool = False
     elevation: Elevation | None = None
     transition: Transition = Transition.SWITCH
+    would_be: Action | None = None
 
     @property
     def refusal(self) -> int:

@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     START: the enforcer's description (backend, defences, features). ENFORCING: the witness, with
     the evidence that enforcement is on. DECISION: one decision (denials, kills and rules with
     `log`). DETECTION: an interference was noticed (verify, lost task, unknown ABI).
+    POLICY: a policy's file was read again, and taken or not.
     END: the supervisor saw the last task end; `decisions` counts what it decided, `judged` the
     calls that it held and judged, by name.
 
@@ -36,6 +37,7 @@ class EventKind(StrEnum):
     ENFORCING = "enforcing"
     DECISION = "decision"
     DETECTION = "detection"
+    POLICY = "policy"
     END = "end"
 
 
@@ -44,6 +46,14 @@ class EventLog(Protocol):
 
     def emit(self, kind: EventKind, **fields: object) -> None:
         """Append one event; `fields` are JSON values."""
+        ...
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What a supervisor must keep open to write it."""
+        ...
+
+    def never_wait(self) -> None:
+        """In the supervisor: from now on emit neither waits nor raises OSError."""
         ...
 
 
@@ -57,6 +67,10 @@ class FileLog:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._outbox: Outbox | None = None
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What a supervisor must keep open to write it."""
+        return (self.fd,)
 
     def never_wait(self) -> None:
         """From now on emit neither waits for the descriptor nor raises OSError (see Outbox)."""
@@ -94,10 +108,12 @@ class TextLog(FileLog):
         line = None
         if kind is EventKind.DECISION:
             line = decision_line(fields)
+        elif kind is EventKind.POLICY:
+            line = f"{fields['file']}: {fields['reason']}"
         elif kind is EventKind.DETECTION:
             call = f" at {fields['call']}" if fields.get("call") else ""
             line = f"{_DONE.get(str(fields.get('action')), 'noticed')}{call}: {fields['reason']}"
-        return b"" if line is None else f"{_printable(line)}\n".encode()
+        return b"" if line is None else f"{printable(line)}\n".encode()
 
 
 _DONE: Mapping[str, str] = {
@@ -111,7 +127,11 @@ _INTERNET = re.compile(r"inet(6?)-\[([^]]*)\]:(\d+)\Z")
 
 def decision_line(fields: Mapping[str, object]) -> str:
     """A decision's event as a line: what was done, with which call, to whom, by which rule."""
-    words = [f"{_DONE[str(fields['action'])]}: {fields['call']}"]
+    would_be = fields["would_be"]
+    done = _DONE[str(fields["action"])]
+    if would_be is not None:
+        done = f"permitted, would be {_DONE[str(would_be)]}"
+    words = [f"{done}: {fields['call']}"]
     words += _subject(fields["values"])
     program = Path(str(fields["program"])).name if fields["program"] else "?"
     by = f"{program}[{fields['pid'] or fields['tid']}]"
@@ -144,7 +164,7 @@ def _address(text: str | None) -> str:
     return f"{host}:{found[3]}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """What a target named cannot end a line, nor speak to a terminal."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
@@ -155,4 +175,10 @@ class NullLog:
     """Events thrown away."""
 
     def emit(self, kind: EventKind, **fields: object) -> None:
+        return None
+
+    def descriptors(self) -> tuple[int, ...]:
+        return ()
+
+    def never_wait(self) -> None:
         return None

@@ -11,6 +11,8 @@ VERBS = {
     "ask": "enforcer.cli.ask",
     "status": "enforcer.cli.status",
     "top": "enforcer.cli.top",
+    "learn": "enforcer.cli.learn",
+    "alarms": "enforcer.cli.alarms",
     "check": "enforcer.cli.check",
     "explain": "enforcer.cli.explain",
     "convert": "enforcer.cli.convert",
@@ -53,6 +55,7 @@ def cli(context: click.Context) -> None:
       enforcer check FILE                             is this policy in order?
       enforcer explain FILE CALL ARGS...              which rule decides, and why
       enforcer run --backend ptrace --policy FILE -- ls /tmp
+      enforcer learn -- ls /tmp                       write a policy that permits what was seen
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

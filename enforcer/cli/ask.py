@@ -15,7 +15,7 @@ import click
 from enforcer.asking.console import Console
 from enforcer.asking.lines import Lines
 from enforcer.cli import UserError, form_option
-from enforcer.cli.run import event_log
+from enforcer.cli.logs import event_log
 from enforcer.cli.supervised import compiled, desk_option, launch, usable_mechanism
 from enforcer.mechanisms.contract import MechanismName, Options
 from enforcer.policy import load_policies

@@ -10,13 +10,23 @@ from typing import NoReturn
 import click
 
 from enforcer.cli import UserError, form_option
-from enforcer.cli.supervised import compiled, desk_option, launch, usable_mechanism
-from enforcer.events import EventLog, FileLog, NullLog, TextLog
+from enforcer.cli.identity import become, parse_ids
+from enforcer.cli.logs import event_log, log_options
+from enforcer.cli.permissive import tolerate
+from enforcer.cli.supervised import NotFound, compiled, desk_option, launch, usable_mechanism
 from enforcer.filters.read import form_of, read_filter
+from enforcer.kernel.execve import find_command
+from enforcer.learning.store import user_directory
+from enforcer.logs.syslog import Host
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence, MechanismName, Options, Plan
-from enforcer.policy import load_policies
 from enforcer.policy.ast import Policy
+from enforcer.policy.directory import SYSTEM, Source, for_command
+from enforcer.policy.load import process_variables
 from enforcer.policy.problem import PolicyError
+from enforcer.policy.rereading import source_to_json
+
+SUPERVISED = (MechanismName.PTRACE, MechanismName.NOTIFY)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def parse_defences(
@@ -46,16 +56,42 @@ def parse_defences(
     "-p",
     "files",
     multiple=True,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated.",
+    type=_FILE,
+    help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated. "
+    "Left out: the policies of --directory.",
 )
 @click.option(
-    "--log",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Append events to this file, one JSON object a line; a terminal gets lines for "
-    "people, and so does `-`, standard error.",
+    "--directory",
+    "-d",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Policies by binary, as `enforcer learn` writes them; left out, without --policy: "
+    "~/.systrace, then /etc/systrace.",
 )
+@click.option("-f", "more", multiple=True, type=_FILE, help="One more policy, before the others.")
+@click.option("-U", "is_global", is_flag=True, help="Policies of /etc/systrace only.")
+@click.option("-u", "no_aliases", is_flag=True, help="Rules on aliases (fsread) do not count.")
+@click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
+@click.option(
+    "--user",
+    "-c",
+    "ids",
+    callback=parse_ids,
+    metavar="UID:GID",
+    help="Run the command, and its supervisor, as this user.",
+)
+@click.option(
+    "--permissive",
+    is_flag=True,
+    help="Refuse nothing: log what would be refused, and propose rules for it at the end.",
+)
+@click.option(
+    "--reread/--no-reread",
+    "rereads",
+    default=None,
+    help="Read policies again when they change (ptrace, notify); the default with --directory.",
+)
+@log_options
 @click.option(
     "--defences",
     callback=parse_defences,
@@ -65,60 +101,101 @@ def parse_defences(
 )
 @form_option
 @click.option("--partial", is_flag=True, help="Run although some rules cannot be enforced in full.")
-@click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
     backend: str,
     files: tuple[Path, ...],
-    log: Path | None,
-    defences: frozenset[Defence],
-    partial: bool,
+    directory: Path | None,
+    more: tuple[Path, ...],
+    is_global: bool,
+    no_aliases: bool,
     inherit: bool,
+    ids: tuple[int, int] | None,
+    permissive: bool,
+    rereads: bool | None,
+    log: Path | None,
+    to_stderr: bool,
+    line_file: Path | None,
+    to_syslog: bool,
+    hosts: tuple[Host, ...],
+    defences: frozenset[Defence],
     form: str | None,
+    partial: bool,
     command: tuple[str, ...],
 ) -> NoReturn:
     """Run COMMAND under a policy.
 
-    The exit status is the command's own; 2 when it was not started because of a mistake, 126 or
-    127 when it cannot be executed.
+    With policies of a directory each binary comes under its own when it is executed (ptrace). What
+    no rule covers is refused and logged. The exit status is the command's own; 2 when it was not
+    started because of a mistake, 126 or 127 when it cannot be executed.
     """
-    policies = _load(files, form, backend)
+    directories: tuple[Path, ...] = ()
+    if is_global:
+        directories = (SYSTEM,)
+    elif directory is not None:
+        directories = (directory.absolute(),)
+    elif not files and not more:
+        directories = (user_directory(), SYSTEM)
+    is_supervised = backend in SUPERVISED
+    if permissive and not is_supervised:
+        raise UserError(f"--permissive takes a supervisor: {' or '.join(SUPERVISED)}")
+    if rereads and not is_supervised:
+        raise UserError(f"--reread takes a supervisor: {' or '.join(SUPERVISED)}")
+    source = Source(
+        files=tuple(path.absolute() if path.is_file() else path for path in (*more, *files)),
+        directories=directories,
+        form=form,
+        has_aliases=not no_aliases,
+        variables=process_variables(),
+    )
+    wants_rereads = bool(directories) if rereads is None else rereads
+    options = Options(
+        defences=defences,
+        partial=partial,
+        inherit=inherit,
+        permissive=permissive,
+        desk=desk_option() if is_supervised and not permissive else None,
+        rereads=source_to_json(source) if wants_rereads and is_supervised else None,
+    )
+    is_filter = backend == MechanismName.SECCOMP and len(files) == 1 and form_of(files[0], form)
+    policies = () if is_filter else _load(source, command[0])
+    if directories and backend != MechanismName.PTRACE:
+        policies = for_command(policies, os.path.realpath(_found(command[0])))
     mechanism = usable_mechanism(backend)
-    desk = desk_option() if mechanism.supervised else None
-    options = Options(defences=defences, partial=partial, inherit=inherit, desk=desk)
-    plan = compiled(mechanism, policies, options) if policies else _plan_of_filter(files, form)
-    launch(mechanism, plan, command, event_log(log), str(log))
+    plan = _plan_of_filter(files[0], form) if is_filter else compiled(mechanism, policies, options)
+    events = event_log(
+        log, to_stderr=to_stderr, line_file=line_file, to_syslog=to_syslog, hosts=hosts
+    )
+    if ids is not None:
+        become(ids)
+    if permissive:
+        sys.exit(tolerate(mechanism, plan, command, events))
+    launch(mechanism, plan, command, events, str(log or "the log"))
 
 
-def _load(files: tuple[Path, ...], form: str | None, backend: str) -> list[Policy]:
-    """The policies; none where the one file is a filter, which seccomp loads as it is."""
-    try:
-        if backend == MechanismName.SECCOMP and len(files) == 1 and form_of(files[0], form):
-            return []
-        return [policy for file in files for policy in load_policies(file, form=form)]
-    except PolicyError as error:
-        raise UserError(str(error)) from None
-
-
-def _plan_of_filter(files: tuple[Path, ...], form: str | None) -> Plan:
+def _plan_of_filter(file: Path, form: str | None) -> Plan:
     from enforcer.mechanisms.seccomp.foreign import plan_of
 
     try:
-        found = read_filter(files[0], form)
+        found = read_filter(file, form)
         return plan_of(found.programs[0], found.abis)
     except (PolicyError, ValueError) as error:
         raise UserError(str(error)) from None
 
 
-def event_log(path: Path | None) -> EventLog:
-    """Where events go. Raises UserError."""
-    if path is None:
-        return NullLog()
-    if str(path) == "-":
-        return TextLog(sys.stderr.fileno())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+def _load(source: Source, program: str) -> tuple[Policy, ...]:
     try:
-        descriptor = os.open(path, flags, 0o600)
+        policies = source.load_all()
+    except PolicyError as error:
+        raise UserError(str(error)) from None
+    if not policies:
+        places = " or ".join(map(str, source.directories))
+        raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one")
+    return policies
+
+
+def _found(program: str) -> str:
+    try:
+        return find_command(program)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    return TextLog(descriptor) if os.isatty(descriptor) else FileLog(descriptor)
+        raise NotFound(f"{program}: {error.strerror}") from None

@@ -1,9 +1,11 @@
-"""What `run` and `ask` share: mechanisms, plans, and the process that becomes the command."""
+"""What `run`, `ask` and `learn` share: mechanisms, plans, and who becomes the command."""
 
 from __future__ import annotations
 
 import errno
 import importlib
+import os
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -24,6 +26,7 @@ from enforcer.supervision.peers import socket_directory
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
+_FAILED = 70
 
 
 class NotFound(click.ClickException):
@@ -78,6 +81,22 @@ def launch(
     except OSError as error:
         kind = NotFound if error.errno == errno.ENOENT else NotExecutable
         raise kind(f"{command[0]}: {error.strerror}") from None
+
+
+def begin(mechanism: Mechanism, plan: Plan, command: Sequence[str], log: EventLog) -> int:
+    """The process that becomes the command; what goes wrong it says itself, by its exit status."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return child
+    try:
+        launch(mechanism, plan, command, log)
+    except click.ClickException as error:
+        error.show()
+        os._exit(error.exit_code)
+    finally:
+        os._exit(_FAILED)
 
 
 def desk_option(*, timeout_s: float = 60.0, waits: bool = False) -> dict[str, object] | None:

@@ -32,6 +32,14 @@ def forbid_dumping() -> None:
     _prctl(PR_SET_DUMPABLE, 0)
 
 
+def permit_dumping() -> None:
+    """Make the caller dumpable again, which a change of ids ended (commit_creds). Raises OSError.
+
+    Before its execve only: nothing of another user's is in its memory by then.
+    """
+    _prctl(PR_SET_DUMPABLE, 1)
+
+
 def is_dumpable() -> bool:
     """Whether the caller can be traced by others of its user."""
     return _prctl(PR_GET_DUMPABLE, 0) == 1

@@ -82,12 +82,16 @@ class Options:
     """What the user chose beside the policy.
 
     `desk`: where the supervisor can be asked, and asks (enforcer.supervision.desk); None: nowhere.
+    `permissive`: what the policy refuses is logged and permitted. `rereads`: where the
+    supervisor reads policies again when they change, as enforcer.policy.rereading says it.
     """
 
     defences: frozenset[Defence] = DEFAULT_DEFENCES
     partial: bool = False
     inherit: bool = False
     desk: Mapping[str, object] | None = None
+    permissive: bool = False
+    rereads: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

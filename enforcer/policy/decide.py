@@ -82,16 +82,18 @@ def judged_by(policy: Policy, rules: Sequence[Judged], call: Call) -> Decision:
     """The answer to one call by the rules that concern it: the strictest over its accesses."""
     answers = [judge(policy, rules, call, access) for access in range(accesses(call, rules))]
     answer = strictest(answers)
-    return answer if answer.action is not Action.PERMIT else _renamed(policy, call) or answer
+    if answer.action is not Action.PERMIT:
+        return answer
+    return _renamed(policy, call, answer.rule) or answer
 
 
-def _renamed(policy: Policy, call: Call) -> Decision | None:
+def _renamed(policy: Policy, call: Call, rule: int | None) -> Decision | None:
     """The refusal of a call that would free an object of a rule by another name."""
     model = known_syscall(call.name, call.abi)
     if model is None or not model.moves or not renaming_of(policy).matters:
         return None
     names = [value.text for value in call.values if value.translator == "filename"]
-    return renaming_of(policy).refusal(model, call.args, names)
+    return renaming_of(policy).refusal(model, call.args, names, rule)
 
 
 def strictest(answers: Sequence[Decision]) -> Decision:

@@ -122,7 +122,7 @@ class Decider:
         if compiled.model is None or answer.action is not Action.PERMIT:
             return answer
         names = read("filename") or ()
-        return self._renaming.refusal(compiled.model, args, names) or answer
+        return self._renaming.refusal(compiled.model, args, names, answer.rule) or answer
 
     def _compiled(self, name: str, abi: str | None) -> _Compiled:
         compiled = self._calls.get((name, abi))

@@ -19,6 +19,7 @@ from enforcer.policy.ast import (
     NotExpression,
     OrExpression,
     Policy,
+    TextOperator,
     TextSymbol,
     TrueSymbol,
 )
@@ -70,12 +71,19 @@ class Renaming:
         return bool(self._symbols) and not self._policy.detached
 
     def refusal(
-        self, model: Syscall, args: Sequence[int], names: Sequence[str | None]
+        self,
+        model: Syscall,
+        args: Sequence[int],
+        names: Sequence[str | None],
+        rule: int | None,
     ) -> Decision | None:
-        """Why a call that the rules permit is refused all the same; None where it is not.
+        """Why a call that rule `rule` permits is refused all the same; None where it is not.
 
-        `names` are its file names, in argument order; None for one that cannot be read.
+        `names` are its file names, in argument order; None for one that cannot be read. A rule that
+        says of each of them in full which it is speaks of this very move.
         """
+        if rule is not None and _spells_out(self._policy.rules[rule].when, names):
+            return None
         for move in model.moves:
             if not holds(move.when, args):
                 continue
@@ -308,6 +316,23 @@ def _either(left: Formula, right: Formula) -> Formula:
     if left is False:
         return right
     return left if right is False else ("or", left, right)
+
+
+def _spells_out(expression: Expression | None, names: Sequence[str | None]) -> bool:
+    """Whether an expression only holds for these two names, each of them compared by `eq`."""
+    said = set(_equalities(expression))
+    return len(names) == 2 and said.issuperset(enumerate(names))
+
+
+def _equalities(expression: Expression | None) -> Iterator[tuple[int, str | None]]:
+    match expression:
+        case TextSymbol(translator="filename", operator=TextOperator.EQ):
+            yield expression.index, expression.operand
+        case AndExpression(left, right):
+            yield from _equalities(left)
+            yield from _equalities(right)
+        case _:
+            return
 
 
 def _names_in(expression: Expression | None) -> Iterator[TextSymbol]:

@@ -87,19 +87,28 @@ def _asking_for_names(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
     return tuple(found)
 
 
+_MOST_PAIRS = 1024
+_UNDECIDED = (Clause(TRUE, None),)
+
+
 def joined(
     policies: Sequence[Policy], name: str, *, abi: str | None = None, registers: bool = True
 ) -> tuple[Clause, ...]:
     """The clauses on which all policies agree; undecided where two of them differ.
 
-    Rules' numbers and reasons do not count as differences: the first policy's stand. Raises
-    ValueError without a policy.
+    Rules' numbers and reasons do not count as differences: the first policy's stand. What would be
+    too many clauses is undecided as a whole. Raises ValueError without a policy.
     """
     if not policies:
         raise ValueError("no policy to join")
     clauses = residual(policies[0], name, abi=abi, registers=registers)
     for policy in policies[1:]:
-        clauses = _joined(clauses, residual(policy, name, abi=abi, registers=registers))
+        others = residual(policy, name, abi=abi, registers=registers)
+        if len(clauses) * len(others) > _MOST_PAIRS:
+            return _UNDECIDED
+        clauses = _joined(clauses, others)
+        if clauses == _UNDECIDED:
+            break
     return clauses
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 
 from enforcer.policy.ast import Policy
+from enforcer.supervision.scripts import interpreter_of
 
 
 class Binaries:
@@ -28,10 +29,23 @@ class Binaries:
             if policy.binary is not None:
                 self._places.setdefault(os.path.realpath(policy.binary), place)
 
-    def place(self, name: str) -> int | None:
-        """The policy for the binary of this canonical name, else the first that is for any."""
-        return self._places.get(name, self._for_any)
+    def place(self, *names: str) -> int | None:
+        """The policy for the binary of the first canonical name that has one, else that for any."""
+        known = (self._places[name] for name in names if name in self._places)
+        return next(known, self._for_any)
+
+    def exact(self, binary: str) -> int | None:
+        """The policy that is for this binary alone."""
+        return self._places.get(binary)
+
+    def add(self, binary: str, place: int) -> None:
+        """A policy came later."""
+        self._places.setdefault(binary, place)
+        self._places.setdefault(os.path.realpath(binary), place)
 
     def place_of_command(self, path: str) -> int | None:
-        """The same for a path as a user writes it."""
-        return self._places.get(path, self.place(os.path.realpath(path)))
+        """The same for a path as a user writes it; a script may come under its interpreter's."""
+        real = os.path.realpath(path)
+        program = interpreter_of(real)
+        others = () if program is None else (program, os.path.realpath(program))
+        return self.place(path, real, *others)

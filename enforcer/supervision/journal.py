@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from enforcer.call import Action, Decision
-from enforcer.events import EventKind, EventLog, FileLog, NullLog
+from enforcer.events import EventKind, EventLog, NullLog
+from enforcer.kernel import procfs
 from enforcer.pin import TargetGone
 from enforcer.pin.identity import as_supervisor
 from enforcer.policy.ast import Policy
@@ -29,8 +30,7 @@ class Journal:
     """The events of one supervisor. Nothing is looked up for a log that nobody keeps."""
 
     def __init__(self, log: EventLog, mechanism: str) -> None:
-        if isinstance(log, FileLog):
-            log.never_wait()
+        log.never_wait()
         self.log = log
         self.mechanism = mechanism
         self.is_kept = not isinstance(log, NullLog)
@@ -65,14 +65,19 @@ def decision_fields(
 ) -> Mapping[str, object]:
     """What is told of a decision: in the log, at the desk, to whoever is asked."""
     rule = None if decision.rule is None else policy.rules[decision.rule]
+    texts, absent = _texts(call, values)
+    would_be = decision.would_be
     return {
         "action": decision.action.value,
+        "would_be": None if would_be is None else would_be.value,
         "errno": decision.refusal,
         "call": call.name,
         "abi": call.abi,
         "args": list(call.args),
-        "values": _texts(call, values),
+        "values": texts,
+        "absent": absent,
         "policy": policy.source,
+        "rules": len(policy.rules),
         "rule": None if decision.rule is None else _number(policy, decision.rule),
         "file": policy.source if rule is None else rule.source or policy.source,
         "line": None if rule is None or rule.position is None else rule.position.line,
@@ -92,30 +97,39 @@ def _number(policy: Policy, index: int) -> int:
     return policy.rules[index].number or index + 1
 
 
-def _texts(call: HeldCall, judged: Values) -> dict[str, list[str | None]]:
-    """Every text of the call: those judged as they were judged."""
+def _texts(call: HeldCall, judged: Values) -> tuple[dict[str, list[str | None]], list[int]]:
+    """Every text of the call: those judged as they were judged.
+
+    Also the places of the file names, of those read only now, none of whose directories exist.
+    """
     try:
         model = syscall(call.name, call.abi)
     except KeyError:
-        return {}
+        return {}, []
+    absent = 0
     texts = dict(register_texts(call.name, call.abi, call.args))
     texts |= {name: list(found) for name, found in judged.items()}
     missing = frozenset(model.translators) - texts.keys()
     if missing:
         with suppress(TargetGone):
             walk = walk_of(call.view)
-            read, _ = read_texts(call, walk, call.name, call.abi, call.args, missing)
+            read, absent = read_texts(call, walk, call.name, call.abi, call.args, missing)
             texts = read | texts
-    return texts
+    return texts, [place for place in range(absent.bit_length()) if absent >> place & 1]
 
 
 def _caller(call: HeldCall) -> dict[str, object]:
     """Whose call it is: task, process and program, None where they cannot be told any more."""
     pid: int | None = None
     program: str | None = None
+    parent: int | None = None
+    uid: int | None = None
     with suppress(TargetGone):
         pid = call.view.tgid
+    with suppress(OSError, KeyError):
+        fields = procfs.status_fields(procfs.read(call.tid, "status"))
+        parent, uid = int(fields[b"PPid"]), int(fields[b"Uid"].split()[0])
     with suppress(OSError):
         path = f"/proc/{call.tid}/exe"
         program = as_supervisor(lambda: os.readlink(path))  # noqa: PTH115 (a name, not a path)
-    return {"pid": pid, "tid": call.tid, "program": program}
+    return {"pid": pid, "tid": call.tid, "ppid": parent, "uid": uid, "program": program}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from errno import ENOSYS
 from typing import Concatenate, ParamSpec, Protocol
 
 from enforcer.call import Action, Decision, Elevation
@@ -30,23 +32,16 @@ class Asker(Protocol):
     ) -> Decision: ...
 
 
-class Recorder(Protocol):
-    """Who learns from what is decided."""
-
-    def record(
-        self, name: str, args: Sequence[int], values: Values, decision: Decision
-    ) -> None: ...
-
-
 class Judge:
     """A policy prepared for the hot path; the only caller of its decider there.
 
-    Without an asker and a recorder `decide` is the decider's own, so that neither costs anything
-    where nobody asks or learns. See Decider.decide for its arguments.
+    Without an asker, and unless it is `permissive`, `decide` is the decider's own, so that neither
+    costs anything where nobody asks or learns. See Decider.decide for its arguments. A permissive
+    judge permits what the policy refuses, and says so (`would_be`).
     """
 
     def __init__(
-        self, policy: Policy, *, asker: Asker | None = None, recorder: Recorder | None = None
+        self, policy: Policy, *, asker: Asker | None = None, permissive: bool = False
     ) -> None:
         self.policy = policy
         self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
@@ -55,8 +50,10 @@ class Judge:
         self._asker = asker
         self._needs: dict[str, frozenset[str]] = {}
         self.decide: Callable[..., Decision] = self._decider.decide
-        if asker is not None or recorder is not None:
-            self.decide = _in_company(self._decider.decide, asker, recorder)
+        if asker is not None:
+            self.decide = _in_company(self.decide, asker)
+        if permissive:
+            self.decide = _permissively(self.decide)
 
     def needs(self, name: str) -> frozenset[str]:
         """The translators of memory arguments that rules for call `name` look at."""
@@ -89,15 +86,13 @@ P = ParamSpec("P")
 Decide = Callable[Concatenate[str, Sequence[int], Values, P], Decision]
 
 
-def _in_company(decide: Decide[P], asker: Asker | None, recorder: Recorder | None) -> Decide[P]:
+def _in_company(decide: Decide[P], asker: Asker) -> Decide[P]:
     def decided(
         name: str, args: Sequence[int], values: Values, /, *rest: P.args, **more: P.kwargs
     ) -> Decision:
         decision = decide(name, args, values, *rest, **more)
-        if asker is not None and decision.action is Action.ASK:
-            decision = asker.ask(name, args, values, decision)
-        if recorder is not None:
-            recorder.record(name, args, values, decision)
+        if decision.action is Action.ASK:
+            return asker.ask(name, args, values, decision)
         return decision
 
     return decided
@@ -108,3 +103,20 @@ def memory_texts(name: str) -> frozenset[str]:
     return frozenset(
         each.translator for each in sources(name, None) if each.origin is Origin.MEMORY
     )
+
+
+def _permissively(decide: Decide[P]) -> Decide[P]:
+    def decided(
+        name: str, args: Sequence[int], values: Values, /, *rest: P.args, **more: P.kwargs
+    ) -> Decision:
+        decision = decide(name, args, values, *rest, **more)
+        if decision.action is Action.PERMIT or _is_for_lack_of_sight(decision):
+            return decision
+        return replace(decision, action=Action.PERMIT, would_be=decision.action, log=True)
+
+    return decided
+
+
+def _is_for_lack_of_sight(decision: Decision) -> bool:
+    """Whether a call is refused because nobody could see what it does: io_uring, unknown calls."""
+    return decision.rule is None and decision.errno == ENOSYS and decision.reason != "default"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from enforcer.events import EventLog, FileLog
+from enforcer.events import EventLog
 from enforcer.kernel import procfs
 from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
 from enforcer.mechanisms.contract import LaunchError
@@ -125,7 +125,7 @@ class Launcher(_Channel):
 
 def log_descriptors(log: EventLog) -> tuple[int, ...]:
     """The descriptors that a supervisor must keep to write `log`."""
-    return (log.fd,) if isinstance(log, FileLog) else ()
+    return log.descriptors()
 
 
 def start_supervisor(

@@ -50,6 +50,8 @@ def supervised_plan(
             "defences": sorted(options.defences),
             "cores": permits_cores(policies),
             "desk": options.desk,
+            "permissive": options.permissive,
+            "rereads": options.rereads,
             "inexpressible": [
                 {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs}
                 for c in inexpressible

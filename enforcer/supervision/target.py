@@ -27,6 +27,7 @@ from enforcer.kernel.seccomp import (
     no_new_privs,
 )
 from enforcer.mechanisms.contract import Defence, LaunchError, Missing, Plan
+from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.cores import forbid_cores
@@ -81,8 +82,17 @@ class Target:
         self.abis = tuple(ABIS[name] for name in map(str, self._sequence("abis")))
         self.defences = frozenset(Defence(str(word)) for word in self._sequence("defences"))
         self.policies = tuple(map(policy_from_json, self._sequence("policies")))
+        self.permissive = plan.data.get("permissive") is True
+        self.rereads = plan.data.get("rereads")
         self.binaries = Binaries(self.policies)
         place = self.binaries.place_of_command(self._path)
+        if place is None and self.permissive:
+            place = len(self.policies)
+            self.policies = (
+                *self.policies,
+                Policy(binary=self._path, dialect=Dialect.SYSTRACE, rules=()),
+            )
+            self.binaries = Binaries(self.policies)
         if place is None:
             raise LaunchError(f"no policy is for {self._path}")
         self.place = place

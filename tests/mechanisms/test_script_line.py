@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.mechanisms.ptrace.calls.execs import script_line
+from enforcer.supervision.scripts import script_line
 from harness import process
 from tests.mechanisms.sandbox import program
 

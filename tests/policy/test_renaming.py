@@ -257,3 +257,37 @@ def test_nothing_comes_under_a_weaker_rule(
             before = decide(policy, named(call, old + rest)).action
             after = decide(policy, named(call, new + rest)).action
             assert STRICTNESS[after] >= STRICTNESS[before], (call, rest)
+
+
+@pytest.mark.parametrize(
+    ("when", "is_free"),
+    [
+        ('filename eq "/a" and filename[1] eq "/b"', True),
+        ('filename[1] eq "/b" and flags eq "0" and filename eq "/a"', True),
+        ('filename eq "/a"', False),
+        ('filename match "/*" and filename[1] eq "/b"', False),
+        ('filename eq "/a" or filename[1] eq "/b"', False),
+        ('not (filename eq "/a" and filename[1] eq "/x")', False),
+    ],
+)
+def test_a_rule_that_says_both_names_in_full_speaks_of_this_move(when: str, is_free: bool) -> None:
+    """What is learned of a file that is written beside and renamed is what is done again."""
+    text = f"""
+rules:
+  - permit: renameat2
+    when: {when}
+  - permit: openat
+    when: filename eq "/b"
+default: deny[eperm]
+"""
+    policy = parse_yaml(text, "x")
+    values = {"filename": ("/a", "/b")}
+    decision = Decider(policy).decide("renameat2", (0,) * 6, values)
+    assert (decision.action is Action.PERMIT) == is_free
+    call = Call(
+        name="renameat2",
+        abi="x86_64",
+        args=(0,) * 6,
+        values=tuple(Value(translator="filename", text=name) for name in values["filename"]),
+    )
+    assert decide(policy, call) == decision

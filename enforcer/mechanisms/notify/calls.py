@@ -38,6 +38,11 @@ class Handlers(dict[int, "AbiHandlers"]):
     def __init__(self, shared: Shared, abis: Sequence[str]) -> None:
         super().__init__({ABIS[abi].audit_arch: AbiHandlers(shared, abi) for abi in reversed(abis)})
 
+    def choose_again(self) -> None:
+        """What the policy looks at has changed."""
+        for handlers in self.values():
+            handlers.forget()
+
 
 class AbiHandlers(dict[int, Handler]):
     """Numbers of one ABI to handlers."""
@@ -57,6 +62,11 @@ class AbiHandlers(dict[int, Handler]):
             return _skipped
         name = name_of(self._abi, nr)
         return _unknown(self._abi, nr) if name is None else self._on_registers_of_abi(name, nr)
+
+    def forget(self) -> None:
+        """Every handler is chosen anew when its call is next held."""
+        self._by_name = {}
+        self.clear()
 
     def named(self, name: str) -> Handler:
         """The handler of a call, whose registers may come from a multiplexer."""

@@ -12,6 +12,8 @@ from enforcer.events import EventLog
 from enforcer.kernel.seccomp import FilterFlag, is_flag_available
 from enforcer.mechanisms.contract import (
     Cover,
+    Extent,
+    Inexpressible,
     LaunchError,
     MechanismName,
     Missing,
@@ -26,6 +28,7 @@ from enforcer.policy.ast import Policy
 from enforcer.supervision.desk import desk_of
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
 from enforcer.supervision.planning import shortfalls, supervised_plan
+from enforcer.supervision.rereading import changeable, rereading
 from enforcer.supervision.target import Target, filter_listing, lacking
 
 GUARD = "none: when the supervisor dies the target runs on, confined, its held calls ENOSYS"
@@ -59,13 +62,18 @@ class Notify:
             abis,
             options,
             inexpressible=lacking,
-            spec=self.spec(policies, abis),
+            spec=self.spec([*([changeable()] if options.rereads else []), *policies], abis),
             partial=options.partial,
         )
 
     def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         """What the filter must answer."""
         return build_filter(policies, abis)
+
+    def unfit(self, policy: Policy, abis: Sequence[Abi]) -> str | None:
+        """Why a policy that was read anew is not enforced in full; None where it is."""
+        lost = [each for each in self.cover(policy, abis) if each.extent is not Extent.FULL]
+        return str(Inexpressible(lost)) if lost else None
 
     def describe(self, plan: Plan) -> str:
         """A listing of the filter; USER_NOTIF is where the supervisor decides."""
@@ -77,7 +85,11 @@ class Notify:
         target.announce(log, self.name, guard=GUARD)
 
         def serve(handshake: Handshake) -> None:
-            options = Options(defences=target.defences, partial=bool(plan.data["partial"]))
+            options = Options(
+                defences=target.defences,
+                partial=bool(plan.data["partial"]),
+                permissive=target.permissive,
+            )
             session = self.make_session(
                 target.policies[target.place],
                 [abi.name for abi in target.abis],
@@ -86,6 +98,9 @@ class Notify:
                 self.make_worker,
             )
             session.attend(desk_of(plan.data.get("desk")))
+            session.rereads = rereading(
+                target.rereads, lambda policy: self.unfit(policy, target.abis)
+            )
             session.serve(handshake)
 
         launcher = start_supervisor(serve, keep=log_descriptors(log))

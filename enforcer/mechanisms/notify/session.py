@@ -31,6 +31,7 @@ from enforcer.supervision.judge import Judge
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.peers import filters_of
 from enforcer.supervision.processes import descendants
+from enforcer.supervision.rereading import Rereads, tell
 
 WORKERS = 12
 """Threads from the beginning; when all are held up by calls, more are begun."""
@@ -63,6 +64,7 @@ class Session(Shared):
     ) -> None:
         super().__init__(policy, abis, options, log)
         self.listener = -1
+        self.rereads: Rereads | None = None
         self._begin = threading.Event()
         self._make_worker = worker
         self._workers: list[Worker] = []
@@ -104,7 +106,7 @@ class Session(Shared):
             return
         self.desk = desk
         self.asker = desk.standing(self.policy, is_acted_on)
-        self.judge = Judge(self.policy, asker=self.asker)
+        self.judge = Judge(self.policy, asker=self.asker, permissive=self.is_permissive)
         self.journal.noted = desk.noted
         desk.describe = self._described
 
@@ -191,6 +193,8 @@ class Session(Shared):
         seen: dict[Worker, tuple[int, bool]] = {}
         start = 0
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
+            if self.rereads is not None and self.rereads.is_due():
+                self._read_again(self.rereads)
             holder = self.turn.holder
             if isinstance(holder, Worker) and holder.cookie:
                 busy = (holder, holder.cookie)
@@ -213,6 +217,20 @@ class Session(Shared):
                 seen[worker] = (cookie, is_signalled)
                 if is_signalled and before[1]:
                     self._interrupt(worker, cookie, is_signalled=True)
+
+    def _read_again(self, rereads: Rereads) -> None:
+        """Take the policy that is new; who is just judging goes on by the former one.
+
+        A handler that was chosen by its needs and meets a policy with others finds texts missing,
+        and so refuses the call.
+        """
+        assert self._handlers is not None
+        for news in rereads.news():
+            for policy in news.policies:
+                if policy.binary == self.policy.binary:
+                    self.renew(policy)
+                    self._handlers.choose_again()
+            tell(self.journal, news)
 
     def _relieve(self) -> None:
         """All threads have a call: begin more, or where there are none answer the next call."""

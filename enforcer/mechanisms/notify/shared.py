@@ -39,10 +39,9 @@ class Shared:
         self, policy: Policy, abis: Sequence[str], options: Options, log: EventLog
     ) -> None:
         procfs.root()  # while /proc is surely no target's mount
-        self.policy = policy
-        self.judge = Judge(policy)
         self.desk: Desk | None = None
         self.asker: StandingAnswers | None = None
+        self.is_permissive = options.permissive
         self.abis = abis
         self.defences = options.defences
         self.is_partial = options.partial
@@ -56,14 +55,23 @@ class Shared:
         self.domains = Domains()
         self.is_root_fixed = True
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
-        names = names_denied_by_equality(policy)
         self.places = Places()
-        self.same_objects = SameObjects(names, self.places) if names else None
-        self.tells_missing = policy.dialect is Dialect.SYSTRACE
-        self.quick = QuickOpens(policy) if self.is_sound and not names else None
+        self.quick: QuickOpens | None = None
+        self.renew(policy)
         self.protected = Protected(())
         self.interrupting = threading.Lock()
         self.turn = Turn()
+
+    def renew(self, policy: Policy) -> None:
+        """From now on `policy` is the one that counts."""
+        names = names_denied_by_equality(policy)
+        self.policy = policy
+        self.judge = Judge(policy, asker=self.asker, permissive=self.is_permissive)
+        self.same_objects = SameObjects(names, self.places) if names else None
+        self.tells_missing = policy.dialect is Dialect.SYSTRACE
+        is_quick = self.is_sound and not names and self.is_root_fixed
+        self.quick = QuickOpens(policy) if is_quick else None
+        self.generation += 1
 
     @property
     def is_classic(self) -> bool:

@@ -108,9 +108,9 @@ class NotElevated(Exception):
 class Worker:
     """One thread, the call that it holds (see HeldCall), and what it may do with that.
 
-    `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not).
-    `is_changing`: after the call the task may be somebody else. `elevation`: the call is tried with
-    other ids. `is_decided` and `copies` serve the
+    `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not),
+    `policy` the one that it was judged by. `is_changing`: after the call the task may be somebody
+    else. `elevation`: the call is tried with other ids. `is_decided` and `copies` serve the
     supervisors that judge and act apart (see classic.py).
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
@@ -130,6 +130,7 @@ class Worker:
         self.known: Values = {}
         self.values: Values = {}
         self.decision: Decision | None = None
+        self.policy = shared.policy
         self.decisions = 0
         self.judged: Counter[str] = Counter()
         self.denials = 0
@@ -316,6 +317,7 @@ class Worker:
             decision = given_answer(self.granted, self.name, values, decision)
         self.values = values
         self.decision = decision
+        self.policy = judge.policy
         return decision.refusal
 
     @property
@@ -449,7 +451,7 @@ class Worker:
         """Log a denial, or what a rule wants logged; a task that is to be killed is."""
         if decision.action is not Action.PERMIT:
             self.denials += 1
-        self.shared.journal.decided(self, self.shared.policy, decision, self.values)
+        self.shared.journal.decided(self, self.policy, decision, self.values)
 
 
 def _permit(names: tuple[str, ...], missing: int) -> int:

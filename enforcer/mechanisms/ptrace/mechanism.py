@@ -12,6 +12,8 @@ from enforcer.events import EventLog
 from enforcer.kernel.seccomp import is_action_available
 from enforcer.mechanisms.contract import (
     Cover,
+    Extent,
+    Inexpressible,
     MechanismName,
     Missing,
     Options,
@@ -29,6 +31,7 @@ from enforcer.policy.ast import Policy
 from enforcer.supervision.desk import desk_of
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
 from enforcer.supervision.planning import shortfalls, supervised_plan
+from enforcer.supervision.rereading import changeable, rereading
 from enforcer.supervision.target import Target, filter_listing, lacking
 
 
@@ -55,7 +58,7 @@ class Ptrace:
         """The filter, and the policies for the tracer. Raises Inexpressible, FilterTooLarge."""
         covers = [cover for policy in policies for cover in self.cover(policy, abis)]
         lacking = shortfalls(covers, options)
-        spec = self.spec(policies, abis)
+        spec = self.spec([*([changeable()] if options.rereads else []), *policies], abis)
         return supervised_plan(
             self.name,
             policies,
@@ -71,6 +74,11 @@ class Ptrace:
         """What the filter must answer."""
         return build_filter(policies, abis)
 
+    def unfit(self, policy: Policy, abis: Sequence[Abi]) -> str | None:
+        """Why a policy that was read anew is not enforced in full; None where it is."""
+        lost = [each for each in self.cover(policy, abis) if each.extent is not Extent.FULL]
+        return str(Inexpressible(lost)) if lost else None
+
     def describe(self, plan: Plan) -> str:
         """A listing of the filter; TRACE is where the tracer decides."""
         return filter_listing(plan)
@@ -82,8 +90,12 @@ class Ptrace:
 
         def serve(handshake: Handshake) -> None:
             desk = desk_of(plan.data.get("desk"))
-            policies = [
-                TaskPolicy(policy, None if desk is None else desk.standing(policy, can_hold))
+            policies: list[TaskPolicy] = [
+                TaskPolicy(
+                    policy,
+                    None if desk is None else desk.standing(policy, can_hold),
+                    permissive=target.permissive,
+                )
                 for policy in target.policies
             ]
             config = Config(
@@ -93,6 +105,8 @@ class Ptrace:
                 detached=TaskPolicy(detached(target.policies[0])),
                 defences=target.defences,
                 inherit=bool(plan.data["inherit"]),
+                permissive=target.permissive,
+                rereads=rereading(target.rereads, lambda policy: self.unfit(policy, target.abis)),
                 has_quick=bool(plan.data["quick"]),
             )
             tracer = self.make_tracer(config, log)

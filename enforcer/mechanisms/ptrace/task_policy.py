@@ -31,15 +31,27 @@ class TaskPolicy(Judge):
     answers of whoever is asked, by rules of their own.
     """
 
-    def __init__(self, policy: Policy, standing: StandingAnswers | None = None) -> None:
-        super().__init__(policy, asker=standing)
+    def __init__(
+        self,
+        policy: Policy,
+        standing: StandingAnswers | None = None,
+        *,
+        permissive: bool = False,
+    ) -> None:
+        super().__init__(policy, asker=standing, permissive=permissive)
         self.standing = standing
+        self.permissive = permissive
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.permitted_names: dict[str, set[str]] = {}
         self._remembers_names: dict[str, bool] = {}
         self.remembers = standing is None and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
+
+    def renew(self, policy: Policy, places: Places) -> None:
+        """From now on whoever is under this policy is under that one."""
+        self.__init__(policy, self.standing, permissive=self.permissive)  # type: ignore[misc]
+        self.watch_other_names(places)
 
     def remembers_names(self, call: str) -> bool:
         """Whether a decision on `call` hangs on its canonical name alone."""

@@ -33,6 +33,7 @@ from enforcer.pin.identity import OutOfReach
 from enforcer.supervision.desk import Desk
 from enforcer.supervision.peers import filters_of
 from enforcer.supervision.processes import shown
+from enforcer.supervision.rereading import Rereads, tell
 
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
@@ -148,6 +149,8 @@ class Tracer:
                 sandbox.at_hand = tid
                 sandbox.handled += 1
                 sandbox.is_waiting = False
+                if self.config.rereads is not None and self.config.rereads.is_due():
+                    self.read_again(self.config.rereads)
                 try:
                     self.handle(tid, status)
                 except (TaskGone, TargetGone):
@@ -162,6 +165,23 @@ class Tracer:
             self.desk.close()
         cpu_s = round(time.process_time(), 6)
         sandbox.journal.ended(sandbox.decisions, sandbox.judged, cpu_s=cpu_s)
+
+    def read_again(self, rereads: Rereads) -> None:
+        """Take policies that are new, between two stops: nobody is being judged just now."""
+        config, sandbox = self.config, self.sandbox
+        for news in rereads.news():
+            for policy in news.policies:
+                place = None if policy.binary is None else config.binaries.exact(policy.binary)
+                if place is not None:
+                    config.policies[place].renew(policy, sandbox.places)
+                elif policy.binary is not None:
+                    made = TaskPolicy(policy, permissive=config.permissive)
+                    made.watch_other_names(sandbox.places)
+                    config.binaries.add(policy.binary, len(config.policies))
+                    config.policies.append(made)
+                elif len(config.policies) == 1:
+                    config.policies[0].renew(policy, sandbox.places)
+            tell(sandbox.journal, news)
 
     def wait(self) -> tuple[int, int]:
         """The next stop or end of any task."""

@@ -16,9 +16,9 @@ from harness.backends.weak import Leaky
 class _LooksAtScriptsOnly(Execs):
     def follow_scripts(
         self, call: HeldCall, pinned: Pinned, shown: bytes
-    ) -> tuple[tuple[int, int] | None, list[bytes] | None]:
+    ) -> tuple[tuple[int, int] | None, list[bytes] | None, str]:
         """Whatever image it ends in is welcome."""
-        return None, None
+        return None, None, pinned.name
 
 
 class _Tracer(Tracer):

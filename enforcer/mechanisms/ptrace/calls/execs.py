@@ -7,7 +7,6 @@ between shows at PTRACE_EVENT_EXEC, and ends the sandbox.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from errno import EACCES, ELOOP
 from pathlib import Path
@@ -22,14 +21,13 @@ from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Execution, Space, Task
 from enforcer.pin import Pinned, resolve_as_caller
+from enforcer.policy.ast import Dialect, Policy
 from enforcer.supervision.journal import UNREADABLE, refusal
+from enforcer.supervision.scripts import HEAD_BYTES, script_line
 from enforcer.syscalls.arguments import AT_FDCWD, read_strings, signed
 from enforcer.syscalls.memory import Refused, UnreadableMemory
 
-_HEAD_BYTES = 256
 _DEEPEST = 5
-_SHEBANG = b"#!"
-_ENDS_WORD = re.compile(rb"[ \t\0]")
 _NO_REGISTERS = (0, 0, 0, 0, 0, 0)
 
 
@@ -101,8 +99,8 @@ class Execs:
             if pinned.errno:
                 raise Refused(pinned.errno)
             shown = _shown(dirfd, name) if call.name == "execveat" else name
-            image, expected = self.follow_scripts(call, pinned, shown)
-        policy = self.next_policy(call, decision.transition, pinned.name)
+            image, expected, program = self.follow_scripts(call, pinned, shown)
+        policy = self.next_policy(call, decision.transition, pinned.name, program)
         tail = None
         if given is not None:
             rest = given[1:] if expected is not None else given
@@ -118,19 +116,20 @@ class Execs:
 
     def follow_scripts(
         self, call: HeldCall, pinned: Pinned, shown: bytes
-    ) -> tuple[tuple[int, int] | None, list[bytes] | None]:
+    ) -> tuple[tuple[int, int] | None, list[bytes] | None, str]:
         """The image that executing `pinned` ends in, each interpreter on the way judged as well.
 
-        For a script also what its interpreters put before the given arguments. Raises Refused.
+        For a script also what its interpreters put before the given arguments. The image's name is
+        the last. Raises Refused.
         """
         act = self.act
         status = os.fstat(pinned.fd)
         image = (status.st_dev, status.st_ino)
         if not stat.S_ISREG(status.st_mode):
-            return image, None
+            return image, None, pinned.name
         line = self.interpreter(pinned.fd)
         if line is None:
-            return image, None
+            return image, None, pinned.name
         before = [shown]
         for _ in range(_DEEPEST):
             interpreter, option = line
@@ -143,15 +142,16 @@ class Execs:
                 texts = {"filename": (found.name,), "argv": (os.fsdecode(b" ".join(before)),)}
                 inner = HeldCall(call.task, call.info, "execve", call.abi, args=_NO_REGISTERS)
                 decision = act.decide(inner, texts)
+                is_alive = act.note(inner, decision)
                 if decision.refusal:
-                    if act.note(inner, decision):
-                        raise Refused(decision.refusal)
-                    raise _SeenTo
+                    if not is_alive:
+                        raise _SeenTo
+                    raise Refused(decision.refusal)
                 status = os.fstat(found.fd)
                 image = (status.st_dev, status.st_ino)
                 next_line = self.interpreter(found.fd) if stat.S_ISREG(status.st_mode) else None
             if next_line is None:
-                return image, before
+                return image, before, found.name
             line = next_line
         raise Refused(ELOOP)
 
@@ -160,9 +160,12 @@ class Execs:
         head = _head(fd)
         return None if head is None else script_line(head)
 
-    def next_policy(self, call: HeldCall, transition: Transition, name: str) -> TaskPolicy | None:
+    def next_policy(
+        self, call: HeldCall, transition: Transition, name: str, program: str
+    ) -> TaskPolicy | None:
         """The policy that the new image comes under; None: it keeps that of the old one.
 
+        A script without a policy of its own comes under that of its interpreter, `program`.
         What is detached stays so. Raises Refused where policies are for single binaries and none is
         for this one, which is logged as the denial that it is.
         """
@@ -173,9 +176,12 @@ class Execs:
             return config.detached
         if len(config.policies) == 1 or config.inherit:
             return None
-        place = config.binaries.place(name)
+        place = config.binaries.place(name, program)
         if place is not None:
             return config.policies[place]
+        if config.permissive:
+            nothing = Policy(binary=program, dialect=Dialect.SYSTRACE, rules=())
+            return TaskPolicy(nothing, permissive=True)
         self.act.note(call, refusal(EACCES, "no policy is for this binary"))
         raise Refused(EACCES)
 
@@ -244,36 +250,9 @@ def _head(fd: int) -> bytes | None:
     except OSError:
         return None
     try:
-        return os.pread(file, _HEAD_BYTES, 0)
+        return os.pread(file, HEAD_BYTES, 0)
     finally:
         os.close(file)
-
-
-def script_line(head: bytes) -> tuple[bytes, bytes | None] | None:
-    """What the kernel takes a file that begins with `head` to be interpreted by, and with what.
-
-    None: no script, or one that the kernel does not execute (ENOEXEC). As load_script
-    (fs/binfmt_script.c) does it: a line that is longer than the buffer counts if the interpreter's
-    name ends within it, and both words are C strings, so that whatever follows a NUL is no part of
-    them, and nothing of the line:
-
-        #!/bin/denied\0x\n   ->   /bin/denied
-    """
-    if not head.startswith(_SHEBANG):
-        return None
-    text = head[:_HEAD_BYTES].ljust(_HEAD_BYTES, b"\0")
-    end = text.find(b"\n")
-    if end < 0:
-        name = text[2:-1].lstrip(b" \t")
-        if not name or not _ENDS_WORD.search(name + text[-1:]):
-            return None
-        end = _HEAD_BYTES - 1
-    line = text[2:end].strip(b" \t")
-    interpreter, *rest = _ENDS_WORD.split(line, maxsplit=1)
-    separator = line[len(interpreter) : len(interpreter) + 1]
-    has_option = separator in (b" ", b"\t")
-    option = rest[0].lstrip(b" \t").split(b"\0", 1)[0] if has_option else None
-    return (interpreter, option) if line else None
 
 
 def _shown(dirfd: int, name: bytes) -> bytes:

@@ -1,0 +1,70 @@
+"""`enforcer alarms`: who was refused what, out of logs of one or of many machines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from enforcer.events import printable
+from enforcer.logs.alarms import Groups, alarm_of, table
+
+_LOOK_S = 0.2
+
+
+@click.command("alarms")
+@click.argument(
+    "logs", nargs=-1, required=True, type=click.File(encoding="utf-8", errors="replace")
+)
+@click.option("--follow", "-F", is_flag=True, help="Go on, and show each alarm as it comes.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def alarms(logs: tuple[TextIO, ...], follow: bool, as_json: bool) -> None:
+    """Show the refusals in LOGS: by host, program and rule, with how often and the last.
+
+    LOGS are what `enforcer run` writes by --log, -e and -E, and the files of a syslog that got
+    them; `-` is standard input. What no rule was for has left its policy: a program did what it
+    was never seen to do when its policy was learned.
+    """
+    groups = Groups()
+    for log in logs:
+        for line in log:
+            alarm = alarm_of(line)
+            if alarm is not None:
+                groups.add(alarm)
+    for (host, program, rule), group in groups.found.items() if as_json else ():
+        assert group.last is not None
+        last = {"call": group.last.call, "subject": group.last.subject}
+        found = {"host": host, "program": program, "rule": rule, "count": group.count, **last}
+        click.echo(json.dumps(found))
+    if not as_json:
+        for line in table(groups):
+            click.echo(printable(line))
+    if follow:
+        for line in _lines(logs):
+            alarm = alarm_of(line)
+            if alarm is not None and as_json:
+                click.echo(json.dumps(asdict(alarm)))
+            elif alarm is not None:
+                one = Groups()
+                one.add(alarm)
+                for shown in table(one):
+                    click.echo(printable(shown))
+
+
+command = alarms
+
+
+def _lines(logs: tuple[TextIO, ...]) -> Iterator[str]:
+    """Whole lines as they are written, of any of the logs."""
+    begun = {Path(log.name): "" for log in logs}
+    files = {Path(log.name): log for log in logs}
+    while True:
+        for path, log in files.items():
+            *lines, begun[path] = (begun[path] + log.read()).split("\n")
+            yield from lines
+        time.sleep(_LOOK_S)

@@ -1,0 +1,148 @@
+"""`enforcer learn`: a command is watched, and policies are written that permit what it did."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+import click
+
+from enforcer.cli.supervised import begin, compiled, usable_mechanism
+from enforcer.events import NullLog, printable
+from enforcer.learning.learner import Learner, Review
+from enforcer.learning.policy import watching_policy
+from enforcer.learning.recording import Recording
+from enforcer.learning.review import review
+from enforcer.learning.session import Session
+from enforcer.learning.store import PolicyStore, user_directory
+from enforcer.learning.summary import summary
+from enforcer.mechanisms.contract import MechanismName, Options
+from enforcer.policy.load import process_variables
+
+SUPERVISED = (MechanismName.PTRACE, MechanismName.NOTIFY)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
+
+
+def parse_duration(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | None:
+    """`90`, `90s`, `1.5m`, `2h`: seconds. Raises click.BadParameter."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    if found is None or float(found[1]) == 0:
+        raise click.BadParameter(f"{value!r} is no duration; write 90, 90s, 1.5m or 2h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+@click.command("learn", context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--backend",
+    "-b",
+    type=click.Choice([name.value for name in SUPERVISED]),
+    default=MechanismName.PTRACE.value,
+    show_default=True,
+)
+@click.option(
+    "--directory",
+    "-d",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the policies are, and are written; left out: ~/.systrace.",
+)
+@click.option(
+    "--generalise",
+    is_flag=True,
+    help="Make patterns of names that are others in every run, and show what each stands for: "
+    "temporary names, process ids, numbered ports, the home directory, versions of libraries.",
+)
+@click.option("--review", "is_reviewed", is_flag=True, help="Ask about each rule before writing.")
+@click.option(
+    "--summary", "is_summed", is_flag=True, help="Show how often each program called what."
+)
+@click.option(
+    "--time",
+    "limit_s",
+    callback=parse_duration,
+    metavar="TIME",
+    help="End the command after this time: 90s, 5m.",
+)
+@click.option(
+    "--save-every",
+    "save_every_s",
+    callback=parse_duration,
+    metavar="TIME",
+    help="Write policies meanwhile, too.",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def learn(
+    backend: str,
+    directory: Path | None,
+    generalise: bool,
+    is_reviewed: bool,
+    is_summed: bool,
+    limit_s: float | None,
+    save_every_s: float | None,
+    command: tuple[str, ...],
+) -> NoReturn:
+    """Run COMMAND, permit everything, and write policies that permit what was seen.
+
+    One file for each binary that was executed, named as systrace named it (usr_sbin_inetd). What
+    such a file has already stays, and new rules come behind. They are written when the command has
+    ended, at SIGUSR1, and when this is interrupted; a policy of a recording that was cut short says
+    so. The exit status is the command's own.
+    """
+    mechanism = usable_mechanism(backend)
+    watching = watching_policy(sees_interpreters=backend == MechanismName.PTRACE)
+    plan = compiled(mechanism, [watching], Options())
+    home = process_variables().get("HOME", "")
+    reader, writer = os.pipe()
+    child = begin(mechanism, plan, command, Recording(writer, NullLog()))
+    os.close(writer)
+    store = PolicyStore((directory or user_directory()).absolute())
+    session = Session(
+        child,
+        reader,
+        lambda partial: learner.save(partial),
+        save_every_s=save_every_s,
+        limit_s=limit_s,
+    )
+    learner = Learner(
+        seen=session.seen,
+        store=store,
+        say=say,
+        home=home,
+        is_general=generalise,
+        review=reviewing() if is_reviewed else None,
+    )
+    ending = session.run()
+    if session.seen.observations:
+        learner.write(ending.is_partial)
+        if ending.is_partial:
+            say(f"the recording was cut short: the policies in {store.directory} are partial")
+        learner.hints()
+    if is_summed:
+        for line in summary(session.seen.counts):
+            click.echo(line)
+    sys.exit(ending.status)
+
+
+command = learn
+
+
+def say(line: str) -> None:
+    """A line for the person, beside the command's own output."""
+    click.echo(f"enforcer: {printable(line)}", err=True)
+
+
+def reviewing() -> Review:
+    """The person at the terminal, also where standard input is the command's."""
+    answers: TextIO = sys.stdin
+    with suppress(OSError):
+        if not sys.stdin.isatty():
+            answers = Path("/dev/tty").open(encoding="utf-8")  # noqa: SIM115 (until the end)
+    return lambda binary, rules: review(binary, rules, answers, sys.stderr)
