@@ -28,6 +28,7 @@ class PreparedName(StrEnum):
     """
 
     APPARMOR = "apparmor"
+    TOMOYO = "tomoyo"
 
 
 def module_of(name: str) -> str:

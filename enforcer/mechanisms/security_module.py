@@ -17,6 +17,7 @@ from typing import ClassVar, NoReturn, cast
 from enforcer.access.kinds import Access
 from enforcer.access.mediation import Mediation, judge
 from enforcer.access.tree import Node, node_from_json
+from enforcer.access.uses import LINKS, OPENS
 from enforcer.arch.record import Abi
 from enforcer.call import Action
 from enforcer.events import EventKind, EventLog
@@ -26,6 +27,20 @@ from enforcer.mechanisms.contract import Cover, Extent, Inexpressible, Missing, 
 from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
 from enforcer.policy.ast import Policy
 
+# What a ring opens is opened by the call that submits it.
+OPENING = frozenset({*OPENS, "creat", "open_by_handle_at", "uselib", "io_uring_enter"})
+ON_NAMES: Mapping[str, frozenset[str]] = {
+    "truncate": OPENING | {"truncate", "truncate64"},
+    "mkdir": frozenset({"mkdir", "mkdirat"}),
+    "symlink": frozenset({"symlink", "symlinkat"}),
+    "link": frozenset(LINKS),
+    "unlink": frozenset({"unlink", "unlinkat"}),
+    "rmdir": frozenset({"rmdir", "unlinkat"}),
+    "chmod": frozenset({"chmod", "fchmodat", "fchmodat2"}),
+    "chown": frozenset({"chown", "chown32", "fchownat", "lchown", "lchown32"}),
+}
+"""The calls behind what modules call operations, where they call them the same; a file may be
+emptied while it is opened."""
 PROBED = (Access.READ, Access.WRITE, Access.EXECUTE)
 
 
@@ -39,8 +54,10 @@ class SecurityModule(ABC):
 
     @property
     def refusals(self) -> frozenset[int]:
-        """Whatever a module answers, the kernel's own checks of capabilities answer EPERM."""
-        return self.says.refusals | {errno.EPERM}
+        """Whatever a module answers, capabilities are refused with EPERM, and a program that could
+        not start another reports EACCES.
+        """
+        return self.says.refusals | {errno.EACCES, errno.EPERM}
 
     def probe(self) -> tuple[Missing, ...]:
         """Its `needs` are all that it has."""
@@ -98,7 +115,11 @@ class SecurityModule(ABC):
         os.execv(path, list(command))
 
     def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
-        """What the kernel says that the waiting task is confined by, and what was refused to it."""
+        """What the kernel says that the waiting task is confined by, and what was refused to it.
+
+        What the gate tried is no act of the program's: it is taken out of the log.
+        """
+        self.collect(plan, stage)
         found = "no process" if met.pid is None else self.confinement(plan, met.pid)
         let_through = [act for act, code in met.answers.items() if code not in self.refusals]
         missing = f"its confinement is {found}" if found != self.confined else ""

@@ -66,7 +66,7 @@ STANDARD_OUTPUT = Path("-")
     shell_complete=complete_backends,
     multiple=True,
     metavar="NAME",
-    help="ptrace, seccomp, notify, landlock, none; apparmor, in a machine that is made for it; a "
+    help="ptrace, seccomp, notify, landlock, none; apparmor, tomoyo, in machines of their own; a "
     "leaky one, or `leaky` for all of those; bwrap and others' sandboxes, or `external` for all of "
     "those; a FILE that describes one; `all`. May "
     "be repeated. Default: what the scenarios name.",

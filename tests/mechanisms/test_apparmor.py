@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from enforcer.access.kinds import Access, reaches
 from enforcer.access.notes import Notes
 from enforcer.access.tree import Node, tree_of
 from enforcer.arch import native
+from enforcer.kernel import kernel_log
 from enforcer.mechanisms.apparmor import MECHANISM
 from enforcer.mechanisms.apparmor.profile import PROFILE, profile
 from enforcer.mechanisms.apparmor.records import refusals
@@ -154,16 +156,20 @@ def stage(root: Path) -> Stage:
 def test_no_profile_no_witness(
     current: str, answer: int, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel's own word and a refused probe, both or none."""
+    """The kernel's own word and a refused probe, both or none; the log begins behind the gate."""
     where = stage(tmp_path)
     said = policy(f'deny[eacces]: fsread, when: filename eq "{where.denied}"')
     plan = MECHANISM.compile([said], native().abis[:1], Options(partial=True))
     (probe,) = MECHANISM.probes(plan, where)
     assert probe == f"read:{where.denied}"
+    records = [DENIED.format(operation="open", name='"/srv/shut/object"')]
     monkeypatch.setattr(type(MECHANISM), "confinement", lambda self, plan, pid: current)
+    monkeypatch.setattr(kernel_log, "lines", lambda _: [records.pop()])
+    plan = replace(plan, data={**plan.data, "records": 0})
     events = MECHANISM.witness(plan, where, Met(pid=7, answers={probe: answer}))
     assert witnessed(events) is not bool(missing)
     assert missing in unwitnessed(events)
+    assert not records
 
 
 def test_two_policies_are_not_one() -> None:

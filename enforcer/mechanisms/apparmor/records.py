@@ -5,30 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from enforcer.access.uses import LINKS, OPENS, RENAMES
+from enforcer.access.uses import RENAMES
 from enforcer.mechanisms.preparing import Event
-from enforcer.mechanisms.security_module import refusal
-
-# What a ring opens is opened by the call that submits it.
-_OPENING = frozenset({*OPENS, "creat", "open_by_handle_at", "uselib", "io_uring_enter"})
+from enforcer.mechanisms.security_module import ON_NAMES, OPENING, refusal
 
 CALLS: Mapping[str, frozenset[str]] = {
-    "open": _OPENING,
-    "mknod": _OPENING | {"mknod", "mknodat", "bind"},
-    "truncate": _OPENING | {"truncate", "truncate64"},
-    "mkdir": frozenset({"mkdir", "mkdirat"}),
-    "symlink": frozenset({"symlink", "symlinkat"}),
-    "link": frozenset(LINKS),
+    **ON_NAMES,
+    "open": OPENING,
+    "mknod": OPENING | {"mknod", "mknodat", "bind"},
     "rename_src": frozenset(RENAMES),
     "rename_dest": frozenset(RENAMES),
-    "unlink": frozenset({"unlink", "unlinkat"}),
-    "rmdir": frozenset({"rmdir", "unlinkat"}),
-    "chmod": frozenset({"chmod", "fchmodat", "fchmodat2"}),
-    "chown": frozenset({"chown", "chown32", "fchownat", "lchown", "lchown32"}),
     "exec": frozenset({"execve", "execveat"}),
 }
 """The calls behind each operation on a name (security/apparmor/include/audit.h). A file that is
-not there is made with "mknod", one that is emptied while it is opened with "truncate"."""
+not there is made with "mknod"."""
 
 _DENIED = re.compile(
     r'apparmor="DENIED" operation="(?P<operation>\w+)".*? name='
