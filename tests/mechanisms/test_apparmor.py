@@ -118,16 +118,17 @@ DENIED = (
         ("mknod", '"/srv/shut/object"', {"mknodat", "openat"}),
         ("rename_dest", '"/srv/shut/object"', {"renameat2"}),
         ("open", b"/srv/shut/object".hex().upper(), {"openat2"}),
+        ("link", '"/srv/open/new" target="/srv/shut/object"', {"linkat"}),
     ],
 )
 def test_a_record_is_a_decision(operation: str, name: str, calls: set[str]) -> None:
     """On the object that it names, by one of the calls that the operation may be of."""
-    (event,) = refusals(["other", DENIED.format(operation=operation, name=name)])
+    events = list(refusals(["other", DENIED.format(operation=operation, name=name)]))
     for call in calls:
         line = Attributed(calls=frozenset({call}), denied="/srv/shut/object")
-        assert line.shown([event])
-    assert not Attributed(calls=frozenset({"read"}), denied="/srv/shut/object").shown([event])
-    assert not Attributed(calls=frozenset(calls), denied="/srv/shut/obj").shown([event])
+        assert line.shown(events)
+    assert not Attributed(calls=frozenset({"read"}), denied="/srv/shut/object").shown(events)
+    assert not Attributed(calls=frozenset(calls), denied="/srv/shut/obj").shown(events)
 
 
 def test_what_is_permitted_is_no_refusal() -> None:

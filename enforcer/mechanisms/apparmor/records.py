@@ -20,10 +20,9 @@ CALLS: Mapping[str, frozenset[str]] = {
 """The calls behind each operation on a name (security/apparmor/include/audit.h). A file that is
 not there is made with "mknod"."""
 
-_DENIED = re.compile(
-    r'apparmor="DENIED" operation="(?P<operation>\w+)".*? name='
-    r'(?:"(?P<name>[^"]*)"|(?P<hexadecimal>(?:[0-9A-F]{2})+))'
-)
+_DENIED = re.compile(r'apparmor="DENIED" operation="(?P<operation>\w+)"')
+# Of a link it is the new name, and `target` the object that would get it.
+_NAMES = re.compile(r' (?:name|target)=(?:"(?P<name>[^"]*)"|(?P<bytes>(?:[0-9A-F]{2})+))')
 
 
 def refusals(lines: Iterable[str]) -> Iterator[Event]:
@@ -32,8 +31,9 @@ def refusals(lines: Iterable[str]) -> Iterator[Event]:
         found = _DENIED.search(line)
         if found is None:
             continue
-        name = found["name"]
-        if name is None:  # audit writes names with odd characters as their bytes
-            name = bytes.fromhex(found["hexadecimal"]).decode("utf-8", "backslashreplace")
         calls = CALLS.get(found["operation"], frozenset())
-        yield refusal(calls, name, {"operation": found["operation"]})
+        for each in _NAMES.finditer(line, found.end()):
+            name = each["name"]
+            if name is None:  # audit writes names with odd characters as their bytes
+                name = bytes.fromhex(each["bytes"]).decode("utf-8", "backslashreplace")
+            yield refusal(calls, name, {"operation": found["operation"]})
