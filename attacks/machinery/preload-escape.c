@@ -6,8 +6,9 @@
  *	cat DENIED		its C library was told: judged
  *	syscall(openat, DENIED)	a static program without any library
  *	cat DENIED		without environment: LD_PRELOAD is gone
+ *	cat LINK		a symbolic link to it: another name
  *
- * The variants are the latter two; direct attempt and twin run cat in the
+ * The variants are the latter three; direct attempt and twin run cat in the
  * environment that there is. Winning prints DATA and the content of the denied
  * file.
  */
@@ -30,6 +31,13 @@ static void cat_alone(const char *name)
 	cat(name, no_environment);
 }
 
+static void cat_by_link(struct run *run)
+{
+	if (symlink(run->denied, "alias"))
+		broken("symlink: %s", strerror(errno));
+	run_executed(run, cat_as_told, "alias");
+}
+
 int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
@@ -42,7 +50,9 @@ int main(int argc, char **argv)
 		run_executed(&run, cat_as_told, run.denied);
 		break;
 	case MODE_ATTACK:
-		if (strcmp(run.variant, "raw"))
+		if (!strcmp(run.variant, "link"))
+			cat_by_link(&run);
+		else if (strcmp(run.variant, "raw"))
 			run_executed(&run, cat_alone, run.denied);
 		else
 			run_plain_read(&run, run.denied);

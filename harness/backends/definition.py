@@ -42,7 +42,10 @@ KEYS = (
 NEEDS = ("binaries", "modules", "packages", "features", "lsm", "privilege", "memory")
 MANAGERS = ("debian", "pypi", "go", "source")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
-WITNESSES = ("probe", "seccomp", "tracer", *(f"namespace:{name}" for name in NAMESPACES))
+WITNESSES = (
+    *("probe", "seccomp", "tracer", "environment:LD_PRELOAD"),
+    *(f"namespace:{name}" for name in NAMESPACES),
+)
 SEVERAL = ("${grants}", "${calls}", "${ports}", "${command}")
 """Words that stand for as many as there are."""
 SINGLE = (

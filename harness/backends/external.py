@@ -409,9 +409,21 @@ def _apart(met: Met, which: str, refusals: frozenset[int]) -> Seen:
     return theirs, theirs != Path(f"/proc/self/ns/{which}").stat().st_ino
 
 
+def _told_by_environment(met: Met, which: str, refusals: frozenset[int]) -> Seen:
+    """For what lives in the target itself there is no more to see; it may still be left out."""
+    if met.pid is None:
+        return "no process here is the target", False
+    prefix = which.encode() + b"="
+    said = [
+        each for each in procfs.read(met.pid, "environ").split(b"\0") if each.startswith(prefix)
+    ]
+    return b" ".join(said).decode("utf-8", "backslashreplace") or f"no {which}", bool(said)
+
+
 _WITNESSES: Mapping[str, Callable[[Met, str, frozenset[int]], Seen]] = {
     "probe": _probed,
     "seccomp": _filtered,
     "tracer": _traced,
     "namespace": _apart,
+    "environment": _told_by_environment,
 }
