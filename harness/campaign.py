@@ -16,7 +16,7 @@ from harness.places.choice import Say, Target, boot_options, ready
 from harness.places.local import Place, PlaceError, this_machine
 from harness.provenance import provenance
 from harness.results import LeakyRun, leaky_run, row_of
-from harness.runner import Executors, Job, broken_result, run_all
+from harness.runner import Executors, Job, run_all
 
 
 def jobs_of(
@@ -69,12 +69,12 @@ class Places:
         self._say = say
         self._preparing = preparing
 
-    def placed(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Result]]:
-        """The jobs in their places, those of one place together, and broken results for those
-        whose place cannot be prepared.
+    def placed(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+        """The jobs in their places, those of one place together; and those whose place cannot be
+        prepared, which was said once.
         """
         found: dict[_Key, list[Job]] = {}
-        lost: list[Result] = []
+        lost: list[Job] = []
         for job in jobs:
             key = self._key(job)
             if key not in self._made:
@@ -82,7 +82,7 @@ class Places:
             self._judged.setdefault(_scenario(job), {})[key] = None
             place = self._made[key]
             if isinstance(place, PlaceError):
-                lost.append(broken_result(job, str(place).partition("\n")[0]))
+                lost.append(job)
             else:
                 found.setdefault(key, []).append(replace(job, place=place))
         self._preparing("")

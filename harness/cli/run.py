@@ -295,9 +295,10 @@ class Run:
         self.shown.expect(self.total)
         for row in done.values():
             self._show(row)
-        for result in lost:
-            self._take(result)
         carry_out_all(left, crew(left), calibration, self._take)
+        # Nothing is known of these, and nothing is stored: the campaign goes on once their place
+        # can be prepared.
+        self.is_interrupted = bool(lost)
 
     def _take(self, result: Result) -> None:
         row = row_of(result)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -16,7 +18,7 @@ from harness.cli import Status, UserError
 from harness.cli.vm_bench import command as bench
 from harness.places.local import PlaceError
 from harness.places.vm import VmPlace, vm_place
-from harness.vm.archive import KEYRING, ArchiveError
+from harness.vm.archive import KEYRING, ArchiveError, run_tool
 from harness.vm.cache import CacheFull, cache_root, locked, remove_unused
 from harness.vm.guest import Refused
 from harness.vm.images import fetch_kernel
@@ -168,20 +170,25 @@ def prune(everything: bool) -> None:
         click.echo(f"in use, kept: {path}")
 
 
+def _lacking(machines: Iterable[Machine]) -> dict[str, str]:
+    """What is not there for these machines (a program, the keyring), and Debian's package of it."""
+    wanted = {**TOOLS, **{each.qemu: each.qemu_package for each in machines}}
+    lacking = {tool: package for tool, package in wanted.items() if shutil.which(tool) is None}
+    if not KEYRING.exists():
+        lacking[str(KEYRING)] = "debian-archive-keyring"
+    return lacking
+
+
 @command.command("doctor")
 def doctor() -> None:
     """What is here for virtual machines, and what to install for the rest."""
-    lacking = {tool: package for tool, package in TOOLS.items() if shutil.which(tool) is None}
-    for tool in TOOLS:
+    lacking = _lacking(MACHINES.values())
+    for tool in (*TOOLS, str(KEYRING)):
         click.echo(f"{'lacking' if tool in lacking else 'ok':8} {tool}")
-    if not KEYRING.exists():
-        lacking["keyring"] = "debian-archive-keyring"
-        click.echo(f"lacking  {KEYRING}")
     for each in MACHINES.values():
         try:
             major, minor = version(each.qemu)
         except NoQemu:
-            lacking[each.qemu] = each.qemu_package
             click.echo(f"lacking  {each.arch}: {each.qemu}")
             continue
         click.echo(f"ok       {each.arch}: {each.qemu} {major}.{minor}")
@@ -189,6 +196,39 @@ def doctor() -> None:
             if bad := known_bad(each, kernel):
                 click.echo(f"note     {each.arch} with kernel {kernel}: {bad}")
     if lacking:
-        packages = " ".join(sorted(set(lacking.values())))
-        click.echo(f"-> as root: apt-get install --no-install-recommends {packages}")
+        click.echo(f"-> harness vm install, or as root: {shlex.join(_installing(lacking))}")
         sys.exit(Status.BROKEN)
+
+
+def _installing(lacking: Mapping[str, str]) -> list[str]:
+    packages = sorted(set(lacking.values()))
+    return ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+
+
+@command.command("install")
+@_arches
+def install(arches: tuple[str, ...]) -> None:
+    """Install QEMU and Debian's tools, as root; for an ordinary user, say what to type.
+
+    For the machines that are named, else for all. Exit status: 0 everything is there, 3 not.
+    """
+    lacking = _lacking([_machine(name) for name in arches] or MACHINES.values())
+    if not lacking:
+        click.echo("everything is there")
+        return
+    command = _installing(lacking)
+    if shutil.which("apt-get") is None:
+        names = ", ".join(sorted(lacking))
+        click.echo(f"no apt-get here, as on Debian: install by other ways {names}", err=True)
+        sys.exit(Status.BROKEN)
+    if os.geteuid():
+        click.echo(f"only root installs packages; type: sudo {shlex.join(command)}", err=True)
+        sys.exit(Status.BROKEN)
+    try:
+        for words in (["apt-get", "update"], command):
+            _say(shlex.join(words))
+            run_tool(words)
+    except ArchiveError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(Status.BROKEN)
+    click.echo(f"installed: {' '.join(sorted(set(lacking.values())))}")

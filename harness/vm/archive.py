@@ -31,7 +31,7 @@ def run_tool(command: Sequence[str], *, cwd: Path | None = None, timeout_s: floa
     try:
         done = process.run(command, cwd=cwd, timeout_s=timeout_s)
     except FileNotFoundError as error:
-        raise ArchiveError(f"{command[0]} is not installed: run `harness vm doctor`") from error
+        raise ArchiveError(f"{command[0]} is not installed: run `harness vm install`") from error
     except process.ProcessTimeout as error:
         raise ArchiveError(f"{error}: is the mirror reachable?") from error
     if done.status:

@@ -149,6 +149,8 @@ def uncompressed(image: bytes) -> bytes:
     """The vmlinux inside an x86 bzImage, or empty bytes when its compression is not known here.
 
     The payload's offset and length stand at 0x248 of the boot header (Documentation/arch/x86/boot).
+    Its last four bytes are the length of what is in it (size_append in scripts/Makefile.lib), which
+    zstd would take for the beginning of another frame.
     """
     if image[0x202:0x206] == b"" or image[0x1FE:0x200] != b"\x55\xaa":
         return b""
@@ -160,7 +162,7 @@ def uncompressed(image: bytes) -> bytes:
         if payload.startswith(b"\x1f\x8b"):
             return gzip.decompress(payload[:-4])
         if payload.startswith(b"\x28\xb5\x2f\xfd"):
-            return _unzstd(payload)
+            return _unzstd(payload[:-4])
     except (lzma.LZMAError, OSError):
         return b""
     return b""

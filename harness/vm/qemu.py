@@ -40,7 +40,7 @@ class Hardware:
 def version(binary: str) -> tuple[int, int]:
     """Major and minor version of a QEMU binary. Raises NoQemu."""
     if shutil.which(binary) is None:
-        raise NoQemu(f"{binary} is not installed: run `harness vm doctor`")
+        raise NoQemu(f"{binary} is not installed: run `harness vm install`")
     found = re.search(r"version (\d+)\.(\d+)", process.run([binary, "--version"]).stdout)
     if found is None:
         raise NoQemu(f"{binary} --version names no version")

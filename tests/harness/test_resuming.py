@@ -188,3 +188,17 @@ def test_one_verdict_three_ways(tmp_path: Path) -> None:
     resumed = harness_run(root, "--resume")
     assert resumed.verdicts == run.verdicts
     assert by_pytest(root) == run.verdicts
+
+
+def test_a_place_that_cannot_be_prepared(tmp_path: Path) -> None:
+    """It is said once; its cases are no results, and wait for --resume."""
+    scenarios = {f"benign/{name}": command(f"[echo, {name}]") for name in ("one", "two")}
+    root = small_tree(tmp_path, scenarios)
+    (empty := tmp_path / "build").mkdir()
+    for words in (("--kernel", f"{empty}/"), ("--resume",)):
+        run = harness_run(root, *words)
+        assert run.status == 3, run.stdout + run.stderr
+        assert run.stderr.count("cannot be prepared") == 1
+        assert "2 cases did not run; `harness run --resume` goes on" in run.stderr
+        assert "BROKEN" not in run.stdout + run.stderr
+    assert finished(root) == {}

@@ -46,7 +46,7 @@ def test_nothing_half_fetched_is_left() -> None:
     assert list((cache_root() / "kernels").iterdir()) == []
 
 
-def test_a_missing_tool_names_the_doctor() -> None:
+def test_a_missing_tool_names_the_fix() -> None:
     """Not a traceback."""
-    with pytest.raises(ArchiveError, match="harness vm doctor"):
+    with pytest.raises(ArchiveError, match="harness vm install"):
         run_tool(["a-tool-that-is-not-there"])

@@ -11,6 +11,7 @@ import pytest
 
 from harness import process
 from harness.vm import cpio
+from harness.vm.cache import cache_root
 from harness.vm.images import find_kernel, module_order, uncompressed
 from harness.vm.machines import MACHINES, MachineError
 
@@ -69,6 +70,19 @@ def test_a_kernel_is_taken_out_of_its_bzimage() -> None:
     vmlinux = b"\x7fELF" + bytes(5000)
     packed = lzma.compress(vmlinux) + struct.pack("<I", len(vmlinux))
     assert uncompressed(_bzimage(packed)) == vmlinux
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd")
+def test_zstd_is_taken_out_of_a_bzimage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the size, too, which zstd would take for another frame."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache_root().mkdir(parents=True, exist_ok=True)
+    vmlinux = tmp_path / "vmlinux"
+    vmlinux.write_bytes(b"\x7fELF" + bytes(5000))
+    done = process.run(["zstd", "-q", vmlinux])
+    assert done.status == 0
+    packed = vmlinux.with_suffix(".zst").read_bytes() + struct.pack("<I", 5004)
+    assert uncompressed(_bzimage(packed)) == vmlinux.read_bytes()
 
 
 @pytest.mark.parametrize("image", [bytes(2048), _bzimage(b"unknown compression")])

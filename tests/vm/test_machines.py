@@ -152,7 +152,7 @@ def test_hardware_is_used_only_where_a_guest_ran(
     assert accelerators.accelerator(MACHINES["s390x"], KERNEL, tmp_path) == "tcg"
 
 
-def test_a_missing_qemu_names_the_doctor() -> None:
+def test_a_missing_qemu_names_the_fix() -> None:
     """Not a traceback."""
-    with pytest.raises(qemu.NoQemu, match="harness vm doctor"):
+    with pytest.raises(qemu.NoQemu, match="harness vm install"):
         qemu.version("qemu-system-that-is-not-there")
