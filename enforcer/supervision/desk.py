@@ -151,11 +151,20 @@ class Desk:
 
     # ----- asking -----
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a question would come before anybody now."""
+        with self._lock:
+            return self._is_heard()
+
+    def _is_heard(self) -> bool:
+        is_there = self._console is not None or self._may_wait
+        return is_there and len(self._pending) < MOST_QUESTIONS
+
     def put(self, standing: StandingAnswers, fields: Fields, answered: Answered) -> int:
         """Ask; the number of the question, or 0 where nobody can be asked."""
         with self._lock:
-            is_heard = self._console is not None or self._may_wait
-            if not is_heard or len(self._pending) >= MOST_QUESTIONS:
+            if not self._is_heard():
                 return 0
             number, self._next = self._next, self._next + 1
             kind = fields.get("program"), fields.get("call")

@@ -84,7 +84,7 @@ def test_a_row_is_told_before_the_next_is_measured(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir())
     bench.send_signal(signal.SIGTERM)
     bench.communicate()
-    assert bench.returncode == 1
+    assert bench.returncode == 130
     assert not list(tmp_path.iterdir())
 
 

@@ -219,17 +219,15 @@ class Session(Shared):
                     self._interrupt(worker, cookie, is_signalled=True)
 
     def _read_again(self, rereads: Rereads) -> None:
-        """Take the policy that is new; who is just judging goes on by the former one.
-
-        A handler that was chosen by its needs and meets a policy with others finds texts missing,
-        and so refuses the call.
-        """
+        """Take the policy that is new; who is just judging goes on by the former one."""
         assert self._handlers is not None
         for news in rereads.news():
             for policy in news.policies:
                 if policy.binary == self.policy.binary:
+                    self.renewals += 1
                     self.renew(policy)
                     self._handlers.choose_again()
+                    self.renewals += 1
             tell(self.journal, news)
 
     def _relieve(self) -> None:

@@ -32,6 +32,7 @@ class Shared:
 
     `is_root_fixed`: no target has had a chance to get another root or mount namespace than the
     supervisor's. `are_credentials_fixed`: the same of credentials. `generation` counts changes.
+    `renewals`: an odd number while one policy takes another's place.
     `umask`: that of all targets, None as soon as one may have another.
     """
 
@@ -57,6 +58,7 @@ class Shared:
         self.are_credentials_fixed = os.geteuid() == 0 or not _has_capabilities()
         self.places = Places()
         self.quick: QuickOpens | None = None
+        self.renewals = 0
         self.renew(policy)
         self.protected = Protected(())
         self.interrupting = threading.Lock()

@@ -109,9 +109,9 @@ class Worker:
     """One thread, the call that it holds (see HeldCall), and what it may do with that.
 
     `cookie` is the held call's id, `acting` the same while the call is being carried out (0: not),
-    `policy` the one that it was judged by. `is_changing`: after the call the task may be somebody
-    else. `elevation`: the call is tried with other ids. `is_decided` and `copies` serve the
-    supervisors that judge and act apart (see classic.py).
+    `judging` judges it, and `policy` is the one that did. `is_changing`: after it the task may
+    be somebody else. `elevation`: the call is tried with other ids. `is_decided` and `copies` serve
+    the supervisors that judge and act apart (see classic.py).
     Methods below that read, resolve or decide are what a deliberately weak supervisor overrides.
     """
 
@@ -130,6 +130,7 @@ class Worker:
         self.known: Values = {}
         self.values: Values = {}
         self.decision: Decision | None = None
+        self.judging = shared.judge
         self.policy = shared.policy
         self.decisions = 0
         self.judged: Counter[str] = Counter()
@@ -174,10 +175,11 @@ class Worker:
             self.known = _NOTHING
             self.values = _NOTHING
             self.cookie = fields[0]
+            handler = self._handler(handlers, fields[4], fields[3])
             try:
-                handlers[fields[4]][fields[3]](self, self.args)
+                handler(self, self.args)
             except Asked:
-                self.consult(handlers[fields[4]][fields[3]], fields[6:])
+                self.consult(handler, fields[6:])
             except TargetGone:
                 self.end_act()
                 self.give_up()
@@ -190,6 +192,22 @@ class Worker:
             except Refused as error:
                 self.end_act()
                 self.answer(-error.number)
+
+    def _handler(self, handlers: Handlers, arch: int, number: int) -> Handler:
+        """How the held call is answered, by the policy that counts now, to the end of the call.
+
+        A handler reads what its policy needs, so the two belong together:
+
+            session    renewals 1 . judge = new . handlers = new . renewals 2
+            here       look . . . . . . . judge, handler . . . . look again: both of one policy
+        """
+        shared = self.shared
+        while True:
+            before = shared.renewals
+            self.judging = shared.judge
+            handler = handlers[arch][number]
+            if before == shared.renewals and not before & 1:
+                return handler
 
     def validate(self) -> None:
         """Raise TargetGone unless the call is still held: then its task's number means itself."""
@@ -305,7 +323,7 @@ class Worker:
         if self.is_decided:
             return 0
         uid = gid = 0
-        judge = self.shared.judge
+        judge = self.judging
         if judge.has_predicates:
             uid, gid = self.effective_ids()
         decision = judge.decide(self.name, self.args, values, uid, gid, missing, self.abi)
@@ -323,7 +341,8 @@ class Worker:
     @property
     def can_ask(self) -> bool:
         """Whether a question is worth asking: it is answered by a person, or in time refused."""
-        return self.shared.desk is not None
+        desk = self.shared.desk
+        return desk is not None and desk.is_heard
 
     def consult(self, handler: Handler, args: Arguments) -> None:
         """Have a person asked, and the call carried out, or refused, by the answer.
