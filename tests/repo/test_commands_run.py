@@ -51,6 +51,7 @@ RUN = {
     "enforcer run --backend ptrace --policy my.yaml --log events.jsonl -- make test": 0,
     "enforcer ask --policy FILE -- make test": 0,
     "enforcer ask --policy my.yaml -- make test": 0,
+    "enforcer learn -- make test": 0,
     "enforcer status": 0,
     "enforcer run --policy cat.yaml --log - -- cat project/notes secret": 1,
     "enforcer run --policy cat.yaml --log - -- cat link": 1,
