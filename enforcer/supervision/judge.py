@@ -82,6 +82,12 @@ class Judge:
         return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
+def asks(policy: Policy) -> bool:
+    """Whether some call can come to a question under this policy."""
+    actions = {policy.default, *(rule.action for rule in policy.rules)}
+    return Action.ASK in actions
+
+
 P = ParamSpec("P")
 Decide = Callable[Concatenate[str, Sequence[int], Values, P], Decision]
 

@@ -17,7 +17,7 @@ from enforcer.policy.ast import (
 from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.policy.looks import looks_only_at
 from enforcer.supervision.desk import StandingAnswers
-from enforcer.supervision.judge import Judge
+from enforcer.supervision.judge import Judge, asks
 
 _NAMES = frozenset({"filename"})
 
@@ -38,13 +38,16 @@ class TaskPolicy(Judge):
         *,
         permissive: bool = False,
     ) -> None:
-        super().__init__(policy, asker=standing, permissive=permissive)
+        # A person's word counts where the policy asks, and nowhere else.
+        asker = standing if asks(policy) else None
+        super().__init__(policy, asker=asker, permissive=permissive)
         self.standing = standing
         self.permissive = permissive
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.permitted_names: dict[str, set[str]] = {}
         self._remembers_names: dict[str, bool] = {}
-        self.remembers = standing is None and not looks_at_pointer(policy)
+        self._is_fixed = asker is None
+        self.remembers = self._is_fixed and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
 
@@ -57,7 +60,7 @@ class TaskPolicy(Judge):
         """Whether a decision on `call` hangs on its canonical name alone."""
         known = self._remembers_names.get(call)
         if known is None:
-            known = self.standing is None and looks_only_at(self.policy, call, _NAMES)
+            known = self._is_fixed and looks_only_at(self.policy, call, _NAMES)
             self._remembers_names[call] = known
         return known
 
