@@ -11,7 +11,7 @@ import ast
 import os
 import pickle
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from struct import Struct
 
 _LENGTH = Struct("=I")
@@ -92,21 +92,39 @@ class Supervising(Channel):
 
         `questions` give an answer, or raise OSError, whose errno is told. Raises Hung.
         """
-        while True:
-            word, descriptors = self.hear()
-            kind, arguments = word[0], word[1:]
-            if kind == "done" and len(arguments) == 1:
-                return arguments[0], descriptors
-            try:
-                if not isinstance(kind, str) or kind not in questions:
-                    raise Hung
-                value, given = questions[kind](*arguments, *descriptors)
-                self.tell((True, value), given)
-                _close(given)
-            except OSError as error:
-                self.tell((False, error.errno))
-            finally:
-                _close(descriptors)
+        given: list[int] = []
+        try:
+            while True:
+                word, descriptors = self.hear()
+                kind, arguments = word[0], word[1:]
+                if kind == "gives" and not given:
+                    given = descriptors
+                elif kind == "done" and len(arguments) == 1:
+                    _close(descriptors)
+                    return arguments[0], given
+                else:
+                    self._answer(questions, kind, (*arguments, *descriptors), descriptors)
+        except BaseException:
+            _close(given)
+            raise
+
+    def _answer(
+        self,
+        questions: Mapping[str, Question],
+        kind: Value,
+        arguments: Sequence[Value],
+        descriptors: Collection[int],
+    ) -> None:
+        try:
+            if not isinstance(kind, str) or kind not in questions:
+                raise Hung
+            value, given = questions[kind](*arguments)
+            self.tell((True, value), given)
+            _close(given)
+        except OSError as error:
+            self.tell((False, error.errno))
+        finally:
+            _close(descriptors)
 
 
 class Deputed(Channel):
@@ -115,6 +133,21 @@ class Deputed(Channel):
     def say(self, *word: Value, descriptors: Sequence[int] = ()) -> None:
         """Send literals and descriptors. Raises Hung."""
         self._send(repr(word).encode(), descriptors)
+
+    def finish(self, value: Value, given: Sequence[int], kept: Sequence[int]) -> None:
+        """The result of what was told; `given` goes with it, and all of `kept` is closed.
+
+        Nothing of it may still be open here when the supervisor knows, and lets the task go on:
+
+            deputy    gives fd . closes its own . done
+            task                                        goes on, closes, unmounts: not EBUSY
+
+        Raises Hung.
+        """
+        if given:
+            self.say("gives", descriptors=given)
+        _close({*given, *kept})
+        self.say("done", value)
 
     def heed(self) -> tuple[Value, list[int]]:
         """The supervisor's next word. Raises Hung."""
@@ -132,6 +165,6 @@ class Deputed(Channel):
         return value, given
 
 
-def _close(descriptors: Sequence[int]) -> None:
+def _close(descriptors: Collection[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)

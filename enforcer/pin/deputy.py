@@ -245,9 +245,7 @@ def _serve(deputed: Deputed, become: Callable[[], Identity], wanted: set[int]) -
                 assert isinstance(word, tuple)
                 work, arguments = word
                 value, given = work(deputed, *arguments, *descriptors)
-                deputed.say("done", value, descriptors=given)
-                for descriptor in (*descriptors, *given):
-                    os.close(descriptor)
+                deputed.finish(value, given, descriptors)
     finally:
         os._exit(0)
 
