@@ -16,12 +16,13 @@ from harness.model import Provenance, Reference, VerdictKind
 from harness.odds import attempts_needed
 from harness.results import LeakyRun
 from harness.rounds import ENOUGH_WINS
-from harness.runner import Job
+from harness.runner import Job, expresses
 
 OLDEST_S = 24 * 3600.0
 """Older references are measured anew: what else a machine does changes how often a race is won."""
 
 _Key = tuple[str, str, str, str, str, Provenance | None]
+_Stated = tuple[str, str, str, str]
 Belongs = Callable[[Job], Provenance | None]
 
 
@@ -96,7 +97,8 @@ class Calibration:
     def lacking(self, jobs: Sequence[Job], leaky: Iterable[Job]) -> list[Job]:
         """Those of the jobs `leaky` without which cases among `jobs` could not be judged.
 
-        A race that won little and could have gone on is not known well enough.
+        A race that won little and could have gone on is not known well enough. What a backend
+        cannot express needs none.
         """
         there = {job.case.id for job in jobs}
         measuring: dict[_Key, list[Job]] = {}
@@ -104,7 +106,14 @@ class Calibration:
             if job.case.leaky:
                 measuring.setdefault(self._key(job), []).append(job)
         wanted: dict[str, Job] = {}
+        known: dict[_Stated, bool] = {}
         for judged in filter(needs_reference, jobs):
+            case = judged.case
+            stated = (case.scenario.id, case.backend, case.place, case.kernel)
+            if stated not in known:
+                known[stated] = expresses(judged)
+            if not known[stated]:
+                continue
             comparable = measuring.get(self._key(judged), [])
             same = mechanism_of(judged.case.backend)
             of_it = [job for job in comparable if mechanism_of(job.case.backend) == same]

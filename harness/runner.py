@@ -38,6 +38,7 @@ from harness.model import (
 )
 from harness.oracle import Evidence, judge
 from harness.places.isolation import Isolation
+from harness.places.layout import Layout
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.process import end_with_parent
 from harness.provenance import provenance
@@ -165,10 +166,8 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     case = job.case
     layout = place.layout()
     values = layout.placeholders()
-    text = substitute(case.scenario.policy, values)
-    policies = parse_policies(text, case.scenario.dialect, str(case.scenario.path))
     confining = backend(case.backend)
-    plan = _compile(case, policies, place.abis)
+    plan = _compile(case, _policies(case.scenario, layout), place.abis)
     control = backend(CONTROL)
     control_plan = control.compile([_PERMISSIVE], place.abis)
     program = build(job.attack, case.abi) if job.attack else None
@@ -198,6 +197,27 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
             if kind not in left_out
         ],
     }
+
+
+def expresses(job: Job) -> bool:
+    """Whether the backend can keep anything of the case's policy. Of those that nobody expects to
+    keep every policy it is found out before anything runs; of the others the scenario says it.
+    """
+    case, place = job.case, job.place
+    if not case.external or place is None:
+        return True
+    try:
+        _compile(case, _policies(case.scenario, place.layout()), place.abis)
+    except Inexpressible:
+        return False
+    except (BrokenBackend, PolicyError, ImportError):
+        return True  # what is wrong with it, the case itself will say
+    return True
+
+
+def _policies(scenario: Scenario, layout: Layout) -> tuple[Policy, ...]:
+    text = substitute(scenario.policy, layout.placeholders())
+    return parse_policies(text, scenario.dialect, str(scenario.path))
 
 
 def _gate(place: Place) -> Path:

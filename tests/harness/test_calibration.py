@@ -13,6 +13,8 @@ from harness.calibration import OLDEST_S, Calibration, needs_reference
 from harness.cases import most_attempts
 from harness.model import Case, Provenance, Scenario, VerdictKind
 from harness.odds import attempts_needed
+from harness.places.layout import Layout
+from harness.places.local import LocalPlace
 from harness.results import LeakyRun, Origin, Row, Store, leaky_run, row_of
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, broken_result
@@ -198,6 +200,29 @@ def test_what_cannot_be_held_needs_no_reference(job: Job) -> None:
     assert not needs_reference(job)
     assert calibration(RACE).fitted(job) == job
     assert calibration().lacking([job], [LEAKY]) == []
+
+
+class Elsewhere(LocalPlace):
+    """A place as far as policies are stated for it."""
+
+    def layout(self) -> Layout:
+        return Layout(root=Path("/srv"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "measured"),
+    [('openat\n    when: filename eq "${denied}"', True), ("getppid", False)],
+    ids=["on a name", "on a call"],
+)
+def test_nothing_is_measured_for_what_a_module_cannot_keep(rule: str, measured: bool) -> None:
+    """A security module is asked before the leaky enforcers are run for its sake."""
+    text = f"default: permit\nrules:\n  - deny[eacces]: {rule}\n"
+    scenario = replace(SCENARIO, policy=text)
+    case = replace(CASE, scenario=scenario, backend="tomoyo", external=True)
+    place = Elsewhere()
+    job = replace(JOB, case=case, place=place)
+    leaky = replace(LEAKY, case=replace(LEAKY.case, scenario=scenario), place=place)
+    assert calibration().lacking([job], [leaky]) == [leaky][: int(measured)]
 
 
 def test_what_could_be_held_needs_one() -> None:
