@@ -8,6 +8,7 @@ from enforcer.cli.verbs import Verbs
 
 VERBS = {
     "run": "enforcer.cli.run",
+    "attach": "enforcer.cli.attach",
     "ask": "enforcer.cli.ask",
     "status": "enforcer.cli.status",
     "top": "enforcer.cli.top",

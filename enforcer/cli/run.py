@@ -13,20 +13,17 @@ from enforcer.cli import UserError, form_option
 from enforcer.cli.identity import become, parse_ids
 from enforcer.cli.logs import event_log, log_options
 from enforcer.cli.permissive import tolerate
+from enforcer.cli.policies import policy_options, read_policies, source_of
 from enforcer.cli.supervised import NotFound, compiled, desk_option, launch, usable_mechanism
 from enforcer.filters.read import form_of, read_filter
 from enforcer.kernel.execve import find_command
-from enforcer.learning.store import user_directory
 from enforcer.logs.syslog import Host
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence, MechanismName, Options, Plan
-from enforcer.policy.ast import Policy
-from enforcer.policy.directory import SYSTEM, Source, for_command
-from enforcer.policy.load import process_variables
+from enforcer.policy.directory import for_command
 from enforcer.policy.problem import PolicyError
 from enforcer.policy.rereading import source_to_json
 
 SUPERVISED = (MechanismName.PTRACE, MechanismName.NOTIFY)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def parse_defences(
@@ -51,26 +48,7 @@ def parse_defences(
     default=MechanismName.PTRACE.value,
     show_default=True,
 )
-@click.option(
-    "--policy",
-    "-p",
-    "files",
-    multiple=True,
-    type=_FILE,
-    help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated. "
-    "Left out: the policies of --directory.",
-)
-@click.option(
-    "--directory",
-    "-d",
-    "directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Policies by binary, as `enforcer learn` writes them; left out, without --policy: "
-    "~/.systrace, then /etc/systrace.",
-)
-@click.option("-f", "more", multiple=True, type=_FILE, help="One more policy, before the others.")
-@click.option("-U", "is_global", is_flag=True, help="Policies of /etc/systrace only.")
-@click.option("-u", "no_aliases", is_flag=True, help="Rules on aliases (fsread) do not count.")
+@policy_options
 @click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
 @click.option(
     "--user",
@@ -129,26 +107,13 @@ def command(
     no rule covers is refused and logged. The exit status is the command's own; 2 when it was not
     started because of a mistake, 126 or 127 when it cannot be executed.
     """
-    directories: tuple[Path, ...] = ()
-    if is_global:
-        directories = (SYSTEM,)
-    elif directory is not None:
-        directories = (directory.absolute(),)
-    elif not files and not more:
-        directories = (user_directory(), SYSTEM)
     is_supervised = backend in SUPERVISED
     if permissive and not is_supervised:
         raise UserError(f"--permissive takes a supervisor: {' or '.join(SUPERVISED)}")
     if rereads and not is_supervised:
         raise UserError(f"--reread takes a supervisor: {' or '.join(SUPERVISED)}")
-    source = Source(
-        files=tuple(path.absolute() if path.is_file() else path for path in (*more, *files)),
-        directories=directories,
-        form=form,
-        has_aliases=not no_aliases,
-        variables=process_variables(),
-    )
-    wants_rereads = bool(directories) if rereads is None else rereads
+    source = source_of(files, directory, more, is_global, no_aliases, form)
+    wants_rereads = bool(source.directories) if rereads is None else rereads
     options = Options(
         defences=defences,
         partial=partial,
@@ -158,8 +123,8 @@ def command(
         rereads=source_to_json(source) if wants_rereads and is_supervised else None,
     )
     is_filter = backend == MechanismName.SECCOMP and len(files) == 1 and form_of(files[0], form)
-    policies = () if is_filter else _load(source, command[0])
-    if directories and backend != MechanismName.PTRACE:
+    policies = () if is_filter else read_policies(source, command[0])
+    if source.directories and backend != MechanismName.PTRACE:
         policies = for_command(policies, os.path.realpath(_found(command[0])))
     mechanism = usable_mechanism(backend)
     plan = _plan_of_filter(files[0], form) if is_filter else compiled(mechanism, policies, options)
@@ -181,17 +146,6 @@ def _plan_of_filter(file: Path, form: str | None) -> Plan:
         return plan_of(found.programs[0], found.abis)
     except (PolicyError, ValueError) as error:
         raise UserError(str(error)) from None
-
-
-def _load(source: Source, program: str) -> tuple[Policy, ...]:
-    try:
-        policies = source.load_all()
-    except PolicyError as error:
-        raise UserError(str(error)) from None
-    if not policies:
-        places = " or ".join(map(str, source.directories))
-        raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one")
-    return policies
 
 
 def _found(program: str) -> str:

@@ -40,6 +40,7 @@ OP_EXIT = 2
 OP_SECCOMP = 3
 
 _SEIZE = 0x4206
+_INTERRUPT = 0x4207
 _LISTEN = 0x4208
 _GET_SYSCALL_INFO = 0x420E
 _SET_SYSCALL_INFO = 0x4212
@@ -106,6 +107,11 @@ def _request(request: int, tid: int, first: int = 0, second: int = 0) -> int:
 def seize(tid: int, options: int) -> None:
     """Trace `tid` without stopping it. Raises OSError (EPERM: not allowed), TaskGone."""
     _request(_SEIZE, tid, 0, options)
+
+
+def interrupt(tid: int) -> None:
+    """Have a seized `tid` stop as soon as it would be in user space. Raises TaskGone."""
+    _request(_INTERRUPT, tid)
 
 
 def listen(tid: int) -> None:

@@ -14,7 +14,9 @@ from enforcer.supervision.rereading import Rereads
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`binaries` are those of the policies; both grow by what `rereads` finds."""
+    """`binaries` are those of the policies; both grow by what `rereads` finds. `own` are processes
+    (and groups) of the tracer's beside itself, out of the target's reach as it is.
+    """
 
     abis: Mapping[int, Abi]
     policies: list[TaskPolicy]
@@ -25,3 +27,4 @@ class Config:
     permissive: bool = False
     rereads: Rereads | None = None
     has_quick: bool = False
+    own: tuple[int, ...] = ()

@@ -12,6 +12,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from enforcer.kernel import notification
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
@@ -20,6 +21,34 @@ from enforcer.pin.identity import OutOfReach
 
 Opener = Callable[[], int]
 """Gives a descriptor of the tracer's (closed after its delivery) or -errno. It may block."""
+
+
+class Deliveries(Protocol):
+    """Who answers a task's DELIVER: once, by what was arranged for it."""
+
+    def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
+        """The next DELIVER of `tid` gets the descriptor that `opener` gives."""
+        ...
+
+    def arrange_result(self, tid: int, act: Opener) -> None:
+        """The next DELIVER of `tid` gets the result of `act`."""
+        ...
+
+    def forget(self, tid: int) -> None:
+        """`tid` is gone or its DELIVER is over."""
+        ...
+
+
+def outcome(opener: Opener) -> int:
+    """What `opener` gives, or -errno of what it raises."""
+    try:
+        return opener()
+    except TargetGone:
+        return -errno.ESRCH
+    except OutOfReach:
+        return -errno.EPERM
+    except OSError as error:
+        return -(error.errno or errno.EACCES)
 
 
 class Listener(threading.Thread):
@@ -44,15 +73,12 @@ class Listener(threading.Thread):
         return cls(descriptor)
 
     def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
-        """The next DELIVER of `tid` gets the descriptor that `opener` gives."""
         self._arranged[tid] = (opener, close_on_exec)
 
     def arrange_result(self, tid: int, act: Opener) -> None:
-        """The next DELIVER of `tid` gets the result of `act`."""
         self._arranged[tid] = (act, None)
 
     def forget(self, tid: int) -> None:
-        """`tid` is gone or its DELIVER is over."""
         self._arranged.pop(tid, None)
 
     def run(self) -> None:
@@ -81,14 +107,7 @@ class Listener(threading.Thread):
         return any(events & select.POLLHUP for _, events in poller.poll(0))
 
     def _deliver(self, cookie: int, opener: Opener, close_on_exec: bool | None) -> None:
-        try:
-            descriptor = opener()
-        except TargetGone:
-            descriptor = -errno.ESRCH
-        except OutOfReach:
-            descriptor = -errno.EPERM
-        except OSError as error:
-            descriptor = -(error.errno or errno.EACCES)
+        descriptor = outcome(opener)
         if descriptor < 0 or close_on_exec is None:
             notification.answer(self.descriptor, cookie, descriptor)
             return

@@ -13,7 +13,7 @@ from enforcer.events import EventLog
 from enforcer.kernel import ptrace
 from enforcer.mechanisms.contract import Defence, MechanismName
 from enforcer.mechanisms.ptrace.config import Config
-from enforcer.mechanisms.ptrace.listener import Listener
+from enforcer.mechanisms.ptrace.listener import Deliveries
 from enforcer.mechanisms.ptrace.own_entries import OwnEntries
 from enforcer.mechanisms.ptrace.registers import CallRegisters
 from enforcer.mechanisms.ptrace.slots import Arena
@@ -59,7 +59,7 @@ class Sandbox:
         self.places = Places()
         for policy in config.policies:
             policy.watch_other_names(self.places)
-        self.listener: Listener | None = None
+        self.listener: Deliveries | None = None
         self.has_filter = has_filter
         self.traces_untraced = traces_untraced
         self.redo = redo

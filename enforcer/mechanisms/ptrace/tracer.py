@@ -48,6 +48,7 @@ class Tracer:
     """
 
     make_act = Act
+    make_handlers = Handlers
     options = (
         ptrace.TRACESYSGOOD
         | ptrace.TRACEFORK
@@ -74,7 +75,7 @@ class Tracer:
         self.desk: Desk | None = None
         self.denials = 0
         self.act = self.make_act(self.sandbox)
-        handlers = Handlers(self.act)
+        handlers = self.make_handlers(self.act)
         self.dispatch: Dispatch = handlers.table()
         self.ways: Mapping[int, QuickWay] = {}
         self.quick_arch = 0
@@ -138,23 +139,9 @@ class Tracer:
         watch = Watch(sandbox)
         watch.start()
         try:
-            while True:
-                sandbox.is_waiting = True
-                sandbox.waiting.idle()
-                try:
-                    tid, status = self.wait()
-                except ChildProcessError:
-                    break
-                sandbox.waiting.busy()
-                sandbox.at_hand = tid
-                sandbox.handled += 1
-                sandbox.is_waiting = False
-                if self.config.rereads is not None and self.config.rereads.is_due():
-                    self.read_again(self.config.rereads)
-                try:
-                    self.handle(tid, status)
-                except (TaskGone, TargetGone):
-                    continue
+            self.begin()
+            while self.see_to_next():
+                pass
         except BaseException as error:
             # No enforcement: a failure is not to be taken for a kill that the policy wanted.
             failure = f"{type(error).__name__}: {error}"
@@ -165,6 +152,30 @@ class Tracer:
             self.desk.close()
         cpu_s = round(time.process_time(), 6)
         sandbox.journal.ended(sandbox.decisions, sandbox.judged, cpu_s=cpu_s)
+
+    def begin(self) -> None:
+        """What comes before the first stop."""
+
+    def see_to_next(self) -> bool:
+        """Wait for a stop and handle it; False: no task is left."""
+        sandbox = self.sandbox
+        sandbox.is_waiting = True
+        sandbox.waiting.idle()
+        try:
+            tid, status = self.wait()
+        except ChildProcessError:
+            return False
+        sandbox.waiting.busy()
+        sandbox.at_hand = tid
+        sandbox.handled += 1
+        sandbox.is_waiting = False
+        if self.config.rereads is not None and self.config.rereads.is_due():
+            self.read_again(self.config.rereads)
+        try:
+            self.handle(tid, status)
+        except (TaskGone, TargetGone):
+            return True
+        return True
 
     def read_again(self, rereads: Rereads) -> None:
         """Take policies that are new, between two stops: nobody is being judged just now."""
@@ -265,8 +276,9 @@ class Tracer:
     def at_launch(self, task: Task, info: SyscallInfo) -> None:
         """The launcher may do what it needs; its first word brings the listener."""
         if info[4] == HELLO and self.sandbox.listener is None:
-            self.sandbox.listener = Listener.taken_from(task.tid, info[5])
-            self.sandbox.listener.start()
+            listener = Listener.taken_from(task.tid, info[5])
+            listener.start()
+            self.sandbox.listener = listener
             self.greet(task, info)
         else:
             self.sandbox.resume(task)

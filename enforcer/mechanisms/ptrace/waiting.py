@@ -62,6 +62,10 @@ class Waiting:
             self._numbers[task.tid] = number
         return number != 0
 
+    def holds(self, tid: int) -> bool:
+        """Whether a task waits."""
+        return tid in self._numbers
+
     def forget(self, tid: int) -> None:
         """A task is gone."""
         number = self._numbers.pop(tid, 0)

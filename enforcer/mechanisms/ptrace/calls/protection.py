@@ -31,7 +31,8 @@ class Protection:
         self.general = general
         self.then = then
         # The tracer reaps its tasks itself: until then their numbers are nobody else's.
-        self.protected = Protected([os.getpid()], act.sandbox.tasks.__contains__)
+        protected = [os.getpid(), *act.sandbox.config.own]
+        self.protected = Protected(protected, act.sandbox.tasks.__contains__)
 
     def handlers(self) -> Mapping[str, Handler]:
         return {

@@ -1,0 +1,88 @@
+"""Which policies a command is to come under: the options that `run` and `attach` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from enforcer.cli import UserError
+from enforcer.learning.store import user_directory
+from enforcer.policy.ast import Policy
+from enforcer.policy.directory import SYSTEM, Source
+from enforcer.policy.load import process_variables
+from enforcer.policy.problem import PolicyError
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--policy",
+        "-p",
+        "files",
+        multiple=True,
+        type=_FILE,
+        help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated. "
+        "Left out: the policies of --directory.",
+    ),
+    click.option(
+        "--directory",
+        "-d",
+        "directory",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Policies by binary, as `enforcer learn` writes them; left out, without --policy: "
+        "~/.systrace, then /etc/systrace.",
+    ),
+    click.option(
+        "-f", "more", multiple=True, type=_FILE, help="One more policy, before the others."
+    ),
+    click.option("-U", "is_global", is_flag=True, help="Policies of /etc/systrace only."),
+    click.option("-u", "no_aliases", is_flag=True, help="Rules on aliases (fsread) do not count."),
+)
+
+
+def policy_options(command: Command) -> Command:
+    """The options that `source_of` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def source_of(
+    files: tuple[Path, ...],
+    directory: Path | None,
+    more: tuple[Path, ...],
+    is_global: bool,
+    no_aliases: bool,
+    form: str | None,
+) -> Source:
+    """What the options mean."""
+    directories: tuple[Path, ...] = ()
+    if is_global:
+        directories = (SYSTEM,)
+    elif directory is not None:
+        directories = (directory.absolute(),)
+    elif not files and not more:
+        directories = (user_directory(), SYSTEM)
+    return Source(
+        files=tuple(path.absolute() if path.is_file() else path for path in (*more, *files)),
+        directories=directories,
+        form=form,
+        has_aliases=not no_aliases,
+        variables=process_variables(),
+    )
+
+
+def read_policies(source: Source, program: str) -> tuple[Policy, ...]:
+    """All of them, at least one. Raises UserError."""
+    try:
+        policies = source.load_all()
+    except PolicyError as error:
+        raise UserError(str(error)) from None
+    if not policies:
+        places = " or ".join(map(str, source.directories))
+        raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one")
+    return policies
