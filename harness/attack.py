@@ -1,6 +1,6 @@
 """Attack manifests: `attacks/CLASS/NAME.yaml` beside `NAME.c` -> frozen `Attack` values.
 
-Every mistake of every manifest is reported at once, as file:line:column with its mend.
+Every mistake of every manifest is reported at once, as file:line:column with its fix.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Attack:
     `id` is CLASS/NAME. `needs` are kernel features without which it means nothing. `direct_call`
     is the call that its direct attempt makes and that a log must show. `variants` are plain;
     `calls` maps those to the calls at which the attack can be refused; the first of them also goes
-    each of the `ways`.
+    each of the `ways`. One that stands in for files with `mistakes` can only be broken.
     """
 
     id: str
@@ -121,6 +121,7 @@ class Attack:
     source: tuple[str, ...]
     program: Path
     manifest: Path
+    mistakes: tuple[Problem, ...] = ()
 
     @property
     def every_variant(self) -> tuple[str, ...]:
@@ -183,6 +184,38 @@ def sound_attacks(root: Path) -> tuple[Mapping[str, Attack], Sequence[Problem]]:
                 )
             )
     return attacks, problems
+
+
+def stand_ins(problems: Iterable[Problem]) -> Mapping[str, Attack]:
+    """For those who run what is sound: the attacks whose files have these mistakes, by id. They
+    are of no use but to be named by scenarios, whose cases are broken then.
+    """
+    found: dict[Path, list[Problem]] = {}
+    for problem in problems:
+        path = Path(problem.source).with_suffix(".yaml")
+        if path.parent.name in list(AttackClass):
+            found.setdefault(path, []).append(problem)
+    attacks = [
+        Attack(
+            id=f"{path.parent.name}/{path.stem}",
+            name=path.stem,
+            title="its files have mistakes",
+            attack_class=AttackClass(path.parent.name),
+            catalogue=(),
+            effect=Effect.READ,
+            kind=AttackKind.DETERMINISTIC,
+            sentinel=SentinelKind.FILE,
+            abis=tuple(ABIS),
+            calls={"default": ()},
+            direct_call="",
+            source=(),
+            program=path.with_suffix(".c"),
+            manifest=path,
+            mistakes=tuple(mistakes),
+        )
+        for path, mistakes in found.items()
+    ]
+    return {attack.id: attack for attack in attacks}
 
 
 def load_attack(path: Path) -> Attack:

@@ -42,7 +42,7 @@ _PROBE = '#include <stdio.h>\n#include <pthread.h>\nint main(void) { return puts
 
 
 class BuildError(Exception):
-    """No compiler built the program; the message has every command tried, and the mend."""
+    """No compiler built the program; the message has every command tried, and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

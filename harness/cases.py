@@ -70,7 +70,7 @@ def variants_of(
     """The variants of a scenario on an ABI. A plain one that it names stands for its ways too,
     but where it names ways of it. Of more than `most_ways` ways, those that its digest chooses.
     """
-    if attack is None:
+    if attack is None or attack.mistakes:
         return ("default",)
     every = {variant: parted(variant) for variant in attack.expanded(abi)}
     if scenario.variants:

@@ -15,7 +15,7 @@ from harness.tree import SCENARIO
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options beside pytest's own."""
     group = parser.getgroup("interposition laboratory")
-    group.addoption("--lab-attempts", type=int, default=None, help="attempts of each race")
+    group.addoption("--lab-attempts", type=int, default=None, help="attempts per race")
     group.addoption(
         "--lab-full",
         action="store_true",

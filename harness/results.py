@@ -60,7 +60,7 @@ CREATE TABLE result (
 
 
 class ResultsError(Exception):
-    """The results' file cannot be used; the message has the mend."""
+    """The results' file cannot be used; the message has the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from enforcer.call import Action
 from enforcer.mechanisms.contract import Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
-from harness.attack import Attack, AttackKind
+from harness.attack import Attack, AttackKind, ManifestError
 from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
 from harness.backends.prepared import Prepared
 from harness.build import BuildError, build, build_source
@@ -93,6 +93,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
     evidence = Evidence(observations={})
     known: Provenance | None = None
     try:
+        if job.attack is not None and job.attack.mistakes:
+            raise ManifestError(job.attack.mistakes)
         known = provenance(job.case.scenario, job.attack, job.case.abi, where.machine)
         evidence = _asked(job, where)
         answer = _observe(job, where)
@@ -101,7 +103,7 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
         evidence = replace(evidence, observations=observations, reachable=reachable)
     except Inexpressible as error:
         evidence = replace(evidence, inexpressible=error)
-    except BrokenBackend as error:
+    except (BrokenBackend, ManifestError) as error:
         evidence = replace(evidence, broken=str(error))
     except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
         evidence = replace(evidence, broken=f"{type(error).__name__}: {error}")

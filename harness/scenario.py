@@ -1,6 +1,6 @@
 """Scenario files: `scenarios/CLASS/NAME.yaml` -> frozen `Scenario` values.
 
-Every mistake of every file is reported at once as file:line:column with its mend; the policy
+Every mistake of every file is reported at once as file:line:column with its fix; the policy
 inside is parsed too, in place, so that its own errors point into the scenario's file.
 """
 
@@ -231,7 +231,9 @@ class _Reader(MappingFile):
 
     def _check_variant(self, attack: Attack | None) -> Callable[[yaml.Node, str], None]:
         def check(node: yaml.Node, text: str) -> None:
-            if attack is not None and text not in attack.every_variant:
+            if attack is None or attack.mistakes:
+                return
+            if text not in attack.every_variant:
                 known = attack.every_variant
                 mend = suggestion(text, known) or "it has " + ", ".join(known)
                 self.note(node, f"{attack.id} has no variant {text!r}", mend)
@@ -282,7 +284,8 @@ class _Reader(MappingFile):
             self._check_backend(leaky=False)(node, name)
         variants = (*attack.every_variant, *attack.ways) if attack else ()
         known = (*ABIS, *variants)
-        if narrower and narrower not in known:
+        judged = attack is None or not attack.mistakes
+        if judged and narrower and narrower not in known:
             mend = suggestion(narrower, known) or "leave it out"
             self.note(node, f"{narrower!r} is no ABI, variant or way here", mend)
 

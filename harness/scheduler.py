@@ -30,7 +30,7 @@ _ONE_AT_A_TIME = threading.Lock()  # a process has one agent, whatever number of
 
 
 class SchedulerError(Exception):
-    """There is nobody to send cases to; the message has the mend."""
+    """There is nobody to send cases to; the message has the fix."""
 
 
 def pool(address: str) -> Pool:

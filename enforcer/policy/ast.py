@@ -21,7 +21,7 @@ class Position:
 
 
 class Dialect(StrEnum):
-    """`systrace` keeps the historic quirks, `strict` mends them."""
+    """`systrace` keeps the historic quirks, `strict` corrects them."""
 
     SYSTRACE = "systrace"
     STRICT = "strict"

@@ -1,4 +1,4 @@
-"""What is wrong with a policy text, with the place and the mend; all problems are told at once."""
+"""What is wrong with a policy text, with the place and the fix; all problems are told at once."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ from harness.workers import end_workers, pool
     metavar="TEXT",
     help="Only cases whose id or attack has this text, or one of 'TEXT or TEXT'; repeated: all.",
 )
-@click.option("--attempts", type=click.IntRange(min=1), help="Attempts of each race.")
+@click.option("--attempts", type=click.IntRange(min=1), help="Attempts per race.")
 @click.option(
     "--json",
     "json_file",

@@ -44,7 +44,7 @@ ISOLATION_MENDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line: what was looked at, how it stands, and the mend."""
+    """One line: what was looked at, how it stands, and the fix."""
 
     what: str
     state: str

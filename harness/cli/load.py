@@ -9,9 +9,9 @@ from pathlib import Path
 
 from enforcer.arch import native
 from enforcer.mechanisms.contract import MechanismName
-from enforcer.policy.problem import suggestion
+from enforcer.policy.problem import Problem, suggestion
 from harness import backends, tree
-from harness.attack import Attack, ManifestError
+from harness.attack import Attack, ManifestError, stand_ins
 from harness.cases import ALL, EVERY_EXTERNAL, EVERY_LEAKY, Selection, expand
 from harness.catalogue import CatalogueError
 from harness.cli import UserError
@@ -28,12 +28,13 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Laboratory:
-    """Everything that can be run."""
+    """Everything that can be run; `mistakes` are those of attacks that can only be broken."""
 
     root: Path
     attacks: Mapping[str, Attack]
     scenarios: tuple[Scenario, ...]
     backends: tuple[str, ...]
+    mistakes: tuple[Problem, ...] = ()
 
     def scenario(self, name: str) -> Scenario:
         """By id or by file. Raises UserError."""
@@ -70,22 +71,29 @@ class Laboratory:
         raise UserError(f"there is no case {wanted!r}; {mend}")
 
 
-def laboratory(root: Path | None = None) -> Laboratory:
+def laboratory(root: Path | None = None, *, lenient: bool = False) -> Laboratory:
     """Load everything, of the tree that one works in or of `root`. Raises UserError with every
-    mistake of every file.
+    mistake of every file. `lenient`: an attack whose files have mistakes breaks its cases alone.
     """
     root = root or tree.root()
     known_backends = backends.names()
     try:
         attacks, wrong = attacks_of(root)
-        if wrong:
+        if wrong and not lenient:
             raise ManifestError(wrong)
+        attacks = {**attacks, **stand_ins(wrong)}
         known = Known(attacks=attacks, backends=known_backends)
         scenarios = scenarios_of(root, known)
     except (CatalogueError, ManifestError, ScenarioError) as error:
         count = len(error.problems)
         raise UserError(f"{count} mistake{'s' * (count > 1)}\n{error}") from None
-    return Laboratory(root=root, attacks=attacks, scenarios=scenarios, backends=known_backends)
+    return Laboratory(
+        root=root,
+        attacks=attacks,
+        scenarios=scenarios,
+        backends=known_backends,
+        mistakes=tuple(wrong),
+    )
 
 
 def opened(results: Path) -> Store:

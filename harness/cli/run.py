@@ -189,7 +189,7 @@ def command(
         raise UserError("--json and --junit cannot both have standard output")
     end_as_interrupted()
     excuses = _excuses(excuses_file)
-    lab = laboratory()
+    lab = laboratory(lenient=True)
     store = opened(results or default_path())
     asked = Asked.of(selected).as_suite()
     resumed: Campaign | None = None
@@ -207,6 +207,8 @@ def command(
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
     campaign = resumed or store.begin(sys.argv[1:], len(todo), origin_of(lab, asked))
     messages = console(stderr=True)
+    for mistake in lab.mistakes:
+        messages.print(str(mistake), highlight=False, markup=False, soft_wrap=True)
     if asked.quick:
         whole = replace(asked, quick=False)
         every = len(_todo(lab, whole, targets))

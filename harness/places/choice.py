@@ -85,7 +85,7 @@ class Target:
 
 
 def targets(wish: Wish) -> tuple[Target, ...]:
-    """The places for a wish, this machine first. Raises PlaceError with the mend."""
+    """The places for a wish, this machine first. Raises PlaceError with the fix."""
     names = tuple(dict.fromkeys(map(_arch, wish.arches)))
     local: list[str] = []
     machines: list[Target] = []

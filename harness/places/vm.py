@@ -133,7 +133,7 @@ def vm_place(
     """The place for an architecture: images fetched, the base booted and saved, as far as needed.
     `packages` are Debian's, of others' sandboxes that are to be judged there.
 
-    Raises PlaceError with the mend.
+    Raises PlaceError with the fix.
     """
     try:
         kind = machine(name)

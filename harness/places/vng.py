@@ -185,7 +185,7 @@ def vng_place(
     """The place for a kernel. `root` is the guest's root file system, with a Python; without one
     it is this machine's, for a foreign architecture one that is made of Debian's packages.
 
-    Raises PlaceError with the mend.
+    Raises PlaceError with the fix.
     """
     program = Path(sys.executable).parent / "vng"
     found = str(program) if program.exists() else shutil.which("vng")

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.catalogue import catalogue, order
 from harness.model import VerdictKind
 from harness.odds import percent
-from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix, tone
+from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix, surprises, tone
 from harness.report.origin import origin, seen
 from harness.results import Campaign, Change, Row
 
@@ -41,7 +41,8 @@ def html(
         origin=[pair for campaign in campaigns for pair in _origin(campaign)],
         seen=seen(rows),
         cases=len(rows),
-        unexpected=[row for row in rows if not row.as_expected],
+        unexpected=sum(not row.as_expected for row in rows),
+        surprises=surprises(rows),
         changes=changes,
         matrix=shown,
         classes=[catalogue()[id] for id in cited if id in catalogue()],

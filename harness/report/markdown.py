@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.matrix import SEVERITY, SHORT, Cell, matrix
+from harness.report.matrix import SEVERITY, SHORT, Cell, matrix, surprises
 from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
@@ -14,14 +14,14 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
 def markdown(rows: Sequence[Row], campaigns: Sequence[Campaign]) -> str:
     """Counts, what is not as expected, the matrix, and where it comes from."""
-    unexpected = [row for row in rows if not row.as_expected]
+    unexpected = sum(not row.as_expected for row in rows)
     shown = matrix(rows)
-    lines = [f"**{len(rows)} cases, {len(unexpected)} not as expected**", ""]
-    for row in unexpected:
-        wanted = f"bypassed ({row.weakness})" if row.weakness else row.expected
-        reason = row.reason.partition("\n")[0]
-        lines.append(_plain(f"{row.case_id}: {row.verdict} instead of {wanted}: {reason}"))
-        lines[-1] = f"- {lines[-1]}"
+    lines = [f"**{len(rows)} cases, {unexpected} not as expected**", ""]
+    for found in surprises(rows):
+        reason = found.reason.partition("\n")[0]
+        cases = ", ".join(row.case_id for row in found.rows)
+        said = f"{cases}: {found.verdict} instead of {found.wanted}: {reason}"
+        lines.append(f"- {_plain(said)}")
     columns = ("attack", "catalogue", *shown.columns)
     lines += ["", _line(columns), _line(["---"] * len(columns))]
     for line in shown.lines:

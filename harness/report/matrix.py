@@ -129,6 +129,39 @@ class Matrix:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Surprise:
+    """Results that contradict their scenarios alike: the same verdict instead of the same other
+    one, for the same reason, under the same classes.
+    """
+
+    verdict: VerdictKind
+    wanted: str
+    reason: str
+    catalogue: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def surprises(rows: Iterable[Row]) -> tuple[Surprise, ...]:
+    """What is not as expected, in the order of the first of each."""
+    found: dict[tuple[str, str, str, tuple[str, ...]], list[Row]] = {}
+    for row in rows:
+        if not row.as_expected:
+            wanted = f"bypassed ({row.weakness})" if row.weakness else row.expected
+            key = (row.verdict, wanted, row.reason, row.catalogue)
+            found.setdefault(key, []).append(row)
+    return tuple(
+        Surprise(
+            verdict=VerdictKind(verdict),
+            wanted=wanted,
+            reason=reason,
+            catalogue=classes,
+            rows=tuple(alike),
+        )
+        for (verdict, wanted, reason, classes), alike in found.items()
+    )
+
+
 def matrix(rows: Iterable[Row]) -> Matrix:
     """Arrange results."""
     found: dict[str, dict[str, list[Row]]] = {}

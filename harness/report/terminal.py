@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.catalogue import named, order
 from harness.model import VerdictKind
 from harness.odds import percent
-from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, Matrix, matrix
+from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, Matrix, matrix, surprises
 from harness.report.origin import origin, seen
 from harness.results import Campaign, Row
 
@@ -41,6 +41,8 @@ MARKS = {
 """What stands beside verdicts, and what it means."""
 
 WIDTH_OF_FILES = 200
+SHOWN_ALIKE = 5
+"""Of the results that contradict their scenarios for one reason, so many are named."""
 _UNLIMITED = 10_000
 INDENT = 4
 BETWEEN = "   "
@@ -172,23 +174,21 @@ def _print_legend(to: Console, shown: Matrix, rows: Sequence[Row]) -> None:
 
 
 def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
-    """One paragraph for each result that contradicts its scenario."""
-    for row in rows:
-        if not row.as_expected:
-            wanted = f"bypassed ({row.weakness})" if row.weakness else row.expected
-            to.print(
-                Text.assemble(
-                    (row.verdict, STYLE[VerdictKind(row.verdict)]),
-                    f" instead of {wanted}: ",
-                    (row.case_id, "bold"),
-                )
-            )
-            for name in named(row.catalogue):
-                to.print(Text(f"    {name}: harness explain {name.partition(' ')[0]}"))
-            first, *more = row.reason.splitlines() or [""]
-            to.print(Text(f"    {first}"), soft_wrap=True)
-            if more:
-                to.print(f"    ({len(more)} more lines: harness explain {row.scenario})")
+    """One paragraph for the results that contradict their scenarios alike."""
+    for found in surprises(rows):
+        first, *others = (row.case_id for row in found.rows)
+        said = f" instead of {found.wanted}: "
+        to.print(Text.assemble((found.verdict, STYLE[found.verdict]), said, (first, "bold")))
+        for case in others[: SHOWN_ALIKE - 1]:
+            to.print(Text(f"    {case}", "bold"))
+        if len(others) >= SHOWN_ALIKE:
+            to.print(f"    and {len(others) - SHOWN_ALIKE + 1} more, for the same reason:")
+        for name in named(found.catalogue):
+            to.print(Text(f"    {name}: harness explain {name.partition(' ')[0]}"))
+        line, *more = found.reason.splitlines() or [""]
+        to.print(Text(f"    {line}"), soft_wrap=True)
+        if more:
+            to.print(f"    ({len(more)} more lines: harness explain {found.rows[0].scenario})")
 
 
 def _print_summary(to: Console, rows: Sequence[Row]) -> None:

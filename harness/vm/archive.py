@@ -23,7 +23,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class ArchiveError(Exception):
-    """apt could not do what was asked; the text holds its words and the mend."""
+    """apt could not do what was asked; the text holds its words and the fix."""
 
 
 def run_tool(command: Sequence[str], *, cwd: Path | None = None, timeout_s: float = 900.0) -> str:

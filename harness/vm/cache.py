@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class CacheFull(Exception):
-    """The cache's disk has no room; the text holds the mend."""
+    """The cache's disk has no room; the text holds the fix."""
 
 
 def cache_root() -> Path:

@@ -155,7 +155,7 @@ def test_terms_are_disjoint_and_complete(whens: list[Condition], data: st.DataOb
 def test_finding_x32_registers_are_cut() -> None:
     """A finding: libseccomp compares only the low halves of x32's 64-bit registers.
 
-    A mend in libseccomp makes this fail; then the finding is history.
+    A fix in libseccomp makes this fail; then the finding is history.
     """
     clauses = (SpecClause(Compare(2, Operator.EQ, 5), ERRNO(1)), SpecClause(TRUE, ALLOW))
     table = AbiTable(ABIS["x32"], {0x4000_0000: clauses}, ENOSYS)

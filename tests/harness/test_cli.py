@@ -1,4 +1,4 @@
-"""The command line: it explains itself, tells mistakes with their mend, and its statuses hold."""
+"""The command line: it explains itself, tells mistakes with their fix, and its statuses hold."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_broken_scenario_is_one_error(copy: Path) -> None:
 
 
 def test_results_of_another_version(copy: Path) -> None:
-    """Every verb that reads them says so in one line, with the mend."""
+    """Every verb that reads them says so in one line, with the fix."""
     path = copy / "old.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 999")
@@ -248,7 +248,7 @@ def test_a_full_disk_is_one_error(copy: Path, option: str) -> None:
 
 
 def test_a_cache_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The case is broken and the doctor lacks compilers, each with the mend."""
+    """The case is broken and the doctor lacks compilers, each with the fix."""
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     ran = harness(copy, "run", "-b", "seccomp", "-k", "bits[")
     assert ran.returncode == 3
@@ -338,7 +338,7 @@ def test_an_interrupted_campaign_resumes(
 
 
 def test_doctor(copy: Path) -> None:
-    """Every mechanism is spoken of, and every finding that lacks something has a mend."""
+    """Every mechanism is spoken of, and every finding that lacks something has a fix."""
     said = harness(copy, "doctor", "--json")
     found = [json.loads(line) for line in said.stdout.splitlines()]
     assert {"isolation", "ptrace", "seccomp", "notify", "landlock"} <= {
@@ -354,7 +354,7 @@ def test_completion(copy: Path) -> None:
 
 
 def test_the_enforcer_runs_commands(tmp_path: Path) -> None:
-    """The exit status is the command's own; mistakes are one line with the mend."""
+    """The exit status is the command's own; mistakes are one line with the fix."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("default: permit\nrules:\n  - deny[eperm]: mkdir\n")
     log = tmp_path / "log"

@@ -306,6 +306,22 @@ def test_terminal() -> None:
     assert "bypassed instead of held: race/x[default-notify-x86_64-6.18]" in text
 
 
+def test_one_reason_is_told_once() -> None:
+    """On the terminal, in the summary and on the page; another reason has its own paragraph."""
+    alike = tuple(
+        replace(FALLEN, case_id=f"race/x[{number}]", reason="the same") for number in range(8)
+    )
+    rows = (*alike, replace(FALLEN, case_id="race/x[other]", reason="another"))
+    text = terminal_text(rows)
+    for form in (text, markdown(rows, [CAMPAIGN])):
+        assert (form.count("the same\n"), form.count("another\n")) == (1, 1)
+        assert form.count("bypassed instead of held: ") == 2
+    assert "    race/x[4]\n    and 3 more, for the same reason:" in text
+    assert "race/x[5]" not in text
+    page = html(rows, "Campaign 1", [CAMPAIGN]).partition("Legend")[0]
+    assert page.count("instead of held<br>") == 2
+
+
 def test_every_form_leads_to_the_classes() -> None:
     """By name: JUnit in a property, HTML in a section, the terminal by the command that tells all.
     What a newer laboratory stored keeps its id.
@@ -430,7 +446,7 @@ def test_every_verdict_has_its_place() -> None:
 
 
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> None:
-    """What cannot be stored is an error with its mend; what was stored before is still there."""
+    """What cannot be stored is an error with its fix; what was stored before is still there."""
     store = Store(tmp_path / "results.sqlite")
     campaign = store.begin(["run"], 2, ORIGIN).id
     row = HELD

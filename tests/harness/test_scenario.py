@@ -1,4 +1,4 @@
-"""Scenario files: every mistake at once, with file, line, column and mend."""
+"""Scenario files: every mistake at once, with file, line, column and fix."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ MISTAKES = [
     [pytest.param(*rest, id=name) for name, *rest in MISTAKES],
 )
 def test_mistakes(tmp_path: Path, text: str, message: str, mend: str) -> None:
-    """Each mistake names its place and, where one is near, the mend."""
+    """Each mistake names its place and, where one is near, the fix."""
     found = load(tmp_path, text)
     assert isinstance(found, list)
     assert any(message in each and mend in each for each in found), found

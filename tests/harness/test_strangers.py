@@ -185,6 +185,25 @@ def test_an_attack_that_does_not_compile_is_an_error_of_its_own_cases(tmp_path: 
     assert "Traceback" not in ran.stdout + ran.stderr
 
 
+def test_a_mistake_in_a_manifest_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
+    """It stands in the reason with its place, and before the run; others are judged. A scenario
+    may name a variant of it that nobody can know.
+    """
+    other = SCENARIO.replace(ACT, "race/toy").replace("[honest]", "[claims]")
+    root = small_tree(tmp_path / "tree", {"replication/own": SCENARIO, "race/other": other})
+    manifest = root / "attacks" / f"{ACT}.yaml"
+    text = manifest.read_text()
+    manifest.write_text(text.replace("effect: ", "effekt: "))
+    place = f"{manifest}:{text.splitlines().index('effect: read') + 1}:1: unknown key 'effekt'"
+    ran = harness_run(root, "--backend", "leaky", "--attempts", "20")
+    reasons = {str(row["scenario"]): str(row["reason"]) for row in ran.rows}
+    assert ran.verdicts["replication/own", LEAKY] == "broken"
+    assert ran.verdicts["race/other", LEAKY] == "bypassed"
+    assert reasons["replication/own"].startswith(place)
+    assert place in ran.stderr
+    assert ran.status == 3
+
+
 def test_a_leaky_backend_that_no_scenario_names_is_said(tmp_path: Path) -> None:
     """Nothing would be run: the error says where it has to be named."""
     root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})

@@ -212,7 +212,7 @@ rules:
     ],
 )
 def test_explain_refuses(args: list[str], message: str) -> None:
-    """A call that cannot be read is a usage error with the mend."""
+    """A call that cannot be read is a usage error with the fix."""
     assert message in ran(CliRunner().invoke(explain, [str(LS), *args]), 2)
 
 

@@ -1,4 +1,4 @@
-"""What is read, and how what is wrong is told: all at once, with file, line, column and mend."""
+"""What is read, and how what is wrong is told: all at once, with file, line, column and fix."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_all_mistakes_at_once() -> None:
 
 
 def test_a_caret_shows_the_place() -> None:
-    """The message is file:line:column, the line, a caret under the words, and the mend."""
+    """The message is file:line:column, the line, a caret under the words, and the fix."""
     with pytest.raises(PolicyError) as raised:
         parse_systrace(HEAD + '\tnative-open: filename like "x" then permit\n', "x.systrace")
     assert str(raised.value).splitlines() == [
@@ -288,7 +288,7 @@ def test_of_a_long_line_the_part_around_the_mistake_is_shown() -> None:
 
 @pytest.mark.parametrize("word", ["\u043epen", "ope\u0578"])
 def test_letters_that_look_alike_are_told_apart(word: str) -> None:
-    """The mend names the letter that is not the one it seems to be."""
+    """The fix names the letter that is not the one it seems to be."""
     with pytest.raises(PolicyError) as raised:
         parse_yaml(f"rules: [{{permit: {word}}}]", "x")
     (problem,) = raised.value.problems

@@ -1,4 +1,4 @@
-"""Debian's archive: what cannot be had is said, with the mend."""
+"""Debian's archive: what cannot be had is said, with the fix."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_archive_out_of_reach_names_the_mend(tmp_path: Path) -> None:
     reason="apt or QEMU is not installed",
 )
 def test_nothing_half_fetched_is_left() -> None:
-    """The place is not to be had; the cache holds no kernel, whole or half."""
+    """The place cannot be had; the cache holds no kernel, whole or half."""
     with pytest.raises(PlaceError):
         vm_place("arm")
     assert list((cache_root() / "kernels").iterdir()) == []

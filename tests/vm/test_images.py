@@ -92,7 +92,7 @@ def test_what_cannot_be_taken_out_is_left(image: bytes) -> None:
 
 
 def test_a_build_tree_without_a_kernel_says_so(tmp_path: Path) -> None:
-    """The mend names `make`."""
+    """The fix names `make`."""
     with pytest.raises(MachineError, match="make"):
         find_kernel(MACHINES["x86_64"], str(tmp_path), print)
 

@@ -106,7 +106,7 @@ def test_a_disk_that_fills_while_a_machine_boots_is_said(
 
 
 def test_an_error_of_the_disk_is_the_places(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No traceback: broken, with the cache's directory and the mend."""
+    """No traceback: broken, with the cache's directory and the fix."""
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
