@@ -23,7 +23,7 @@ from harness.places.local import LocalPlace, PlaceError
 from harness.runner import Job, carry_out
 from harness.scenario import Known, load_scenario
 from tests.harness.plain import wall_in, without_capabilities
-from tests.harness.test_agent import READ_BOTH, request_of
+from tests.harness.shell_attacks import READ_BOTH, request_of
 
 # It finds its parents and the pipes that they hold. Those of the process that runs these tests may
 # be pytest's own: only the ones made since are the agent's.
