@@ -14,11 +14,32 @@
  */
 #include "execute.h"
 
+#define ERRNOS 134
+
+static int words[2];
+
 static void cat(const char *name, char *const environment[])
 {
 	char *const arguments[] = { (char *)(uintptr_t)"cat", (char *)(uintptr_t)name, NULL };
 
+	dup2(words[1], STDERR_FILENO);
 	syscall(SYS_execve, "/bin/cat", arguments, environment);
+}
+
+/* Whatever was refused, cat ends with 1, and says the errno in words. */
+static void run_cat(struct run *run, execution execute, const char *name)
+{
+	char said[BUFSIZ];
+	ssize_t size;
+
+	if (pipe2(words, O_CLOEXEC | O_NONBLOCK))
+		broken("pipe2: %s", strerror(errno));
+	run_executed(run, execute, name);
+	size = read(words[0], said, sizeof(said) - 1);
+	said[size < 0 ? 0 : size] = '\0';
+	for (int number = 1; !run->wins && number < ERRNOS; number++)
+		if (strstr(said, strerror(number)))
+			run->error = number;
 }
 
 static void cat_as_told(const char *name)
@@ -35,7 +56,7 @@ static void cat_by_link(struct run *run)
 {
 	if (symlink(run->denied, "alias"))
 		broken("symlink: %s", strerror(errno));
-	run_executed(run, cat_as_told, "alias");
+	run_cat(run, cat_as_told, "alias");
 }
 
 int main(int argc, char **argv)
@@ -44,16 +65,16 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
-		run_executed(&run, cat_as_told, run.allowed);
+		run_cat(&run, cat_as_told, run.allowed);
 		break;
 	case MODE_DIRECT:
-		run_executed(&run, cat_as_told, run.denied);
+		run_cat(&run, cat_as_told, run.denied);
 		break;
 	case MODE_ATTACK:
 		if (!strcmp(run.variant, "link"))
 			cat_by_link(&run);
 		else if (strcmp(run.variant, "raw"))
-			run_executed(&run, cat_alone, run.denied);
+			run_cat(&run, cat_alone, run.denied);
 		else
 			run_plain_read(&run, run.denied);
 		break;

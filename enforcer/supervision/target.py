@@ -94,7 +94,8 @@ class Target:
             )
             self.binaries = Binaries(self.policies)
         if place is None:
-            raise LaunchError(f"no policy is for {self._path}")
+            named = ", ".join(str(policy.binary) for policy in self.policies)
+            raise LaunchError(f"no policy is for {self._path}; there is one for {named}")
         self.place = place
         wanted = lacking_ids(self.policies)
         if wanted:

@@ -272,6 +272,7 @@ class Run:
     total: int = 0
     is_interrupted: bool = False
     is_ended_by_user: bool = False
+    is_torn: bool = False
 
     def carry_out(
         self,
@@ -305,6 +306,12 @@ class Run:
     def _take(self, result: Result) -> None:
         row = row_of(result)
         self.store.add(self.campaign.id, row)
+        # Workers load the modules when they start: those of other files judge otherwise, and what
+        # leaky enforcers lost under the old ones is no reference for them.
+        others = result.provenance and result.provenance.modules != modules_digest()
+        if others and not self.is_torn:
+            self.is_torn = True
+            self.shown.say("the laboratory's own files changed during the run: run it again")
         self._show(row)
 
     def _show(self, row: Row) -> None:

@@ -17,10 +17,13 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from harness.cli.progress import Lines
+from harness.cli.run import Run
 from harness.model import (
     Case,
     Observation,
     Outcome,
+    Provenance,
     Result,
     RunKind,
     Scenario,
@@ -28,6 +31,7 @@ from harness.model import (
     VerdictKind,
 )
 from harness.odds import win_rate_bound
+from harness.provenance import modules_digest
 from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_line
@@ -99,6 +103,22 @@ def test_a_known_weakness_is_strict() -> None:
     for kind, expected in ((VerdictKind.BYPASSED, True), (VerdictKind.HELD, False)):
         found = Result(case=case, verdict=Verdict(kind=kind, reason=""))
         assert found.as_expected is expected
+
+
+def test_modules_that_change_during_a_run_are_told(tmp_path: Path) -> None:
+    """Once: what workers judge by other files than the run began with is measured by no reference
+    of those.
+    """
+    said = io.StringIO()
+    store = Store(tmp_path / "results.sqlite")
+    shown = Lines(Console(file=said, width=80), 3)
+    campaign = store.begin(["run"], 3, ORIGIN)
+    run = Run(store=store, campaign=campaign, write=lambda row: None, shown=shown)
+    for modules, times in ((modules_digest(), 0), ("others", 1), ("others", 1)):
+        belongs = Provenance(program="", policy="", modules=modules, machine="")
+        run._take(replace(result("ptrace", VerdictKind.HELD), provenance=belongs))
+        assert said.getvalue().count("files changed during the run: run it again") == times
+    assert len(store.rows(campaign.id)) == 1
 
 
 def test_a_store_survives_its_writer(tmp_path: Path) -> None:

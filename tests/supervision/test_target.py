@@ -58,7 +58,7 @@ def test_policies_of_binaries(tmp_path: Path) -> None:
 
 def test_a_command_without_a_policy_does_not_start() -> None:
     """Policies for other binaries are none for this one."""
-    with pytest.raises(LaunchError, match="no policy is for"):
+    with pytest.raises(LaunchError, match="no policy is for /bin/true; there is one for /a, /b"):
         Target(plan("/a", "/b"), ["/bin/true"], USER_NOTIF)
     assert Target(plan("/a", None), ["/bin/true"], USER_NOTIF).place == 1
 
