@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A process outside the sandbox that reads files for whoever asks it: "read NAME"
- * is answered by the content, "open NAME" by a descriptor (SCM_RIGHTS).
+ * is answered by the content, "open NAME" by a descriptor (SCM_RIGHTS), "with
+ * NAME" by what a program prints that is started with the variable FILE=NAME.
  */
 #ifndef DEPUTY_H
 #define DEPUTY_H

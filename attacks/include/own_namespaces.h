@@ -29,6 +29,28 @@ ATTACK_UNUSED int own_namespaces(void)
 	return (int)syscall(SYS_unshare, (unsigned long)(CLONE_NEWUSER | CLONE_NEWNS));
 }
 
+ATTACK_UNUSED int write_text(const char *name, const char *text)
+{
+	int fd = raw_openat(AT_FDCWD, name, O_WRONLY | O_CREAT);
+	ssize_t size = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return size < 0 ? -1 : 0;
+}
+
+/* The same, with the caller as their root: some file systems ask who mounts them. */
+ATTACK_UNUSED int own_root(void)
+{
+	char uid[64], gid[64];
+
+	snprintf(uid, sizeof(uid), "0 %d 1", (int)getuid());
+	snprintf(gid, sizeof(gid), "0 %d 1", (int)getgid());
+	return own_namespaces() || write_text("/proc/self/setgroups", "deny") ||
+	       write_text("/proc/self/uid_map", uid) || write_text("/proc/self/gid_map", gid)
+		       ? -1 : 0;
+}
+
 /* The directory that `name` is in. */
 ATTACK_UNUSED void directory_of(char directory[PATH_MAX], const char *name)
 {

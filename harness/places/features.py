@@ -110,6 +110,20 @@ def _ia32() -> str:
     return "the kernel executes no i386 programs" if _as_nobody(execute) else ""
 
 
+def _fuse() -> str:
+    """Whether an ordinary user may serve a file system: what he opens he may mount (Linux 4.18)."""
+
+    def open_device() -> int:
+        try:
+            os.close(os.open("/dev/fuse", os.O_RDWR))
+        except OSError as error:
+            return error.errno or 1
+        return 0
+
+    found = _as_nobody(open_device)
+    return f"opening /dev/fuse answers {errno.errorcode.get(found, found)}" if found else ""
+
+
 def _legacy_tiocsti() -> str:
     switch = Path("/proc/sys/dev/tty/legacy_tiocsti")
     off = switch.exists() and switch.read_text().strip() == "0"
@@ -168,6 +182,7 @@ def _stopped() -> int:
 
 FEATURES: dict[str, Callable[[], str]] = {
     "fchmodat2": call_probe("fchmodat2", _AT_FDCWD, 0, 0, 0),
+    "fuse": _fuse,
     "ia32": _ia32,
     "io_uring": call_probe("io_uring_setup", 1, 0),
     "landlock": _landlock,

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from enforcer.kernel import namespaces
@@ -22,6 +22,7 @@ REQUEST_BYTES = 4096
 READ = b"read "
 OPEN = b"open "
 KEEP = b"keep "
+WITH = b"with "
 STATE = "state"
 NAME = "interposition-peer"
 
@@ -71,7 +72,8 @@ class Helper:
 
 def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
     """A deputy: who asks a datagram socket of `ears` gets the content of a file of `names`
-    (`read NAME`), or a descriptor for reading it (`open NAME`), whether he may read it or not.
+    (`read NAME`), or a descriptor for reading it (`open NAME`), whether he may read it or not; or
+    what a shell prints that is started with a variable of his (`with NAME`, for FILE).
 
     What it is told (`keep TEXT`) it writes to a file in a directory of its own beside the last of
     `names`, which it makes when it first needs it.
@@ -92,6 +94,9 @@ def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
                 ear.sendto(b"kept", asker)
             if name is None or not asker:
                 continue
+            if verb == WITH:
+                ear.sendto(_started_with({"FILE": str(name)}), asker)
+                continue
             with name.open("rb") as stream:
                 if verb == OPEN:
                     # Not send_fds, which takes no notice of an address (CPython 3.14 and before).
@@ -101,6 +106,24 @@ def serve_files(ears: Sequence[socket.socket], names: Iterable[Path]) -> None:
                 elif verb == READ:
                     ear.sendto(stream.read(), asker)
         select.select(ears, [], [])
+
+
+def _started_with(variables: Mapping[str, str]) -> bytes:
+    """What a program prints that reads the file which a variable names."""
+    is_said, said = os.pipe()
+
+    def show() -> int:
+        os.dup2(said, 1)
+        script = 'read -r line < "$FILE" && echo "$line"'
+        os.execve("/bin/sh", ["sh", "-c", script], dict(variables))
+
+    child = fork(show)
+    os.close(said)
+    try:
+        return os.read(is_said, REQUEST_BYTES)
+    finally:
+        os.close(is_said)
+        wait(child)
 
 
 def sleep_on() -> None:

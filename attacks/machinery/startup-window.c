@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claim: what a program does before its libraries are there is judged as well
+ * (catalogue D23).
+ *
+ *	execve(sh), LD_DEBUG_OUTPUT=DENIED/trace
+ *	the loader: openat(DENIED/trace.PID, O_CREAT)	no library was begun yet
+ *	main
+ *
+ * The denied directory is changed by a file in it. The direct attempt and the
+ * twin have the shell make that.
+ */
+#include "execute.h"
+
+static void make_in(const char *name)
+{
+	char *const arguments[] = {
+		(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
+		(char *)(uintptr_t)"{ :; } > \"$1/made\" && echo made || exit 13",
+		(char *)(uintptr_t)"sh", (char *)(uintptr_t)name, NULL,
+	};
+
+	syscall(SYS_execve, "/bin/sh", arguments, environ);
+}
+
+static void trace_into(const char *name)
+{
+	char *const arguments[] = {
+		(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
+		(char *)(uintptr_t)"for f in \"$1\"/trace*; do [ -e \"$f\" ] || exit 13; echo made; done",
+		(char *)(uintptr_t)"sh", (char *)(uintptr_t)name, NULL,
+	};
+	char output[PATH_MAX];
+
+	join(output, name, "trace");
+	if (setenv("LD_DEBUG", "versions", true) || setenv("LD_DEBUG_OUTPUT", output, true))
+		_exit(errno);
+	syscall(SYS_execve, "/bin/sh", arguments, environ);
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	switch (run.mode) {
+	case MODE_BENIGN:
+		run_executed(&run, make_in, run.allowed);
+		break;
+	case MODE_DIRECT:
+		run_executed(&run, make_in, run.denied);
+		break;
+	case MODE_ATTACK:
+		run_executed(&run, trace_into, run.denied);
+		/* The loader writes to standard output where it could make no file (ld.so(8)). */
+		if (run.wins && strcmp(run.content, "made")) {
+			run.content[0] = '\0';
+			run.wins = 0;
+			run.error = EACCES;
+		}
+		break;
+	}
+	run_end(&run);
+}
