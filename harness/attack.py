@@ -23,6 +23,7 @@ from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
 from harness.places.sentinels import OBSERVED
 from harness.ways import JOINT, MANNERS, Way, exists, made, parted
+from harness.wideners import WIDENERS, Widener, widener_of
 
 _REQUIRED = (
     "name",
@@ -35,7 +36,7 @@ _REQUIRED = (
     "direct_call",
     "source",
 )
-_OPTIONAL = ("variants", "ways", "attack_call", "attempts", "needs")
+_OPTIONAL = ("variants", "ways", "wideners", "attack_call", "attempts", "needs")
 _RACE_ATTEMPTS = {"default": 20_000, "quick": 2_000}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -100,7 +101,8 @@ class Attack:
     `id` is CLASS/NAME. `needs` are kernel features without which it means nothing. `direct_call`
     is the call that its direct attempt makes and that a log must show. `variants` are plain;
     `calls` maps those to the calls at which the attack can be refused; the first of them also goes
-    each of the `ways`. One that stands in for files with `mistakes` can only be broken.
+    each of the `ways`, and, in scenarios that name these, with each of the `wideners`. One that
+    stands in for files with `mistakes` can only be broken.
     """
 
     id: str
@@ -114,6 +116,7 @@ class Attack:
     abis: tuple[str, ...]
     variants: tuple[str, ...] = ("default",)
     ways: tuple[Way, ...] = ()
+    wideners: tuple[Widener, ...] = ()
     calls: Mapping[str, tuple[str, ...]]
     attempts: Attempts = field(default_factory=Attempts)
     needs: tuple[str, ...] = ()
@@ -125,8 +128,27 @@ class Attack:
 
     @property
     def every_variant(self) -> tuple[str, ...]:
-        """The plain variants, and the first of them in every way."""
-        return (*self.variants, *(f"{self.variants[0]}{JOINT}{way}" for way in self.ways))
+        """The plain variants, and the first of them in every way and with every widener."""
+        first = self.variants[0]
+        return (*self.variants, *(f"{first}{JOINT}{how}" for how in (*self.ways, *self.wideners)))
+
+    @property
+    def every_class(self) -> tuple[str, ...]:
+        """The attack's own classes, and those of its wideners."""
+        shown = (WIDENERS[widener].catalogue for widener in self.wideners)
+        return tuple(dict.fromkeys((*self.catalogue, *filter(None, shown))))
+
+    def classes(self, variant: str) -> tuple[str, ...]:
+        """The classes that a variant shows."""
+        widener = widener_of(variant)
+        own = WIDENERS[widener].catalogue if widener else ""
+        return (*self.catalogue, own) if own else self.catalogue
+
+    def needed(self, variant: str) -> tuple[str, ...]:
+        """The kernel features without which a variant means nothing."""
+        widener = widener_of(variant)
+        own = WIDENERS[widener].feature if widener else ""
+        return (*self.needs, own) if own else self.needs
 
     def expanded(self, abi: str) -> tuple[str, ...]:
         """Those of every_variant whose calls the ABI has."""
@@ -262,6 +284,7 @@ class _Reader(MappingFile):
         needs = self.listed("needs", self.check_feature(tuple(FEATURES)))
         calls = self.calls(direct_call)
         ways = self.ways(calls)
+        wideners = self.wideners(kind)
         attempts = self.attempts(kind)
         if self.problems.found or kind is None or effect is None or sentinel is None:
             raise ManifestError(self.problems.found)
@@ -277,6 +300,7 @@ class _Reader(MappingFile):
             abis=abis,
             variants=tuple(calls),
             ways=ways,
+            wideners=wideners,
             calls=calls,
             attempts=attempts,
             needs=needs,
@@ -363,6 +387,18 @@ class _Reader(MappingFile):
                 self.note(self.node("ways"), wrong, "leave it out, or name the call in attack_call")
             found.append(way)
         return tuple(found)
+
+    def wideners(self, kind: AttackKind | None) -> tuple[Widener, ...]:
+        """Those that are known, of a race."""
+        found = self.listed("wideners", self.check_widener)
+        if found and kind is not AttackKind.RACE:
+            self.note(self.node("wideners"), "`wideners` are for races", "leave them out")
+        return tuple(Widener(word) for word in found if word in list(Widener))
+
+    def check_widener(self, node: yaml.Node, text: str) -> None:
+        if text not in list(Widener):
+            mend = suggestion(text, Widener) or _one_of(Widener)
+            self.note(node, f"{text!r} is no widener", mend)
 
     def check_way(self, node: yaml.Node, text: str) -> None:
         if text not in list(Way):

@@ -34,12 +34,19 @@ class _Known:
     wins: int
     campaign: int | None
     finished: float
+    rung: int | None
 
     def reference(self, name: str, now: float) -> Reference:
         source = "this run"
         if self.campaign is not None:
             source = f"campaign {self.campaign}, {_age(now - self.finished)} ago"
-        return Reference(backend=name, attempts=self.attempts, wins=self.wins, source=source)
+        return Reference(
+            backend=name,
+            attempts=self.attempts,
+            wins=self.wins,
+            source=source,
+            rung=self.rung,
+        )
 
 
 class Calibration:
@@ -75,6 +82,7 @@ class Calibration:
             wins=run.wins + (known.wins if known and together else 0),
             campaign=run.campaign,
             finished=run.finished,
+            rung=known.rung if known and together and run.rung is None else run.rung,
         )
 
     def reference(self, job: Job) -> Reference | None:

@@ -11,6 +11,7 @@ from harness.attack import Attack, AttackKind
 from harness.backends import external_names, is_asked_for, is_leaky
 from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
+from harness.wideners import Widener
 
 EVERY_LEAKY = "leaky"
 EVERY_EXTERNAL = "external"
@@ -57,7 +58,7 @@ def expand(
                         place=selection.place,
                         leaky=is_leaky(name),
                         external=is_asked_for(name),
-                        catalogue=attack.catalogue if attack else (),
+                        catalogue=attack.classes(variant) if attack else (),
                     )
                     if matches(f"{case.id} {scenario.attack or ''}", selection.keywords):
                         cases.append(case)
@@ -68,7 +69,8 @@ def variants_of(
     scenario: Scenario, attack: Attack | None, abi: str, *, most_ways: int | None = None
 ) -> tuple[str, ...]:
     """The variants of a scenario on an ABI. A plain one that it names stands for its ways too,
-    but where it names ways of it. Of more than `most_ways` ways, those that its digest chooses.
+    but where it names ways of it; wideners it has to name. Of more than `most_ways` ways, those
+    that its digest chooses.
     """
     if attack is None or attack.mistakes:
         return ("default",)
@@ -81,6 +83,11 @@ def variants_of(
             for each, (plain, way) in every.items()
             if each in wanted or plain in wanted - chosen_itself
         }
+    every = {
+        each: (plain, way)
+        for each, (plain, way) in every.items()
+        if each in scenario.variants or not isinstance(way, Widener)
+    }
     if most_ways is not None:
         ways = sorted((way for _, way in every.values() if way), key=partial(rank, attack.id))
         taken = {None, *ways[:most_ways]}

@@ -13,7 +13,7 @@ from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence
 from harness.attack import Attack
 from harness.cases import Selection, expand
 from harness.catalogue import order
-from harness.model import Case, Reference, Result, Scenario, VerdictKind
+from harness.model import Case, Reference, Result, RunKind, Scenario, VerdictKind
 from harness.ways import parted
 
 MECHANISMS = ("ptrace", "notify")
@@ -81,8 +81,15 @@ def reference(case: Case, results: Iterable[Result]) -> Reference | None:
                 attempts=max(result.verdict.attempts, 1),
                 wins=result.verdict.wins,
                 source="this run",
+                rung=_rung(result),
             )
     return None
+
+
+def _rung(result: Result) -> int | None:
+    """The delay that won most of the attack run's attempts."""
+    of_it = (seen.rung for seen in result.observations if seen.kind is RunKind.ATTACK)
+    return next(of_it, None)
 
 
 @dataclass(frozen=True, kw_only=True)

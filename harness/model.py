@@ -95,7 +95,8 @@ class Observation:
 
     `attempts` and `wins` are the program's own counts (a win is believed only when `effect` was
     seen from outside). `errno` is what a blocked attempt reported, 0 if none. `events` are the
-    enforcer's log (of very many decisions the first and the last). `tree` is a digest of the
+    enforcer's log (of very many decisions the first and the last). `rung` is the delay between two
+    flips that won most of a race's attempts, None where none won. `tree` is a digest of the
     scratch directory afterwards (command scenarios). Of a repeated run this is the last one that
     showed no effect, else the last; `repeats` counts all, `effects` those that showed it.
     """
@@ -109,6 +110,7 @@ class Observation:
     errno: int = 0
     attempts: int = 0
     wins: int = 0
+    rung: int | None = None
     stdout: str = ""
     stderr: str = ""
     events: tuple[Mapping[str, object], ...] = ()
@@ -234,12 +236,16 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """How often an attack won from the leaky enforcer `backend`, and where that was measured."""
+    """How often an attack won from the leaky enforcer `backend`, and where that was measured.
+
+    A race won most with the delay `rung`, with which those that it judges begin.
+    """
 
     backend: str
     attempts: int
     wins: int
     source: str
+    rung: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.directories import state_directory
-from harness.model import Provenance, Result, VerdictKind
+from harness.model import Provenance, Result, RunKind, VerdictKind
 
 VERSION = 2
 SCHEMA = """
@@ -144,6 +144,7 @@ class LeakyRun:
     backend: str
     attempts: int
     wins: int
+    rung: int | None = None
     provenance: Provenance
     campaign: int | None
     finished: float
@@ -151,6 +152,15 @@ class LeakyRun:
 
 ENDED = (VerdictKind.BYPASSED, VerdictKind.UNLOGGED, VerdictKind.HELD)
 """What tells who won against a leaky backend."""
+
+
+def _rung(row: Row) -> int | None:
+    """The delay that won most in its attack run; rows of earlier versions have none."""
+    for each in row.observations:
+        found = each.get("rung")
+        if each.get("kind") == RunKind.ATTACK and isinstance(found, int):
+            return found
+    return None
 
 
 def leaky_run(row: Row, campaign: int | None) -> LeakyRun | None:
@@ -167,6 +177,7 @@ def leaky_run(row: Row, campaign: int | None) -> LeakyRun | None:
         backend=row.backend,
         attempts=max(row.attempts, 1),
         wins=row.wins,
+        rung=_rung(row),
         provenance=row.provenance,
         campaign=campaign,
         finished=row.finished,

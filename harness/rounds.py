@@ -34,8 +34,10 @@ def pooled(
     if first is None or second is None or not second.finished:
         return None
     shown = first if first.effect else second
+    luckier = max(first, second, key=lambda each: each.wins)
     together = replace(
         shown,
+        rung=luckier.rung,
         attempts=first.attempts + second.attempts,
         wins=first.wins + second.wins,
         seconds=first.seconds + second.seconds,

@@ -78,6 +78,11 @@ class Job:
     def race(self) -> bool:
         return self.attack is not None and self.attack.kind is AttackKind.RACE
 
+    @property
+    def rung(self) -> int | None:
+        """The delay between two flips to begin with, where a leaky backend has shown one."""
+        return self.reference.rung if self.reference else None
+
     def limits(self, place: Place) -> Limits:
         """The scenario's, with time for every attempt of a race, on a machine as slow as this."""
         limits = self.case.scenario.limits
@@ -185,9 +190,10 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "program": str(program) if program else None,
         "gate": str(_gate(place)) if confining.held else None,
         "variant": case.variant,
+        "rung": job.rung,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
-        "needs": needs_of(case.scenario, job.attack),
+        "needs": needs_of(case.scenario, job.attack, case.variant),
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },
@@ -226,13 +232,13 @@ def _gate(place: Place) -> Path:
     return build_source(GATE, place.abis[0].name, include=GATE.parent)
 
 
-def needs_of(scenario: Scenario, attack: Attack | None) -> list[str]:
+def needs_of(scenario: Scenario, attack: Attack | None, variant: str) -> list[str]:
     """The features of both, and what a place must have been booted with, sorted."""
     modules = scenario.needs.get("lsm", ())
     assert isinstance(modules, Sequence)
     words = str(scenario.needs.get("cmdline", "")).split()
     booted = {*(f"lsm:{module}" for module in modules), *(f"cmdline:{word}" for word in words)}
-    return sorted({*scenario.features, *(attack.needs if attack else ()), *booted})
+    return sorted({*scenario.features, *(attack.needed(variant) if attack else ()), *booted})
 
 
 def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:

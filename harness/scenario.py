@@ -282,12 +282,12 @@ class _Reader(MappingFile):
         name, _, narrower = text.partition("/")
         if name not in self.own:
             self._check_backend(leaky=False)(node, name)
-        variants = (*attack.every_variant, *attack.ways) if attack else ()
+        variants = (*attack.every_variant, *attack.ways, *attack.wideners) if attack else ()
         known = (*ABIS, *variants)
         judged = attack is None or not attack.mistakes
         if judged and narrower and narrower not in known:
             mend = suggestion(narrower, known) or "leave it out"
-            self.note(node, f"{narrower!r} is no ABI, variant or way here", mend)
+            self.note(node, f"{narrower!r} is no ABI, variant, way or widener here", mend)
 
     def _known(self, attack: Attack | None) -> dict[str, str]:
         known: dict[str, str] = {}

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from enforcer.syscalls import number
+from harness.wideners import Widener, widener_of
 
 JOINT = "+"
-"""Between a variant and the way that it goes: `self+openat2`."""
+"""Between a variant and the way that it goes, or its widener: `self+openat2`, `default+filter`."""
 
 
 class Way(StrEnum):
@@ -82,27 +83,29 @@ MANNERS: Mapping[Way, Manner] = {
 }
 
 
-def parted(variant: str) -> tuple[str, Way | None]:
-    """`self+openat2` as the variant and its way, None for a plain one."""
+def parted(variant: str) -> tuple[str, Way | Widener | None]:
+    """`self+openat2` as the variant and its way, or its widener; None for a plain one."""
     plain, _, way = variant.partition(JOINT)
-    return plain, Way(way) if way else None
+    return plain, widener_of(variant) or (Way(way) if way else None)
 
 
-def exists(way: Way, abi: str) -> bool:
-    """Whether the ABI has the call that this way makes."""
+def exists(way: Way | Widener, abi: str) -> bool:
+    """Whether the ABI has the call that this way makes; wideners have none."""
+    if isinstance(way, Widener):
+        return True
     manner = MANNERS[way]
     return not manner.another_call or all(
         number(abi, call) is not None for calls in manner.calls.values() for call in calls
     )
 
 
-def made(calls: Iterable[str], way: Way | None) -> frozenset[str]:
+def made(calls: Iterable[str], way: Way | Widener | None) -> frozenset[str]:
     """The calls of a plain attack as they are when it goes that way."""
-    by = MANNERS[way].calls if way else {}
+    by = MANNERS[way].calls if isinstance(way, Way) else {}
     return frozenset(other for call in calls for other in by.get(call, (call,)))
 
 
-def rank(attack: str, way: Way) -> bytes:
+def rank(attack: str, way: Way | Widener) -> bytes:
     """By this a quick run orders the ways of an attack: another attack has another order, and a
     way that is added leaves that of the others as it is.
     """

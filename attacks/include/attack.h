@@ -7,9 +7,11 @@
  *   direct  the denied act, plainly, once
  *   attack  the attack itself, at most `attempts` times
  *
- * `way=` says how the acts of benign and attack are made (way.h).
+ * `way=` says how the acts of benign and attack are made (way.h), `widener=` what
+ * makes a race's window wider (widen.h), `rung=` with which delay it begins (race.h).
  *
- * A program prints `DATA <content>` for what it read of the sentinel and, last,
+ * A program prints `DATA <content>` for what it read of the sentinel, a race that won
+ * `RUNG <n>`, the delay that won most, and, last,
  * `TOKEN <nonce> attempts=<n> wins=<n> errno=<n>`. Exit status: 0 finished,
  * 77 unsupported here, 99 broken. errno is that of the last refusal, 0 if none.
  */
@@ -56,16 +58,18 @@ struct run {
 	const char *print;
 	const char *deputy;
 	const char *address;
+	const char *widener;
 	int peer;
 	int port;
 	int allowed_port;
 	int enforcer_pid;
 	int limit;
 	int stop_at_win;
+	int rung;
+	int best_rung;
 	int attempts;
 	int wins;
 	int error;
-	unsigned int turns_seen;
 	char decoy[CONTENT_MAX];
 	char content[CONTENT_MAX];
 };
@@ -137,7 +141,8 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 	static const char *const modes[] = { "benign", "direct", "attack" };
 	struct run run = { .denied = "", .allowed = "", .dir = ".", .nonce = "none",
 			   .variant = "default", .way = "", .tty = "", .inject = "", .print = "",
-			   .deputy = "", .address = "", .limit = 1 };
+			   .deputy = "", .address = "", .widener = "", .limit = 1, .rung = -1,
+			   .best_rung = -1 };
 	const struct {
 		const char *key;
 		const char **text;
@@ -154,12 +159,14 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		{ "print", &run.print, NULL },
 		{ "deputy", &run.deputy, NULL },
 		{ "address", &run.address, NULL },
+		{ "widener", &run.widener, NULL },
 		{ "peer", NULL, &run.peer },
 		{ "port", NULL, &run.port },
 		{ "allowed_port", NULL, &run.allowed_port },
 		{ "enforcer_pid", NULL, &run.enforcer_pid },
 		{ "attempts", NULL, &run.limit },
 		{ "stop", NULL, &run.stop_at_win },
+		{ "rung", NULL, &run.rung },
 	};
 	int mode = -1;
 
@@ -208,6 +215,8 @@ __attribute__((noreturn)) ATTACK_UNUSED void run_end(const struct run *run)
 {
 	if (run->content[0])
 		printf("DATA %s\n", run->content);
+	if (run->best_rung >= 0)
+		printf("RUNG %d\n", run->best_rung);
 	printf("TOKEN %s attempts=%d wins=%d errno=%d\n", run->nonce, run->attempts,
 	       run->wins, run->error);
 	fflush(stdout);
@@ -305,44 +314,10 @@ ATTACK_UNUSED void spin(unsigned int rounds)
 		atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Pauses between two flips, in rounds of spin(), in turn over an attack. */
-ATTACK_UNUSED unsigned int flip_pause(unsigned int turn)
-{
-	static const unsigned int pauses[] = { 0, 200, 2000, 20000 };
-
-	return pauses[(turn / 256) % 4];
-}
-
 ATTACK_UNUSED void wait_until(_Atomic bool *flag)
 {
 	while (!atomic_load(flag))
 		sched_yield();
-}
-
-#define PATIENCE_S 10
-
-/*
- * True while another attempt at a race is due. Waits until the other side has
- * moved since the last one: an attempt made while it has no CPU is none.
- */
-ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
-{
-	struct timespec now, end = { 0 };
-
-	if (!run_next(run))
-		return false;
-	for (int i = 1; atomic_load(turns) == run->turns_seen; i++) {
-		if (i % 64)
-			continue;
-		sched_yield();
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (!end.tv_sec)
-			end.tv_sec = now.tv_sec + PATIENCE_S;
-		if (now.tv_sec > end.tv_sec)
-			broken("the other side of the race does not move");
-	}
-	run->turns_seen = atomic_load(turns);
-	return true;
 }
 
 /* Joins a directory and a leaf in `name`, which has PATH_MAX bytes. */
@@ -366,66 +341,6 @@ ATTACK_UNUSED void pad_name(char *buffer, const char *name, size_t length)
 	if (PADDING(name))
 		buffer[0] = '.';
 	memcpy(buffer + length - size, name, size + 1);
-}
-
-/* A name that is being changed between two of equal length by somebody else. */
-struct flip {
-	_Atomic bool stop;
-	_Atomic unsigned int turns;
-	size_t length;
-	char names[2][PATH_MAX];
-	char buffer[PATH_MAX];
-};
-
-ATTACK_UNUSED void flip_init(struct flip *flip, const char *first, const char *second)
-{
-	size_t a = strlen(first) + PADDING(first), b = strlen(second) + PADDING(second);
-
-	flip->length = a > b ? a : b;
-	pad_name(flip->names[0], first, flip->length);
-	pad_name(flip->names[1], second, flip->length);
-	memcpy(flip->buffer, flip->names[0], flip->length + 1);
-}
-
-/* Overwrites `target` with the one name and the other until told to stop. */
-ATTACK_UNUSED void flip_run(struct flip *flip, char *target)
-{
-	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
-		memcpy(target, flip->names[turn & 1], flip->length);
-		atomic_store(&flip->turns, turn);
-		spin(flip_pause(turn));
-	}
-}
-
-/* Ends the child that was the other side; nobody else would stop it. */
-ATTACK_UNUSED void flip_reap(_Atomic bool *stop, pid_t child)
-{
-	int status;
-
-	atomic_store(stop, true);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			broken("waitpid: %s", strerror(errno));
-}
-
-/*
- * Races: opens `name` as often as attempts are due, while a child does `change`
- * to what it leads to, until told to stop.
- */
-ATTACK_UNUSED void race_against_child(struct run *run, struct flip *flip,
-				      void (*change)(struct flip *), const char *name)
-{
-	pid_t child = fork();
-
-	if (child < 0)
-		broken("fork: %s", strerror(errno));
-	if (!child) {
-		change(flip);
-		_exit(0);
-	}
-	while (race_next(run, &flip->turns))
-		run_opened(run, raw_open(name, O_RDONLY));
-	flip_reap(&flip->stop, child);
 }
 
 /*

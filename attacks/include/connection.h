@@ -5,7 +5,7 @@
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
-#include "attack.h"
+#include "race.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -13,6 +13,7 @@
  * Winning prints DATA and the content of the denied file.
  */
 #include "mirror.h"
+#include "race.h"
 
 #include <sched.h>
 
@@ -29,7 +30,7 @@ static int changer(void *unused)
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
 		syscall(SYS_fchdir, JUNK(directories[turn & 1]));
 		atomic_store(&turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	return 0;
 }
@@ -50,9 +51,11 @@ static void race(struct run *run, const char *name)
 
 	directories[0] = open_directory(mirror.top);
 	directories[1] = open_directory(mirror.deep);
+	race_begin(run);
 	peer = clone(changer, stack + STACK_SIZE, CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, NULL);
 	if (peer < 0)
 		broken("clone: %s", strerror(errno));
+	widen_caller(run);
 	while (race_next(run, &turns))
 		run_opened(run, raw_open(name, O_RDONLY));
 	flip_reap(&stop, peer);

@@ -13,6 +13,7 @@
  * Winning prints DATA and the content of the denied file.
  */
 #include "mirror.h"
+#include "race.h"
 
 #include <pthread.h>
 
@@ -27,7 +28,7 @@ static void *exchanger(void *unused)
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
 		syscall(SYS_dup3, JUNK(directories[turn & 1]), JUNK(shared), JUNK(O_CLOEXEC));
 		atomic_store(&turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	return NULL;
 }
@@ -48,8 +49,10 @@ static void race(struct run *run, const char *name)
 	directories[0] = open_directory(mirror.deep);
 	directories[1] = open_directory(mirror.top);
 	shared = open_directory(mirror.deep);
+	race_begin(run);
 	if (pthread_create(&thread, NULL, exchanger, NULL))
 		broken("no second thread");
+	widen_caller(run);
 	while (race_next(run, &turns))
 		run_opened(run, raw_openat(shared, name, O_RDONLY));
 	atomic_store(&stop, true);

@@ -14,6 +14,7 @@
  * Winning prints DATA and the content of the denied file.
  */
 #include "mirror.h"
+#include "race.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
@@ -27,7 +28,7 @@ static void move_run(struct flip *flip)
 		syscall(SYS_renameat2, JUNK(AT_FDCWD), mirror.deep, JUNK(AT_FDCWD), mirror.top,
 			JUNK(RENAME_EXCHANGE));
 		atomic_store(&flip->turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 }
 

@@ -15,7 +15,7 @@
  * is before the call, so that there is one sure win. Wins are opens of the
  * denied file: its content is printed.
  */
-#include "attack.h"
+#include "race.h"
 
 #include <pthread.h>
 

@@ -32,7 +32,7 @@ static void *flipper(void *unused)
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
 		*name = &addresses[turn & 1];
 		atomic_store(&turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	return NULL;
 }
@@ -47,8 +47,10 @@ static void race(struct run *run)
 {
 	pthread_t thread;
 
+	race_begin(run);
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no second thread");
+	widen_caller(run);
 	race_to_port(run, &turns, connect_by_message, addresses[1].sin_port);
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);

@@ -13,7 +13,7 @@
  * Winning prints DATA and the content of the denied file; wins are opens that
  * gave anything else than the permitted file.
  */
-#include "attack.h"
+#include "race.h"
 
 #include <pthread.h>
 
@@ -22,7 +22,7 @@ static struct flip flip;
 static void *flipper(void *unused)
 {
 	(void)unused;
-	flip_run(&flip, flip.buffer);
+	flip_run(&flip);
 	return NULL;
 }
 
@@ -32,8 +32,11 @@ static void race(struct run *run, const char *first, const char *second)
 
 	run_learn_decoy(run);
 	flip_init(&flip, first, second);
+	flip.written = widen_page(run, flip.buffer);
+	race_begin(run);
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no second thread");
+	widen_caller(run);
 	while (race_next(run, &flip.turns))
 		run_opened(run, raw_open(flip.buffer, O_RDONLY));
 	atomic_store(&flip.stop, true);

@@ -13,7 +13,7 @@
  * takes and gives the right to write, so that the name can always be read.
  * Winning prints DATA and the content of the denied file.
  */
-#include "attack.h"
+#include "race.h"
 
 #include <pthread.h>
 
@@ -28,7 +28,7 @@ static void *protector(void *unused)
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
 		mprotect(name, PATH_MAX, protections[turn & 1]);
 		atomic_store(&turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	mprotect(name, PATH_MAX, PROT_READ);
 	return NULL;
@@ -42,8 +42,10 @@ static void race(struct run *run, const char *path, int first, int second)
 	strcpy(name, path);
 	protections[0] = first;
 	protections[1] = second;
+	race_begin(run);
 	if (pthread_create(&thread, NULL, protector, NULL))
 		broken("no second thread");
+	widen_caller(run);
 	while (race_next(run, &turns))
 		run_opened(run, raw_open(name, O_RDONLY));
 	atomic_store(&stop, true);

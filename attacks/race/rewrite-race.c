@@ -15,7 +15,7 @@
  * Where there is no copy (no enforcer, or a better one) the name itself is
  * flipped. Winning prints DATA and the content of the denied file.
  */
-#include "attack.h"
+#include "race.h"
 
 #include <pthread.h>
 
@@ -60,7 +60,7 @@ static void *flipper(void *unused)
 		for (int i = 0; i < copy_count; i++)
 			memcpy(copies[i], flip.names[turn & 1], flip.length);
 		atomic_store(&flip.turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	return NULL;
 }
@@ -72,8 +72,10 @@ static void *opener(void *unused)
 	(void)unused;
 	close(open_from_below());
 	find_copies();
+	race_begin(&run);
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no flipping thread");
+	widen_caller(&run);
 	while (race_next(&run, &flip.turns))
 		run_opened(&run, open_from_below());
 	atomic_store(&flip.stop, true);

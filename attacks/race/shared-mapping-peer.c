@@ -12,12 +12,7 @@
  *
  * Winning prints DATA and the content of the denied file.
  */
-#include "attack.h"
-
-static void change(struct flip *flip)
-{
-	flip_run(flip, flip->buffer);
-}
+#include "race.h"
 
 static void race(struct run *run, const char *first, const char *second)
 {
@@ -25,7 +20,7 @@ static void race(struct run *run, const char *first, const char *second)
 
 	run_learn_decoy(run);
 	flip_init(flip, first, second);
-	race_against_child(run, flip, change, flip->buffer);
+	race_against_child(run, flip, flip_run, flip->buffer);
 }
 
 int main(int argc, char **argv)

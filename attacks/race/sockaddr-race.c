@@ -16,7 +16,7 @@
 
 #include <pthread.h>
 
-static struct sockaddr_in address;
+static struct sockaddr_in *address, *written;
 static struct message message;
 static in_port_t ports[2];
 static _Atomic unsigned int turns;
@@ -24,13 +24,13 @@ static _Atomic bool stop;
 
 static void *flipper(void *unused)
 {
-	volatile in_port_t *port = &address.sin_port;
+	volatile in_port_t *port = &written->sin_port;
 
 	(void)unused;
 	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
 		*port = ports[turn & 1];
 		atomic_store(&turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 	return NULL;
 }
@@ -46,9 +46,12 @@ static void race(struct run *run, int first, int second)
 
 	ports[0] = htons(first);
 	ports[1] = htons(second);
-	address.sin_port = ports[0];
+	address->sin_port = ports[0];
+	written = widen_page(run, address);
+	race_begin(run);
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no second thread");
+	widen_caller(run);
 	race_to_port(run, &turns, connect_by_way, ports[1]);
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);
@@ -58,9 +61,10 @@ int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	address.sin_family = AF_INET;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	message_make(&message, &address, sizeof(address), "");
+	address = shared_memory(WIDE_PAGE);
+	address->sin_family = AF_INET;
+	address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	message_make(&message, address, sizeof(*address), "");
 	switch (run.mode) {
 	case MODE_BENIGN:
 		run.limit = BENIGN_ROUNDS;
@@ -68,8 +72,8 @@ int main(int argc, char **argv)
 		break;
 	case MODE_DIRECT:
 		run.attempts = 1;
-		address.sin_port = htons(run.port);
-		run_result(&run, reach(connect_by_way, address.sin_port) ? 0 : -1);
+		address->sin_port = htons(run.port);
+		run_result(&run, reach(connect_by_way, address->sin_port) ? 0 : -1);
 		break;
 	case MODE_ATTACK:
 		race(&run, run.allowed_port, run.port);

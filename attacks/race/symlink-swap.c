@@ -16,7 +16,7 @@
  * for Fun and Profit, USENIX Security 2005). Winning prints DATA and the content
  * of the denied file.
  */
-#include "attack.h"
+#include "race.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
@@ -55,7 +55,7 @@ static void swap_run(struct flip *flip)
 		syscall(SYS_renameat2, JUNK(way_from), link_name, JUNK(way_from), other_name,
 			JUNK(RENAME_EXCHANGE));
 		atomic_store(&flip->turns, turn);
-		spin(flip_pause(turn));
+		flip_pause();
 	}
 }
 

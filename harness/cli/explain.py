@@ -30,6 +30,7 @@ from harness.results import Row, default_path
 from harness.runner import Job, needs_of
 from harness.scenario import parse_policies, substitute
 from harness.ways import JOINT, MANNERS
+from harness.wideners import WIDENERS
 
 FIRST = " " * 4
 
@@ -116,7 +117,7 @@ def _point_to_scenarios(attacks: Iterable[Attack], scenarios: Iterable[Scenario]
 def _explain_attack(attack: Attack) -> None:
     click.echo("\n" + folded(f"Attack {attack.id}: {attack.title}"))
     click.echo(f"    {attack.program}")
-    for id in attack.catalogue:
+    for id in attack.every_class:
         click.echo(f"    class {id} {catalogue()[id].name}: harness explain {id}")
     for line in header_comment(attack.program):
         click.echo(f"| {line}".rstrip())
@@ -125,12 +126,16 @@ def _explain_attack(attack: Attack) -> None:
     for way in attack.ways:
         said = f"way {attack.variants[0]}{JOINT}{way}: {MANNERS[way].meaning}"
         click.echo(folded(said, FIRST))
+    for widener in attack.wideners:
+        said = f"widener {attack.variants[0]}{JOINT}{widener}: {WIDENERS[widener].meaning}"
+        click.echo(folded(said, FIRST))
     for source in attack.source:
         click.echo(folded(f"source: {source}", FIRST))
 
 
 def _explain_needs(scenario: Scenario, attack: Attack | None) -> None:
-    needed = needs_of(scenario, attack)
+    variants = scenario.variants or ("default",)
+    needed = sorted({need for variant in variants for need in needs_of(scenario, attack, variant)})
     missing = lacking(needed)
     for name in needed:
         here = f"lacking here, so inapplicable: {missing[name]}" if name in missing else "here"

@@ -57,6 +57,7 @@ from harness.process import (
     kill_group,
     wait,
 )
+from harness.wideners import Widener, widener_of
 
 CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
 CONTROLS_AGAIN = 2  # behind the others; with the first one three
@@ -101,6 +102,7 @@ class Request:
     files: Mapping[str, str]
     runs: tuple[Run, ...]
     race: bool = False
+    rung: int | None = None
     needs: tuple[str, ...] = ()
     gate: Path | None = None
     disposable: bool = False
@@ -140,6 +142,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         limits=limits,
         program=None if program is None else Path(str(program)),
         variant=str(raw["variant"]),
+        rung=cast("int | None", raw.get("rung")),
         sentinel=str(raw["sentinel"]),
         effect=None if effect is None else Effect(str(effect)),
         files=cast("dict[str, str]", raw["files"]),
@@ -286,6 +289,8 @@ def _guard(
         with contextlib.suppress(BrokenPipeError), open(write_end, "wb") as stream:
             stream.write(encode_observation(number, observation))
 
+    if widener_of(request.variant) is Widener.ONE_CPU:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     try:
         walls.enter(isolation)
     except OSError as error:
@@ -428,6 +433,7 @@ def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) 
         return list(run.command)
     words = {"dir": str(request.layout.directory), "nonce": nonce}
     words |= variant_words(request.variant)
+    words |= {} if request.rung is None else {"rung": str(request.rung)}
     words |= {"attempts": str(run.attempts), "stop": str(int(run.stop))}
     words |= sentinel.arguments() if sentinel else {}
     return [str(request.layout.program), run.mode, *(f"{k}={v}" for k, v in words.items())]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from enforcer.arch import native
 from enforcer.cbpf.spec import USER_NOTIF
-from enforcer.kernel import landlock, namespaces, ptrace
+from enforcer.kernel import landlock, namespaces, pageout, ptrace
 from enforcer.kernel.seccomp import (
     FilterFlag,
     errno_of_call,
@@ -180,6 +180,14 @@ def _stopped() -> int:
     return 0
 
 
+def _pageout() -> str:
+    try:
+        gone = pageout.is_paged_out()
+    except OSError as error:
+        return f"MADV_PAGEOUT: {error.strerror}"
+    return "" if gone else "a page that is to be swapped out (MADV_PAGEOUT) stays in memory"
+
+
 FEATURES: dict[str, Callable[[], str]] = {
     "fchmodat2": call_probe("fchmodat2", _AT_FDCWD, 0, 0, 0),
     "fuse": _fuse,
@@ -188,10 +196,12 @@ FEATURES: dict[str, Callable[[], str]] = {
     "landlock": _landlock,
     "legacy_tiocsti": _legacy_tiocsti,
     "memfd_secret": call_probe("memfd_secret", 0),
+    "pageout": _pageout,
     "openat2": call_probe("openat2", _AT_FDCWD, 0, 0, _OPEN_HOW_BYTES),
     "procfs": _procfs,
     "ptrace_syscall_info": _ptrace_syscall_info,
     "seccomp_notify": _seccomp_notify,
+    "userfaultfd": call_probe("userfaultfd", os.O_CLOEXEC),
     "userns": _userns,
     "x32": call_probe("getpid", abi="x32"),
 }

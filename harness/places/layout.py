@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.wideners import widener_of
+
 # Directories of the file hierarchy standard that a private mount can cover. The first one that
 # nothing of ours lives under is used.
 COVERABLE = (Path("/srv"), Path("/media"), Path("/mnt"), Path("/opt"), Path("/tmp"))
@@ -83,9 +85,12 @@ class Layout:
 
 
 def variant_words(variant: str) -> dict[str, str]:
-    """What a program is told of its variant: `self+openat2` is `self`, gone the way `openat2`."""
-    plain, _, way = variant.partition("+")
-    return {"variant": plain, "way": way} if way else {"variant": plain}
+    """What a program is told of its variant: `self+openat2` is `self`, gone the way `openat2`, and
+    `default+filter` is `default` with that widener.
+    """
+    plain, _, how = variant.partition("+")
+    key = "widener" if widener_of(variant) else "way"
+    return {"variant": plain, key: how} if how else {"variant": plain}
 
 
 PLACEHOLDERS = frozenset(Layout(root=Path("/")).placeholders())

@@ -17,6 +17,7 @@ from harness.places.watch import Seen
 TOKEN = re.compile(
     r"TOKEN (\S+) attempts=([0-9]{1,18}) wins=([0-9]{1,18}) errno=([0-9]{1,4})", re.ASCII
 )
+RUNG = re.compile(r"^RUNG ([0-9]{1,2})$", re.ASCII | re.MULTILINE)
 EXIT_UNSUPPORTED = 77
 EXIT_BROKEN = 99
 UNAVAILABLE = "unavailable: "  # begins what launching reports of a kernel that lacks something
@@ -50,12 +51,15 @@ def observe(
         benign = kind is RunKind.BENIGN
         effect = sentinel.served(output) if benign else sentinel.reached(output)
     attempts = wins = errno = 0
+    rung: int | None = None
     finished = code == 0 and nonce is None
     last = stdout.rstrip("\n").rpartition("\n")[2]
     token = TOKEN.fullmatch(last)
     if token and token[1] == nonce and code == 0:
         finished = True
         attempts, wins, errno = (int(token[group]) for group in (2, 3, 4))
+        told_rung = RUNG.search(stdout)
+        rung = int(told_rung[1]) if told_rung else None
     outcome, detail = _outcome(seen, code, effect, finished, errno, last)
     try:
         events = (*seen.log.events(), *told)
@@ -71,6 +75,7 @@ def observe(
         errno=errno,
         attempts=attempts,
         wins=wins,
+        rung=rung,
         stdout=stdout,
         stderr=stderr,
         events=events,

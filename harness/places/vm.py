@@ -237,7 +237,16 @@ _HOST_ONLY = {("places", name) for name in ("choice.py", "local.py", "vm.py", "v
 _SHIPPED = {".py", ".tsv", ".txt", ".yaml"}
 _NEEDED = {
     "harness": frozenset(
-        {"__init__.py", "backends", "external", "model.py", "nodes.py", "places", "process.py"}
+        {
+            "__init__.py",
+            "backends",
+            "external",
+            "model.py",
+            "nodes.py",
+            "places",
+            "process.py",
+            "wideners.py",
+        }
     ),
     "enforcer": frozenset(
         {

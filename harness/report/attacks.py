@@ -78,10 +78,11 @@ def _attack(attack: Attack, scenarios: list[Scenario]) -> list[str]:
         }
     )
     facts = {
-        "classes": " ".join(attack.catalogue),
+        "classes": " ".join(attack.every_class),
         "effect": f"{attack.effect}, seen on a {attack.sentinel}; {attack.kind}",
         "variants": ", ".join(attack.variants),
         "ways": ", ".join(attack.ways),
+        "wideners": ", ".join(attack.wideners),
         "falls": ", ".join(falls),
         "known weaknesses": ", ".join(known),
         "scenarios": ", ".join(scenario.id for scenario in scenarios),

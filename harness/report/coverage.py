@@ -58,7 +58,7 @@ def covered(catalogue: Mapping[str, Entry], attacks: Iterable[Attack]) -> tuple[
     """Every class, in the catalogue's order."""
     found: dict[str, list[Attack]] = {id: [] for id in catalogue}
     for attack in attacks:
-        for id in attack.catalogue:
+        for id in attack.every_class:
             found[id].append(attack)
     return tuple(Covered(entry=entry, attacks=tuple(found[id])) for id, entry in catalogue.items())
 

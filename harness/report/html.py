@@ -14,6 +14,7 @@ from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import MEANING, SEVERITY, SHORT, matrix, surprises, tone
 from harness.report.origin import origin, seen
+from harness.report.wideners import widened
 from harness.results import Campaign, Change, Row
 
 
@@ -45,6 +46,7 @@ def html(
         surprises=surprises(rows),
         changes=changes,
         matrix=shown,
+        widened=widened(rows),
         classes=[catalogue()[id] for id in cited if id in catalogue()],
         tone=tone,
         short=SHORT,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from harness.catalogue import named
 from harness.report.origin import kernel_of, version_of
 from harness.results import Row
+from harness.wideners import widener_of
 
 
 def json_line(row: Row) -> str:
@@ -21,6 +22,7 @@ def json_line(row: Row) -> str:
             "catalogue": list(row.catalogue),
             "classes": named(row.catalogue),
             "variant": row.variant,
+            "widener": widener_of(row.variant),
             "backend": row.backend,
             "arch": row.arch,
             "kernel": row.kernel,

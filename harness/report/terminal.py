@@ -17,6 +17,7 @@ from harness.model import VerdictKind
 from harness.odds import percent
 from harness.report.matrix import LEAKY, MEANING, SEVERITY, SHORT, Cell, Matrix, matrix, surprises
 from harness.report.origin import origin, seen
+from harness.report.wideners import widened
 from harness.results import Campaign, Row
 
 STYLE = {
@@ -76,8 +77,9 @@ def folded(text: str, first: str = "", rest: str | None = None) -> str:
 
 
 def print_results(to: Console, rows: Sequence[Row], campaigns: Sequence[Campaign]) -> None:
-    """The matrix, what is not as expected, where it comes from, and the whole in three lines."""
+    """The matrix, the wideners, what is not as expected, the origin, and a summary."""
     print_matrix(to, rows)
+    print_wideners(to, rows)
     print_unexpected(to, rows)
     print_origin(to, rows, campaigns)
     _print_summary(to, rows)
@@ -171,6 +173,20 @@ def _print_legend(to: Console, shown: Matrix, rows: Sequence[Row]) -> None:
         legend.add_row("", cited[0], said)
     to.print()
     to.print(legend)
+
+
+def print_wideners(to: Console, rows: Sequence[Row]) -> None:
+    """Which widener won how often, where there was one."""
+    found = widened(rows)
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for column in ("race", "widener", "backend", "wins in attempts, 95 % interval"):
+        table.add_column(column)
+    for won in found:
+        table.add_row(won.attack, won.widener, won.backend, Text(won.result))
+    to.print()
+    to.print(table)
 
 
 def print_unexpected(to: Console, rows: Sequence[Row]) -> None:

@@ -16,6 +16,7 @@ from harness.attack import (
     load_attacks,
 )
 from harness.ways import EXECVEAT, Way
+from harness.wideners import Widener
 from tests.attacks.laboratory import ROOT
 
 GOOD = """\
@@ -48,6 +49,8 @@ MISTAKES = [
     ("attempts of a certain thing", "[nobody]", "[nobody]\nattempts: {quick: 2}", 10, 11, "races"),
     ("an unknown way", "[nobody]", "[nobody]\nways: [opennat2]", 10, 8, "'opennat2'"),
     ("a way of another call", "[nobody]", "[nobody]\nways: [sendto]", 10, 7, "connect"),
+    ("an unknown widener", "[nobody]", "[nobody]\nwideners: [filtr]", 10, 12, "'filtr'"),
+    ("a widener of no race", "[nobody]", "[nobody]\nwideners: [filter]", 10, 11, "races"),
     ("a way given twice", "[nobody]", "[nobody]\nways: [warm, warm]", 10, 7, "twice"),
     ("an unknown call", "[nobody]", "[nobody]\nattack_call: opennat", 10, 14, "'opennat'"),
     ("an unknown direct call", "direct_call: openat", "direct_call: opennat", 8, 14, "'opennat'"),
@@ -161,6 +164,27 @@ def test_an_attack_makes_calls_that_exist(attack: Attack) -> None:
 def test_every_way_is_gone_by_some_attack() -> None:
     """Else nobody would notice what way.h makes of it."""
     assert {way for attack in load_attacks(ROOT).values() for way in attack.ways} == set(Way)
+
+
+def test_every_widener_is_had_by_some_race() -> None:
+    """Else nobody would notice what widen.h makes of it."""
+    every = load_attacks(ROOT).values()
+    assert {widener for attack in every for widener in attack.wideners} == set(Widener)
+
+
+def test_a_widener_is_a_variant_with_a_class_and_a_need_of_its_own(tmp_path: Path) -> None:
+    """The plain variant has neither; the attack shows the classes of all its wideners."""
+    race = GOOD.replace("deterministic", AttackKind.RACE)
+    attack = load_attack(write(tmp_path, race + "wideners: [filter, userfaultfd, one-cpu]\n"))
+    assert attack.expanded("arm64")[1:] == attack.every_variant[1:]
+    assert attack.every_class == ("A1", "A12", "A7")
+    found = {each: (attack.classes(each), attack.needed(each)) for each in attack.every_variant}
+    assert found == {
+        "default": (("A1",), ()),
+        "default+filter": (("A1", "A12"), ()),
+        "default+userfaultfd": (("A1", "A7"), ("userfaultfd",)),
+        "default+one-cpu": (("A1",), ()),
+    }
 
 
 def test_a_race_has_attempts(tmp_path: Path) -> None:

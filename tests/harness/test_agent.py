@@ -26,6 +26,11 @@ from tests.harness.shell_attacks import READ_BOTH, ask, place, request_of
 
 __all__ = ["place"]
 
+PROCESSORS = """#!/bin/sh
+nproc
+echo "$@"
+"""
+
 
 def test_reading_the_sentinel_is_seen(place: LocalPlace, tmp_path: Path) -> None:
     """A program that prints the denied file's nonce has the effect; its token is understood."""
@@ -185,6 +190,19 @@ def test_a_program_is_told_what_it_needs(place: LocalPlace, tmp_path: Path) -> N
         "denied": str(layout.denied),
         "allowed": str(layout.allowed),
     }
+
+
+def test_a_race_is_told_its_widener_and_where_to_begin(place: LocalPlace, tmp_path: Path) -> None:
+    """One processor is the agent's to give: whatever the run is made of shares it."""
+    request = request_of(place, tmp_path, PROCESSORS, RunKind.ATTACK, "file", "read", Limits())
+    seen = {
+        how: place.run({**request, "variant": how, "rung": 3}, 60).observations[0].stdout.split()
+        for how in ("default", "default+one-cpu")
+    }
+    here = len(os.sched_getaffinity(0))
+    assert int(seen["default"][0]) == here
+    assert int(seen["default+one-cpu"][0]) == 1
+    assert {"variant=default", "widener=one-cpu", "rung=3"} <= {*seen["default+one-cpu"]}
 
 
 def test_a_command_is_run_as_it_stands(place: LocalPlace, tmp_path: Path) -> None:

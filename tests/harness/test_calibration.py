@@ -79,6 +79,19 @@ def test_the_reference_is_of_the_same_mechanism() -> None:
     assert landlock == notify
 
 
+def test_a_race_begins_with_the_delay_that_won_from_its_reference() -> None:
+    """As the leaky attack run told it; a later run of the same campaign that won none keeps it."""
+    told = ({"kind": "control", "rung": 1}, {"kind": "attack", "rung": 5})
+    run = leaky_run(row(observations=told), None)
+    silent = leaky_run(row(observations=({"kind": "attack", "rung": None},)), None)
+    assert run is not None
+    assert silent is not None
+    for found in (calibration(run), calibration(run, silent)):
+        assert found.fitted(JOB).rung == 5
+    assert calibration(silent).fitted(JOB).rung is None
+    assert JOB.rung is None
+
+
 def test_one_that_lost_goes_before_one_that_held() -> None:
     """Another mechanism's loss says more than the own one's luck."""
     found = calibration(replace(RACE, wins=0), replace(RACE, backend="leaky-notify-bare"))

@@ -74,6 +74,16 @@ def test_a_variant_that_a_scenario_names_stands_for_its_ways(
     assert variants_of(scenario(*named), KILL, "x86_64") == taken
 
 
+def test_wideners_are_run_where_a_scenario_names_them() -> None:
+    """They stand in no matrix by themselves, whatever else is named."""
+    race = ATTACKS["race/path-race"]
+    plain = variants_of(scenario(), race, "x86_64")
+    assert plain == ("default", *(f"default+{way}" for way in race.ways))
+    assert variants_of(scenario("default"), race, "x86_64") == plain
+    named = ("default+filter", "default+one-cpu")
+    assert variants_of(scenario(*named), race, "x86_64") == named
+
+
 def test_a_way_without_its_call_is_not_expanded() -> None:
     """arm64 has no open."""
     assert number("arm64", "open") is None

@@ -104,6 +104,16 @@ def test_a_token(name: str) -> None:
     assert (seen.finished, seen.attempts, seen.wins, seen.errno) == wanted
 
 
+@pytest.mark.parametrize(
+    ("said", "rung"),
+    [(f"RUNG 6\n{TOKEN}", 6), (TOKEN, None), ("RUNG 6\n", None), (f"RUNG 666\n{TOKEN}", None)],
+    ids=["told", "not told", "without its token", "too long"],
+)
+def test_the_delay_that_won_most(said: str, rung: int | None) -> None:
+    """As the program tells it that has come to its end."""
+    assert look(said).rung == rung
+
+
 def test_a_command_needs_no_token() -> None:
     """It has finished when its exit status is 0."""
     assert look("", EXIT_0, nonce=None).finished

@@ -274,7 +274,7 @@ def test_json_keys() -> None:
     """One object a line with exactly the agreed keys."""
     line = json.loads(json_line(HELD))
     assert " ".join(line) == (
-        "case scenario attack catalogue classes variant backend arch kernel place "
+        "case scenario attack catalogue classes variant widener backend arch kernel place "
         "version release isolation verdict expected as_expected known reason "
         "attempts wins bound seconds provenance"
     )

@@ -107,6 +107,15 @@ def test_rounds_are_summed() -> None:
     assert pooled((RACED,), (CONTROL,)) is None
 
 
+def test_the_delay_of_the_better_round_is_kept() -> None:
+    """Whichever came first."""
+    worse, better = replace(RACED, rung=1), replace(RACED, wins=9, rung=4)
+    for earlier, later in ((worse, better), (better, worse)):
+        together = pooled((earlier,), (later,))
+        assert together is not None
+        assert together[0].rung == 4
+
+
 def test_an_unlucky_leaky_race_is_tried_again() -> None:
     """Its verdict states the sum of its rounds, which double."""
     place = Scripted(0, 2, 9)

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Races: the other side, how long it waits between two flips, and what makes the
+ * time between an enforcer's look and the kernel's longer (widen.h).
+ *
+ *	race_begin(&run);		before there is another side
+ *	... start of the other side ...
+ *	widen_caller(&run);		in the task that makes the calls
+ *	while (race_next(&run, &turns))
+ *		one attempt, whose win counts in run.wins
+ *
+ * The other side counts its turns and calls flip_pause() after each.
+ */
+#ifndef RACE_H
+#define RACE_H
+
+#include "attack.h"
+#include "widen.h"
+
+/*
+ * The delays between two flips, in rounds of spin(). Which of them wins depends on
+ * the enforcer and the machine, so a sweep tries one after the other, and then
+ * keeps to the one that won most, but for every FRESH_LOOK-th round.
+ */
+#define YIELD UINT_MAX /* gives the processor away: the delay of who has only one */
+#define ROUND 16
+#define FRESH_LOOK 4
+
+static const unsigned int ladder[] = { 0, 200, 1000, 5000, 20000, 80000, YIELD };
+
+#define RUNGS (sizeof(ladder) / sizeof(ladder[0]))
+
+/* Shared with the other side, which may be a process of its own. */
+struct sweep {
+	_Atomic unsigned int rung;
+	unsigned int rounds;
+	unsigned int looks;
+	unsigned int turns_seen;
+	int attempts_before, wins_before;
+	struct {
+		int attempts;
+		int wins;
+	} seen[RUNGS];
+};
+
+static struct sweep *sweep;
+
+/* Chooses the first delay: the one that won elsewhere (rung=), else the first. */
+ATTACK_UNUSED void race_begin(const struct run *run)
+{
+	sweep = shared_memory(sizeof(*sweep));
+	if (run->rung >= (int)RUNGS)
+		broken("there is no rung %d", run->rung);
+	atomic_store(&sweep->rung, run->rung < 0 ? 0 : (unsigned int)run->rung);
+}
+
+/* The delay that won most of its attempts; `otherwise` where none won any. */
+ATTACK_UNUSED int sweep_best(int otherwise)
+{
+	int best = -1;
+
+	for (int i = 0; i < (int)RUNGS; i++)
+		if (sweep->seen[i].wins &&
+		    (best < 0 || (long long)sweep->seen[i].wins * sweep->seen[best].attempts >
+					 (long long)sweep->seen[best].wins * sweep->seen[i].attempts))
+			best = i;
+	return best < 0 ? otherwise : best;
+}
+
+/* Ends a round: notes what its delay won, and chooses that of the next one. */
+ATTACK_UNUSED void sweep_turn(const struct run *run)
+{
+	unsigned int rung = atomic_load(&sweep->rung);
+	int best;
+
+	sweep->seen[rung].attempts += run->attempts - sweep->attempts_before;
+	sweep->seen[rung].wins += run->wins - sweep->wins_before;
+	sweep->attempts_before = run->attempts;
+	sweep->wins_before = run->wins;
+	best = sweep_best(run->rung);
+	sweep->rounds++;
+	if (best < 0 || (run->rung < 0 && sweep->rounds < RUNGS) || !(sweep->rounds % FRESH_LOOK))
+		atomic_store(&sweep->rung, ++sweep->looks % RUNGS);
+	else
+		atomic_store(&sweep->rung, (unsigned int)best);
+}
+
+/* What the other side does behind each of its turns. */
+ATTACK_UNUSED void flip_pause(void)
+{
+	unsigned int pause = ladder[atomic_load_explicit(&sweep->rung, memory_order_relaxed)];
+
+	widen_turn();
+	if (pause == YIELD)
+		sched_yield();
+	else
+		spin(pause);
+}
+
+#define PATIENCE_S 10
+
+/*
+ * True while another attempt at a race is due. Waits until the other side has
+ * moved since the last one: an attempt made while it has no CPU is none.
+ */
+ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
+{
+	struct timespec now, end = { 0 };
+
+	if (run->attempts && !(run->attempts % ROUND))
+		sweep_turn(run);
+	if (!run_next(run)) {
+		run->best_rung = sweep_best(-1);
+		return false;
+	}
+	for (int i = 1; atomic_load(turns) == sweep->turns_seen; i++) {
+		if (i % 64)
+			continue;
+		sched_yield();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (!end.tv_sec)
+			end.tv_sec = now.tv_sec + PATIENCE_S;
+		if (now.tv_sec > end.tv_sec)
+			broken("the other side of the race does not move");
+	}
+	sweep->turns_seen = atomic_load(turns);
+	return true;
+}
+
+/*
+ * A name that is being changed between two of equal length by somebody else. The
+ * kernel reads `buffer`; it is changed by way of `written`, which is the same
+ * memory but for a widener that takes pages away.
+ */
+struct flip {
+	_Atomic bool stop;
+	_Atomic unsigned int turns;
+	size_t length;
+	char *buffer;
+	char *written;
+	char names[2][PATH_MAX];
+};
+
+ATTACK_UNUSED void flip_init(struct flip *flip, const char *first, const char *second)
+{
+	size_t a = strlen(first) + PADDING(first), b = strlen(second) + PADDING(second);
+
+	flip->length = a > b ? a : b;
+	pad_name(flip->names[0], first, flip->length);
+	pad_name(flip->names[1], second, flip->length);
+	flip->buffer = shared_memory(WIDE_PAGE);
+	memcpy(flip->buffer, flip->names[0], flip->length + 1);
+	flip->written = flip->buffer;
+}
+
+/* Writes the one name and the other until told to stop. */
+ATTACK_UNUSED void flip_run(struct flip *flip)
+{
+	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
+		memcpy(flip->written, flip->names[turn & 1], flip->length);
+		atomic_store(&flip->turns, turn);
+		flip_pause();
+	}
+}
+
+/* Ends the child that was the other side; nobody else would stop it. */
+ATTACK_UNUSED void flip_reap(_Atomic bool *stop, pid_t child)
+{
+	int status;
+
+	atomic_store(stop, true);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			broken("waitpid: %s", strerror(errno));
+}
+
+/*
+ * Races: opens `name` as often as attempts are due, while a child does `change`
+ * to what it leads to, until told to stop.
+ */
+ATTACK_UNUSED void race_against_child(struct run *run, struct flip *flip,
+				      void (*change)(struct flip *), const char *name)
+{
+	pid_t child;
+
+	race_begin(run);
+	child = fork();
+	if (child < 0)
+		broken("fork: %s", strerror(errno));
+	if (!child) {
+		change(flip);
+		_exit(0);
+	}
+	widen_caller(run);
+	while (race_next(run, &flip->turns))
+		run_opened(run, raw_open(name, O_RDONLY));
+	flip_reap(&flip->stop, child);
+}
+
+#endif
