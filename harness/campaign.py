@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from harness.attack import Attack
 from harness.backends import boot_of
 from harness.calibration import Calibration, beside, needs_reference
-from harness.cases import Selection, attempts_of, expand, most_attempts
+from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand, most_attempts
+from harness.defences import cases as settings_cases
 from harness.defences import reference
-from harness.model import Provenance, Reference, Result, Scenario
+from harness.model import Case, Provenance, Reference, Result, Scenario
 from harness.places.choice import Say, Target, boot_options, ready
 from harness.places.local import Place, PlaceError, this_machine
 from harness.provenance import provenance
@@ -31,10 +32,43 @@ def jobs_of(
     jobs = []
     for case in expand(scenarios, attacks, chosen):
         attack = attacks[case.scenario.attack] if case.scenario.attack else None
-        tries = attempts_of(case, attack, asked=attempts, quick=quick)
-        most = most_attempts(case, attack, asked=attempts)
-        jobs.append(Job(case=case, attack=attack, attempts=tries, most=most))
+        jobs.append(_job(case, attack, attempts=attempts, quick=quick))
     return jobs
+
+
+def _job(case: Case, attack: Attack | None, *, attempts: int | None, quick: bool) -> Job:
+    tries = attempts_of(case, attack, asked=attempts, quick=quick)
+    most = most_attempts(case, attack, asked=attempts)
+    return Job(case=case, attack=attack, attempts=tries, most=most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """The jobs of every setting of the defences, and the leaky cases that may have to be measured
+    for them.
+    """
+
+    jobs: tuple[Job, ...]
+    leaky: tuple[Job, ...]
+
+
+def ablation_of(
+    scenarios: Iterable[Scenario],
+    attacks: Mapping[str, Attack],
+    chosen: Selection,
+    *,
+    attempts: int | None,
+) -> Ablation:
+    """What `chosen` selects, on the first ABI of its place."""
+    every = tuple(scenarios)
+    one = replace(chosen, abis=chosen.here[:1])
+    jobs = [
+        _job(case, attacks[case.scenario.attack or ""], attempts=attempts, quick=True)
+        for case in settings_cases(every, attacks, one)
+    ]
+    measuring = replace(one, backends=(EVERY_LEAKY,), keywords=())
+    leaky = jobs_of(every, attacks, measuring, attempts=attempts, quick=True)
+    return Ablation(jobs=tuple(jobs), leaky=tuple(leaky))
 
 
 def belongs(job: Job) -> Provenance | None:

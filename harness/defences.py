@@ -13,6 +13,7 @@ from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence
 from harness.attack import Attack
 from harness.cases import Selection, expand
 from harness.catalogue import order
+from harness.evidence import killed_by_enforcer
 from harness.model import Case, Reference, Result, RunKind, Scenario, VerdictKind
 from harness.ways import parted
 
@@ -84,6 +85,22 @@ def reference(case: Case, results: Iterable[Result]) -> Reference | None:
                 rung=_rung(result),
             )
     return None
+
+
+def was_ended(result: Result) -> bool:
+    """Whether the enforcer killed the target instead of refusing, by its own word."""
+    return any(
+        seen.kind is RunKind.ATTACK and not seen.finished and killed_by_enforcer(seen.events)
+        for seen in result.observations
+    )
+
+
+def has_broken(result: Result) -> bool:
+    """Whether this is our own failure. A target that was killed for an interference has no rate,
+    and attempts too few for a verdict have one: both are what the table is to tell.
+    """
+    is_told = was_ended(result) or result.verdict.attempts > 0
+    return result.verdict.kind is VerdictKind.BROKEN and not is_told
 
 
 def _rung(result: Result) -> int | None:

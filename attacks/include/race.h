@@ -23,10 +23,10 @@
  * keeps to the one that won most, but for every FRESH_LOOK-th round.
  */
 #define YIELD UINT_MAX /* gives the processor away: the delay of who has only one */
-#define ROUND 16
+#define ROUND 8
 #define FRESH_LOOK 4
 
-static const unsigned int ladder[] = { 0, 200, 1000, 5000, 20000, 80000, YIELD };
+static const unsigned int ladder[] = { 1000, YIELD, 20000, 200, 5000, 0, 80000 };
 
 #define RUNGS (sizeof(ladder) / sizeof(ladder[0]))
 

@@ -25,6 +25,8 @@ from harness.build import build_source
 SOURCE = Path(__file__).resolve().parent / "loop.c"
 STRACE = "strace --seccomp-bpf"
 BWRAP = "bwrap"
+WITH = ":"
+"""Between a mechanism and the defences that are on: `ptrace:copy,pin`, `ptrace:` for none."""
 TIMEOUT_S = 900.0
 
 
@@ -167,6 +169,8 @@ def _prefix(row: Row, confinement: str) -> list[str]:
         permitted = str(row.policy.parent / "permitted")
         hidden = ["--dev-bind", "/", "/", "--remount-ro", "/", "--bind", permitted, permitted]
         return [BWRAP, *hidden, "--"]
-    enforcer = [sys.executable, "-m", "enforcer", "run", "--backend", confinement]
+    mechanism, is_set, on = confinement.partition(WITH)
+    enforcer = [sys.executable, "-m", "enforcer", "run", "--backend", mechanism]
+    enforcer += ["--defences", on or "none"] if is_set else []
     partly = ["--partial"] if confinement == MechanismName.LANDLOCK else []
     return [*enforcer, *partly, "--policy", str(row.policy), "--"]

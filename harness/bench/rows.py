@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 MANY_RULES = 100
+OPEN_CLOSE = "open+close"
 SPAWNS_A_TENTH = 10
 _FIRST_PORT = 20_000
 _NAMED_CALLS = (
@@ -96,7 +97,7 @@ def _program(name: Path, program: Path) -> None:
 
 Maker = Callable[[Path, Path], None]
 _KINDS: tuple[tuple[str, str, str, Maker | None], ...] = (
-    ("open+close", "open", "file", _file),
+    (OPEN_CLOSE, "open", "file", _file),
     ("open of a missing name", "missing", "missing", None),
     ("stat", "stat", "file", None),
     ("stat of a missing name", "no-stat", "missing", None),

@@ -23,6 +23,7 @@ from harness.bench.measure import (
 from harness.build import BuildError
 from harness.cli import UserError
 from harness.cli.names import complete_backends
+from harness.cli.races_bench import command as races
 from harness.cli.talk_bench import command as talk
 from harness.cli.vm_bench import command as vm
 from harness.process import end_as_interrupted
@@ -72,7 +73,8 @@ def command(
     the cost is that of waking a processor that sleeps; --one-processor leaves it out, for target,
     supervisor and tracer take turns on one. A row is printed as soon as it is measured, when
     interrupted the last one with the turns that it had. `harness bench vm` measures virtual
-    machines instead, `harness bench talk` the four calls of a talk of 2013.
+    machines instead, `harness bench races` how soon races win from leaky backends, `harness bench
+    talk` the four calls of a talk of 2013.
     """
     if context.invoked_subcommand is not None:
         return
@@ -93,6 +95,7 @@ def command(
             tell.end()
 
 
+command.add_command(races)
 command.add_command(talk)
 command.add_command(vm)
 

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.defences import SETTINGS, Line
+from harness.bench.defences import Cost
+from harness.defences import SETTINGS, Line, was_ended
 from harness.model import Result, RunKind
 from harness.odds import percent, win_rate_interval
 from harness.report.matrix import SEVERITY, SHORT
 
 
-def defences_table(found: Sequence[Line], mechanism: str) -> str:
-    """One mechanism's table, in Markdown: a row for each attack, a column for each setting."""
-    settings = [setting for setting in SETTINGS if setting.mechanism == mechanism]
-    rows = [["attack", *(setting.label for setting in settings)]]
-    rows.append(["---"] * len(rows[0]))
-    for line in found:
-        name = f"{line.attack.id} ({' '.join(line.attack.catalogue)})"
-        rows.append([name, *(_cell(line.cells.get(setting, ())) for setting in settings)])
+def defences_table(found: Sequence[Line], mechanism: str, costs: Sequence[Cost] = ()) -> str:
+    """One mechanism's table, in Markdown."""
+    first, *rest = defences_rows(found, mechanism, costs)
+    rows = [first, ["---"] * len(first), *rest]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"{mechanism}:\n\n{table}\n"
 
 
-def was_ended(result: Result) -> bool:
-    """Whether the enforcer killed the target instead of refusing."""
-    return any(seen.kind is RunKind.ATTACK and not seen.finished for seen in result.observations)
+def defences_rows(
+    found: Sequence[Line], mechanism: str, costs: Sequence[Cost] = ()
+) -> list[list[str]]:
+    """The heads, a row for each attack with a cell for each setting, and a row for each of what was
+    timed, in times of bare.
+    """
+    settings = [setting for setting in SETTINGS if setting.mechanism == mechanism]
+    rows = [["attack", *(setting.label for setting in settings)]]
+    for line in found:
+        name = f"{line.attack.id} ({' '.join(line.attack.catalogue)})"
+        rows.append([name, *(_cell(line.cells.get(setting, ())) for setting in settings)])
+    for timed in dict.fromkeys(cost.row for cost in costs):
+        of_it = {cost.setting: _cost(cost) for cost in costs if cost.row == timed}
+        rows.append([f"{timed}, times bare", *(of_it.get(setting, "·") for setting in settings)])
+    return rows
+
+
+def _cost(cost: Cost) -> str:
+    return f"{cost.median:.2f} ({cost.least:.2f} to {cost.most:.2f})"
+
+
+def seconds_a_win(results: Sequence[Result]) -> float | None:
+    """How long a win took on average, in the attack runs; None without one."""
+    wins = sum(result.verdict.wins for result in results)
+    seconds = sum(
+        seen.seconds
+        for result in results
+        for seen in result.observations
+        if seen.kind is RunKind.ATTACK
+    )
+    return seconds / wins if wins else None
 
 
 def _cell(results: Sequence[Result]) -> str:
@@ -42,13 +67,8 @@ def _cell(results: Sequence[Result]) -> str:
     if attempts <= len(results) or not all(result.verdict.attempts for result in results):
         return SHORT[next(kind for kind in SEVERITY if kind in kinds)]
     low, high = win_rate_interval(attempts, wins)
-    if not wins:
+    seconds = seconds_a_win(results)
+    if seconds is None:
         return f"0/{attempts:,}, < {percent(high)}"
-    seconds = sum(
-        seen.seconds
-        for result in results
-        for seen in result.observations
-        if seen.kind is RunKind.ATTACK
-    )
     rate = f"{percent(low, upper=False)} to {percent(high)}"
-    return f"{wins:,}/{attempts:,}, {rate}, {seconds / wins:.2g} s"
+    return f"{wins:,}/{attempts:,}, {rate}, {seconds:.2g} s"
