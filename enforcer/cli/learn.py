@@ -11,7 +11,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from enforcer.cli.supervised import begin, compiled, usable_mechanism
+from enforcer.cli.supervised import begin, compiled, found_command, usable_mechanism
 from enforcer.events import NullLog, printable
 from enforcer.learning.learner import Learner, Review
 from enforcer.learning.policy import watching_policy
@@ -91,13 +91,15 @@ def learn(
 ) -> NoReturn:
     """Run COMMAND, permit everything, and write policies that permit what was seen.
 
-    One file for each binary that was executed, named as systrace named it (usr_sbin_inetd). What
+    One file for each binary that was executed, named as systrace named it (usr_sbin_inetd); under
+    notify, which keeps COMMAND's policy for all that this executes, one for all of it. What
     such a file has already stays, and new rules come behind. They are written when the command has
     ended, at SIGUSR1, and when this is interrupted; a policy of a recording that was cut short says
     so. The exit status is the command's own.
     """
     mechanism = usable_mechanism(backend)
-    watching = watching_policy(sees_interpreters=backend == MechanismName.PTRACE)
+    sees_executions = backend == MechanismName.PTRACE
+    watching = watching_policy(sees_interpreters=sees_executions)
     plan = compiled(mechanism, [watching], Options())
     home = process_variables().get("HOME", "")
     reader, writer = os.pipe()
@@ -110,6 +112,7 @@ def learn(
         lambda partial: learner.save(partial),
         save_every_s=save_every_s,
         limit_s=limit_s,
+        under=None if sees_executions else os.path.realpath(found_command(command[0])),
     )
     learner = Learner(
         seen=session.seen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,13 +12,32 @@ import click
 from enforcer.cli import UserError
 from enforcer.learning.store import user_directory
 from enforcer.policy.ast import Policy
-from enforcer.policy.directory import SYSTEM, Source
+from enforcer.policy.directory import SYSTEM, Source, shipped
 from enforcer.policy.load import process_variables
 from enforcer.policy.problem import PolicyError
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+class PolicyFile(click.Path):
+    """A file, or the name of a program that a policy is shipped for. A file of that name counts."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        found = None if Path(value).is_file() else shipped(str(value))
+        return found or Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
+_FILE = PolicyFile()
 _OPTIONS = (
     click.option(
         "--policy",
@@ -25,8 +45,9 @@ _OPTIONS = (
         "files",
         multiple=True,
         type=_FILE,
-        help="A .systrace or .yaml file, or a filter of others (docs/filters.md); may be repeated. "
-        "Left out: the policies of --directory.",
+        help="A .systrace or .yaml file, a filter of others (docs/filters.md), or the name of a "
+        "program with a policy of ours (docs/systrace.md); may be repeated. Left out: the policies "
+        "of --directory.",
     ),
     click.option(
         "--directory",
@@ -84,5 +105,7 @@ def read_policies(source: Source, program: str) -> tuple[Policy, ...]:
         raise UserError(str(error)) from None
     if not policies:
         places = " or ".join(map(str, source.directories))
-        raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one")
+        name = Path(program).name
+        ours = f", `-p {name}` takes the shipped one" if shipped(name) else ""
+        raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one{ours}")
     return policies

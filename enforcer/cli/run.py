@@ -14,9 +14,8 @@ from enforcer.cli.identity import become, parse_ids
 from enforcer.cli.logs import event_log, log_options
 from enforcer.cli.permissive import tolerate
 from enforcer.cli.policies import policy_options, read_policies, source_of
-from enforcer.cli.supervised import NotFound, compiled, desk_option, launch, usable_mechanism
+from enforcer.cli.supervised import compiled, desk_option, found_command, launch, usable_mechanism
 from enforcer.filters.read import form_of, read_filter
-from enforcer.kernel.execve import find_command
 from enforcer.logs.syslog import Host
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Defence, MechanismName, Options, Plan
 from enforcer.policy.directory import for_command
@@ -125,7 +124,7 @@ def command(
     is_filter = backend == MechanismName.SECCOMP and len(files) == 1 and form_of(files[0], form)
     policies = () if is_filter else read_policies(source, command[0])
     if source.directories and backend != MechanismName.PTRACE:
-        policies = for_command(policies, os.path.realpath(_found(command[0])))
+        policies = for_command(policies, os.path.realpath(found_command(command[0])))
     mechanism = usable_mechanism(backend)
     plan = _plan_of_filter(files[0], form) if is_filter else compiled(mechanism, policies, options)
     events = event_log(
@@ -146,10 +145,3 @@ def _plan_of_filter(file: Path, form: str | None) -> Plan:
         return plan_of(found.programs[0], found.abis)
     except (PolicyError, ValueError) as error:
         raise UserError(str(error)) from None
-
-
-def _found(program: str) -> str:
-    try:
-        return find_command(program)
-    except OSError as error:
-        raise NotFound(f"{program}: {error.strerror}") from None

@@ -14,6 +14,7 @@ import click
 from enforcer.arch import native
 from enforcer.cli import UserError
 from enforcer.events import EventLog, LogUnwritable
+from enforcer.kernel.execve import find_command
 from enforcer.mechanisms.contract import (
     Inexpressible,
     LaunchError,
@@ -39,6 +40,14 @@ class NotExecutable(click.ClickException):
     """As a shell says it: the command exists and cannot be executed."""
 
     exit_code = NOT_EXECUTABLE
+
+
+def found_command(program: str) -> str:
+    """Where a command is found as a shell finds it. Raises NotFound."""
+    try:
+        return find_command(program)
+    except OSError as error:
+        raise NotFound(f"{program}: {error.strerror}") from None
 
 
 def usable_mechanism(backend: str) -> Mechanism:

@@ -32,6 +32,8 @@ _WAYS: tuple[tuple[str, str, str], ...] = (
     ),
     ("temporary names", r"(?<=/tmp/)(?:tmp|cc|sh-thd)\w*(?:\.\w+)*(?=/|$)", "[^/]+"),
     ("temporary names", r"(?<=/tmp/)(?=\w*\d)(?=\w*[A-Za-z])\w{6,}(?=[/.]|$)", "[^/]+"),
+    ("temporary names", r"(?<=/tmp/)[a-z0-9_]{8}(?=/|$)", "[^/]+"),
+    ("temporary names", r"(?<=/\.git/t)\w{6}$", "[^/]+"),
     ("temporary names", r"(?<=/temp-)\d+(?=\.)|(?<=\.pyc\.)\d+$", "[0-9]+"),
     ("temporary names", r"(?<=[.-])\d{2,7}(?=\.(?:tmp|temp|rdb)$)", "[0-9]+"),
     ("numbered directories", r"(?<=/pytest-)\d+(?=/|$)", "[0-9]+"),

@@ -50,6 +50,9 @@ ABOUT_PROCESSES = frozenset({"fd", "pidname"})
 """Texts that number what only this run has."""
 
 _LEFT_OUT = frozenset({"fd", "uname", "call"})
+_BY_TIMING = frozenset({"futex", "futex_time64"})
+"""Calls whose operation another run may not make, or another one: who waits for whom is chance."""
+
 _ANY_PROCESS = frozenset({"0", "-1"})
 _CREATES = "c"
 
@@ -84,7 +87,7 @@ def observations_of(fields: Mapping[str, object]) -> tuple[Observation, ...] | N
     """
     texts = fields["values"]
     assert isinstance(texts, Mapping)
-    values = values_of(texts)
+    values = () if fields["call"] in _BY_TIMING else values_of(texts)
     if values is None:
         return None
     args = fields["args"]

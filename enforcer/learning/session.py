@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enforcer.events import EventKind
@@ -45,8 +45,11 @@ class Session:
         *,
         save_every_s: float | None = None,
         limit_s: float | None = None,
+        under: str | None = None,
     ) -> None:
+        """`under`: the binary whose policy all comes under, whatever program did it."""
         self.seen = Seen()
+        self._under = under
         self._child = child
         self._reader = reader
         self._save = save
@@ -163,6 +166,8 @@ class Session:
         if found is None:
             self.seen.unreadable += 1
             return
+        if self._under is not None:
+            found = tuple(replace(each, program=self._under) for each in found)
         self.seen.observations.update(dict.fromkeys(found))
 
     def _count(self, counts: Mapping[str, Mapping[str, int]]) -> None:

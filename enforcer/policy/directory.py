@@ -17,6 +17,7 @@ from enforcer.policy.problem import PolicyError, Problem
 from enforcer.syscalls.loader import aliases
 
 SYSTEM = Path("/etc/systrace")
+_SHIPPED = Path(__file__).with_name("shipped")
 
 _SYSTRACE = re.compile(rb"^\s*(policy|template):[^\n]*\bemulation:", re.IGNORECASE | re.MULTILINE)
 _HEAD_BYTES = 65536
@@ -62,6 +63,17 @@ class Source:
         if problems:
             raise PolicyError(problems)
         return tuple(found)
+
+
+def shipped(name: str) -> Path | None:
+    """The policy that comes with the enforcer for the program `name`; None: there is none."""
+    path = _SHIPPED / f"{name}.yaml"
+    return path if "/" not in name and path.is_file() else None
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The programs that there is one for."""
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.yaml")))
 
 
 def _in_directory(directory: Path) -> Iterable[Path]:

@@ -30,6 +30,7 @@ def seen(call: str, **texts: list[str | None]) -> Observation:
     [
         ("getpid", {}, "native-getpid: permit"),
         ("read", {"fd": ["3"]}, "native-read: permit"),
+        ("futex", {"cmd": ["0x80"]}, "native-futex: permit"),
         (
             "openat",
             {"filename": ["/etc/x"], "fd": ["-100"], "oflags": ["ro"], "mode": ["7654"]},

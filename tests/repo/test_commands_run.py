@@ -75,6 +75,7 @@ NOT_RUN = {
     "files in the tree itself; test_a_researchers_path runs them in a copy": r"harness new "
     r"(attack|scenario)|harness explain race/my-link",
     "somebody at a terminal; tests/asking": r"enforcer (ask|top)",
+    "programs of the system's; tests/policy/test_shipped.py": r"enforcer run -p git ",
     "a process of the reader's; tests/mechanisms/test_attach.py": r"enforcer attach ",
     "a case of the reader's; tests/harness/test_cli.py": r"harness repro ",
     "a tour of the machine; tests/harness/test_terminal.py": r"harness doctor",

@@ -183,7 +183,7 @@ def is_acted_on(name: str, needs: frozenset[str]) -> bool:
         return needs <= ({"filename", "oflags", "mode"} if name == "openat2" else {"filename"})
     if name in sockets.ADDRESSED:
         return needs <= {"sockaddr", "filename"}
-    return performs(name) and needs <= {"filename"}
+    return performs(name) and needs <= {"filename", "string"}
 
 
 def is_unbound(policy: Policy, name: str) -> bool:

@@ -13,6 +13,7 @@ from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import open_for_reading, wrong_flags
 from enforcer.pin.view import is_same
 from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.strings import read_once
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
     LOW_HALF,
@@ -166,7 +167,11 @@ def performed(name: str) -> Handler:
 
 
 def _perform(worker: Worker, args: Arguments) -> None:
-    result = worker.perform(args)
+    if "string" in worker.judging.needs(worker.name):
+        given, worker.known = read_once(worker, worker.name, worker.abi, args)
+        result = worker.perform(args, given)
+    else:
+        result = worker.perform(args)
     if result == -errno.EFAULT and worker.decision is None:
         worker.refuse(errno.EFAULT, UNREADABLE)
     else:

@@ -13,6 +13,7 @@ from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import known_syscall
 from enforcer.supervision.elevation import own_ids_only
+from enforcer.supervision.strings import are_copied
 from enforcer.syscalls import table
 
 _HELD = frozenset(
@@ -42,7 +43,7 @@ _NAMED = 3
 
 def can_hold(name: str, needs: frozenset[str]) -> bool:
     """Whether a call judged by these texts is made as it was judged."""
-    return name in _HELD or performs(name)
+    return name in _HELD or performs(name) or are_copied(name, needs)
 
 
 def cover_by_tracer(policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:

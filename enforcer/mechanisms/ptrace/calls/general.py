@@ -17,6 +17,8 @@ from enforcer.pin import Judge, finish, perform, prepare
 from enforcer.pin.glance import GLANCES, glance
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.judge import Values
+from enforcer.supervision.strings import are_copied, read_once
 from enforcer.syscalls import number, syscall
 from enforcer.syscalls.arguments import read_texts, signed
 from enforcer.syscalls.memory import Memory, ReadOnce, UnreadableMemory
@@ -24,6 +26,8 @@ from enforcer.syscalls.model import Kind
 
 WAITING = frozenset({"truncate", "truncate64"})
 """Calls performed that may wait for others: for who holds a lease (break_lease in fs/locks.c)."""
+
+_NOTHING: Values = {}
 
 _STATUS_FLAGS = {"newfstatat": 3, "fstatat64": 3, "statx": 2}
 _DIRECT = {"newfstatat": "fstat", "fstatat64": "fstat64"}
@@ -52,7 +56,11 @@ class General:
             return
         if call.name in _STATUS_FLAGS and self.status_of_descriptor(call):
             return
-        self.answer(call, self.perform(call, self.judge(call), self.given(call)))
+        given, known = self.given(call), _NOTHING
+        if "string" in call.policy.needs(call.name):
+            more, known = read_once(call, call.name, call.abi, call.args)
+            given |= more
+        self.answer(call, self.perform(call, self.judge(call, known), given))
 
     def waited_for(self, call: HeldCall) -> None:
         """A call that may wait for others: judged at once, done by a thread of the listener's.
@@ -77,11 +85,12 @@ class General:
         else:
             ready.close()
 
-    def judge(self, call: HeldCall) -> Judge:
-        """What a call's pinned names are judged by."""
+    def judge(self, call: HeldCall, known: Values = _NOTHING) -> Judge:
+        """What a call's pinned names are judged by, with what is `known` of it beside them."""
 
         def judge(names: tuple[str, ...], missing: int) -> int:
-            return self.act.judge_names(call, {"filename": names}, missing)
+            values = {**known, "filename": names} if known else {"filename": names}
+            return self.act.judge_names(call, values, missing)
 
         return judge
 
@@ -175,31 +184,35 @@ class General:
         cannot be held to what was judged. Without, the copied text (`copy`) or nothing is held.
         """
         act = self.act
-        if not call.policy.needs(call.name):
+        needs = call.policy.needs(call.name)
+        if not needs:
             self.by_registers(call)
             return
         memory = ReadOnce(call)
         try:
-            names = self.strings(memory, call)
+            names = self.strings(memory, call, has_names="filename" in needs)
         except UnreadableMemory as error:
             act.refuse(call, error.errno, UNREADABLE)
             return
         walk = walk_of(call.view)
         texts, missing = read_texts(memory, walk, call.name, call.abi, call.args)
         decision = act.decide(call, texts, missing)
-        if act.pins and decision.action is Action.PERMIT:
+        if act.pins and decision.action is Action.PERMIT and not are_copied(call.name, needs):
             decision = Decision(action=Action.DENY, errno=EPERM, reason="its names cannot be held")
         if act.settle(call, decision):
             act.pass_copied(call, names)
 
     @staticmethod
-    def strings(memory: Memory, call: HeldCall) -> dict[int, bytes]:
-        """The names and texts as they stand in memory, by register. Raises UnreadableMemory."""
+    def strings(memory: Memory, call: HeldCall, *, has_names: bool) -> dict[int, bytes]:
+        """The names, if any counts, and texts as they stand in memory, by register.
+
+        Raises UnreadableMemory.
+        """
         found: dict[int, bytes] = {}
         for argument in syscall(call.name, call.abi).arguments:
             address = call.args[argument.index]
             may_be_null = argument.null or argument.nullable
-            is_name = argument.kind is Kind.PATH and (address or not may_be_null)
+            is_name = has_names and argument.kind is Kind.PATH and (address or not may_be_null)
             is_text = argument.kind is Kind.STRING and address and argument.length is None
             if is_name or is_text:
                 found[argument.index] = memory.read_string(address)
