@@ -25,6 +25,7 @@ from harness.cli.names import complete_backends, complete_scenarios
 from harness.places.choice import Wish
 from harness.report.attacks import attacks_page, known_bypasses
 from harness.report.coverage import Covered, coverage, covered, summary
+from harness.report.numbers import FILE, load_numbers
 from harness.report.systems import systems, systems_page
 from harness.report.terminal import console
 
@@ -33,7 +34,9 @@ SYSTEMS = "systems"
 WHAT = ("scenarios", "attacks", "backends", "cases", SYSTEMS, CATALOGUE)
 PAGES: Mapping[str, Callable[[Laboratory], str]] = {
     CATALOGUE: lambda lab: coverage(covered(catalogue(), lab.attacks.values())),
-    "attacks": lambda lab: attacks_page(lab.attacks.values(), lab.scenarios),
+    "attacks": lambda lab: attacks_page(
+        lab.attacks.values(), lab.scenarios, load_numbers(lab.root / "attacks" / FILE)
+    ),
     "scenarios": lambda lab: known_bypasses(lab.scenarios, catalogue()),
     SYSTEMS: lambda lab: systems_page(systems(), lab.scenarios, lab.attacks, our_backends()),
 }

@@ -17,6 +17,7 @@ from harness.report.html import html
 from harness.report.junit import junit
 from harness.report.lines import json_lines
 from harness.report.markdown import markdown
+from harness.report.numbers import numbers
 from harness.report.places import places, places_records, print_places
 from harness.report.sarif import sarif
 from harness.report.terminal import console, print_results
@@ -26,6 +27,7 @@ WRITERS: dict[str, Callable[[Sequence[Row], Sequence[Campaign]], str]] = {
     "json": lambda rows, _: json_lines(rows),
     "junit": junit,
     "markdown": markdown,
+    "numbers": numbers,
     "sarif": sarif,
 }
 FORMATS = ("terminal", "html", *WRITERS)
@@ -36,6 +38,7 @@ BY_SUFFIX = {
     ".jsonl": "json",
     ".md": "markdown",
     ".sarif": "sarif",
+    ".tsv": "numbers",
 }
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 from harness.attack import Attack
 from harness.catalogue import Entry
 from harness.model import Scenario
+from harness.report.numbers import Number, in_words
 
 HEAD = """\
 # The attacks
 
 Made from the attacks' manifests and programs, and from the scenarios, by
 `harness list attacks --markdown`. *Falls* are the leaky backends that it defeats; a known weakness
-is a strict expectation, in docs/limits.md with its reason. What the last runs saw is told by
-`harness explain SCENARIO`, which classes have attacks by [COVERAGE.md](../attacks/COVERAGE.md).
+is a strict expectation, in docs/limits.md with its reason. *Last numbers* are verdicts, the cases
+that had them, and the wins in all attempts of a race, from [numbers.tsv](../attacks/numbers.tsv).
+What the runs saw here is told by `harness explain SCENARIO`, which classes have attacks by
+[COVERAGE.md](../attacks/COVERAGE.md).
 """
 KNOWN_HEAD = """\
 ## Known bypasses
@@ -39,7 +42,11 @@ def header_comment(program: Path) -> list[str]:
     return [line.removeprefix(" *").removeprefix(" ").expandtabs(8) for line in lines]
 
 
-def attacks_page(attacks: Iterable[Attack], scenarios: Iterable[Scenario]) -> str:
+def attacks_page(
+    attacks: Iterable[Attack],
+    scenarios: Iterable[Scenario],
+    numbers: Mapping[str, tuple[Number, ...]],
+) -> str:
     """The page docs/attacks.md, in Markdown."""
     every = tuple(scenarios)
     lines = [HEAD]
@@ -48,7 +55,8 @@ def attacks_page(attacks: Iterable[Attack], scenarios: Iterable[Scenario]) -> st
         if attack.attack_class != group:
             group = attack.attack_class
             lines += [f"## {group}", ""]
-        lines += _attack(attack, [each for each in every if each.attack == attack.id])
+        of_it = [each for each in every if each.attack == attack.id]
+        lines += _attack(attack, of_it, numbers.get(attack.id, ()))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -68,7 +76,7 @@ def known_bypasses(scenarios: Iterable[Scenario], catalogue: Mapping[str, Entry]
     )
 
 
-def _attack(attack: Attack, scenarios: list[Scenario]) -> list[str]:
+def _attack(attack: Attack, scenarios: list[Scenario], numbers: tuple[Number, ...]) -> list[str]:
     falls = sorted({name for scenario in scenarios for name in scenario.leaky})
     known = sorted(
         {
@@ -85,6 +93,7 @@ def _attack(attack: Attack, scenarios: list[Scenario]) -> list[str]:
         "wideners": ", ".join(attack.wideners),
         "falls": ", ".join(falls),
         "known weaknesses": ", ".join(known),
+        "last numbers": in_words(numbers),
         "scenarios": ", ".join(scenario.id for scenario in scenarios),
         "sources": "; ".join(attack.source),
     }
