@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from enforcer.filters.audit import findings
+from enforcer.filters.audit import audited
 from enforcer.filters.convert import policy_of
 from enforcer.filters.read import form_of, read_filter
 from enforcer.policy.ast import Dialect
@@ -34,7 +34,8 @@ def probes_of_filter(path: Path, attacks: Iterable[Attack]) -> tuple[list[Probe]
     known = {attack.id: attack for attack in attacks}
     probes: list[Probe] = []
     left: list[Untried] = []
-    for number, each in enumerate(findings(mine)):
+    audit = audited(mine)
+    for number, each in enumerate(audit.findings):
         if each.is_proof and each.attack in known:
             probes.append(
                 Probe(
@@ -48,4 +49,8 @@ def probes_of_filter(path: Path, attacks: Iterable[Attack]) -> tuple[list[Probe]
         else:
             why = each.words + (f" (the way of {each.attack})" if each.attack else "")
             left.append(Untried(place=path.name, said=each.title, why=why))
+    left += [
+        Untried(place=path.name, said=line, why="not looked at to the end")
+        for line in audit.unproven
+    ]
     return probes, left

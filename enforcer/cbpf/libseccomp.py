@@ -16,6 +16,11 @@ from enforcer.cbpf.instruction import Program, disassemble
 from enforcer.cbpf.spec import FilterSpec, SpecClause, register_mask
 from enforcer.condition import All, Any, Compare, Condition, Not, Operator, holds
 from enforcer.syscalls import name
+from enforcer.syscalls import number as number_of
+from enforcer.syscalls.multiplex import IPC_CALLS, SOCKETCALLS
+
+_UNKNOWN = -1
+"""What the library resolves a name to that it has never heard of (__NR_SCMP_ERROR)."""
 
 MAX_TERMS = 64
 """Conjunctions of one call beyond which the translation gives up."""
@@ -59,6 +64,19 @@ class LibseccompUnsupported(Exception):
     def __init__(self, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__("; ".join(reasons))
+
+
+def is_known(abi: Abi, call: str) -> bool:
+    """Whether this machine's library has a number for the call on that ABI, ours or behind a
+    multiplexer: rules on others are left out by whoever compiles by it.
+    """
+    found: int = pyseccomp.resolve_syscall(_ARCHES[abi.name], call)
+    if found == number_of(abi.name, call):
+        return True
+    return found != _UNKNOWN and bool(abi.multiplexers) and call in _BEHIND
+
+
+_BEHIND = frozenset(meant for codes in (SOCKETCALLS, IPC_CALLS) for meant, _ in codes.values())
 
 
 def compile_libseccomp(spec: FilterSpec, *, optimize: int = 1) -> Program:

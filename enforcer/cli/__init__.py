@@ -23,6 +23,8 @@ VERBS = {
     "dump": "enforcer.cli.dump",
 }
 USAGE = 2
+UNPROVEN = 3
+"""Nothing was found, but not all could be looked at."""
 
 
 class UserError(click.ClickException):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enforcer.arch import by_audit_arch, native
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ACTION_MASK, ALLOW, LOG, SeccompData
+from enforcer.filters.classes import CutShort
 from enforcer.filters.meaning import FOREIGN_ARCH, answer_of, shown, strictest
 from enforcer.filters.model import Filter
 from enforcer.filters.walk import ways
@@ -68,21 +69,31 @@ class Finding:
         return "\n".join(lines)
 
 
-def findings(filter: Filter) -> tuple[Finding, ...]:
-    """All that is found. Raises NotFollowed for a program that cannot be followed."""
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """All that was found, and the calls that could not be looked at to the end."""
+
+    findings: tuple[Finding, ...]
+    unproven: tuple[str, ...]
+
+
+def audited(filter: Filter) -> Audit:
+    """What the filter leaves open. Raises NotFollowed for a program that cannot be followed."""
     auditor = _Auditor(filter)
-    return (
+    found = (
         *auditor.upper_halves(),
         *auditor.carriers(),
         *auditor.other_names(),
         *auditor.other_abis(),
     )
+    return Audit(findings=found, unproven=tuple(auditor.unproven))
 
 
 class _Auditor:
     def __init__(self, filter: Filter) -> None:
         self.filter = filter
         self.native = filter.abis[0]
+        self.unproven: list[str] = []
         self.permitted: dict[str, tuple[SeccompData, ...]] = {}
         self.refused: dict[str, tuple[SeccompData, ...]] = {}
         for name, nr in table(self.native.name).items():
@@ -95,9 +106,12 @@ class _Auditor:
         """Calls that are permitted, and calls that are not, one for each way."""
         yes: list[SeccompData] = []
         no: list[SeccompData] = []
-        for way in ways(self.filter.programs, nr, abi.audit_arch):
-            permits = is_permitted(strictest(way.answers))
-            (yes if permits else no).append(way.call)
+        try:
+            for way in ways(self.filter.programs, nr, abi.audit_arch):
+                permits = is_permitted(strictest(way.answers))
+                (yes if permits else no).append(way.call)
+        except CutShort as error:
+            self.unproven.append(f"{shown(SeccompData(nr, abi.audit_arch))}: {error}")
         return tuple(yes), tuple(no)
 
     def permits(self, data: SeccompData) -> bool:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from enforcer.arch import native
 from enforcer.arch.others import abi_named
 from enforcer.arch.record import Abi
-from enforcer.cbpf.spec import KILL_THREAD, TRACE
+from enforcer.cbpf.spec import ACTION_MASK, DATA_MASK, ERRNO, KILL_THREAD, TRACE
 from enforcer.condition import TRUE, WORD, All, Compare, Condition, Operator
 from enforcer.filters.model import ANSWERS, Entry, Filter, Form, errno_answer, filter_of, note
 from enforcer.policy.ast import Position
+from enforcer.policy.names import parse_errno
 from enforcer.policy.problem import Problems, suggestion
 from enforcer.syscalls import names
 
@@ -52,8 +53,8 @@ _ACTIONS: Mapping[str, int] = {f"SCMP_ACT_{word.upper()}": value for word, value
 _NUMBERED = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _KEYS = frozenset(
     {
-        *("defaultAction", "defaultErrnoRet", "architectures", "archMap", "syscalls", "flags"),
-        *("listenerPath", "listenerMetadata"),
+        *("defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap"),
+        *("syscalls", "flags", "listenerPath", "listenerMetadata"),
     }
 )
 _ENTRY_KEYS = frozenset(
@@ -68,6 +69,18 @@ def read_docker(text: str, source: str) -> Filter:
     document = _parsed(text, problems)
     problems.raise_errors()
     return _Reader(text, document, source, problems).filter()
+
+
+def resolved(text: str, source: str) -> str:
+    """The profile as OCI's `linux.seccomp`: what Docker or Podman give to the runtime.
+
+    Entries that `includes` and `excludes` take away are left out, and the architectures are named.
+    Raises PolicyError.
+    """
+    problems = Problems(source, text)
+    document = _parsed(text, problems)
+    problems.raise_errors()
+    return json.dumps(_Reader(text, document, source, problems).resolved(), indent=1)
 
 
 def _parsed(text: str, problems: Problems) -> Mapping[str, object]:
@@ -124,8 +137,30 @@ class _Reader:
             default=default,
             foreign=KILL_THREAD,
             problems=self.problems,
-            multiplexed=True,
+            by_libseccomp=True,
         )
+
+    def resolved(self) -> Mapping[str, object]:
+        """The document without what only Docker understands. Raises PolicyError."""
+        entries = []
+        for said in self._listed():
+            answer = {
+                "action": said.value.get("action"),
+                **_errno_of(self._action(said.value, "action", "errnoRet", said.line)),
+            }
+            if self._applies(said):
+                listed = said.value.get("names") or [said.value.get("name")]
+                args = said.value.get("args") or []
+                entries.append({"names": listed, **answer, "args": args})
+        top = self._line_of("defaultAction")
+        default = self._action(self.document, "defaultAction", "defaultErrnoRet", top)
+        found: dict[str, object] = {"defaultAction": self.document.get("defaultAction")}
+        found |= {f"default{key[0].upper()}{key[1:]}": v for key, v in _errno_of(default).items()}
+        named = dict.fromkeys(self._architectures())
+        if named:
+            found["architectures"] = [*named]
+        self.problems.raise_errors()
+        return {**found, "syscalls": entries}
 
     def _line_of(self, key: str) -> int:
         place = self.text.find(json.dumps(key))
@@ -181,7 +216,8 @@ class _Reader:
     def _action(self, value: Mapping[str, object], key: str, number_key: str, line: int) -> int:
         name = value.get(key)
         if name in _NUMBERED:
-            given = value.get(number_key, errno.EPERM)
+            named = self._named_errno(value, number_key.removesuffix("Ret"), line)
+            given = value.get(number_key, errno.EPERM) if named is None else named
             answer = None
             if isinstance(given, int) and not isinstance(given, bool):
                 if name == "SCMP_ACT_ERRNO":
@@ -198,6 +234,16 @@ class _Reader:
         said = "is missing" if name is None else f"is no action: {name!r:.60}"
         self.error(line, f"`{key}` {said}", near or f"one of {', '.join(sorted(_ACTIONS))}")
         return KILL_THREAD
+
+    def _named_errno(self, value: Mapping[str, object], key: str, line: int) -> int | None:
+        """Podman's `errno` and `defaultErrno`: a name, which stands before the number."""
+        named = value.get(key)
+        if named in (None, ""):
+            return None
+        found = parse_errno(named) if isinstance(named, str) else None
+        if found is None:
+            self.error(line, f"`{key}` is the name of an errno", f"not {named!r:.60}")
+        return found
 
     def _listed(self) -> Iterator[_Said]:
         """The entries with their lines, which the parser of JSON does not give."""
@@ -326,6 +372,11 @@ class _Reader:
             return False
         here = re.findall(r"\d+", os.uname().release)[:2]
         return [*map(int, wanted.split("."))] <= [*map(int, here)]
+
+
+def _errno_of(answer: int) -> Mapping[str, int]:
+    numbered = answer & ACTION_MASK in (ERRNO(0), TRACE(0))
+    return {"errnoRet": answer & DATA_MASK} if numbered else {}
 
 
 def _ordered(entries: list[Entry]) -> list[Entry]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.instruction import assemble
@@ -26,12 +27,27 @@ from enforcer.cbpf.spec import (
     AbiTable,
     SpecClause,
 )
-from enforcer.condition import TRUE, WORD, All, Any, Compare, Condition, Operator, simplify
-from enforcer.filters.model import Filter
+from enforcer.condition import (
+    LOW_HALF,
+    TRUE,
+    WORD,
+    All,
+    Any,
+    Compare,
+    Condition,
+    Not,
+    Operator,
+    simplify,
+)
+from enforcer.filters.model import Entry, Filter, Form, filter_of
+from enforcer.filters.raw import read_raw
+from enforcer.filters.read import read_text
 from enforcer.policy.names import errno_name
+from enforcer.policy.problem import Problems
 from enforcer.syscalls import table
 
 _ERRNO = ERRNO(0)
+_EPERM = 1
 
 
 class Target(StrEnum):
@@ -62,6 +78,52 @@ def export(filter: Filter, target: Target) -> Export:
     lost: list[str] = []
     text = _WRITERS[target](filter, filter.spec.tables[0], lost)
     return Export(content=text.encode(), lost=tuple(dict.fromkeys(lost)))
+
+
+def meant(filter: Filter, target: Target, made: Export, source: str) -> Filter:
+    """What the exported text means to whoever takes it; `filter` is what it was made of.
+
+    Raises PolicyError.
+    """
+    match target:
+        case Target.BPF | Target.BWRAP:
+            return read_raw(made.content, source)
+        case Target.FIREJAIL:
+            return _meant_by_firejail(filter, source)
+        case Target.DOCKER | Target.MINIJAIL | Target.SYSTEMD:
+            return read_text(made.content.decode(), source, Form(target.value))
+    assert_never(target)
+
+
+def _meant_by_firejail(filter: Filter, source: str) -> Filter:
+    """Its two lists, as fseccomp 0.9.72 compiles them (src/include/seccomp.h).
+
+    A list of calls to keep has those in it that firejail needs itself (@default-keep);
+    seccomp.block-secondary refuses other ABIs, x32, and personalities other than this one.
+    """
+    assert filter.spec is not None
+    permits, found = _by_name(filter, filter.spec.tables[0], [])
+    kills = {KILL_PROCESS: KILL_THREAD}
+    entries = [
+        Entry(call=name, answer=kills.get(answer, answer), source=source)
+        for name, answer in found.items()
+    ]
+    if not permits:
+        kept = {entry.call for entry in entries if entry.answer == ALLOW}
+        names = sorted({*FIREJAIL_KEEPS, *(name for name in found if name in kept)})
+        entries = [Entry(call=name, answer=ALLOW, source=source) for name in names]
+    refused = _ERRNO | _EPERM
+    own = Any((Compare(0, Operator.EQ, 0), Compare(0, Operator.EQ, LOW_HALF)))
+    other = Entry(call="personality", when=Not(own), answer=refused, source=source)
+    return filter_of(
+        [other, *entries],
+        source=source,
+        form=Form.SYSTEMD,
+        abis=filter.abis[:1],
+        default=ALLOW if permits else refused,
+        foreign=refused,
+        problems=Problems(source, ""),
+    )
 
 
 def _compiled(filter: Filter) -> Export:
@@ -202,7 +264,9 @@ def _docker_action(answer: int) -> dict[str, object]:
 def _other_abis(filter: Filter, native: Abi, lost: list[str]) -> None:
     others = [abi.name for abi in filter.abis if abi.name != native.name]
     if others:
-        lost.append(f"{', '.join(others)}: written for {native.name} only, which kills the others")
+        lost.append(
+            f"{', '.join(others)}: written for {native.name} only, which refuses the others"
+        )
 
 
 def _minijail(filter: Filter, native: AbiTable, lost: list[str]) -> str:
@@ -307,20 +371,32 @@ def _systemd(filter: Filter, native: AbiTable, lost: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+FIREJAIL_KEEPS = ("execve", "execveat", "prctl")
+
+
 def _firejail(filter: Filter, native: AbiTable, lost: list[str]) -> str:
     permits, found = _by_name(filter, native, lost)
     if permits:
         words = []
         for name, answer in found.items():
             is_errno = answer & ACTION_MASK == _ERRNO
-            words.append(f"{name}:{errno_name(answer & DATA_MASK).upper()}" if is_errno else name)
+            said = errno_name(answer & DATA_MASK).upper() if is_errno else "kill"
+            if not is_errno and answer != KILL_THREAD:
+                lost.append(f"{name}: {answer_name(answer)} becomes KILL_THREAD")
+            words.append(f"{name}:{said}")
         text = f"seccomp.drop {','.join(words)}"
     else:
         kept = [name for name, answer in found.items() if answer == ALLOW]
         lost += [f"{name}: refused as all others" for name in found if name not in kept]
+        lost += [
+            f"{name}: firejail permits it in every list of calls to keep"
+            for name in FIREJAIL_KEEPS
+            if name not in kept
+        ]
         text = f"seccomp.keep {','.join(kept)}"
+    lost.append("personality: firejail permits PER_LINUX and the query at most")
     _other_abis(filter, native.abi, lost)
-    return text + "\n"
+    return f"{text}\nseccomp.block-secondary\n"
 
 
 _WRITERS: Mapping[Target, Callable[[Filter, AbiTable, list[str]], str]] = {

@@ -14,7 +14,7 @@ from enforcer.arch import native
 from enforcer.arch.others import abi_named
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, USER_NOTIF
-from enforcer.condition import TRUE, WORD, All, Any, Compare, Condition, Not, Operator
+from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Condition, Not, Operator
 from enforcer.filters.model import Entry, Filter, Form, errno_answer, filter_of, note
 from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, included, parse_number, words
 from enforcer.policy.problem import Problems, suggestion
@@ -52,8 +52,16 @@ _MOST_INCLUDES = 16
 MOST_ENTRIES = 20_000
 """Rules, used ones counted each time: USE within USE doubles."""
 
-_Operand = tuple[int | None, int]
-"""A register (None: no register) and the mask on it, or the number itself."""
+_Operand = tuple[int | None, int, bool]
+"""A register (None: no register) and the mask on it, or the number itself; whether it is long."""
+_LONG = frozenset(
+    {
+        *(("clone", "clone_flags"), ("ptrace", "pid")),
+        *(("mmap", name) for name in ("prot", "flags", "fd")),
+        *((call, "fd") for call in ("readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2")),
+    }
+)
+"""Arguments that the kernel declares as `long`, although it takes 32 bits of them."""
 
 
 def read_kafel(text: str, source: str) -> Filter:
@@ -238,22 +246,30 @@ class _Program:
             return None
         return reader.fail(f"unknown call {word.text}", suggestion(word.text, names()), at=word)
 
-    def _arguments(self, call: str | int | None) -> Mapping[str, int]:
+    def _arguments(self, call: str | int | None) -> Mapping[str, tuple[int, bool]]:
+        """The register of each argument, and whether all of it is compared (src/codegen.c).
+
+        Of those that the kernel declares with 32 bits kafel compares the lower half; what a policy
+        names itself is long.
+        """
         reader = self.reader
         if reader.accept("("):
-            found: dict[str, int] = {}
+            found: dict[str, tuple[int, bool]] = {}
             while reader.next.kind == "NAME":
                 word = reader.take()
                 if word.text in found or len(found) == 6:
                     reader.fail(f"argument {word.text} is one too many", at=word)
-                found[word.text] = len(found)
+                found[word.text] = len(found), True
                 if not reader.accept(","):
                     break
             reader.expect(")", "the arguments")
             return found
         if not isinstance(call, str):
             return {}
-        return {each.name: each.index for each in syscall(call, self.reading.abi.name).arguments}
+        return {
+            each.name: (each.index, not each.width32 or (call, each.name) in _LONG)
+            for each in syscall(call, self.reading.abi.name).arguments
+        }
 
     def _is_here(self) -> bool:
         reader = self.reader
@@ -279,7 +295,10 @@ class _Expression:
     """A list of boolean expressions, of which one has to hold."""
 
     def __init__(
-        self, reader: Reader, numbers: Mapping[str, int], arguments: Mapping[str, int]
+        self,
+        reader: Reader,
+        numbers: Mapping[str, int],
+        arguments: Mapping[str, tuple[int, bool]],
     ) -> None:
         self.reader = reader
         self.numbers = numbers
@@ -345,7 +364,8 @@ class _Expression:
             self.reader.fail("a comparison of two numbers", at=word)
         if right[0] is not None:
             self.reader.fail("two arguments are compared, which is not supported", at=word)
-        return Compare(left[0], operator, right[1], left[1])
+        is_long = left[2] or right[2]
+        return Compare(left[0], operator, right[1], left[1] if is_long else left[1] & LOW_HALF)
 
     def _bits(self, depth: int) -> _Operand:
         found = self._masked(depth)
@@ -353,7 +373,7 @@ class _Expression:
             other = self._masked(depth)
             if found[0] is not None or other[0] is not None:
                 self.reader.fail("`|` joins numbers only", at=word)
-            found = (None, found[1] | other[1])
+            found = (None, found[1] | other[1], found[2] or other[2])
         return found
 
     def _masked(self, depth: int) -> _Operand:
@@ -362,7 +382,8 @@ class _Expression:
             other = self._operand(depth)
             if found[0] is not None and other[0] is not None:
                 self.reader.fail("two arguments are joined, which is not supported", at=word)
-            found = (found[0] if other[0] is None else other[0], found[1] & other[1])
+            register = found[0] if other[0] is None else other[0]
+            found = (register, found[1] & other[1], found[2] or other[2])
         return found
 
     def _operand(self, depth: int) -> _Operand:
@@ -377,10 +398,11 @@ class _Expression:
             number = parse_number(word.text)
             if number is None:
                 self.reader.fail(f"{word.text} is out of range", at=word)
-            return None, number
+            return None, number, number > LOW_HALF
         if word.text in self.arguments:
-            return self.arguments[word.text], WORD
+            register, is_long = self.arguments[word.text]
+            return register, WORD, is_long
         if word.text in self.numbers:
-            return None, self.numbers[word.text]
+            return None, self.numbers[word.text], self.numbers[word.text] > LOW_HALF
         near = suggestion(word.text, (*self.arguments, *self.numbers))
         return self.reader.fail(f"`{word.text}` is no argument and no constant", near, at=word)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from enforcer.arch import by_audit_arch
 from enforcer.arch.record import Abi
+from enforcer.cbpf.instruction import Program
 from enforcer.cbpf.listing import answer_name
 from enforcer.cbpf.simulate import simulate
 from enforcer.cbpf.spec import (
@@ -19,8 +20,9 @@ from enforcer.cbpf.spec import (
     table_of,
 )
 from enforcer.condition import holds
+from enforcer.filters.classes import CutShort
 from enforcer.filters.model import Filter, Form
-from enforcer.filters.walk import ways
+from enforcer.filters.walk import numbers_told_apart, ways
 from enforcer.syscalls import name, table
 
 _SIGN = 0x8000_0000
@@ -120,37 +122,69 @@ class Difference:
         )
 
 
-def difference(left: Filter, right: Filter) -> Iterator[Difference]:
-    """Every call of every ABI of this machine that two filters answer differently.
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is answered differently, and what could not be looked at to the end.
 
-    Numbers of no call are looked at by their edges. Calls with the same two answers stand together.
-    Raises NotFollowed for a program that cannot be followed.
+    `asked` are calls that stand for all others, with both answers: `ways` through both filters.
+    """
+
+    differences: tuple[Difference, ...]
+    unproven: tuple[str, ...]
+    asked: tuple[tuple[SeccompData, int, int], ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it is proven that no call is answered differently."""
+        return not self.differences and not self.unproven
+
+
+def compared(left: Filter, right: Filter) -> Comparison:
+    """Every call of every ABI of this machine, whatever its registers, under both filters.
+
+    Numbers of no call are looked at too, one of each class that the programs tell apart. Calls with
+    the same two answers stand together. Raises NotFollowed for a program that cannot be followed.
     """
     alike: dict[tuple[str, int, int], tuple[list[str], SeccompData]] = {}
+    unproven: list[str] = []
+    asked: list[tuple[SeccompData, int, int]] = []
     programs = (*left.programs, *right.programs)
     cut = len(left.programs)
-    for abi, nr in numbers((*left.abis, *right.abis)):
+    for abi, nr in numbers((*left.abis, *right.abis), programs, unproven):
         audit_arch = FOREIGN_ARCH if abi is None else abi.audit_arch
         where = "no ABI of ours" if abi is None else abi.name
-        seen: set[tuple[int, int]] = set()
-        for way in ways(programs, nr, audit_arch):
-            ours, theirs = strictest(way.answers[:cut]), strictest(way.answers[cut:])
-            if ours == theirs or (ours, theirs) in seen:
-                continue
-            seen.add((ours, theirs))
-            called = "any call" if abi is None else name(abi.name, nr) or f"call {nr:#x}"
-            calls, _ = alike.setdefault((where, ours, theirs), ([], way.call))
-            calls.append(called)
-    for (where, ours, theirs), (calls, witness) in alike.items():
-        yield Difference(calls=tuple(calls), abi=where, left=ours, right=theirs, witness=witness)
+        called = "any call" if abi is None else name(abi.name, nr) or f"call {nr:#x}"
+        try:
+            for way in ways(programs, nr, audit_arch):
+                ours, theirs = strictest(way.answers[:cut]), strictest(way.answers[cut:])
+                asked.append((way.call, ours, theirs))
+                if ours != theirs:
+                    calls, _ = alike.setdefault((where, ours, theirs), ([], way.call))
+                    if calls[-1:] != [called]:
+                        calls.append(called)
+        except CutShort as error:
+            unproven.append(f"{where} {called}: {error}")
+    differences = (
+        Difference(calls=tuple(calls), abi=where, left=ours, right=theirs, witness=witness)
+        for (where, ours, theirs), (calls, witness) in alike.items()
+    )
+    return Comparison(differences=tuple(differences), unproven=tuple(unproven), asked=tuple(asked))
 
 
-def numbers(abis: Sequence[Abi]) -> Iterator[tuple[Abi | None, int]]:
-    """Every call of the ABIs and of those that share their AUDIT_ARCH, edges, a foreign ABI."""
-    every = {each.name: each for abi in abis for each in by_audit_arch(abi.audit_arch)}
-    for abi in every.values():
-        listed = set(table(abi.name).values())
-        edges = {max(listed) + 1, abi.nr_bit | (_SIGN >> 1) - 1}
-        for nr in sorted(listed | edges):
-            yield abi, nr
+def numbers(
+    abis: Sequence[Abi], programs: Sequence[Program], unproven: list[str]
+) -> Iterator[tuple[Abi | None, int]]:
+    """Every call of the ABIs and of those that share their AUDIT_ARCH, and of a foreign ABI.
+
+    Of the other numbers comes one of each class that the programs tell apart.
+    """
+    for arch in dict.fromkeys(abi.audit_arch for abi in abis):
+        listed = {nr for each in by_audit_arch(arch) for nr in table(each.name).values()}
+        try:
+            others = numbers_told_apart(programs, arch)
+        except CutShort as error:
+            unproven.append(f"numbers of no call: {error}")
+            others = ()
+        for nr in sorted(listed.union(others)):
+            yield abi_of(SeccompData(nr, arch)), nr
     yield None, 0

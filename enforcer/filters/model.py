@@ -23,7 +23,7 @@ from enforcer.cbpf.spec import (
     FilterSpec,
     SpecClause,
 )
-from enforcer.condition import TRUE, All, Any, Compare, Condition, Not, Operator, simplify
+from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Not, Operator, simplify
 from enforcer.policy.ast import Position
 from enforcer.policy.problem import Problem, Problems, Severity
 from enforcer.syscalls import number, table
@@ -102,17 +102,18 @@ def filter_of(
     foreign: int,
     unlisted: int | None = None,
     problems: Problems,
-    multiplexed: bool = False,
+    by_libseccomp: bool = False,
 ) -> Filter:
     """The filter of a text: for each call its entries in order, the first that holds answers.
 
     `default` answers what no entry does, `foreign` every ABI that is not in `abis`, `unlisted` a
     sibling ABI by number (x32; None: as `foreign`). Names that an ABI lacks count for the others; a
-    name that no ABI has is noted. With `multiplexed` the entry of a call is one of the multiplexer
-    behind which an ABI also has it, as libseccomp adds it. Raises FilterTooLarge.
+    name that no ABI has is noted. `by_libseccomp`: the entry of a call is also one of the
+    multiplexer behind which an ABI has it, and an ABI of 32-bit words has comparisons of 32 bits,
+    x32 too. Raises FilterTooLarge.
     """
     listed = tuple(entries)
-    tables = [_table(abi, listed, default, multiplexed=multiplexed) for abi in abis]
+    tables = [_table(abi, listed, default, by_libseccomp=by_libseccomp) for abi in abis]
     spec = FilterSpec(
         (*tables, *_siblings(abis, foreign if unlisted is None else unlisted)), foreign
     )
@@ -137,13 +138,14 @@ def _siblings(abis: tuple[Abi, ...], answer: int) -> Iterator[AbiTable]:
                 yield AbiTable(sibling, {}, unknown=answer)
 
 
-def _table(abi: Abi, entries: tuple[Entry, ...], default: int, *, multiplexed: bool) -> AbiTable:
+def _table(abi: Abi, entries: tuple[Entry, ...], default: int, *, by_libseccomp: bool) -> AbiTable:
     calls: dict[int, list[SpecClause]] = {}
     for entry in entries:
         if entry.abis is not None and abi.name not in entry.abis:
             continue
-        for found, when in _numbers(abi, entry, multiplexed=multiplexed):
-            origin = f"{entry.source}:{entry.line}"
+        origin = f"{entry.source}:{entry.line}"
+        for found, condition in _numbers(abi, entry, multiplexed=by_libseccomp):
+            when = _low(condition) if by_libseccomp and _has_short_words(abi) else condition
             calls.setdefault(found, []).append(SpecClause(when, entry.answer, origin))
     return AbiTable(abi, {nr: tuple(clauses) for nr, clauses in calls.items()}, unknown=default)
 
@@ -185,6 +187,24 @@ def _beside(condition: Condition) -> Condition:
             return Not(_beside(member))
         case _:
             return condition
+
+
+def _has_short_words(abi: Abi) -> bool:
+    """Whether its `long` has 32 bits: x32 too, whose registers have 64."""
+    return abi.bits == 32 or bool(abi.nr_bit)
+
+
+def _low(condition: Condition) -> Condition:
+    """The comparisons of lower halves that libseccomp makes for such an ABI (_db_rule_gen_32)."""
+    match condition:
+        case Compare(argument, operator, value, mask):
+            return Compare(argument, operator, value & LOW_HALF, mask & LOW_HALF)
+        case All(members):
+            return All(tuple(map(_low, members)))
+        case Any(members):
+            return Any(tuple(map(_low, members)))
+        case Not(member):
+            return Not(_low(member))
 
 
 def errno_answer(value: int) -> int | None:

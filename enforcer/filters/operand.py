@@ -24,8 +24,10 @@ def read_operand(text: str, form: str | None = None) -> Filter:
     """The filter that `text` names: a file, or `pid:NUMBER`. Raises PolicyError.
 
     A policy of ours becomes the filter that the backend seccomp would load, which denies what
-    memory would have to be read for.
+    memory would have to be read for. `A+B` is both over one process, A the newer.
     """
+    if "+" in text and not Path(text).exists():
+        return stacked(tuple(read_operand(each, form) for each in text.split("+")), text)
     process = _PROCESS.match(text)
     if process:
         return read_process(int(process[1]))
@@ -33,6 +35,13 @@ def read_operand(text: str, form: str | None = None) -> Filter:
     if form_of(path, form) is not None:
         return read_filter(path, form)
     return filter_of_policies(load_policies(path, form=form), text)
+
+
+def stacked(filters: tuple[Filter, ...], source: str) -> Filter:
+    """The filters over one process, the newest first: what each permits is what all permit."""
+    abis = {abi.name: abi for each in filters for abi in each.abis}
+    programs = tuple(program for each in filters for program in each.programs)
+    return Filter(source=source, form=Form.BPF, abis=tuple(abis.values()), programs=programs)
 
 
 def filter_of_policies(policies: tuple[Policy, ...], source: str) -> Filter:

@@ -1,7 +1,7 @@
 """systemd's SystemCallFilter=, in a unit or as a plain list of calls and sets.
 
 Meaning: systemd.exec(5) and src/shared/seccomp-util.c. An allow list has @default in it; every
-ABI that SystemCallArchitectures= does not take away is judged by the same names.
+ABI that SystemCallArchitectures= does not take away is judged by the same names; others kill.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from enforcer.arch import native
 from enforcer.arch.others import abi_named
 from enforcer.arch.record import Abi
-from enforcer.cbpf.spec import ALLOW, ERRNO, KILL_PROCESS, LOG
+from enforcer.cbpf.spec import ALLOW, ERRNO, KILL_PROCESS, KILL_THREAD, LOG
 from enforcer.filters.call_sets import call_sets, members
 from enforcer.filters.model import Entry, Filter, Form, filter_of, note
 from enforcer.policy.ast import Position
@@ -42,6 +42,13 @@ def read_systemd(text: str, source: str) -> Filter:
     found = _Unit(source, problems, call_sets()).read(text)
     problems.raise_errors()
     return found
+
+
+def directives(text: str) -> tuple[str, ...]:
+    """The lines of a unit that are about system calls, as systemd takes them in [Service]."""
+    found = [(key, value) for _, key, value in _settings(text) if key in KEYS]
+    found = found or [("SystemCallFilter", word) for _, word in _plain(text)]
+    return tuple(f"{key}={value}" for key, value in found)
 
 
 class _Unit:
@@ -107,9 +114,9 @@ class _Unit:
             form=Form.SYSTEMD,
             abis=self.abis,
             default=self.negative if permits else ALLOW,
-            foreign=KILL_PROCESS if self.restricted else ALLOW,
+            foreign=KILL_THREAD if self.restricted else ALLOW,
             problems=self.problems,
-            multiplexed=True,
+            by_libseccomp=True,
         )
 
     def _filter(self, line: int, value: str) -> None:
@@ -125,7 +132,7 @@ class _Unit:
         for word in value.removeprefix("~").split():
             name, colon, number = word.partition(":")
             answer = self._number(line, number) if colon else None
-            if adds:
+            if adds or answer is not None:  # what is taken out with an errno is put in with it
                 self._put(line, name, answer)
             else:
                 for each in self._calls(line, name):
@@ -200,7 +207,7 @@ def _settings(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _plain(text: str) -> Iterator[tuple[int, str]]:
-    for line, raw in enumerate(text.splitlines(), 1):
+    for line, raw in enumerate(text.split("\n"), 1):
         word = raw.strip()
         if word and not word.startswith(("#", ";", "[")) and "=" not in word:
             yield line, word

@@ -1,8 +1,8 @@
 """Every way through programs for one call, each with registers that take it.
 
-A call's number and architecture are known; of the words of its registers only those values matter
-which lie on and next to the constants that the programs compare them with. So a walk over sets of
-such values finds every pair of answers that some registers get, and the registers.
+A call's number and architecture are known; two values of another word are alike to the programs
+where every test on that word has the same outcome. So a walk over one value of each such class
+finds every pair of answers that some registers get, and the registers; being cut short is said.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from enforcer.cbpf.instruction import ARCH_OFFSET, BRANCHES, NR_OFFSET, Code, Program
 from enforcer.cbpf.spec import SeccompData
+from enforcer.filters.classes import CutShort, Test, representatives
 
 _FULL = 0xFFFF_FFFF
 _WORDS = 16
 _FIRST_ARGUMENT = 4
 MOST_STEPS = 20_000
-"""Steps for one call, beyond which what was found so far has to do."""
-_MOST_VALUES = 96
+"""Steps for one call, beyond which it is given up."""
 
 
 class NotFollowed(Exception):
@@ -34,6 +34,8 @@ class Word:
 
 
 _Held = Word | int
+_Memory = tuple[tuple[int, _Held], ...]
+"""The cells of scratch memory that were written, in their order; the kernel begins with zeros."""
 _Domain = Mapping[int, tuple[int, ...]]
 """The values that a word may still have, for words that a test has looked at."""
 
@@ -47,71 +49,91 @@ class Way:
 
 
 def ways(programs: Sequence[Program], nr: int, arch: int) -> Iterator[Way]:
-    """Every way of one call through all of the programs. Raises NotFollowed."""
-    walker = _Walker(tuple(programs), nr, arch)
+    """Every way of one call through all of the programs. Raises NotFollowed, CutShort."""
+    walker = _Walker(tuple(programs), {_NR: nr, _ARCH: arch})
     yield from walker.ways()
 
 
+def numbers_told_apart(programs: Sequence[Program], arch: int) -> tuple[int, ...]:
+    """Numbers of calls, one of every class that the programs tell apart on this architecture.
+
+    Raises NotFollowed, CutShort.
+    """
+    return _Walker(tuple(programs), {_ARCH: arch}).values.get(_NR, (0,))
+
+
+_NR = NR_OFFSET >> 2
+_ARCH = ARCH_OFFSET >> 2
+
+
 class _Walker:
-    def __init__(self, programs: tuple[Program, ...], nr: int, arch: int) -> None:
+    def __init__(self, programs: tuple[Program, ...], known: Mapping[int, int]) -> None:
         self.programs = programs
-        self.known = {NR_OFFSET >> 2: nr, ARCH_OFFSET >> 2: arch}
-        self.nr, self.arch = nr, arch
+        self.known = known
         self.steps = 0
         self.values: dict[int, tuple[int, ...]] = {}
-        tests: dict[int, set[tuple[int, int]]] = {}
+        tests: dict[int, set[Test]] = {}
         for program in programs:
             self._collect(program, tests)
         for index, found in tests.items():
-            self.values[index] = _values(found)
+            self.values[index] = representatives(frozenset(found))
 
-    def _collect(self, program: Program, tests: dict[int, set[tuple[int, int]]]) -> None:
-        """(mask, constant) of every test that the call can come to, by word."""
-        waiting: list[tuple[int, _Held]] = [(0, 0)]
-        seen: set[tuple[int, _Held]] = set()
+    def _collect(self, program: Program, tests: dict[int, set[Test]]) -> None:
+        """(mask, comparison, constant) of every test that the call can come to, by word."""
+        waiting: list[tuple[int, _Held, _Memory]] = [(0, 0, ())]
+        seen: set[tuple[int, _Held, _Memory]] = set()
         while waiting:
             state = waiting.pop()
             if state in seen:
                 continue
             seen.add(state)
-            position, held = state
+            position, held, memory = state
             op = program[position]
             if op.code in BRANCHES:
                 if isinstance(held, Word):
                     _plain_branch(op.code)
-                    tests.setdefault(held.index, set()).add((held.mask, op.k))
-                    waiting += [(position + 1 + way, held) for way in (op.jt, op.jf)]
+                    tests.setdefault(held.index, set()).add((held.mask, op.code, op.k))
+                    waiting += [(position + 1 + way, held, memory) for way in (op.jt, op.jf)]
                 else:
                     taken = _holds(op.code, held, op.k)
-                    waiting.append((position + 1 + (op.jt if taken else op.jf), held))
+                    waiting.append((position + 1 + (op.jt if taken else op.jf), held, memory))
             elif op.code not in (Code.RET, Code.RET_A):
-                waiting.append(self._step(program, position, held))
+                waiting.append(self._step(program, position, held, memory))
 
-    def _step(self, program: Program, position: int, held: _Held) -> tuple[int, _Held]:
+    def _step(
+        self, program: Program, position: int, held: _Held, memory: _Memory
+    ) -> tuple[int, _Held, _Memory]:
         """Where an instruction that is neither branch nor return leads. Raises NotFollowed."""
         op = program[position]
+        after = position + 1
         match op.code:
             case Code.LD:
                 index = op.k >> 2
-                return position + 1, self.known.get(index, Word(index))
+                return after, self.known.get(index, Word(index)), memory
             case Code.LD_IMM:
-                return position + 1, op.k
+                return after, op.k, memory
+            case Code.LD_MEM:
+                return after, dict(memory).get(op.k, 0), memory
+            case Code.ST:
+                kept = {**dict(memory), op.k: held}
+                return after, held, tuple(sorted(kept.items(), key=lambda each: each[0]))
             case Code.AND:
                 if isinstance(held, Word):
-                    return position + 1, Word(held.index, held.mask & op.k)
-                return position + 1, held & op.k
+                    return after, Word(held.index, held.mask & op.k), memory
+                return after, held & op.k, memory
             case Code.JA:
-                return position + 1 + op.k, held
+                return after + op.k, held, memory
         raise NotFollowed(f"instruction {position} ({op.code:#06x}) is not followed")
 
     def ways(self) -> Iterator[Way]:
         """Depth first, one program after the other."""
-        waiting: list[tuple[int, int, _Held, _Domain, tuple[int, ...]]] = [(0, 0, 0, {}, ())]
+        waiting: list[tuple[int, int, _Held, _Memory, _Domain, tuple[int, ...]]]
+        waiting = [(0, 0, 0, (), {}, ())]
         while waiting:
-            which, position, held, domain, answers = waiting.pop()
+            which, position, held, memory, domain, answers = waiting.pop()
             self.steps += 1
             if self.steps > MOST_STEPS:
-                return
+                raise CutShort(f"more than {MOST_STEPS} steps")
             op = self.programs[which][position]
             if op.code in (Code.RET, Code.RET_A):
                 if op.code == Code.RET_A and isinstance(held, Word):
@@ -121,14 +143,14 @@ class _Walker:
                 if which + 1 == len(self.programs):
                     yield Way(answers=given, call=self._call(domain))
                 else:
-                    waiting.append((which + 1, 0, 0, domain, given))
+                    waiting.append((which + 1, 0, 0, (), domain, given))
             elif op.code in BRANCHES:
                 for way, narrowed in self._branch(op.code, op.k, held, domain):
                     after = position + 1 + (op.jt if way else op.jf)
-                    waiting.append((which, after, held, narrowed, answers))
+                    waiting.append((which, after, held, memory, narrowed, answers))
             else:
-                after, now = self._step(self.programs[which], position, held)
-                waiting.append((which, after, now, domain, answers))
+                after, now, kept = self._step(self.programs[which], position, held, memory)
+                waiting.append((which, after, now, kept, domain, answers))
 
     def _branch(
         self, code: int, k: int, held: _Held, domain: _Domain
@@ -148,7 +170,7 @@ class _Walker:
         words = [0] * _WORDS
         for index, values in domain.items():
             words[index] = values[0]
-        plain = SeccompData(self.nr, self.arch)
+        plain = SeccompData(self.known[_NR], self.known[_ARCH])
         first, second = (1, 0) if not plain.big_endian else (0, 1)
         halves = [
             words[place + first] << 32 | words[place + second]
@@ -156,7 +178,7 @@ class _Walker:
         ]
         a, b, c, d, e, f = halves
         pointer = words[2 + first] << 32 | words[2 + second]
-        return SeccompData(self.nr, self.arch, (a, b, c, d, e, f), pointer)
+        return SeccompData(plain.nr, plain.arch, (a, b, c, d, e, f), pointer)
 
 
 def _plain_branch(code: int) -> None:
@@ -175,21 +197,3 @@ def _holds(code: int, value: int, k: int) -> bool:
         case Code.JSET:
             return value & k != 0
     raise NotFollowed("two words are compared with one another")
-
-
-def _values(tests: set[tuple[int, int]]) -> tuple[int, ...]:
-    """Values that tell the tests apart, the smallest first: zero, then on and beside each."""
-    found: dict[int, None] = {0: None}
-    for mask, k in sorted(tests):
-        around = [k, k + 1, k - 1]
-        around += [k ^ 1 << bit for bit in range(32) if mask != _FULL and mask >> bit & 1]
-        around.append(k | ~mask)
-        found |= dict.fromkeys(value & _FULL for value in around)
-    for _, k in sorted(tests):
-        bits = [1 << bit for bit in range(32) if k >> bit & 1]
-        if 1 < len(bits) < 32:
-            found |= dict.fromkeys(bits)
-            found[~k & _FULL] = None
-    found[_FULL] = None
-    ordered = list(found)
-    return tuple(ordered[:_MOST_VALUES])

@@ -29,11 +29,16 @@ def filters_of(tid: int) -> tuple[bytes, ...]:
         _, status = os.waitpid(tid, ptrace.WALL)
         if not os.WIFSTOPPED(status):
             raise ptrace.TaskGone
-        found: list[bytes] = []
-        while (raw := _filter(tid, len(found))) is not None:
-            found.append(raw)
+        return filters_of_stopped(tid)
     finally:
         _detach(tid)
+
+
+def filters_of_stopped(tid: int) -> tuple[bytes, ...]:
+    """The same of a tracee of ours that is stopped already. Raises OSError, TaskGone as above."""
+    found: list[bytes] = []
+    while (raw := _filter(tid, len(found))) is not None:
+        found.append(raw)
     return tuple(reversed(found))
 
 

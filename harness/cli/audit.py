@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from enforcer.access.notes import listed
+from enforcer.cli import form_option
 from enforcer.filters.walk import NotFollowed
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.policy.problem import PolicyError
@@ -24,6 +25,7 @@ from harness.campaign import jobs_of
 from harness.cases import EVERY_LEAKY, matches
 from harness.cli import Status, UserError
 from harness.cli.asked import Asked
+from harness.cli.audit_runtime import audit_runtimes
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
 from harness.cli.progress import progress
 from harness.cli.run import Run, crew_of, origin_of
@@ -62,6 +64,15 @@ FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cases at once; default: CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each case.")
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="NAME",
+    help="What NAME installs from POLICY instead (crun, systemd...; pid:N, a process that runs).",
+)
+@click.option("--table", "as_table", is_flag=True, help="With --runtime: rows of Markdown.")
+@form_option
 def command(
     policy: Path,
     wanted: tuple[str, ...],
@@ -70,6 +81,9 @@ def command(
     jobs: int | None,
     as_json: bool,
     results: Path | None,
+    runtimes: tuple[str, ...],
+    as_table: bool,
+    form: str | None,
 ) -> NoReturn:
     """Does POLICY hold? Its denying rules, each against the attacks that it should stop.
 
@@ -79,11 +93,16 @@ def command(
     Names and addresses that the rules deny are exchanged for those of a scratch directory with
     sentinels in it; the user's files are never touched.
 
+    With --runtime nothing is attacked: a program is started by the runtime under POLICY, its
+    filters are read from it, and compared with what POLICY means, over all calls and registers.
+
     Exit status: 0 every rule that could be judged holds, 1 one falls or is not enforced, 2 usage,
     3 no rule could be judged, 130 interrupted. What a mechanism cannot express is told, and fails
     nothing.
     """
     end_as_interrupted()
+    if runtimes:
+        sys.exit(audit_runtimes(runtimes, policy, form, keep, as_json=as_json, as_table=as_table))
     lab = laboratory()
     attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from enforcer.arch import native
 from enforcer.cli import cli
-from enforcer.filters.audit import ATTACKS, Finding, findings, is_permitted
+from enforcer.filters.audit import ATTACKS, Finding, audited, is_permitted
 from enforcer.filters.docker import read_docker
 from enforcer.filters.meaning import answer_of
 from enforcer.filters.minijail import read_minijail
@@ -35,7 +35,7 @@ def permitting(*names: str) -> dict[str, object]:
 
 
 def titled(found: Filter) -> dict[str, Finding]:
-    return {each.title: each for each in findings(found)}
+    return {each.title: each for each in audited(found).findings}
 
 
 def test_the_families_of_dockers_profile() -> None:
@@ -87,7 +87,7 @@ def test_what_is_open(mine: Filter, title: str, attack: bool) -> None:
 
 def test_nothing_is_open_in_a_filter_that_refuses_all() -> None:
     """There are no findings of it."""
-    assert findings(read_docker(profile(), "p.json")) == ()
+    assert audited(read_docker(profile(), "p.json")).findings == ()
 
 
 def test_every_attack_exists() -> None:

@@ -26,7 +26,7 @@ from enforcer.cbpf.spec import (
 from enforcer.filters.convert import policy_of
 from enforcer.filters.docker import read_docker
 from enforcer.filters.kafel import read_kafel
-from enforcer.filters.meaning import abi_of, answer_of, difference, mildest, strictest
+from enforcer.filters.meaning import abi_of, answer_of, compared, mildest, strictest
 from enforcer.filters.minijail import read_minijail
 from enforcer.filters.model import Filter
 from enforcer.filters.operand import filter_of_policies
@@ -82,7 +82,7 @@ def test_stacked_filters() -> None:
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_is_equal_to_itself(name: str) -> None:
     """No call is answered differently."""
-    assert list(difference(FILTERS[name], FILTERS[name])) == []
+    assert compared(FILTERS[name], FILTERS[name]).is_equal
 
 
 @pytest.mark.parametrize(("left", "right"), list(itertools.combinations(FILTERS, 2)))
@@ -92,7 +92,7 @@ def test_differences_are_all_and_real(left: str, right: str) -> None:
     """
     ours, theirs = FILTERS[left], FILTERS[right]
     found = set()
-    for each in difference(ours, theirs):
+    for each in compared(ours, theirs).differences:
         answers = answer_of(ours, each.witness), answer_of(theirs, each.witness)
         assert answers == (each.left, each.right)
         assert answers[0] != answers[1]
@@ -125,7 +125,7 @@ def _is(abi: str, call: str, data: SeccompData) -> bool:
 
 def test_the_witness_of_an_upper_half() -> None:
     """Between 40 and 41 lies exactly one call; it is the witness."""
-    (only,) = difference(FILTERS["above-40"], FILTERS["above-41"])
+    (only,) = compared(FILTERS["above-40"], FILTERS["above-41"]).differences
     assert (only.calls, only.witness.args[0]) == (("socket",), 41)
 
 
@@ -150,7 +150,7 @@ def test_a_policy_means_the_same(name: str) -> None:
     made = filter_of_policies(prepared((policy_of(mine),)), "policy")
     left = [
         each
-        for each in difference(mine, made)
+        for each in compared(mine, made).differences
         if each.abi == "x86_64"
         and not all(call.startswith("call ") for call in each.calls)  # a policy: ENOSYS
         and (each.left, each.right) != (KILL_THREAD, KILL_PROCESS)
@@ -197,7 +197,7 @@ def test_a_compiled_filter(tmp_path: Path) -> None:
     path.write_bytes(assemble(FILTERS["above-40"].programs[0]))
     found = read_filter(path)
     assert found.programs == FILTERS["above-40"].programs
-    assert list(difference(found, FILTERS["above-40"])) == []
+    assert compared(found, FILTERS["above-40"]).is_equal
     with pytest.raises(PolicyError, match="no policy, but a program"):
         policy_of(found)
 
