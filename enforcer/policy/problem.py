@@ -78,10 +78,11 @@ def _columns(text: str) -> int:
 
 
 class PolicyError(Exception):
-    """A policy that cannot be loaded; `problems` are in source order."""
+    """A policy that cannot be loaded; `problems` are in source order, each once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda each: (each.line, each.column)))
+        once = dict.fromkeys(problems)
+        self.problems = tuple(sorted(once, key=lambda each: (each.line, each.column)))
         super().__init__("\n".join(map(str, self.problems)))
 
 

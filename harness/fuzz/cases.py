@@ -97,6 +97,16 @@ class TextCase:
 
 
 @dataclass(frozen=True)
+class FilterTextCase:
+    """What may be a filter of others in language `form`; `seed` makes `count` other texts of it."""
+
+    form: str
+    text: str
+    seed: int
+    count: int
+
+
+@dataclass(frozen=True)
 class MemoryCase:
     """A read at `offset` in three mapped pages that end in a hole; `text` lies there.
 

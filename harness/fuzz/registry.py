@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.fuzz.properties import (
     compilers,
+    importers,
     input,
     kernel,
     language,
@@ -34,6 +35,7 @@ PROPERTIES: dict[str, Property[Any]] = {
         live.LIVE,
         stateful.STATEFUL,
         input.LOADERS,
+        importers.IMPORTERS,
         input.MEMORY,
         wires.WIRES,
     )

@@ -15,6 +15,7 @@ from harness.fuzz.cases import (
     CallsCase,
     ClausesCase,
     FilterCase,
+    FilterTextCase,
     LiveCase,
     MemoryCase,
     SwapCase,
@@ -162,6 +163,13 @@ def test_stateful() -> None:
 def test_loaders(case: BytesCase) -> None:
     """Raw bytes are read or refused with places by every loader."""
     check("loaders", case)
+
+
+@QUICK
+@given(PROPERTIES["importers"].cases)
+def test_importers(case: FilterTextCase) -> None:
+    """A filter of others with slips is read, or refused with places, by every importer."""
+    check("importers", case)
 
 
 @QUICK
