@@ -173,7 +173,7 @@ def _codes(multiplexer: str, call: str) -> list[int]:
 def _beside(condition: Condition) -> Condition:
     """The condition without what it says of register 0, which the multiplexer's code has taken.
 
-    libseccomp (x86_rule_add) writes the code over the rule's first comparison and keeps the rest,
+    libseccomp (abi_rule_add) writes the code over the rule's first comparison and keeps the rest,
     although the other registers of a multiplexer hold no arguments of the call.
     """
     match condition:
