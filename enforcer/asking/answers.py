@@ -11,6 +11,9 @@ from typing import NamedTuple
 import yaml
 
 from enforcer.asking.suggestions import Suggestion, rule_text
+from enforcer.call import Action
+from enforcer.policy.ast import Dialect, Policy
+from enforcer.policy.load import shipped_template, template_names
 from enforcer.policy.parser import parse_yaml
 from enforcer.policy.problem import PolicyError
 from enforcer.policy.wire import policy_to_json
@@ -21,6 +24,8 @@ deny            this call, once, EPERM    (d, deny-now; deny[ENOENT]: another er
 kill            the process
 always N        permit for good what suggestion N says (a)
 never N         deny for good what suggestion N says   (never[errno] N)
+templates       lists and numbers rules for what many programs do
+template N      permit for good what template N permits
 detach          ask no more under this policy: everything that it asks is permitted
 RULE            a rule typed by hand: permit: openat when filename match "/srv/*"
 review          the answers given for good
@@ -74,7 +79,27 @@ def parse_answer(text: str, offered: list[Suggestion]) -> Answer:
                 _errno(name)
             chosen = offered[index - 1]
             return _for_good(rule_text(chosen, action), f"{word}: {chosen.reaches}")
+        case "template" if place is not None:
+            return _by_template(int(place))
     raise Wrong(f"`{word}` is no answer; `help` lists them")
+
+
+def templates() -> str:
+    """What `template N` can mean, a line each."""
+    return "\n".join(
+        f"{place}) {name}: {shipped_template(name).description}"
+        for place, name in enumerate(template_names(), 1)
+    )
+
+
+def _by_template(place: int) -> Answer:
+    names = template_names()
+    if not 1 <= place <= len(names):
+        raise Wrong(f"there are templates 1 to {len(names)}; `templates` lists them")
+    name = names[place - 1]
+    rules = shipped_template(name).rules
+    policy = Policy(binary=None, dialect=Dialect.STRICT, rules=rules, default=Action.ASK)
+    return Answer({"rules": policy_to_json(policy)}, f"always: what template {name} says")
 
 
 def _errno(name: str) -> int:

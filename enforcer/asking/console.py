@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from enforcer.asking.answers import HELP, Answer, Wrong, parse_answer
+from enforcer.asking.answers import HELP, Answer, Wrong, parse_answer, templates
 from enforcer.asking.suggestions import Suggestion, suggestions
 from enforcer.asking.supervisors import Message, Supervisor, Unreachable, sockets
 from enforcer.policy.format import format_yaml
@@ -131,6 +131,8 @@ class Console:
         match word:
             case "help" | "?":
                 return HELP
+            case "templates":
+                return templates()
             case "review":
                 return self.given().rstrip() or NOTHING_GIVEN
             case "save":

@@ -20,7 +20,7 @@ _TICK_S = 0.1
 _SHOWN_LINES = 6
 _WORDS = [
     *("permit", "deny", "deny[", "always", "never", "kill", "detach"),
-    *("review", "save", "help", "quit"),
+    *("review", "templates", "template", "save", "help", "quit"),
 ]
 _FOOT = "permit  deny[errno]  always N  never N  kill  detach  save FILE  help  quit"
 

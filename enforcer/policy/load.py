@@ -144,6 +144,12 @@ def template_names() -> tuple[str, ...]:
     )
 
 
+def shipped_template(name: str) -> Policy:
+    """A shipped template as it is written; `name` is one of template_names."""
+    (found,) = parse_file(_SHIPPED / f"{name}.yaml")
+    return found
+
+
 def with_equivalents(policy: Policy) -> Policy:
     """The policy with its rules on old calls extended to the calls that do the same today.
 

@@ -125,9 +125,13 @@ class Desk:
         self._lock = threading.RLock()
         self._selector = selectors.DefaultSelector()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._listening.bind(str(self.path))
-        self.path.chmod(0o600)
+        # A console takes a socket that nobody listens on for that of a supervisor that was killed.
+        unheard = self.path.with_suffix(".new")
+        unheard.unlink(missing_ok=True)
+        self._listening.bind(str(unheard))
+        unheard.chmod(0o600)
         self._listening.listen(MOST_CONNECTIONS)
+        unheard.rename(self.path)
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ)
 

@@ -20,9 +20,12 @@ def shown(pids: Iterable[int]) -> list[dict[str, object]]:
     return found
 
 
-def descendants(pid: int) -> list[dict[str, object]]:
-    """A process and those that it or its children made, as far as their parents still live."""
-    found, pending = {pid}, [pid]
+def descendants(*tids: int) -> list[dict[str, object]]:
+    """The processes of these tasks and those that they or their children made, as far as their
+    parents still live.
+    """
+    found = {_process(tid) for tid in tids}
+    pending = list(found)
     while pending:
         parent = pending.pop()
         with suppress(OSError):
@@ -33,3 +36,10 @@ def descendants(pid: int) -> list[dict[str, object]]:
                 pending += children - found
                 found |= children
     return shown(found)
+
+
+def _process(tid: int) -> int:
+    try:
+        return int(procfs.status_fields(procfs.read(tid, "status"))[b"Tgid"])
+    except OSError:
+        return tid

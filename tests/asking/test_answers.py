@@ -10,6 +10,7 @@ from enforcer.asking.answers import Wrong, parse_answer
 from enforcer.asking.suggestions import Suggestion, Texts, suggestions
 from enforcer.call import Action, Decision
 from enforcer.policy.decider import Decider
+from enforcer.policy.load import template_names
 from enforcer.policy.wire import policy_from_json
 from enforcer.supervision.desk import given_answer
 
@@ -49,6 +50,7 @@ READ_SHADOW = {"filename": ("/etc/shadow",)}
         ("never[ENOENT] 2", "deny", ENOENT, "deny"),
         ('deny[ENOENT]: openat when filename eq "/etc/passwd"', "deny", ENOENT, "ask"),
         ("permit: [openat, open]", "permit", 0, "permit"),
+        (f"template {1 + template_names().index('program')}", "permit", 0, "ask"),
         ('kill: fsread when: filename match "/etc/s*"', "ask", 0, "kill"),
     ],
 )

@@ -116,11 +116,26 @@ class Session(Shared):
         return {
             "mechanism": MechanismName.NOTIFY,
             "policies": [self.policy.source],
-            "processes": descendants(self.target),
+            "processes": self._processes(),
             "decisions": sum(each.decisions for each in self._workers),
             "denials": sum(each.denials for each in self._workers),
             "judged": dict(judged),
         }
+
+    def _processes(self) -> list[dict[str, object]]:
+        """Those whose calls were held, also where who made them has ended, and their descendants.
+
+        A number may be somebody else's by now: who is under no more filters than the supervisor is.
+        """
+        own = filters_of(os.getpid())
+        for tid in tuple(self.seen):
+            try:
+                is_target = filters_of(tid) > own
+            except OSError:
+                is_target = False
+            if not is_target:
+                self.seen.discard(tid)
+        return descendants(self.target, *self.seen)
 
     def _wait_for_listener(self) -> int:
         self._begin.wait()

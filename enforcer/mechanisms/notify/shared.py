@@ -33,6 +33,7 @@ class Shared:
     `is_root_fixed`: no target has had a chance to get another root or mount namespace than the
     supervisor's. `are_credentials_fixed`: the same of credentials. `generation` counts changes.
     `renewals`: an odd number while one policy takes another's place.
+    `seen`: the tasks whose calls were held.
     `umask`: that of all targets, None as soon as one may have another.
     """
 
@@ -50,6 +51,7 @@ class Shared:
         self.target = 0
         self.is_launching = True
         self.generation = 0
+        self.seen: set[int] = set()
         self.umask: int | None = None
         self.standings = Standings()
         self.pidfds = Pidfds()

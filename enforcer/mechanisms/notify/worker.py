@@ -156,6 +156,7 @@ class Worker:
         receive = notification.receive
         unpack = notification.NOTIFICATION.unpack
         turn = self.shared.turn
+        see = self.shared.seen.add
         while True:
             self.cookie = 0
             if turn.holder is not self:
@@ -168,6 +169,7 @@ class Worker:
                 raise
             fields = unpack(held)
             self.tid = fields[1]
+            see(fields[1])
             self.args = fields[6:]
             self.decision = None
             self.is_signalled = False
