@@ -32,6 +32,7 @@ from enforcer.pin.ourselves import hides
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
+from enforcer.pin.resolution import lexically
 from enforcer.pin.resolution import resolve as resolve_name
 from enforcer.pin.view import (
     O_PATH,
@@ -143,7 +144,7 @@ def _open_judged(
     if len(name) >= PATH_MAX:
         return wrong_flags(flags, mode, how) or -ENAMETOOLONG
     clean = lexical(name)
-    if clean is None and how & RESOLVE_NO_SYMLINKS:
+    if how & RESOLVE_NO_SYMLINKS and (clean is None or view.opens_what_it_judged):
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
     if clean is None or view.opens_what_it_judged:
         return _open_pinned(view, dirfd, name, flags, mode, judge, how)
@@ -274,8 +275,6 @@ def _open_pinned(
                 errno = judge_same(view.same_objects.of(pinned.fd), judge)
             if errno:
                 return -errno
-            if how & RESOLVE_NO_SYMLINKS:
-                return -ELOOP
             if pinned.errno:
                 wrong = wrong_flags(flags, mode, how)
                 if wrong:
@@ -360,6 +359,8 @@ def _open_scoped(
                 flags &= ~os.O_NOFOLLOW
             with Pinned(name=names_in(view, fd), fd=fd) as pinned:
                 errno = judge_same((pinned.name, *pinned.others), judge)
+                if not errno and view.same_objects is not None:
+                    errno = judge_same(view.same_objects.of(fd), judge)
                 if errno:
                     return -errno
                 if flags & _CREATES_NEW == _CREATES_NEW:
@@ -367,24 +368,55 @@ def _open_scoped(
                 if flags & os.O_NOFOLLOW and _is_link(fd):
                     return os.dup(fd) if flags & os.O_PATH else -ELOOP
                 return _reopen(view, fd, flags, mode)
-        if fd != -ENOENT or not flags & os.O_CREAT:
+        if fd not in _NOTHING_THERE:
             return fd
-        head, slash, leaf = walked.rpartition(b"/")
-        parent = openat2(base, head + slash or b".", O_PATH_DIRECTORY, 0, how)
-        if parent < 0:
-            return parent
-        names = names_in(view, parent).with_leaf(leaf)
-        with Pinned(name=names, parent=parent, leaf=leaf) as pinned:
-            errno = judge_same((pinned.name, *pinned.others), judge)
-            if errno:
-                return -errno
-            return openat2(parent, leaf, flags | os.O_EXCL, mode, RESOLVE_NO_SYMLINKS)
+        with _nothing_there(view, base, walked, how) as pinned:
+            if not pinned.name:
+                return fd
+            for name_of_nothing in (pinned.name, *pinned.others):
+                errno = judge((name_of_nothing,), pinned.missing)
+                if errno:
+                    return -errno
+            if fd != -ENOENT or not flags & os.O_CREAT or pinned.missing:
+                return fd
+            return openat2(pinned.parent, pinned.leaf, flags | os.O_EXCL, mode, RESOLVE_NO_SYMLINKS)
     except Unplaced:
         return -judge((), 0)
     except OSError as error:
         return -(error.errno or ENOENT)
     finally:
         release(base)
+
+
+def _nothing_there(view: View, base: int, walked: bytes, how: int) -> Pinned:
+    """What the kernel would have to come to for `walked` to lead to something, within a scope.
+
+    From its last directory that is there. The name is empty where there is none, or a link that the
+    scope does not follow is in between. Raises OSError as names_in.
+    """
+    head, rest = walked.rstrip(b"/"), b""
+    slash = b"/" if len(head) < len(walked) else b""
+    while head:
+        head, _, leaf = head.rpartition(b"/")
+        rest = leaf + b"/" + rest if rest else leaf
+        start = head or (b"/" if walked[:1] == b"/" else b".")
+        parent = openat2(base, start, O_PATH_DIRECTORY, 0, how)
+        if parent >= 0:
+            return _missing_from(view, parent, rest, slash)
+        if parent not in _NOTHING_THERE:
+            break
+    return Pinned(name=b"", errno=ENOENT)
+
+
+def _missing_from(view: View, parent: int, rest: bytes, slash: bytes) -> Pinned:
+    """What `rest` would be in directory `parent` (consumed). Raises OSError."""
+    try:
+        names = names_in(view, parent).changed(lambda name: lexically(name, rest))
+    except OSError:
+        release(parent)
+        raise
+    missing = b"/" in rest
+    return Pinned(name=names, parent=parent, leaf=rest + slash, missing=missing, errno=ENOENT)
 
 
 def _is_link(fd: int) -> bool:

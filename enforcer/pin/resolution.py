@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 
 from enforcer.kernel.file_status import (
@@ -239,13 +238,14 @@ def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:
         return Pinned(name=name, errno=error.errno or EACCES, missing=True)
     finally:
         release(stop.fd)
-    full = reached.changed(lambda directory: _lexically(directory, (*stop.rest, leaf)))
+    full = reached.changed(lambda directory: lexically(directory, b"/".join((*stop.rest, leaf))))
     return Pinned(name=full, errno=stop.errno, missing=True)
 
 
-def _lexically(directory: bytes, parts: Sequence[bytes]) -> bytes:
+def lexically(directory: bytes, missing: bytes) -> bytes:
+    """The name of `missing`, of which nothing is there, from `directory`, which is."""
     rest: list[bytes] = []
-    for part in parts:
+    for part in missing.split(b"/"):
         if part == b"..":
             if rest:
                 rest.pop()

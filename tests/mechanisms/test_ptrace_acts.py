@@ -97,3 +97,30 @@ def test_a_refused_call_is_over_once_it_is_settled() -> None:
     assert act.failed == []
     assert not act.settle(call, refusal(EACCES, "for no reason"))
     assert act.failed == [EACCES]
+
+
+TOLD = """\
+default: permit
+rules:
+  - permit: chdir
+    when: filename sub "/scratch"
+    log: true
+"""
+
+
+def test_what_is_logged_is_told_once(tmp_path: Path) -> None:
+    """Also of the first call that needs a slot, which is made again when there is one."""
+    (tmp_path / "scratch").mkdir()
+    script = "import os\nos.chdir('scratch')\nos.chdir('../scratch')"
+    ran = run("ptrace", TOLD, [sys.executable, "-c", script], tmp_path)
+    assert ran.status == 0
+    assert ran.decisions() == [("permit", "chdir")] * 2
+
+
+def test_a_link_is_read_to_its_length(tmp_path: Path) -> None:
+    """What a look gives is its own result, whatever the registers held."""
+    script = "import os\nprint([len(os.readlink('link')) for _ in 'abc'])"
+    (tmp_path / "link").symlink_to("x" * 77)
+    policy = 'default: permit\nrules:\n  - deny: readlink\n    when: filename eq "/no/such"\n'
+    ran = run("ptrace", policy, [sys.executable, "-c", script], tmp_path)
+    assert ran.stdout.strip() == "[77, 77, 77]"

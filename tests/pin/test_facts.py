@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from errno import EACCES, EBADF, EEXIST, ELOOP, EOVERFLOW
+from errno import EACCES, EBADF, EEXIST, EISDIR, ELOOP, ENOENT, EOVERFLOW
 from pathlib import Path
 from typing import cast
 
@@ -275,6 +275,48 @@ def test_no_links_also_where_hard_links_are_looked_for(target: Target, tree: Pat
     fd = open_judged(view, AT_FDCWD, b"to_file", os.O_RDONLY, 0, permit, resolve=0)
     assert fd >= 0
     os.close(fd)
+
+
+def test_no_links_comes_before_what_they_lead_to(target: Target, tree: Path) -> None:
+    """A link into a denied directory is ELOOP, as bare, and what is denied by itself refused."""
+
+    def judge(names: tuple[str, ...], _missing: int) -> int:
+        return EACCES if "/dir/" in names[0] else 0
+
+    view = target.view()
+    for view.same_objects in (None, SameObjects([str(tree / "other/file")], Places())):
+        for name, result in ((b"to_dir/file", -ELOOP), (b"dir/file", -EACCES)):
+            assert open_judged(view, AT_FDCWD, name, os.O_RDONLY, 0, judge, resolve=4) == result
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    "name", [b"dir/no", b"dir/no/further", b"dir/file/x", b"to_dir/no", b"dir//no/"]
+)
+def test_what_is_missing_within_a_scope_is_judged(
+    target: Target, tree: Path, scope: int, name: bytes
+) -> None:
+    """Whether there is something in a denied directory cannot be told from the errno."""
+    asked: list[str] = []
+
+    def judge(names: tuple[str, ...], _missing: int) -> int:
+        asked.append(names[0])
+        return EACCES
+
+    found = open_judged(target.view(), AT_FDCWD, name, os.O_RDONLY, 0, judge, resolve=scope)
+    assert (found, asked[-1][: len(str(tree)) + 5]) == (-EACCES, f"{tree}/dir/")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(("name", "result"), [(b"dir/no/", -EISDIR), (b"dir/no/x", -ENOENT)])
+def test_what_cannot_be_made_within_a_scope(
+    target: Target, tree: Path, scope: int, name: bytes, result: int
+) -> None:
+    """Neither a file with a slash at its end, nor one in a directory that is missing."""
+    flags = os.O_WRONLY | os.O_CREAT
+    found = open_judged(target.view(), AT_FDCWD, name, flags, 0o600, permit, resolve=scope)
+    assert found == result
+    assert not (tree / "dir/no").exists()
 
 
 def test_many_threads_look_at_the_mounts_at_once() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.kernel.openat2 import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS
 from enforcer.pin import open_judged, perform
 from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
@@ -185,6 +186,9 @@ def test_a_hard_link_is_judged_as_the_denied_file(target: Target, tree: Path) ->
         assert open_judged(view, AT_FDCWD, name, flags, 0o600, judge) == -EACCES
         args = (target.text(name), 0, 0, 0, 0, 0)
         assert perform(view, "x86_64", "truncate", args, judge) == -EACCES
+    for scope in (RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT):
+        flags = os.O_RDWR | os.O_TRUNC
+        assert open_judged(view, AT_FDCWD, b"hard", flags, 0, judge, resolve=scope) == -EACCES
     assert snapshot(tree) == before
     fd = open_judged(view, AT_FDCWD, b"dir/new", os.O_RDWR | os.O_CREAT, 0o600, judge)
     assert fd >= 0

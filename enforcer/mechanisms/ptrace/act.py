@@ -73,8 +73,11 @@ class Act:
         if decision.action is Action.ASK and self.sandbox.waiting.ask(call, decision):
             return False
         if decision.action is not Action.PERMIT or decision.log:
-            process = call.task.process
-            self.sandbox.journal.decided(call, process.policy.policy, decision, call.values)
+            process, told = call.task.process, (decision, call.values)
+            # A call that the tracer has sent round again, to map its slots, was told of before.
+            if told not in call.task.told:
+                call.task.told.append(told)
+                self.sandbox.journal.decided(call, process.policy.policy, decision, call.values)
             if decision.action is Action.KILL:
                 self.sandbox.kill(process.tgid)
                 return False

@@ -98,7 +98,7 @@ class Sandbox:
         if task.again:
             task.again = False
         else:
-            task.granted = []
+            task.granted, task.told = [], []
             self.judged[name] += 1
 
     # ----- memory for arguments -----

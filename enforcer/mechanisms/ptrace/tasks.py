@@ -103,6 +103,7 @@ class Task:
     retry: how often the call at hand found its name changed.
     again: the tracer made it go back before a call that was counted already.
     executing: a judged execve under way.
+    told: decisions on the call at hand that were logged, with the texts that they were made by.
     granted: what a person answered to the call at hand, by name and texts.
     """
 
@@ -127,6 +128,7 @@ class Task:
         "slot",
         "small",
         "tid",
+        "told",
     )
 
     def __init__(self, tid: int, process: Process) -> None:
@@ -150,6 +152,7 @@ class Task:
         self.newborn: bytes | None = None
         self.executing: Execution | None = None
         self.granted: list[tuple[str, Values, Decision]] = []
+        self.told: list[tuple[Decision, Values]] = []
         self._view: KeptView | None = None
 
     @property
