@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from typing import NamedTuple
 
 from enforcer.kernel.raw import ADDRESS, BUFFER, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_call
@@ -105,6 +106,18 @@ class FileSystem(NamedTuple):
 _WORD_OF_STATFS = {"s390x": "I"}.get(NATIVE_ABI, "l")
 _STATFS = struct.Struct(f"@2{_WORD_OF_STATFS}5Q2i3{_WORD_OF_STATFS}")
 _STATFS_ROOM = 128
+_STATFS_TYPE = struct.Struct(f"@{_WORD_OF_STATFS}")
+
+
+class _Room(threading.local):
+    """Where the current thread has its struct statfs filled in, to see what kind it is of."""
+
+    def __init__(self) -> None:
+        self.buffer = ctypes.create_string_buffer(_STATFS_ROOM)
+        self.address = ctypes.addressof(self.buffer)
+
+
+_room = _Room()
 
 
 def file_system(fd: int) -> FileSystem | int:
@@ -117,5 +130,8 @@ def file_system(fd: int) -> FileSystem | int:
 
 def on_procfs(fd: int) -> bool:
     """Whether the object behind `fd` lies on a procfs; True when that cannot be found out."""
-    facts = file_system(fd)
-    return isinstance(facts, int) or facts.f_type == PROC_SUPER_MAGIC
+    room = _room
+    if _fstatfs64(fd, room.address) < 0:
+        return True
+    kind: int = _STATFS_TYPE.unpack_from(room.buffer)[0]
+    return kind == PROC_SUPER_MAGIC

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import os
+import socket as library
 import struct
+import sys
 
-from enforcer.kernel.raw import BYTES, INT, SIZE, raw_call
+from enforcer.kernel.raw import BUFFER, BYTES, INT, SIZE, raw_call
 
 connect = raw_call("connect", arguments=(INT, BYTES, INT))
 bind = raw_call("bind", arguments=(INT, BYTES, INT))
 socket = raw_call("socket", arguments=(INT, INT, INT))
+_getsockopt = raw_call("getsockopt", arguments=(INT, INT, INT, BUFFER, BUFFER))
 _sendto = raw_call("sendto", arguments=(INT, BYTES, SIZE, INT, BYTES, INT))
 _sendmsg = raw_call("sendmsg", arguments=(INT, BYTES, INT))
 _tgkill = raw_call("tgkill", arguments=(INT, INT, INT))
 
 _MESSAGE = struct.Struct("@PIPNPNi0P")
 _VECTOR = struct.Struct("@PN")
+_INT = struct.Struct("@i")
 
 
 def send_message(
@@ -41,6 +47,20 @@ def send_message(
         0,
     )
     return _sendmsg(descriptor, message, flags)
+
+
+def may_wait(descriptor: int) -> bool:
+    """Whether connect(2) on a socket may wait for its peer; True when that cannot be found out.
+
+    A datagram socket only notes the address (ip_datagram_connect, unix_dgram_connect).
+    """
+    kind, size = ctypes.create_string_buffer(_INT.size), _INT.pack(_INT.size)
+    result = _getsockopt(
+        descriptor, library.SOL_SOCKET, library.SO_TYPE, kind, ctypes.create_string_buffer(size)
+    )
+    if result == 0 and int.from_bytes(kind.raw, sys.byteorder) == library.SOCK_DGRAM:
+        return False
+    return not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_NONBLOCK
 
 
 def signal_thread(process: int, thread: int, number: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from errno import EINVAL, EISDIR, ENOENT, ENOSYS
+from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSYS
 from typing import NamedTuple
 
 from enforcer.arch import ABIS
@@ -46,6 +46,11 @@ _IN_CACHE = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS
 _NO_LINK: Mapping[int, int] = {-EISDIR: -EINVAL, -ENOENT: -ENOENT}
 """What readlink says of what an open for writing fails with."""
 
+
+_MOST_LINKS = 4096
+_links: set[bytes] = set()
+"""Names that were links when last read: what may have changed since is only in which order the
+kernel is asked."""
 
 _Act = Callable[[View, int, bytes, Sequence[int]], "int | None"]
 
@@ -137,7 +142,7 @@ def _from(
         # An open for writing with a slash at the end tells of a directory and of nothing there by
         # its error, leaves no descriptor to close (may_open, EISDIR), and with RESOLVE_CACHED
         # mounts nothing (follow_automount); a link at the end would have been ELOOP.
-        found = openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
+        found = -ELOOP if full in _links else openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
         if found in _NO_LINK:
             return -judge((os.fsdecode(full),), 0) or _NO_LINK[found]
         release(found)
@@ -149,7 +154,10 @@ def _from(
     fd = openat2(base, clean, place, 0, RESOLVE_NO_SYMLINKS)
     if fd >= 0:
         try:
-            return _reached(how, view, args, fd, leaf, full, judge)
+            result = _reached(how, view, args, fd, leaf, full, judge)
+            if how.reads_links:
+                _note_link(full, result)
+            return result
         finally:
             os.close(fd)
     if fd != -ENOENT or view.tells_missing or how.changes:
@@ -157,6 +165,15 @@ def _from(
     # RESOLVE_NO_SYMLINKS fails at the first link (ELOOP, pick_link in fs/namei.c): no link led to
     # what is missing, so this is the name by which every other way would have missed it.
     return -judge((os.fsdecode(full),), 0) or -ENOENT
+
+
+def _note_link(name: bytes, result: int | None) -> None:
+    if result == -EINVAL:
+        _links.discard(name)
+    elif result is not None and result >= 0:
+        if len(_links) >= _MOST_LINKS:
+            _links.clear()
+        _links.add(name)
 
 
 def _dirfd(how: Glance, args: Sequence[int]) -> int:

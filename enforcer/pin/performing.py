@@ -87,16 +87,15 @@ def perform(
     how = GLANCES.get(call) if abi == NATIVE_ABI else None
     if how is not None:
         text = given.get(how.name)
-        if text is None:
-            try:
-                text = view.read_string(args[how.name])
-            except UnreadableMemory:
-                text = b""
-            else:
-                given = {**given, how.name: text}
-        result = glance(how, view, args, text, judge)
-        if result is not None:
-            return result
+        try:
+            text = view.read_string(args[how.name]) if text is None else text
+        except UnreadableMemory:
+            text = None
+        if text is not None:
+            result = glance(how, view, args, text, judge)
+            if result is not None:
+                return result
+            given = {**given, how.name: text}
 
     def act() -> int:
         if not is_deputed():

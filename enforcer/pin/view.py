@@ -165,7 +165,10 @@ class View:
         """Write a result to the task's memory. Raises UnreadableMemory, TargetGone."""
         if self.validate is not None:
             self.validate()
-        as_supervisor(lambda: memory.write_bytes(self.tid, address, data))
+        if is_acting():
+            as_supervisor(lambda: memory.write_bytes(self.tid, address, data))
+        else:
+            memory.write_bytes(self.tid, address, data)
 
     def duplicate(self, descriptor: int) -> int:
         """A close-on-exec duplicate of the task's descriptor, or -errno."""

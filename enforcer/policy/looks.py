@@ -17,11 +17,18 @@ from enforcer.policy.order import judged_rules
 from enforcer.syscalls import syscall
 
 
-def looks_only_at(policy: Policy, call: str, translators: frozenset[str]) -> bool:
-    """Whether no rule for `call` looks at who calls, at registers, or at other texts than these."""
+def looks_only_at(
+    policy: Policy, call: str, translators: frozenset[str], *, or_flags: bool = False
+) -> bool:
+    """Whether no rule for `call` looks at who calls, at registers, or at other texts than these.
+
+    `or_flags`: it may look at the flags of an open for whether that is of a rule's alias.
+    """
     return all(
         judged.rule.predicate is None
-        and all(each.when == TRUE for each in judged.memberships)
+        and all(
+            each.when is not None and (or_flags or each.when == TRUE) for each in judged.memberships
+        )
         and _looks_only_at(judged.when, translators)
         for judged in judged_rules(policy, syscall(call))
     )

@@ -8,7 +8,7 @@ from errno import ENOSYS
 from typing import Concatenate, ParamSpec, Protocol
 
 from enforcer.call import Action, Decision, Elevation
-from enforcer.policy.ast import Policy
+from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import Origin, known_syscall, sources
@@ -35,9 +35,10 @@ class Asker(Protocol):
 class Judge:
     """A policy prepared for the hot path; the only caller of its decider there.
 
-    Without an asker, and unless it is `permissive`, `decide` is the decider's own, so that neither
-    costs anything where nobody asks or learns. See Decider.decide for its arguments. A permissive
-    judge permits what the policy refuses, and says so (`would_be`).
+    Unless the policy asks and there is an asker, or it is `permissive`, `decide` is the decider's
+    own, so that neither costs anything where nobody asks or learns. See Decider.decide for its
+    arguments. A permissive judge permits what the policy refuses, and says so (`would_be`).
+    `is_fixed`: no person's word counts, so the same call always gets the same decision.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Judge:
         self.has_predicates = any(rule.predicate is not None for rule in policy.rules)
         self.elevates = any(rule.elevation is not None for rule in policy.rules)
         self._decider = Decider(policy)
-        self._asker = asker
+        # A person's word counts where the policy asks, and nowhere else.
+        self._asker = asker = asker if asks(policy) else None
+        self.is_fixed = asker is None
         self._needs: dict[str, frozenset[str]] = {}
         self.decide: Callable[..., Decision] = self._decider.decide
         if asker is not None:
@@ -60,32 +63,29 @@ class Judge:
         found = self._needs.get(name)
         if found is None:
             found = self._decider.needs(name)
-            if self._asker is not None and self.may_ask(name):
+            if self._asker is not None and asks(self.policy, name):
                 shown = found | (memory_texts(name) & _SHOWN)
                 found = shown if self._asker.can_hold(name, shown) else found
             self._needs[name] = found
         return found
 
-    def may_ask(self, name: str) -> bool:
-        """Whether a call of that name can come to a question."""
-        model = known_syscall(name)
-        rules = () if model is None else judged_rules(self.policy, model)
-        return self.policy.default is Action.ASK or any(
-            each.rule.action is Action.ASK for each in rules
-        )
-
     def elevations(self, name: str) -> tuple[Elevation, ...]:
         """The other ids with which some rule permits call `name`, each once, in judging order."""
-        model = known_syscall(name) if self.elevates else None
-        rules = () if model is None else judged_rules(self.policy, model)
-        found = (each.rule.elevation for each in rules)
+        rules = _rules_for(self.policy, name) if self.elevates else ()
+        found = (rule.elevation for rule in rules)
         return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def asks(policy: Policy) -> bool:
-    """Whether some call can come to a question under this policy."""
-    actions = {policy.default, *(rule.action for rule in policy.rules)}
-    return Action.ASK in actions
+def asks(policy: Policy, call: str = "") -> bool:
+    """Whether some call, or one of that name, can come to a question under this policy."""
+    rules = _rules_for(policy, call) if call else policy.rules
+    return policy.default is Action.ASK or any(rule.action is Action.ASK for rule in rules)
+
+
+def _rules_for(policy: Policy, call: str) -> Sequence[Rule]:
+    """Those that can decide a call of that name, in judging order."""
+    model = known_syscall(call)
+    return () if model is None else [each.rule for each in judged_rules(policy, model)]
 
 
 P = ParamSpec("P")

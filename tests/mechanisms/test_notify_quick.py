@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
+from enforcer.call import Action, Decision
 from enforcer.events import NullLog
 from enforcer.kernel import openat2 as kernel
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Options
 from enforcer.mechanisms.notify import quick
 from enforcer.mechanisms.notify.session import Session
 from enforcer.mechanisms.notify.worker import Worker
+from enforcer.pin import TargetGone
 from enforcer.policy import parse_yaml
 
 AT_FDCWD = -100
@@ -57,15 +60,19 @@ def thoroughly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> None:
     opens.remember(worker, flags)
 
 
-def quickly(worker: Held, name: bytes, flags: int = os.O_RDONLY) -> bytes | None:
+def quickly(worker: Held, name: bytes, flags: int = os.O_RDONLY, mode: int = 0) -> bytes | None:
     """What the quick way opens, None where it leaves the call to the thorough one."""
     opens = worker.shared.quick
     assert opens is not None
-    descriptor = opens.open(worker, AT_FDCWD, name, flags)
+    worker.args = (AT_FDCWD, 0, flags, mode, 0, 0)
+    descriptor = opens.open(worker, AT_FDCWD, name, flags, mode)
     if descriptor < 0:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:  # noqa: PTH123
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("name", [b"file", b"link", b"./file"])
@@ -128,11 +135,76 @@ def test_only_decisions_on_name_and_flags_are_remembered(
     assert (quickly(worker, b"file") is not None) is remembered
 
 
-@pytest.mark.parametrize("flags", [os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_PATH, os.O_WRONLY])
-def test_what_changes_something_is_never_quick(place: Path, flags: int) -> None:
-    """Only plain reading is remembered."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+
+
+@pytest.mark.parametrize("flags", [os.O_PATH, os.O_RDONLY | os.O_SYNC, os.O_TMPFILE | os.O_RDWR])
+def test_what_is_odd_is_never_quick(place: Path, flags: int) -> None:
+    """Flags that mean something else are left to the thorough way."""
     worker = worker_of(BY_NAME)
-    thoroughly(worker, b"file", flags)
-    assert quickly(worker, b"file", flags) is None
     thoroughly(worker, b"file")
-    assert quickly(worker, b"file", flags) is None
+    assert quickly(worker, b"." if flags & os.O_DIRECTORY else b"file", flags, 0o600) is None
+
+
+def test_what_is_new_is_made_as_its_caller_would(place: Path) -> None:
+    """With its mode and umask, and only under a name that is permitted."""
+    worker = worker_of(BY_NAME)
+    worker.shared.umask = 0o027
+    assert quickly(worker, b"new", NEW, 0o666) == b""
+    assert stat.S_IMODE(Path("new").stat().st_mode) == 0o640
+    assert quickly(worker, os.fsencode(place / "other"), NEW, 0o666) == b""
+    assert quickly(worker, b"secret-new", NEW, 0o666) is None
+    assert not Path("secret-new").exists()
+
+
+def test_what_is_there_is_cut_where_that_is_permitted(place: Path) -> None:
+    """The rules are asked about these flags, not about those of before."""
+    worker = worker_of('  - deny[eacces]: openat\n    when: oflags sub "t"\n  - permit: openat\n')
+    assert quickly(worker, b"file", os.O_WRONLY) == b"file"
+    assert quickly(worker, b"file", os.O_WRONLY | os.O_TRUNC) is None
+    assert Path("file").read_text() == "file"
+
+
+def test_a_known_link_is_nothing_to_make(place: Path) -> None:
+    """O_EXCL of a link fails, also where nothing is behind it any more."""
+    worker = worker_of(BY_NAME)
+    thoroughly(worker, b"link", os.O_RDWR | os.O_CREAT)
+    worker.shared.quick.permitted[worker.name, b"%b/file" % os.fsencode(place), NEW] = (  # type: ignore[union-attr]
+        Decision(action=Action.PERMIT)
+    )
+    assert quickly(worker, b"link", os.O_RDWR | os.O_CREAT) == b"file"
+    assert quickly(worker, b"link", NEW, 0o600) is None
+
+
+@pytest.mark.parametrize("is_absolute", [True, False], ids=["absolute", "relative"])
+def test_nothing_is_made_for_a_call_that_is_over(
+    place: Path, monkeypatch: pytest.MonkeyPatch, is_absolute: bool
+) -> None:
+    """The name may have been read from the memory of another task with the same number."""
+    worker = worker_of(BY_NAME)
+
+    worker.shared.umask = 0o022  # else it is asked for, and that too needs the task
+
+    def gone(worker: Held) -> None:
+        raise TargetGone
+
+    monkeypatch.setattr(Held, "validate", gone)
+    with pytest.raises(TargetGone):
+        quickly(worker, os.fsencode(place / "new") if is_absolute else b"new", NEW, 0o600)
+    assert not Path("new").exists()
+
+
+def test_only_what_may_wait_has_others_woken(place: Path) -> None:
+    """The turn to receive calls is kept over an act that is short, and passed on before others."""
+    worker = worker_of(BY_NAME)
+    turn = worker.shared.turn
+    turn.take(worker)
+    holders: list[object] = []
+
+    def act() -> int:
+        holders.append(turn.holder)
+        return 0
+
+    worker.act(act, waits=False)
+    worker.act(act)
+    assert holders == [worker, None]

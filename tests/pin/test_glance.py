@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.kernel import openat2 as kernel
 from enforcer.pin import View, perform, performing
+from enforcer.pin import glance as glancing
 from enforcer.pin.glance import GLANCES, glance
 from enforcer.pin.identity import Identity
 from enforcer.pin.places import Places
@@ -245,6 +247,28 @@ def test_a_directory_is_told_from_a_link_to_one(
     """
     assert (tree / "to_dir").is_dir()
     assert glanced(target, target.view(), "readlink", name, Judge()) == result
+
+
+def test_a_link_that_is_known_is_asked_about_once(
+    target: Target, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First it might be a directory; what takes its place is seen for what it is."""
+    asked: list[int] = []
+
+    def openat2(dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+        asked.append(flags)
+        return kernel.openat2(dirfd, path, flags, mode, resolve)
+
+    monkeypatch.setattr(glancing, "openat2", openat2)
+    name = os.fsencode(tree / "to_file")
+    view = target.view()
+    found = [(glanced(target, view, "readlink", name, Judge()), len(asked)) for _ in "ab"]
+    assert found == [(4, 2), (4, 3)]
+    (tree / "to_file").unlink()
+    assert glanced(target, view, "readlink", name, Judge()) == -ENOENT
+    (tree / "to_file").mkdir()
+    for _ in "ab":
+        assert glanced(target, view, "readlink", name, Judge()) == -EINVAL
 
 
 class Bound:

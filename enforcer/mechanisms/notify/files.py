@@ -77,7 +77,7 @@ def _deliver(
     if quick is not None:
         worker.full_name = b""
         worker.acting = worker.cookie
-        descriptor = quick.open(worker, dirfd, name, flags)
+        descriptor = quick.open(worker, dirfd, name, flags, mode)
         worker.end_act()
         if descriptor >= 0:
             worker.hand_over(descriptor, bool(flags & os.O_CLOEXEC))

@@ -1,4 +1,4 @@
-"""Opening for reading by a name that is canonical, or leads to one known: the kernel proves it.
+"""Opening by a name that is canonical, or leads to one known: the kernel proves it.
 
 A decision depends on nothing but call, flags and canonical name, so it may be remembered. Where a
 name leads may not: openat2 with RESOLVE_NO_SYMLINKS shows at each use that the name is canonical
@@ -17,24 +17,14 @@ from enforcer.kernel.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
+from enforcer.pin.caller import take_umask
 from enforcer.pin.lexical import lexical
 from enforcer.pin.ourselves import hides
 from enforcer.pin.view import View
-from enforcer.policy.ast import (
-    AndExpression,
-    Dialect,
-    Expression,
-    NotExpression,
-    OrExpression,
-    Policy,
-    RegisterSymbol,
-    TextSymbol,
-    TrueSymbol,
-)
-from enforcer.policy.order import judged_rules
-from enforcer.supervision.judge import Values
-from enforcer.syscalls import syscall
-from enforcer.syscalls.arguments import AT_FDCWD
+from enforcer.policy.ast import Dialect, Policy
+from enforcer.policy.looks import looks_only_at
+from enforcer.supervision.judge import Values, asks
+from enforcer.syscalls.arguments import AT_FDCWD, may_create, open_how
 
 _PLAIN_FLAGS = (
     os.O_RDONLY
@@ -46,6 +36,11 @@ _PLAIN_FLAGS = (
     | os.O_NONBLOCK
 )
 """Flags with which opening changes nothing."""
+
+_CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND
+_FLAGS = _PLAIN_FLAGS | _CHANGING
+_NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
+"""Flags with which a link at the end is no way to what it leads to."""
 
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY
 _PATH_FLAGS = os.O_PATH | os.O_CLOEXEC
@@ -84,13 +79,17 @@ class QuickOpens:
         self.tells_missing = policy.dialect is Dialect.SYSTRACE
         self._fitting: dict[str, bool] = {}
 
-    def open(self, call: Opening, dirfd: int, name: bytes, flags: int) -> int:
+    def open(self, call: Opening, dirfd: int, name: bytes, flags: int, mode: int) -> int:
         """A descriptor, -ENOENT, or -1 where the thorough way must be gone. Raises TargetGone."""
-        if flags & ~_PLAIN_FLAGS or not name:
+        if flags & ~_FLAGS or not name:
             return -1
+        if flags & _CHANGING and may_create(flags):
+            take_umask(call.view)
         if name[0] == 0x2F:
+            if flags & _CHANGING:
+                call.validate()  # it was the task's memory that the name was read from
             call.full_name = name
-            return self._open_at(call, AT_FDCWD, name, name, flags)
+            return self._open_at(call, AT_FDCWD, name, name, flags, mode)
         if dirfd != AT_FDCWD:
             return -1
         try:
@@ -102,20 +101,24 @@ class QuickOpens:
             prefix = os.readlink(b"/proc/self/fd/%d" % base)  # noqa: PTH115 (hot, and bytes)
             full = prefix + name if prefix == b"/" else prefix + b"/" + name
             call.full_name = full
-            return self._open_at(call, base, name, full, flags)
+            return self._open_at(call, base, name, full, flags, mode)
         except OSError:
             return -1
         finally:
             os.close(base)
 
-    def _open_at(self, call: Opening, base: int, name: bytes, full: bytes, flags: int) -> int:
+    def _open_at(
+        self, call: Opening, base: int, name: bytes, full: bytes, flags: int, mode: int
+    ) -> int:
+        clean, mode = open_how(flags, mode) if flags & _CHANGING else (flags, 0)
+        clean |= _ALWAYS
         known = self.permitted.get((call.name, full, flags))
         canonical = None if known is not None else self.links.get(full)
         is_new = known is None and canonical is None and lexical(name) == name
         if is_new:
             known = self._judged(call, full)
         if known is not None:
-            descriptor = openat2(base, name, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
+            descriptor = openat2(base, name, clean, mode, RESOLVE_NO_SYMLINKS)
             if is_new and descriptor >= 0:
                 self._keep(call.name, full, flags, known)
             if descriptor == -ENOENT and not self.tells_missing:
@@ -124,13 +127,13 @@ class QuickOpens:
                 call.decision = known
                 return descriptor
         else:
-            if canonical is None or flags & os.O_NOFOLLOW:
+            if canonical is None or flags & _NOT_BY_CANONICAL:
                 return -1
             known = self.permitted.get((call.name, canonical, flags))
             if known is None or not _leads_to(base, name, canonical):
                 return -1
-            descriptor = openat2(AT_FDCWD, canonical, flags | _ALWAYS, 0, RESOLVE_NO_SYMLINKS)
-        if descriptor >= 0 and hides(call.view, descriptor):
+            descriptor = openat2(AT_FDCWD, canonical, clean, mode, RESOLVE_NO_SYMLINKS)
+        if descriptor >= 0 and hides(call.view, descriptor, writes=bool(flags & os.O_ACCMODE)):
             os.close(descriptor)
             return -1
         if descriptor >= 0:
@@ -156,7 +159,7 @@ class QuickOpens:
         """What the thorough way has just found out by opening."""
         decision = call.decision
         names = call.values.get("filename")
-        if decision is None or not names or names[0] is None or flags & ~_PLAIN_FLAGS:
+        if decision is None or not names or names[0] is None or flags & ~_FLAGS:
             return
         if decision.action is not Action.PERMIT or decision.log or decision.elevation is not None:
             return
@@ -171,9 +174,8 @@ class QuickOpens:
         """Whether the rules for a call look at nothing but its name and flags."""
         fits = self._fitting.get(name)
         if fits is None:
-            fits = self._fitting[name] = all(
-                judged.rule.predicate is None and _looks_at_name_and_flags(judged.when)
-                for judged in judged_rules(self.policy, syscall(name))
+            fits = self._fitting[name] = not asks(self.policy, name) and looks_only_at(
+                self.policy, name, _JUDGED_TEXTS, or_flags=True
             )
         return fits
 
@@ -187,17 +189,3 @@ def _leads_to(base: int, name: bytes, canonical: bytes) -> bool:
         return os.readlink(b"/proc/self/fd/%d" % found) == canonical  # noqa: PTH115
     finally:
         os.close(found)
-
-
-def _looks_at_name_and_flags(expression: Expression) -> bool:
-    match expression:
-        case TextSymbol(translator=translator):
-            return translator in _JUDGED_TEXTS
-        case RegisterSymbol():
-            return False
-        case TrueSymbol():
-            return True
-        case NotExpression(operand):
-            return _looks_at_name_and_flags(operand)
-        case AndExpression(left, right) | OrExpression(left, right):
-            return _looks_at_name_and_flags(left) and _looks_at_name_and_flags(right)

@@ -95,7 +95,9 @@ def _connect(worker: Worker, args: Arguments) -> int:
     if number:
         return -number
     with _Duplicate(worker, args[0]) as socket:
-        return worker.act(lambda: reach_address(worker.view, worker.name, socket, meant.raw))
+        waits = worker.name == "connect" and raw.may_wait(socket)
+        view, name, to = worker.view, worker.name, meant.raw
+        return worker.act(lambda: reach_address(view, name, socket, to), waits=waits)
 
 
 def _judged(worker: Worker, values: Values, *addresses: Address) -> int:

@@ -428,9 +428,13 @@ class Worker:
                 self.is_interrupted = False
             os.sched_yield()
 
-    def act(self, function: Callable[[], int]) -> int:
-        """What `function` gives; while it blocks it can be interrupted, and others receive."""
-        self.shared.turn.pass_on(self)
+    def act(self, function: Callable[[], int], *, waits: bool = True) -> int:
+        """What `function` gives; while it blocks it can be interrupted, and others receive.
+
+        Unless it `waits` they are not woken for that: the session does it when it takes long.
+        """
+        if waits:
+            self.shared.turn.pass_on(self)
         self.acting = self.cookie
         result = function()
         self.end_act()

@@ -16,7 +16,7 @@ from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.mechanisms.ptrace import reading
-from enforcer.mechanisms.ptrace.private import ANSWERS, ASKS
+from enforcer.mechanisms.ptrace.private import ANSWERS, ASKS, NO_CALL
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.tasks import Task
@@ -49,6 +49,7 @@ class _Look:
         self.name = name
         self.how = how
         self.number_register = abi.layouts[0].number
+        self.result_register = abi.layouts[0].result
 
     def serve(self, task: Task, info: SyscallInfo) -> bool:
         """At a seccomp stop: give the call its result. Raises TaskGone, TargetGone."""
@@ -100,9 +101,10 @@ class _Look:
 
     def answer(self, tid: int, result: int) -> None:
         """The call is not carried out; the task goes on with `result`."""
-        answering = ANSWERS.get(result)
-        if answering is None:
-            self.sandbox.registers.cancel(tid, self.abi, result)
-        else:
-            ptrace.poke_register(tid, self.number_register, answering)
+        answering = ANSWERS.get(result, NO_CALL)
+        if answering == NO_CALL:
+            # A call that is not made leaves the result as it is (do_syscall_64): two registers are
+            # written in less time than all are read and written back.
+            ptrace.poke_register(tid, self.result_register, result)
+        ptrace.poke_register(tid, self.number_register, answering)
         ptrace.resume(tid)

@@ -17,7 +17,7 @@ from enforcer.policy.ast import (
 from enforcer.policy.denied_names import names_denied_by_equality
 from enforcer.policy.looks import looks_only_at
 from enforcer.supervision.desk import StandingAnswers
-from enforcer.supervision.judge import Judge, asks
+from enforcer.supervision.judge import Judge
 
 _NAMES = frozenset({"filename"})
 
@@ -38,16 +38,13 @@ class TaskPolicy(Judge):
         *,
         permissive: bool = False,
     ) -> None:
-        # A person's word counts where the policy asks, and nowhere else.
-        asker = standing if asks(policy) else None
-        super().__init__(policy, asker=asker, permissive=permissive)
+        super().__init__(policy, asker=standing, permissive=permissive)
         self.standing = standing
         self.permissive = permissive
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.permitted_names: dict[str, set[str]] = {}
         self._remembers_names: dict[str, bool] = {}
-        self._is_fixed = asker is None
-        self.remembers = self._is_fixed and not looks_at_pointer(policy)
+        self.remembers = self.is_fixed and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
 
@@ -60,7 +57,7 @@ class TaskPolicy(Judge):
         """Whether a decision on `call` hangs on its canonical name alone."""
         known = self._remembers_names.get(call)
         if known is None:
-            known = self._is_fixed and looks_only_at(self.policy, call, _NAMES)
+            known = self.is_fixed and looks_only_at(self.policy, call, _NAMES)
             self._remembers_names[call] = known
         return known
 
