@@ -18,7 +18,7 @@ from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.catalogue import catalogue
 from harness.cli.load import Laboratory, laboratory, opened, our_backends
 from harness.cli.names import complete_told
-from harness.model import Case, Scenario, VerdictKind, spelled
+from harness.model import Case, RunKind, Scenario, VerdictKind, spelled
 from harness.oracle import described
 from harness.places.features import lacking
 from harness.places.local import LocalPlace, kernel_release
@@ -33,6 +33,9 @@ from harness.ways import JOINT, MANNERS
 from harness.wideners import WIDENERS
 
 FIRST = " " * 4
+WIDEST_KIND = max(map(len, RunKind))
+TOLD_BY_REASON = (VerdictKind.HELD, VerdictKind.BYPASSED)
+"""What these mean is the beginning of their reasons."""
 
 
 @click.command("explain")
@@ -183,7 +186,7 @@ def _explain_cover(scenario: Scenario, backends: Iterable[str]) -> None:
             click.echo(folded(f"{name}: not available: {error}", FIRST))
             continue
         lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
-        click.echo(f"    {name}: {'in full' if not lacking else ''}")
+        click.echo(f"    {name}:{' in full' if not lacking else ''}")
         for cover in lacking:
             where = "the default" if cover.rule is None else f"rule {cover.rule + 1}"
             errs = f" ({cover.errs})" if cover.errs else ""
@@ -195,11 +198,15 @@ def _explain_results(rows: list[Row]) -> None:
     for row in rows:
         mark = "" if row.as_expected else f"   (expected: {row.expected})"
         click.echo(f"    {row.case_id}: {row.verdict}{mark}")
-        click.echo(folded(f"{MEANING[VerdictKind(row.verdict)]}: {row.reason}", FIRST * 2))
+        kind = VerdictKind(row.verdict)
+        meaning = "" if kind in TOLD_BY_REASON else f"{MEANING[kind]}: "
+        click.echo(folded(f"{meaning}{row.reason}", FIRST * 2))
         for observation in row.observations:
             wins, attempts = observation["wins"], observation["attempts"]
-            numbers = f"{wins} win{'s' * (wins != 1)} in {attempts} attempt{'s' * (attempts != 1)}"
+            numbers = f"{wins} win{'s' * (wins != 1)}"
+            if attempts:
+                numbers += f" in {attempts} attempt{'s' * (attempts != 1)}"
             errno = f", errno {observation['errno']}" if observation["errno"] else ""
             detail = f", {observation['detail']}" if observation["detail"] else ""
             said = f"{observation['outcome']} ({numbers}{errno}{detail})"
-            click.echo(folded(f"{observation['kind']:8} {said}", FIRST * 2))
+            click.echo(folded(f"{observation['kind']:{WIDEST_KIND}} {said}", FIRST * 2))

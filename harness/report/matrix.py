@@ -80,7 +80,9 @@ class Cell:
 
     @property
     def counts(self) -> Counter[VerdictKind]:
-        return Counter(VerdictKind(row.verdict) for row in self.rows)
+        """How often each verdict is among them, the one that matters most first."""
+        found = Counter(VerdictKind(row.verdict) for row in self.rows)
+        return Counter({kind: found[kind] for kind in SEVERITY if found[kind]})
 
     @property
     def attempts(self) -> int:
