@@ -46,7 +46,8 @@ class Question:
         fields = self.fields
         program = PurePosixPath(str(fields["program"] or "?")).name
         before = fields.get("before")
-        often = f", asked {before} times before" if before else ""
+        times = "once" if before == 1 else f"{before} times"
+        often = f", asked {times} before" if before else ""
         yield printable(f"{program}[{fields['pid'] or fields['tid']}]: {fields['call']}?{often}")
         for name, texts in self.values.items():
             shown = ", ".join("(unreadable)" if each is None else each for each in texts)

@@ -45,7 +45,7 @@ def overview(directory: Path) -> Overview:
 def lines(now: Overview, before: Overview | None = None, seconds: float = 0.0) -> Iterator[str]:
     """For people; with what was `seconds` ago also the rates."""
     if not now.statuses:
-        yield "no supervisor runs"
+        yield "no supervisor is running"
     for pid, status in now.statuses.items():
         console = "a console answers" if status.get("console") else "nobody answers"
         policies = _listed(status.get("policies"))

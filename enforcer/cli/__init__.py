@@ -37,7 +37,7 @@ form_option = click.option(
     "--dialect",
     "form",
     type=click.Choice(["systrace", "yaml", "docker", "minijail", "kafel", "systemd", "bpf"]),
-    help="How the file is written, where its name does not tell: <(...), /dev/stdin.",
+    help="The format of the file, where its name does not tell: <(...), /dev/stdin.",
 )
 
 

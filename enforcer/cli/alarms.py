@@ -21,13 +21,13 @@ _LOOK_S = 0.2
 @click.argument(
     "logs", nargs=-1, required=True, type=click.File(encoding="utf-8", errors="replace")
 )
-@click.option("--follow", "-F", is_flag=True, help="Go on, and show each alarm as it comes.")
+@click.option("--follow", "-F", is_flag=True, help="Keep running, and show each alarm as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def alarms(logs: tuple[TextIO, ...], follow: bool, as_json: bool) -> None:
     """Show the refusals in LOGS: by host, program and rule, with how often and the last.
 
-    LOGS are what `enforcer run` writes by --log, -e and -E, and the files of a syslog that got
-    them; `-` is standard input. What no rule was for has left its policy: a program did what it
+    LOGS are what `enforcer run` writes by --log, -e and -E, and syslog files that received them;
+    `-` is standard input. A refusal for which there is no rule means that a program did what it
     was never seen to do when its policy was learned.
     """
     groups = Groups()

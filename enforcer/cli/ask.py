@@ -52,7 +52,7 @@ _ASKING = (MechanismName.PTRACE, MechanismName.NOTIFY)
     show_default=True,
     help="Seconds after which a question of COMMAND is denied.",
 )
-@click.option("--lines", "is_plain", is_flag=True, help="No full screen, on a terminal either.")
+@click.option("--lines", "is_plain", is_flag=True, help="No full screen, even on a terminal.")
 @click.option(
     "--log",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),

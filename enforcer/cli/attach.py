@@ -43,7 +43,7 @@ from enforcer.policy.rereading import source_to_json
     "--exitkill",
     "kills",
     is_flag=True,
-    help="Kill the processes when this command is killed. Left out: they run on unsupervised then.",
+    help="Kill the processes when this command is killed. Default: they go on unsupervised.",
 )
 @log_options
 @click.option(

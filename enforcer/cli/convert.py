@@ -26,7 +26,7 @@ class Refused(click.ClickException):
     "--to",
     "dialect",
     type=click.Choice([dialect.value for dialect in Dialect]),
-    help="The dialect wanted; left out: the other one.",
+    help="The dialect to write. Default: the other one.",
 )
 @form_option
 def convert(file: Path, dialect: str | None, form: str | None) -> None:

@@ -25,7 +25,7 @@ from enforcer.policy.problem import PolicyError
     "target",
     required=True,
     type=click.Choice([each.value for each in Target]),
-    help="bwrap takes what bpf is: a compiled filter.",
+    help="`bwrap` is the same as `bpf`: a compiled filter.",
 )
 @click.option(
     "--output",

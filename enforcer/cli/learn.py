@@ -57,7 +57,7 @@ def parse_duration(
 @click.option(
     "--generalise",
     is_flag=True,
-    help="Make patterns of names that are others in every run, and show what each stands for: "
+    help="Turn names that differ in every run into patterns, and show what each stands for: "
     "temporary names, process ids, numbered ports, the home directory, versions of libraries.",
 )
 @click.option("--review", "is_reviewed", is_flag=True, help="Ask about each rule before writing.")
@@ -76,7 +76,7 @@ def parse_duration(
     "save_every_s",
     callback=parse_duration,
     metavar="TIME",
-    help="Write policies meanwhile, too.",
+    help="Write policies while it runs, too.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def learn(

@@ -25,7 +25,7 @@ _CLEAR = "\x1b[H\x1b[2J"
     show_default=True,
     help="Seconds between two looks.",
 )
-@click.option("--count", "-n", type=click.IntRange(min=1), help="End after so many looks.")
+@click.option("--count", "-n", type=click.IntRange(min=1), help="End after this many looks.")
 def command(interval_s: float, count: int | None) -> None:
     """Watch supervisors: processes, decisions and refusals a second, the last refusals."""
     try:

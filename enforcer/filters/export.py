@@ -337,7 +337,7 @@ def _by_name(filter: Filter, native: AbiTable, lost: list[str]) -> tuple[bool, d
             answers.append(each.unknown)
         refusals = [answer for answer in answers if answer & ACTION_MASK not in (ALLOW, LOG)]
         if len(set(answers)) > 1:
-            lost.append(f"{name}: hangs on registers, and is refused whatever they hold")
+            lost.append(f"{name}: depends on registers, and is refused whatever they hold")
         if refusals:
             if permits or refusals[0] != each.unknown:
                 found[name] = refusals[0]

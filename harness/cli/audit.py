@@ -50,7 +50,7 @@ FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED
 @click.command("audit")
 @click.argument("policy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--backend", "-b", "wanted", multiple=True, metavar="NAME", help="Default: ours, as of `run`."
+    "--backend", "-b", "wanted", multiple=True, metavar="NAME", help="Default: ours, as for `run`."
 )
 @click.option(
     "--keyword", "-k", "keywords", multiple=True, metavar="TEXT", help="Attacks with this text."

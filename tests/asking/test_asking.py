@@ -114,7 +114,7 @@ def test_the_question_says_all_that_matters(backend: str, tmp_path: Path) -> Non
         "every openat of this program",
     ):
         assert words in first
-    assert "asked 1 times before" in second
+    assert "asked once before" in second
 
 
 @pytest.mark.parametrize("backend", BOTH)
@@ -175,6 +175,15 @@ def asked(backend: str, place: Path, script: str = LOOKS) -> Iterator[tuple[Runn
     console.close()
 
 
+def first_question(console: Console) -> Supervisor:
+    """The one supervisor, of which the console has heard a question."""
+    console.scan()
+    (supervisor,) = console.supervisors.values()
+    while not console.questions:
+        console.receive(supervisor)
+    return supervisor
+
+
 @pytest.mark.parametrize("backend", BOTH)
 def test_who_waits_for_an_answer_waits_alone(backend: str, tmp_path: Path) -> None:
     """A thread's question stands while its siblings, and new processes, go on."""
@@ -191,10 +200,7 @@ def test_a_second_console_watches(backend: str, tmp_path: Path) -> None:
     """It sees the question, and its answer is refused."""
     with asked(backend, tmp_path) as (started, second):
         started.error_until("answer")
-        second.scan()
-        (supervisor,) = second.supervisors.values()
-        while not second.questions:
-            second.receive(supervisor)
+        supervisor = first_question(second)
         assert "watches" in second.notices[0]
         second.answer("permit")
         while len(second.notices) < 2:
@@ -291,10 +297,7 @@ def test_a_target_that_is_killed_asks_no_more(backend: str, tmp_path: Path) -> N
     """Its question is taken back, and the supervisor ends with it."""
     with asked(backend, tmp_path) as (started, console):
         started.error_until("answer")
-        console.scan()
-        (supervisor,) = console.supervisors.values()
-        while not console.questions:
-            console.receive(supervisor)
+        supervisor = first_question(console)
         os.kill(int(str(console.questions[0].fields["pid"])), 9)
         while console.supervisors:
             console.receive(supervisor)
@@ -336,7 +339,7 @@ def test_status_shows_what_runs(backend: str, tmp_path: Path) -> None:
         assert target.wait() == 0
     target.until(lambda: not sockets(socket_directory()))
     said = process.run([sys.executable, "-m", "enforcer", "status"]).stdout
-    assert said == "no supervisor runs\n"
+    assert said == "no supervisor is running\n"
 
 
 def test_a_directory_of_others_holds_no_sockets(tmp_path: Path, runtime: Path) -> None:

@@ -112,7 +112,7 @@ def calls_of(
 
 
 def _with_some(spec: FilterSpec, chance: random.Random) -> FilterSpec:
-    """The calls whose answer hangs on registers, and a few of those that always get one."""
+    """The calls whose answer depends on registers, and a few of those that always get one."""
     tables = []
     for table in spec.tables:
         chosen = set(chance.sample(sorted(table.calls), min(8, len(table.calls))))
