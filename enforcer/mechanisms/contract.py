@@ -29,6 +29,8 @@ class PreparedName(StrEnum):
 
     APPARMOR = "apparmor"
     TOMOYO = "tomoyo"
+    SELINUX = "selinux"
+    BPF_LSM = "bpf-lsm"
 
 
 def module_of(name: str) -> str:

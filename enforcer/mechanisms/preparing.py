@@ -107,6 +107,13 @@ class PreparedMechanism(Protocol):
         """What this machine lacks beside its `needs`."""
         ...
 
+    def settle(self) -> None:
+        """What is the same for every policy, and changes the whole machine: done once in it, by
+        who carries out its cases, where there is what `needs` and `probe` ask for. A machine that
+        was not settled must do as well.
+        """
+        ...
+
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """One Cover a rule, and one for the default, in rule order."""
         ...

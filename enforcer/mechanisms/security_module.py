@@ -63,6 +63,10 @@ class SecurityModule(ABC):
         """Its `needs` are all that it has."""
         return ()
 
+    def settle(self) -> None:
+        """What is the same for every policy, where there is such."""
+        return
+
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """Rules on names in full or in part, others not at all."""
         return judge(policy, abis, self.says)[1]

@@ -43,6 +43,12 @@ EXTERNAL = Path(__file__).resolve().parent.parent / "external"
 SUFFIXES = (".yaml", ".yml", ".py")
 
 
+UNSUPPORTED = {
+    "smack": "no kernel of Debian's is built with Smack (docs/lsm.md has the evidence)",
+}
+"""What there is no backend for, and why; asked for, it is said."""
+
+
 class UnknownBackend(Exception):
     """No backend has this name."""
 

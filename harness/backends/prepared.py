@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -26,6 +26,7 @@ from enforcer.mechanisms.contract import (
 from enforcer.mechanisms.preparing import Event, Met, Needs, PreparedMechanism, Stage
 from enforcer.policy.ast import Policy
 from harness import process
+from harness.backends import backend
 from harness.places.features import lacking
 
 PREPARE_S = 60.0
@@ -85,6 +86,17 @@ class Prepared:
                 raise
             return self.enforcer.compile(policies, abis, Options(partial=True))
 
+    def settle(self) -> None:
+        """See PreparedMechanism.settle; of a kernel that lacks something nothing is asked."""
+        if not self._missing():
+            self.enforcer.settle()
+
+    def _missing(self) -> list[Missing]:
+        modules = [f"lsm:{name}" for name in self.needs.lsm]
+        absent = lacking([*self.needs.features, *modules])
+        missing = [Missing(feature=f"{name}: {why}") for name, why in absent.items()]
+        return [*missing, *self.enforcer.probe()]
+
     @contextlib.contextmanager
     def prepare(self, plan: Plan, stage: Stage) -> Iterator[Plan]:
         """Switched on as long as it is entered; see PreparedMechanism.prepare."""
@@ -92,11 +104,7 @@ class Prepared:
             raise Unavailable(f"{self.name} needs {_MACHINE.feature}: {_MACHINE.mend}")
         if not stage.walled:
             raise Unavailable(f"{self.name} needs a run with mounts of its own: root")
-        modules = [f"lsm:{name}" for name in self.needs.lsm]
-        absent = lacking([*self.needs.features, *modules])
-        missing = [Missing(feature=f"{name}: {why}") for name, why in absent.items()]
-        missing += self.enforcer.probe()
-        if missing:
+        if missing := self._missing():
             raise Unavailable("; ".join(map(_said, missing)))
         stage.state.mkdir(mode=0o755)
         if not stage.denied.is_file():
@@ -116,6 +124,15 @@ class Prepared:
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
         return self.enforcer.collect(plan, stage)
+
+
+def settle(names: Iterable[str]) -> None:
+    """What these backends do once for a machine; what could not be done says so in their cases."""
+    for name in names:
+        found = backend(name)
+        assert isinstance(found, Prepared)
+        with contextlib.suppress(LaunchError, OSError):
+            found.settle()
 
 
 def _said(missing: Missing) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from harness import backends, tree
 from harness.attack import Attack, ManifestError, stand_ins
 from harness.cases import ALL, EVERY_EXTERNAL, EVERY_LEAKY, Selection, expand
 from harness.catalogue import CatalogueError
-from harness.cli import UserError
+from harness.cli import MachineError, UserError
 from harness.laboratory import attacks_of, scenarios_of
 from harness.model import Case, Scenario, spelled
 from harness.places.choice import Driver, Target, Wish, targets
@@ -128,7 +128,9 @@ def chosen_targets(wish: Wish, wanted: Sequence[str] = ()) -> tuple[Target, ...]
         further = [target for target in targets(own) if target.key not in keys] if whole else []
     except PlaceError as error:
         raise UserError(str(error)) from None
-    return (*found, *(replace(target, whole=True) for target in further))
+    every = (*found, *(replace(target, whole=True) for target in further))
+    settled = tuple(sorted(set(whole)))
+    return tuple(replace(each, settled=settled) if each.arch else each for each in every)
 
 
 def wanted_in(target: Target, wanted: Sequence[str]) -> tuple[str, ...] | None:
@@ -141,6 +143,22 @@ def wanted_in(target: Target, wanted: Sequence[str]) -> tuple[str, ...] | None:
         if (target.arch is not None if backends.needs_machine(name) else not target.whole)
     ]
     return tuple(here) or None
+
+
+def supported(wanted: Sequence[str], say: Callable[[str], None]) -> tuple[str, ...]:
+    """What of the backends that were asked for can be judged; of the others `say` is told why.
+
+    Raises MachineError where nothing is left.
+    """
+    reasons = [
+        f"{name}: {backends.UNSUPPORTED[name]}" for name in wanted if name in backends.UNSUPPORTED
+    ]
+    left = tuple(name for name in wanted if name not in backends.UNSUPPORTED)
+    if reasons and not left:
+        raise MachineError("; ".join(reasons))
+    for reason in reasons:
+        say(f"not judged: {reason}")
+    return left
 
 
 def _packages(wanted: Sequence[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from harness.cli.load import (
     laboratory,
     opened,
     selection,
+    supported,
     unmeasured,
     wanted_in,
 )
@@ -66,10 +67,10 @@ STANDARD_OUTPUT = Path("-")
     shell_complete=complete_backends,
     multiple=True,
     metavar="NAME",
-    help="ptrace, seccomp, notify, landlock, none; apparmor, tomoyo, in machines of their own; a "
-    "leaky one, or `leaky` for all of those; bwrap and others' sandboxes, or `external` for all of "
-    "those; a FILE that describes one; `all`. May "
-    "be repeated. Default: what the scenarios name.",
+    help="ptrace, seccomp, notify, landlock, none; apparmor, tomoyo, selinux, bpf-lsm, in machines "
+    "of their own; a leaky one, or `leaky` for all of those; bwrap and others' sandboxes, or "
+    "`external` for all of those; a FILE that describes one; `all`. May be repeated. Default: what "
+    "the scenarios name.",
 )
 @click.option(
     "--arch",
@@ -191,7 +192,10 @@ def command(
     excuses = _excuses(excuses_file)
     lab = laboratory(lenient=True)
     store = opened(results or default_path())
-    asked = Asked.of(selected).as_suite()
+    messages = console(stderr=True)
+    wished = Asked.of(selected).as_suite()
+    there = supported(wished.wanted, partial(messages.print, highlight=False, markup=False))
+    asked = replace(wished, wanted=there)
     resumed: Campaign | None = None
     if resume:
         resumed = _interrupted(store, str(lab.root))
@@ -206,7 +210,6 @@ def command(
     leaky = replace(asked, wanted=(EVERY_LEAKY,))
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
     campaign = resumed or store.begin(sys.argv[1:], len(todo), origin_of(lab, asked))
-    messages = console(stderr=True)
     for mistake in lab.mistakes:
         messages.print(str(mistake), highlight=False, markup=False, soft_wrap=True)
     if asked.quick:
@@ -240,6 +243,7 @@ def command(
         sys.exit(Status.INTERRUPTED if run.is_ended_by_user else Status.BROKEN)
     store.close()
     status = _status(run.rows, excuses, messages)
+    status = status if there == wished.wanted else Status.BROKEN
     if asked.suite:
         status = max(status, _scored(lab, asked, todo, run.rows, messages))
     sys.exit(status)

@@ -29,6 +29,7 @@ from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable, module_
 from enforcer.mechanisms.preparing import Event
 from harness.backends import BrokenBackend, UnknownBackend, backend
 from harness.backends.life import stage_of
+from harness.backends.prepared import settle
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.ending import children, end_all
@@ -442,7 +443,8 @@ def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) 
 def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoReturn:
     """Answer requests until there are no more; one that cannot be read is answered so.
 
-    `{"warm": [mechanisms]}` only imports what their launches need (before a machine is saved).
+    `{"warm": [mechanisms], "settle": [backends]}` only imports what their launches need, and
+    settles what changes the whole machine (before that is saved).
     """
     isolation = walls.available()
     gc.freeze()
@@ -456,6 +458,7 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
                     # A mechanism that cannot be imported is broken in its own cases.
                     with contextlib.suppress(ImportError):
                         warm(str(name))
+                settle(raw.get("settle", ()))
                 answer('{"warm": true}\n')
                 continue
             number = raw[NUMBER]

@@ -51,7 +51,7 @@ class Target:
 
     `here` are the ABIs whose programs it runs, `abis` those that were asked for, `packages` the
     Debian packages that a guest has beside the usual ones. `whole`: it is there only for backends
-    that change a whole machine.
+    that change a whole machine; `settled` are those among them that are judged there.
     """
 
     arch: str | None
@@ -63,6 +63,7 @@ class Target:
     root: str | None = None
     packages: tuple[str, ...] = ()
     whole: bool = False
+    settled: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -178,6 +179,7 @@ def ready(target: Target, append: str, say: Say) -> Place | None:
         hardware=hardware,
         append=append,
         packages=target.packages,
+        settled=target.settled,
         say=say,
     )
 

@@ -59,6 +59,7 @@ class VmPlace:
     kernel: str
     snapshot: Path
     agent: int
+    settled: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,10 +101,10 @@ class VmPlace:
         """Make the snapshot again where a damaged one was removed in mid-run."""
         if not is_saved(self.base):
             modules = library()
-            if digest(modules) != self.base.content:
+            if digest(modules, *self.settled) != self.base.content:
                 raise Refused("the snapshot is gone, and what it was made of has changed since")
             HERE.tell(Stage.BOOTING)
-            save(self.base, lambda guest: _prepare(guest, modules))
+            save(self.base, lambda guest: _prepare(guest, modules, self.settled))
 
     def _run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
         HERE.tell(Stage.RESTORING)
@@ -128,10 +129,12 @@ def vm_place(
     hardware: Hardware | None = None,
     append: str = "",
     packages: Sequence[str] = (),
+    settled: tuple[str, ...] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> VmPlace:
     """The place for an architecture: images fetched, the base booted and saved, as far as needed.
-    `packages` are Debian's, of others' sandboxes that are to be judged there.
+    `packages` are Debian's, of others' sandboxes that are to be judged there, `settled` the
+    backends that change the whole machine.
 
     Raises PlaceError with the fix.
     """
@@ -152,11 +155,11 @@ def vm_place(
             root=root,
             hardware=hardware,
             append=append,
-            content=digest(modules),
+            content=digest(modules, *settled),
         )
         if not is_saved(base):
             say(f"booting and saving {kernel.name} ({hardware.accelerator})")
-        snapshot = save(base, lambda guest: _prepare(guest, modules), say)
+        snapshot = save(base, lambda guest: _prepare(guest, modules, settled), say)
     except (
         ArchiveError,
         BuildError,
@@ -172,11 +175,15 @@ def vm_place(
             f"the cache {cache_root()}: {error}: free some room (`harness vm prune`) or name "
             "another directory in XDG_CACHE_HOME"
         ) from error
-    return VmPlace(base=base, kernel=version, snapshot=snapshot, agent=AGENT_NUMBER)
+    return VmPlace(
+        base=base, kernel=version, snapshot=snapshot, agent=AGENT_NUMBER, settled=settled
+    )
 
 
-def _prepare(guest: Guest, modules: bytes) -> None:
-    """Put the modules into the guest, start the agent and have it import everything."""
+def _prepare(guest: Guest, modules: bytes, settled: Sequence[str]) -> None:
+    """Put the modules into the guest, start the agent and have it import everything, and do what
+    the backends `settled` do once for all cases.
+    """
     limit_s = WARM_UP_S * crowding()
     unpack = ["python3", "-c", UNPACK, str(LIBRARY)]
     done = guest.run(unpack, stdin=modules, timeout_s=limit_s)
@@ -188,7 +195,7 @@ def _prepare(guest: Guest, modules: bytes) -> None:
         env={"PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"},
         number=AGENT_NUMBER,
     )
-    warm = {"warm": [*MechanismName, *PreparedName]}
+    warm = {"warm": [*MechanismName, *PreparedName], "settle": settled}
     guest.input(agent, json.dumps(warm).encode() + b"\n")
     guest.read_line(agent, limit_s)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from click.testing import CliRunner
 
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
@@ -26,10 +27,11 @@ from enforcer.mechanisms.contract import (
 from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
 from enforcer.policy.ast import Policy
 from harness import backends
+from harness.backends import UNSUPPORTED
 from harness.backends.life import stage_of
 from harness.backends.prepared import Prepared
-from harness.cli import UserError
-from harness.cli.load import chosen_targets, wanted_in
+from harness.cli import Status, UserError, cli
+from harness.cli.load import chosen_targets, supported, wanted_in
 from harness.places.choice import Driver, Wish
 from harness.places.layout import Layout
 
@@ -48,6 +50,10 @@ class Fake:
     extents: tuple[Extent, ...] = ()
     program: tuple[str, ...] = ("true",)
     is_on: bool = False
+    is_settled: bool = False
+
+    def settle(self) -> None:
+        self.is_settled = True
 
     def probe(self) -> tuple[Missing, ...]:
         return self.absent
@@ -118,6 +124,14 @@ def test_a_module_of_the_kernels_is_asked_for(tmp_path: Path) -> None:
         Prepared(fake).prepare(PLAN, stage(tmp_path)).__enter__()
 
 
+@pytest.mark.parametrize("absent", [(), (Missing(feature="a thing"),)], ids=["there", "lacking"])
+def test_a_machine_is_settled_only_with_what_it_takes(absent: tuple[Missing, ...]) -> None:
+    """What a kernel lacks its cases say."""
+    fake = Fake(absent=absent)
+    Prepared(fake).settle()
+    assert fake.is_settled is not bool(absent)
+
+
 def test_it_is_on_as_long_as_the_run(tmp_path: Path) -> None:
     """And there is something that its probes can be tried on."""
     fake, where = Fake(program=("echo", "so")), stage(tmp_path)
@@ -177,6 +191,7 @@ def test_it_gets_a_machine_by_itself(
     monkeypatch.setattr(backends, "needs_machine", lambda name: name == "fake")
     targets = chosen_targets(Wish(arches=arches), wanted)
     assert [(target.arch is not None, wanted_in(target, wanted)) for target in targets] == places
+    assert all(target.settled == ("fake",) * (target.arch is not None) for target in targets)
 
 
 @pytest.mark.parametrize("driver", [Driver.NONE, Driver.VNG])
@@ -187,3 +202,13 @@ def test_without_one_it_is_the_users_mistake(
     monkeypatch.setattr(backends, "needs_machine", lambda name: name == "fake")
     with pytest.raises(UserError, match=f"--vm {driver}"):
         chosen_targets(Wish(driver=driver), ("fake",))
+
+
+def test_what_nobody_can_judge_is_said() -> None:
+    """It is no unknown name, and what can be judged beside it is."""
+    done = CliRunner().invoke(cli, ["run", "--backend", "smack"])
+    assert done.exit_code == Status.BROKEN
+    assert UNSUPPORTED["smack"] in done.output
+    told: list[str] = []
+    assert supported(("smack", "tomoyo"), told.append) == ("tomoyo",)
+    assert [line for line in told if "smack" in line] == told != []

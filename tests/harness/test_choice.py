@@ -100,7 +100,7 @@ def test_places_are_made_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Target(
         arch=FOREIGN, kernel="6.1", driver=Driver.SNAPSHOT, here=(), abis=(), cpus=3, root="/r"
     )
-    machine = replace(machine, packages=("sandbox",))
+    machine = replace(machine, packages=("sandbox",), settled=("module",))
     ready(local, "quiet", print)
     ready(machine, "quiet", print)
     ready(replace(machine, driver=Driver.VNG), "quiet", print)
@@ -108,7 +108,12 @@ def test_places_are_made_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             FOREIGN,
             "6.1",
-            {"hardware": Hardware(cpus=3), "append": "quiet", "packages": ("sandbox",)},
+            {
+                "hardware": Hardware(cpus=3),
+                "append": "quiet",
+                "packages": ("sandbox",),
+                "settled": ("module",),
+            },
         ),
         (FOREIGN, "6.1", {"append": "quiet", "root": "/r", "cpus": 3}),
     ]
