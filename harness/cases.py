@@ -8,7 +8,7 @@ from functools import partial
 
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
-from harness.backends import external_names, is_asked_for, is_leaky
+from harness.backends import external_names, is_asked_for, is_leaky, needs_machine
 from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
 from harness.wideners import Widener
@@ -112,7 +112,8 @@ def local_abis() -> tuple[str, ...]:
 def _backends(scenario: Scenario, selection: Selection) -> tuple[str, ...]:
     ours = scenario.backends or selection.ours
     if not selection.backends:
-        return (*ours, *scenario.leaky)
+        # A machine of its own is made for who is asked for by name.
+        return (*(name for name in ours if not needs_machine(name)), *scenario.leaky)
     chosen: list[str] = []
     for wanted in selection.backends:
         if wanted == ALL:

@@ -31,6 +31,7 @@ class PreparedName(StrEnum):
     TOMOYO = "tomoyo"
     SELINUX = "selinux"
     BPF_LSM = "bpf-lsm"
+    REMOVED = "removed"
 
 
 def module_of(name: str) -> str:

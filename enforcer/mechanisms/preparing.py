@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
@@ -21,6 +21,8 @@ from enforcer.policy.ast import Policy
 Event = Mapping[str, object]
 Run = Callable[[Sequence[str], str], str]
 """Runs a program of the place with an input, and gives what it printed. Raises LaunchError."""
+Ask = Callable[[Mapping[str, object]], Mapping[str, object]]
+"""Asks whoever has the machine that a run is in; the answer has `error` where it cannot be done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,29 @@ class Met:
 
     pid: int | None
     answers: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arranged:
+    """What was done outside of a run: the plan with whatever is known only now, and what is told
+    of the run afterwards, beside the events that it has itself.
+    """
+
+    plan: Plan
+    tell: Callable[[Sequence[Event]], Sequence[Event]] = lambda events: ()
+
+
+@runtime_checkable
+class Arranging(Protocol):
+    """What a backend offers beside, that has something done before a run's namespaces are there,
+    and undone behind them: by the agent, whose namespaces are the machine's, or by who has that.
+    """
+
+    def arrange(
+        self, plan: Plan, ask: Ask, *, disposable: bool
+    ) -> AbstractContextManager[Arranged]:
+        """Raises Unavailable, LaunchError, OSError."""
+        ...
 
 
 class PreparedMechanism(Protocol):

@@ -23,7 +23,16 @@ from enforcer.mechanisms.contract import (
     Plan,
     Unavailable,
 )
-from enforcer.mechanisms.preparing import Event, Met, Needs, PreparedMechanism, Stage
+from enforcer.mechanisms.preparing import (
+    Arranged,
+    Arranging,
+    Ask,
+    Event,
+    Met,
+    Needs,
+    PreparedMechanism,
+    Stage,
+)
 from enforcer.policy.ast import Policy
 from harness import process
 from harness.backends import backend
@@ -98,10 +107,23 @@ class Prepared:
         return [*missing, *self.enforcer.probe()]
 
     @contextlib.contextmanager
+    def arrange(self, plan: Plan, ask: Ask, *, disposable: bool) -> Iterator[Arranged]:
+        """What its mechanism has done outside of the run, if anything; see Arranging."""
+        self._check_machine(disposable)
+        if not isinstance(self.enforcer, Arranging):
+            yield Arranged(plan=plan)
+            return
+        with self.enforcer.arrange(plan, ask, disposable=disposable) as arranged:
+            yield arranged
+
+    def _check_machine(self, disposable: bool) -> None:
+        if self.needs.machine and not disposable:
+            raise Unavailable(f"{self.name} needs {_MACHINE.feature}: {_MACHINE.mend}")
+
+    @contextlib.contextmanager
     def prepare(self, plan: Plan, stage: Stage) -> Iterator[Plan]:
         """Switched on as long as it is entered; see PreparedMechanism.prepare."""
-        if self.needs.machine and not stage.disposable:
-            raise Unavailable(f"{self.name} needs {_MACHINE.feature}: {_MACHINE.mend}")
+        self._check_machine(stage.disposable)
         if not stage.walled:
             raise Unavailable(f"{self.name} needs a run with mounts of its own: root")
         if missing := self._missing():

@@ -26,7 +26,7 @@ from typing import NoReturn, cast
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable, module_of
-from enforcer.mechanisms.preparing import Event
+from enforcer.mechanisms.preparing import Arranging, Ask, Event
 from harness.backends import BrokenBackend, UnknownBackend, backend
 from harness.backends.life import stage_of
 from harness.backends.prepared import settle
@@ -43,6 +43,7 @@ from harness.places.starting import start
 from harness.places.usage import Meter
 from harness.places.watch import GRACE_S, drain, watch
 from harness.places.wire import (
+    ASKED,
     NUMBER,
     Garbled,
     decode_observation,
@@ -175,7 +176,12 @@ def warm(mechanism: str) -> None:
                 importlib.import_module(f"{package.__name__}.{found.name}")
 
 
-def run_case(request: Request, isolation: Isolation) -> list[Observation]:
+def nobody(question: Mapping[str, object]) -> Mapping[str, object]:
+    """The answer where nobody has this machine in hand."""
+    return {"error": "nobody outside of this machine is asked"}
+
+
+def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[Observation]:
     """The observations of the runs, in order; the rest is left out once a control shows nothing,
     and a control is added behind them where its effect might come and go.
 
@@ -190,7 +196,7 @@ def run_case(request: Request, isolation: Isolation) -> list[Observation]:
         warm(run.plan.mechanism)
     seen: dict[RunKind, Observation] = {}
     for run in request.runs:
-        seen[run.kind] = run_isolated(request, run, isolation)
+        seen[run.kind] = run_arranged(request, run, isolation, ask)
         if run.kind in CONTROLS and not _shows_something(request, seen[run.kind]):
             break
     if _asks_for_another_control(request, seen):
@@ -235,6 +241,21 @@ def alike(bare: Observation, other: Observation) -> bool:
     """Whether two runs of a command ended, printed and left the same."""
     fields = ("exit_status", "signal", "stdout", "stderr", "tree")
     return all(getattr(bare, name) == getattr(other, name) for name in fields)
+
+
+def run_arranged(request: Request, run: Run, isolation: Isolation, ask: Ask) -> Observation:
+    """One run, with what its backend has to have done outside of it."""
+    life = backend(run.backend)
+    if not isinstance(life, Arranging):
+        return run_isolated(request, run, isolation)
+    try:
+        with life.arrange(run.plan, ask, disposable=request.disposable) as arranged:
+            seen = run_isolated(request, replace(run, plan=arranged.plan), isolation)
+            return replace(seen, events=(*seen.events, *arranged.tell(seen.events)))
+    except Unavailable as error:
+        return Observation(kind=run.kind, outcome=Outcome.UNAVAILABLE, detail=str(error))
+    except (LaunchError, OSError) as error:
+        return _broken(run, f"arranging for the backend: {error}")
 
 
 def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:
@@ -446,11 +467,17 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
     `{"warm": [mechanisms], "settle": [backends]}` only imports what their launches need, and
     settles what changes the whole machine (before that is saved).
     """
+
+    def ask(question: Mapping[str, object]) -> Mapping[str, object]:
+        answer(json.dumps({NUMBER: number, ASKED: dict(question)}) + "\n")
+        return cast("dict[str, object]", json.loads(requests()))
+
     isolation = walls.available()
     gc.freeze()
     gc.disable()
+    number: object = None
     while line := requests():
-        number: object = None
+        number = None
         try:
             raw = json.loads(line)
             if "warm" in raw:
@@ -462,7 +489,7 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
                 answer('{"warm": true}\n')
                 continue
             number = raw[NUMBER]
-            observations = run_case(parse_request(raw), isolation)
+            observations = run_case(parse_request(raw), isolation, ask)
             reply: dict[str, object] = {
                 "isolation": isolation.value,
                 "observations": [asdict(observation) for observation in observations],

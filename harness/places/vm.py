@@ -24,6 +24,7 @@ from harness.backends import is_file
 from harness.build import BuildError
 from harness.places.layout import Layout
 from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
+from harness.places.wire import NUMBER, Garbled, question_of
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
@@ -33,6 +34,7 @@ from harness.vm.guest import Guest, Refused
 from harness.vm.images import find_kernel
 from harness.vm.machines import MachineError, machine
 from harness.vm.qemu import Hardware, LostVM, NoQemu, known_bad
+from harness.vm.removing import Remover
 from harness.vm.roots import fetch_root
 from harness.vm.snapshot import Base, is_saved, restored, save
 
@@ -116,7 +118,15 @@ class VmPlace:
             agent = guest.adopt(self.agent)
             asked = numbered({**request, **there, "disposable": True})
             guest.input(agent, json.dumps(asked).encode() + b"\n")
-            return answer_of(guest.read_line(agent, timeout_s), asked)
+            remover: Remover | None = None
+            while True:
+                line = guest.read_line(agent, timeout_s)
+                question = _question(line, asked)
+                if question is None:
+                    return answer_of(line, asked)
+                remover = remover or Remover(guest, self.base.machine)
+                said = remover.carry_out(question)
+                guest.input(agent, json.dumps(said).encode() + b"\n")
 
     def close(self) -> None:
         return None
@@ -209,6 +219,14 @@ def _put(guest: Guest, program: object, to: PurePosixPath) -> str | None:
         return None
     guest.put(str(to), Path(str(program)).read_bytes(), 0o755)
     return str(to)
+
+
+def _question(line: bytes, asked: Mapping[str, object]) -> dict[str, object] | None:
+    """What the agent asks of us before it answers, if it does. Raises PlaceError."""
+    try:
+        return question_of(line, str(asked[NUMBER]))
+    except Garbled as error:
+        raise PlaceError(f"what came as the agent's answer is not believed: {error}") from error
 
 
 def _files_of(request: Mapping[str, object]) -> list[Path]:

@@ -19,6 +19,8 @@ from harness.places.sentinels import fresh_nonce
 
 NUMBER = "number"
 OBSERVATION = "observation"
+ASKED = "asked"
+"""What an agent asks of who has its machine, before its answer (`question_of`)."""
 _HINTS = typing.get_type_hints(Observation)
 
 
@@ -42,6 +44,17 @@ def decode(line: bytes, number: str) -> dict[str, object]:
     if found.get(NUMBER) != number:
         raise Garbled(f"it has not the question's number: {line[:200]!r}")
     return found
+
+
+def question_of(line: bytes, number: str) -> dict[str, object] | None:
+    """What the agent asks while it carries out question `number`; None: it is its answer.
+
+    Raises Garbled.
+    """
+    asked = decode(line, number).get(ASKED)
+    if asked is None or isinstance(asked, dict):
+        return asked
+    raise Garbled(f"its question is {str(asked)[:200]!r}")
 
 
 def encode_observation(number: str, observation: Observation) -> bytes:

@@ -21,6 +21,12 @@ class Machine:
     online while a machine is saved, because QEMU loses the timers of the others. `boots_from_rom`:
     QEMU starts a kernel through a ROM of its own, which a restored copy must have too; elsewhere
     the kernel only lies in the saved memory, and reading it again would be for nothing.
+
+    `not_implemented` is the code of a function that returns -ENOSYS, `landing` what such a function
+    may begin with and keeps (endbr64, bti c). `entry_prefixes` are what stands before a call's name
+    in the symbol of its entry, for each of its ABIs. `entry_anchor` is the symbol at the start of
+    "Kernel code" in /proc/iomem; `linear_shift`: from a symbol's address to the physical one where
+    the kernel has no such symbol.
     """
 
     arch: str
@@ -40,6 +46,11 @@ class Machine:
     append: str = ""
     parks_cpus: bool = False
     boots_from_rom: bool = True
+    not_implemented: bytes = b""
+    landing: bytes = b""
+    entry_prefixes: tuple[str, ...] = ()
+    entry_anchor: str = "_text"
+    linear_shift: int | None = None
 
 
 # An emulated timer that has to wait for a processor fails the kernel's test of it, which panics.
@@ -65,6 +76,14 @@ MACHINES: Mapping[str, Machine] = {
             uncompressed=True,
             abis=("x86_64", "i386", "x32"),
             append=f"syscall.x32=y {_NO_TIMER_CHECK}",
+            not_implemented=bytes.fromhex("48c7c0daffffffc3"),  # mov $-38, %rax; ret
+            landing=bytes.fromhex("f30f1efa"),
+            entry_prefixes=(
+                "__x64_sys_",
+                "__ia32_sys_",
+                "__ia32_compat_sys_",
+                "__x64_compat_sys_",
+            ),
         ),
         Machine(
             arch="i386",
@@ -80,6 +99,8 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="6.1",
             abis=("i386",),
             append=_NO_TIMER_CHECK,
+            not_implemented=bytes.fromhex("b8daffffffc3"),  # mov $-38, %eax; ret
+            entry_prefixes=("__ia32_sys_",),
         ),
         Machine(
             arch="arm",
@@ -95,6 +116,9 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="6.1",
             abis=("arm",),
             boots_from_rom=False,
+            not_implemented=bytes.fromhex("2500e0e31eff2fe1"),  # mvn r0, #37; bx lr
+            entry_prefixes=("sys_",),
+            linear_shift=0x4000_0000 - 0xC000_0000,  # RAM begins there, and PAGE_OFFSET
         ),
         Machine(
             arch="arm64",
@@ -110,6 +134,10 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="6.1",
             abis=("arm64", "arm"),
             boots_from_rom=False,
+            not_implemented=bytes.fromhex("a0048092c0035fd6"),  # mov x0, #-38; ret
+            landing=bytes.fromhex("5f2403d5"),
+            entry_prefixes=("__arm64_sys_", "__arm64_compat_sys_"),
+            entry_anchor="_stext",
         ),
         Machine(
             arch="riscv64",
@@ -126,6 +154,8 @@ MACHINES: Mapping[str, Machine] = {
             abis=("riscv64",),
             parks_cpus=True,
             boots_from_rom=False,
+            not_implemented=bytes.fromhex("1305a0fd67800000"),  # li a0, -38; ret
+            entry_prefixes=("__riscv_sys_", "__riscv_compat_sys_"),
         ),
         Machine(
             arch="s390x",
@@ -141,6 +171,8 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="6.1",
             bus="ccw",
             abis=("s390x",),
+            not_implemented=bytes.fromhex("a729ffda07fe"),  # lghi %r2, -38; br %r14
+            entry_prefixes=("__s390x_sys_", "__s390_compat_sys_"),
         ),
         Machine(
             arch="ppc64le",
@@ -156,6 +188,8 @@ MACHINES: Mapping[str, Machine] = {
             default_kernel="6.1",
             abis=("ppc64le",),
             parks_cpus=True,
+            not_implemented=bytes.fromhex("daff60382000804e"),  # li r3, -38; blr
+            entry_prefixes=("sys_", "compat_sys_"),
         ),
     )
 }

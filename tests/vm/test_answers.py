@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -87,3 +88,33 @@ def test_no_answer(
     """The place has failed, and nothing but PlaceError comes of it."""
     with pytest.raises(PlaceError, match="not believed"):
         made(WRONG[name], monkeypatch).run(REQUEST, 1)
+
+
+def test_what_an_agent_asks_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its answer comes, and by who has the machine."""
+    asked: list[object] = []
+
+    class Remover:
+        def __init__(self, guest: object, machine: object) -> None:
+            pass
+
+        def carry_out(self, question: object) -> dict[str, object]:
+            asked.append(question)
+            return {"number": json.loads(numbers[0])["number"]}
+
+    class Base:
+        machine = None
+
+    numbers: list[str] = []
+
+    def reply(question: str) -> str:
+        numbers.append(question)
+        if asked:
+            return right(question)
+        return json.dumps({"number": json.loads(question)["number"], "asked": {"remove": []}})
+
+    place = from_a_copy(reply, monkeypatch)
+    monkeypatch.setattr(vm, "Remover", Remover)
+    base: Any = Base()
+    answer = replace(cast("VmPlace", place), base=base).run(REQUEST, 1)
+    assert (asked, len(answer.observations)) == ([{"remove": []}], 1)
