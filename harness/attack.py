@@ -17,6 +17,7 @@ import yaml
 from enforcer.arch import ABIS
 from enforcer.policy.problem import Problem, suggestion
 from enforcer.syscalls import names
+from enforcer.syscalls.privileges import CAPABILITIES
 from harness.catalogue import catalogue
 from harness.model import Effect
 from harness.nodes import Check, MappingFile, NotUtf8
@@ -36,7 +37,7 @@ _REQUIRED = (
     "direct_call",
     "source",
 )
-_OPTIONAL = ("variants", "ways", "wideners", "attack_call", "attempts", "needs")
+_OPTIONAL = ("variants", "ways", "wideners", "attack_call", "attempts", "needs", "holds")
 _RACE_ATTEMPTS = {"default": 20_000, "quick": 2_000}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -98,7 +99,8 @@ class Attempts:
 class Attack:
     """One C program and what is known of it.
 
-    `id` is CLASS/NAME. `needs` are kernel features without which it means nothing. `direct_call`
+    `id` is CLASS/NAME. `needs` are kernel features without which it means nothing, `holds` the
+    capabilities that the program begins with, bare and confined. `direct_call`
     is the call that its direct attempt makes and that a log must show. `variants` are plain;
     `calls` maps those to the calls at which the attack can be refused; the first of them also goes
     each of the `ways`, and, in scenarios that name these, with each of the `wideners`. One that
@@ -120,6 +122,7 @@ class Attack:
     calls: Mapping[str, tuple[str, ...]]
     attempts: Attempts = field(default_factory=Attempts)
     needs: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
     direct_call: str
     source: tuple[str, ...]
     program: Path
@@ -282,6 +285,7 @@ class _Reader(MappingFile):
         title, direct_call = self.text("title"), self.text("direct_call")
         source = self.listed("source")
         needs = self.listed("needs", self.check_feature(tuple(FEATURES)))
+        holds = self.listed("holds", self.check_capability)
         calls = self.calls(direct_call)
         ways = self.ways(calls)
         wideners = self.wideners(kind)
@@ -304,6 +308,7 @@ class _Reader(MappingFile):
             calls=calls,
             attempts=attempts,
             needs=needs,
+            holds=holds,
             direct_call=direct_call,
             source=source,
             program=program,
@@ -408,6 +413,11 @@ class _Reader(MappingFile):
         known = names()
         if text not in known:
             self.note(node, f"{text!r} is no call", suggestion(text, known) or "see syscalls(2)")
+
+    def check_capability(self, node: yaml.Node, text: str) -> None:
+        if text not in CAPABILITIES:
+            mend = suggestion(text, CAPABILITIES) or "capabilities(7), without CAP_"
+            self.note(node, f"{text!r} is no capability", mend)
 
     def check_abi(self, node: yaml.Node, text: str) -> None:
         if text not in ABIS:

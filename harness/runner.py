@@ -19,6 +19,7 @@ from enforcer.call import Action
 from enforcer.mechanisms.contract import Inexpressible, Options, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
+from enforcer.syscalls.privileges import CAPABILITIES
 from harness.attack import Attack, AttackKind, ManifestError
 from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
 from harness.backends.prepared import Prepared
@@ -194,6 +195,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
         "needs": needs_of(case.scenario, job.attack, case.variant),
+        "holds": [CAPABILITIES[name] for name in job.attack.holds] if job.attack else [],
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
         },

@@ -5,7 +5,7 @@
  *
  *	renameat2(ALLOWED, DENIED)	the denied call
  *	the same in a child		child: what was begun is inherited
- *	int $0x80, eax = 38		compat: the i386 table's rename
+ *	int $0x80, eax = 302		compat: the i386 table's renameat
  *	ring: IORING_OP_RENAMEAT	ring: no rename is ever entered
  *
  * The variants are the latter three. The twin appends to the permitted file. A
@@ -13,12 +13,12 @@
  */
 #include "ring.h"
 
-#define I386_RENAME 38
+#define I386_RENAMEAT 302
 
 static long by_compat(const char *from, const char *to)
 {
 #ifdef __x86_64__
-	long result = I386_RENAME;
+	long result = I386_RENAMEAT;
 	size_t length = strlen(from) + 1;
 	char *low = mmap(NULL, 2 * PATH_MAX, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
@@ -29,7 +29,7 @@ static long by_compat(const char *from, const char *to)
 	strcpy(low + length, to);
 	__asm__ volatile("int $0x80"
 			 : "+a"(result)
-			 : "b"(low), "c"(low + length)
+			 : "b"(AT_FDCWD), "c"(low), "d"(AT_FDCWD), "S"(low + length)
 			 : "memory", "r8", "r9", "r10", "r11");
 	errno = result < 0 ? (int)-result : 0;
 	return result < 0 ? -1 : 0;

@@ -1,13 +1,15 @@
 """Credentials of the calling thread alone, raw: the C library's wrappers change the whole process.
 
-capset(2), setfsuid(2), setfsgid(2), setgroups(2).
+capset(2), setfsuid(2), setfsgid(2), setgroups(2). `become` is of the process, before its execve.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from enforcer.kernel import prctl
 from enforcer.kernel.raw import BYTES, INT, UNSIGNED, raw_call
 
 _CAPABILITY_VERSION_3 = 0x2008_0522
@@ -31,6 +33,26 @@ def set_effective_capabilities(effective: int, permitted: int) -> int:
         *(effective >> 32, permitted >> 32, 0),
     )
     return _capset(header, data)
+
+
+def become(uid: int, gid: int, capabilities: Collection[int] = ()) -> None:
+    """Make the process another user's for good, with no group beside and no capability left but
+    these, which its programs have as well. Raises OSError.
+    """
+    if capabilities:
+        prctl.keep_capabilities()
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if capabilities:
+        mask = sum(1 << each for each in capabilities)
+        header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+        data = struct.pack("=6I", *(mask & _LOW,) * 3, *(mask >> 32,) * 3)
+        result = _capset(header, data)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        for each in capabilities:
+            prctl.raise_ambient(each)
 
 
 def set_groups(groups: Sequence[int]) -> int:

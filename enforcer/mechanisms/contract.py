@@ -32,6 +32,8 @@ class PreparedName(StrEnum):
     SELINUX = "selinux"
     BPF_LSM = "bpf-lsm"
     REMOVED = "removed"
+    SYSCALLS_CGROUP = "syscalls-cgroup"
+    CAPABILITIES = "capabilities"
 
 
 def module_of(name: str) -> str:

@@ -38,6 +38,9 @@ class Needs:
     `machine`: it changes what holds for the whole machine, so that it is only ever prepared in one
     that is thrown away; such a guest gets the Debian `packages`, and `boot` is the whole list of
     security modules that its kernel is started with, where that is not the kernel's own.
+
+    `held`: the target waits at a gate, to be looked at from outside. `rooted`: `launch` is called
+    with the privilege of the run's init, and gives it up.
     """
 
     features: tuple[str, ...] = ()
@@ -50,6 +53,8 @@ class Needs:
     by_default: bool = False
     machine: bool = False
     boot: tuple[str, ...] = ()
+    held: bool = True
+    rooted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,8 @@ class Stage:
     `gate` is the program that a held target begins with, `program` what it becomes then, `state` a
     directory for the backend's own files, which no policy permits. `walled`: the mounts of the run
     are its own, so that what is mounted in `prepare` goes with it. `disposable`: so is the whole
-    machine, which is thrown away after the case.
+    machine, which is thrown away after the case. `holds` are the capabilities that the target has
+    where nobody takes them from it.
     """
 
     root: Path
@@ -72,6 +78,7 @@ class Stage:
     gid: int
     walled: bool
     disposable: bool = False
+    holds: tuple[int, ...] = ()
 
     @property
     def beside(self) -> Path:
@@ -172,7 +179,8 @@ class PreparedMechanism(Protocol):
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Execute `command` confined. Called in the process that becomes the target, in a session
-        of its own and without any privilege. Raises LaunchError, OSError.
+        of its own and, unless its `needs` say so, without any privilege. Raises LaunchError,
+        OSError.
         """
         ...
 

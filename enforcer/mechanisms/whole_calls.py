@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from enforcer.access.beyond import note_errno
@@ -62,16 +62,20 @@ def compiled(
     if any(policy != policies[0] for policy in policies):
         reason = "it has one policy for all programs"
         covers.append(Cover(rule=None, extent=Extent.NONE, reason=reason))
-    lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
-    if not found.denied and not lacking:
+    if not found.denied and all(cover.extent is Extent.FULL for cover in covers):
         reason = "it can take calls away, and this policy takes none"
-        lacking = [Cover(rule=None, extent=Extent.PARTIAL, reason=reason)]
+        covers = [Cover(rule=None, extent=Extent.NONE, reason=reason)]
+    return found.denied, checked(covers, options)
+
+
+def checked(covers: Iterable[Cover], options: Options) -> list[dict[str, object]]:
+    """What is lost, as plans tell it. Raises Inexpressible unless that may be."""
+    lacking = [cover for cover in covers if cover.extent is not Extent.FULL]
     if lacking and not options.partial:
         raise Inexpressible(lacking)
-    told: list[dict[str, object]] = [
+    return [
         {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs} for c in lacking
     ]
-    return found.denied, told
 
 
 def _is_denied(policy: Policy, name: str, abis: Sequence[Abi]) -> bool:

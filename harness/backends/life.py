@@ -19,7 +19,13 @@ from harness.places.layout import Layout
 
 
 def stage_of(
-    layout: Layout, *, uid: int, gid: int, walled: bool, disposable: bool = False
+    layout: Layout,
+    *,
+    uid: int,
+    gid: int,
+    walled: bool,
+    disposable: bool = False,
+    holds: tuple[int, ...] = (),
 ) -> Stage:
     """The stage of a run whose objects are there."""
     return Stage(
@@ -33,6 +39,7 @@ def stage_of(
         gid=gid,
         walled=walled,
         disposable=disposable,
+        holds=holds,
     )
 
 

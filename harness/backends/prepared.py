@@ -53,8 +53,6 @@ class Prepared:
     enforcer: PreparedMechanism
     leaky: bool = False
     weakness: str = ""
-    held: bool = True
-    rooted: bool = False
     counts: bool = False
 
     @property
@@ -68,6 +66,14 @@ class Prepared:
     @property
     def needs(self) -> Needs:
         return self.enforcer.needs
+
+    @property
+    def held(self) -> bool:
+        return self.needs.held
+
+    @property
+    def rooted(self) -> bool:
+        return self.needs.rooted
 
     @property
     def logs(self) -> bool:

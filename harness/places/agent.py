@@ -108,6 +108,7 @@ class Request:
     needs: tuple[str, ...] = ()
     gate: Path | None = None
     disposable: bool = False
+    holds: tuple[int, ...] = ()
 
 
 def parse_request(raw: Mapping[str, object]) -> Request:
@@ -153,6 +154,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
         needs=tuple(cast("list[str]", raw.get("needs", []))),
         gate=Path(str(raw["gate"])) if raw.get("gate") else None,
         disposable=bool(raw.get("disposable", False)),
+        holds=tuple(cast("list[int]", raw.get("holds", []))),
     )
 
 
@@ -365,6 +367,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             gid=who.gid,
             walled=walled,
             disposable=request.disposable,
+            holds=request.holds,
         )
         try:
             plan = stack.enter_context(life.prepare(run.plan, stage))
@@ -381,6 +384,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             limits=request.limits,
             isolation=isolation,
             who=who,
+            holds=request.holds,
             sentinel=sentinel,
             waiting=gate.waiting if gate else None,
             searched=command[0] if request.program is None else None,

@@ -15,12 +15,12 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from enforcer.kernel import namespaces
+from enforcer.kernel import credentials, namespaces
 from harness.model import Limits
 from harness.places.clearing import remove
 from harness.places.layout import Layout
@@ -225,12 +225,12 @@ def limit(limits: Limits) -> None:
         resource.setrlimit(kind, (soft, hard))
 
 
-def become(isolation: Isolation, who: Identity) -> None:
-    """Give up every privilege that the agent has, and be dumpable as an ordinary program is."""
+def become(isolation: Isolation, who: Identity, holds: Collection[int] = ()) -> None:
+    """Give up every privilege that the agent has, and be dumpable as an ordinary program is; an
+    attack that begins with capabilities `holds` them where the agent is root.
+    """
     if isolation is Isolation.NAMESPACES:
-        os.setgroups([])
-        os.setresgid(who.gid, who.gid, who.gid)
-        os.setresuid(who.uid, who.uid, who.uid)
+        credentials.become(who.uid, who.gid, holds)
     else:
         # A container's root keeps its user id; with capabilities it could open any process.
         namespaces.drop_capabilities()

@@ -37,6 +37,7 @@ def start(
     limits: Limits,
     isolation: Isolation,
     who: Identity,
+    holds: Sequence[int],
     sentinel: Sentinel | None,
     waiting: int | None,
     searched: str | None,
@@ -44,7 +45,8 @@ def start(
     """Fork the process that becomes `command`, confined by `life`; its pid, and our pipe ends.
 
     `waiting` is the pipe that a held target reads, else its input is nothing. `searched`: this
-    program has to be in PATH, else the target ends as a shell that does not find it.
+    program has to be in PATH, else the target ends as a shell that does not find it. `holds` are
+    capabilities that the target begins with.
     """
     ends = [os.pipe() for _ in range(4)]
     (_, stdout), (_, stderr), (_, log), (_, failure) = ends
@@ -61,7 +63,7 @@ def start(
             close_all_but({log, failure})
             walls.limit(spacious(limits) if life.needs.unlimited else limits)
             if not life.rooted:
-                walls.become(isolation, who)
+                walls.become(isolation, who, holds)
             if isolation is Isolation.PLAIN:
                 # No namespace ends it with a campaign that is killed.
                 walls.die_with_parent()

@@ -33,8 +33,8 @@ from harness.vm.capacity import crowding
 from harness.vm.guest import Guest, Refused
 from harness.vm.images import find_kernel
 from harness.vm.machines import MachineError, machine
+from harness.vm.outside import Outside
 from harness.vm.qemu import Hardware, LostVM, NoQemu, known_bad
-from harness.vm.removing import Remover
 from harness.vm.roots import fetch_root
 from harness.vm.snapshot import Base, is_saved, restored, save
 
@@ -118,14 +118,13 @@ class VmPlace:
             agent = guest.adopt(self.agent)
             asked = numbered({**request, **there, "disposable": True})
             guest.input(agent, json.dumps(asked).encode() + b"\n")
-            remover: Remover | None = None
+            outside = Outside(guest, self.base, self.kernel)
             while True:
                 line = guest.read_line(agent, timeout_s)
                 question = _question(line, asked)
                 if question is None:
                     return answer_of(line, asked)
-                remover = remover or Remover(guest, self.base.machine)
-                said = remover.carry_out(question)
+                said = outside.carry_out(question)
                 guest.input(agent, json.dumps(said).encode() + b"\n")
 
     def close(self) -> None:

@@ -94,8 +94,13 @@ def stage(root: Path, **how: bool) -> Stage:
     """A run below `root`, with its denied directory."""
     layout = Layout(root=root)
     layout.denied_directory.mkdir()
-    where = {"walled": True, "disposable": True, **how}
-    return stage_of(layout, uid=os.getuid(), gid=os.getgid(), **where)
+    return stage_of(
+        layout,
+        uid=os.getuid(),
+        gid=os.getgid(),
+        walled=how.get("walled", True),
+        disposable=how.get("disposable", True),
+    )
 
 
 @pytest.mark.parametrize(

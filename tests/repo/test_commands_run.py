@@ -62,12 +62,15 @@ RUN = {
 
 NOT_RUN = {
     "minutes of a whole matrix, which quickstart runs": r"harness run"
-    r"($| --quick| --suite| -k| -b NAME| --resume$| --json FILE)",
+    r"($| --quick| --suite| -k| -b NAME| --resume$| --json FILE)"
+    r"|harness run --backend (capabilities|strict|broker)",
     "minutes of races": r"harness defences |harness run --backend seccomp --backend notify",
     "minutes of generated cases; tests/fuzz has each with a budget": r"harness fuzz( |$)",
     "a quarter of an hour on an idle machine": r"harness bench",
     "virtual machines: images from the network, and a boot; tests/vm": r"harness vm "
     r"|harness run --vm|harness run --backend (apparmor|tomoyo|selinux|bpf-lsm|seccomp --arch)",
+    r"|harness run --vm|harness run --backend (apparmor|tomoyo|removed|syscalls-cgroup|audit)"
+    r"|harness run --backend seccomp --arch",
     "a scheduler and its workers; tests/harness/test_scheduler.py": r"harness run .*--scheduler",
     "sandboxes of others, where they are installed; test_strangers.py has one": r"harness run "
     r"--backend (bwrap|external|\./|/tmp/)",

@@ -37,7 +37,10 @@ def test_every_mechanism_has_its_row() -> None:
     assert {name.value for name in MechanismName} - {MechanismName.NONE.value} <= told
 
 
-@pytest.mark.parametrize("backend", ["systemd", "leaky-ptrace-clone-untraced", "removed"])
+@pytest.mark.parametrize(
+    "backend",
+    ["systemd", "leaky-ptrace-clone-untraced", "removed", "capabilities", "syscalls-cgroup"],
+)
 def test_what_goes_by_and_what_is_held_are_both_shown(backend: str) -> None:
     """A system that can be told something has a class of each."""
     lab = laboratory(ROOT)

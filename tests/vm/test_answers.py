@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -94,16 +93,13 @@ def test_what_an_agent_asks_is_answered(monkeypatch: pytest.MonkeyPatch) -> None
     """Before its answer comes, and by who has the machine."""
     asked: list[object] = []
 
-    class Remover:
-        def __init__(self, guest: object, machine: object) -> None:
+    class Outside:
+        def __init__(self, *_: object) -> None:
             pass
 
         def carry_out(self, question: object) -> dict[str, object]:
             asked.append(question)
             return {"number": json.loads(numbers[0])["number"]}
-
-    class Base:
-        machine = None
 
     numbers: list[str] = []
 
@@ -114,7 +110,6 @@ def test_what_an_agent_asks_is_answered(monkeypatch: pytest.MonkeyPatch) -> None
         return json.dumps({"number": json.loads(question)["number"], "asked": {"remove": []}})
 
     place = from_a_copy(reply, monkeypatch)
-    monkeypatch.setattr(vm, "Remover", Remover)
-    base: Any = Base()
-    answer = replace(cast("VmPlace", place), base=base).run(REQUEST, 1)
+    monkeypatch.setattr(vm, "Outside", Outside)
+    answer = place.run(REQUEST, 1)
     assert (asked, len(answer.observations)) == ([{"remove": []}], 1)

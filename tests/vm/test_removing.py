@@ -126,8 +126,8 @@ def test_what_is_not_removed_is_said(
     question: Mapping[str, object], lost: bool, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never that it was."""
-    said = remover(Memory(BEFORE, lost=lost), monkeypatch).carry_out(question)
-    assert why in str(said["error"])
+    with pytest.raises(NotRemoved, match=why):
+        remover(Memory(BEFORE, lost=lost), monkeypatch).carry_out(question)
 
 
 def test_a_stop_that_the_stub_reports_is_no_answer(tmp_path: Path) -> None:
@@ -141,11 +141,14 @@ def test_a_stop_that_the_stub_reports_is_no_answer(tmp_path: Path) -> None:
             with there:
                 there.recv(100)
                 there.sendall(b"+$T05thread:01;#07$4142#ca")
-                there.recv(100)
+                while there.recv(100):  # both answers are acknowledged
+                    pass
 
         server = threading.Thread(target=serve)
         server.start()
         stub = removing._Stub(tmp_path / "stub")
-        assert stub.read(0x1000, 2) == b"AB"
-        stub.close()
-        server.join()
+        try:
+            assert stub.read(0x1000, 2) == b"AB"
+        finally:
+            stub.close()
+            server.join()
