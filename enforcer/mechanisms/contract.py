@@ -34,6 +34,7 @@ class PreparedName(StrEnum):
     REMOVED = "removed"
     SYSCALLS_CGROUP = "syscalls-cgroup"
     CAPABILITIES = "capabilities"
+    STRICT = "strict"
 
 
 def module_of(name: str) -> str:

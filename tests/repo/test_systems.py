@@ -39,7 +39,14 @@ def test_every_mechanism_has_its_row() -> None:
 
 @pytest.mark.parametrize(
     "backend",
-    ["systemd", "leaky-ptrace-clone-untraced", "removed", "capabilities", "syscalls-cgroup"],
+    [
+        "systemd",
+        "leaky-ptrace-clone-untraced",
+        "removed",
+        "syscalls-cgroup",
+        "capabilities",
+        "strict",
+    ],
 )
 def test_what_goes_by_and_what_is_held_are_both_shown(backend: str) -> None:
     """A system that can be told something has a class of each."""
