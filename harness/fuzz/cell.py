@@ -22,9 +22,9 @@ from harness.fuzz.session import Answer, Work
 from harness.fuzz.target import end_all
 from harness.model import Limits
 from harness.places import isolation as walls
-from harness.places.agent import warm
 from harness.places.isolation import Isolation
 from harness.places.layout import Layout, coverable_root
+from harness.places.warming import warm
 from harness.process import BODY_FAILED, ProcessTimeout, Server, fork, wait
 
 SOURCE = Path(__file__).resolve().parent / "actor" / "tasks.c"

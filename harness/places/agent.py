@@ -6,14 +6,10 @@ is a warm server: one JSON request a line in, one JSON answer a line out, and a 
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import functools
 import gc
-import importlib
 import json
 import os
-import pkgutil
 import select
 import sys
 import time
@@ -25,13 +21,14 @@ from typing import NoReturn, cast
 
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
-from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable, module_of
-from enforcer.mechanisms.preparing import Arranging, Ask, Event
+from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
+from enforcer.mechanisms.preparing import Ask, Event
 from harness.backends import BrokenBackend, UnknownBackend, backend
 from harness.backends.life import stage_of
 from harness.backends.prepared import settle
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
+from harness.places.arranging import arranged, nobody
 from harness.places.ending import children, end_all
 from harness.places.features import lacking
 from harness.places.gate import Gate, NotMet
@@ -41,6 +38,7 @@ from harness.places.outcome import observe
 from harness.places.sentinels import Sentinel, SentinelError, fresh_nonce, plant
 from harness.places.starting import start
 from harness.places.usage import Meter
+from harness.places.warming import warm
 from harness.places.watch import GRACE_S, drain, watch
 from harness.places.wire import (
     ASKED,
@@ -158,31 +156,6 @@ def parse_request(raw: Mapping[str, object]) -> Request:
     )
 
 
-NEEDED = ("kernel", "supervision", "pin", "arch", "syscalls")
-ENCODINGS = ("ascii", "latin-1", "utf-8", "idna")
-
-
-@functools.cache
-def warm(mechanism: str) -> None:
-    """Import whatever a launch may import, before the fork: that is faster, and a target under
-    an id of its own may be unable to read the files.
-    """
-    for encoding in ENCODINGS:
-        codecs.lookup(encoding)
-    top = importlib.import_module(module_of(mechanism))
-    packages = [importlib.import_module(f"enforcer.{name}") for name in NEEDED]
-    for package in (*packages, top):
-        for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            # What needs an optional package is no part of a launch.
-            with contextlib.suppress(ImportError):
-                importlib.import_module(f"{package.__name__}.{found.name}")
-
-
-def nobody(question: Mapping[str, object]) -> Mapping[str, object]:
-    """The answer where nobody has this machine in hand."""
-    return {"error": "nobody outside of this machine is asked"}
-
-
 def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[Observation]:
     """The observations of the runs, in order; the rest is left out once a control shows nothing,
     and a control is added behind them where its effect might come and go.
@@ -198,7 +171,14 @@ def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[
         warm(run.plan.mechanism)
     seen: dict[RunKind, Observation] = {}
     for run in request.runs:
-        seen[run.kind] = run_arranged(request, run, isolation, ask)
+        seen[run.kind] = arranged(
+            run.backend,
+            run.kind,
+            run.plan,
+            ask,
+            _runner(request, run, isolation),
+            disposable=request.disposable,
+        )
         if run.kind in CONTROLS and not _shows_something(request, seen[run.kind]):
             break
     if _asks_for_another_control(request, seen):
@@ -209,6 +189,11 @@ def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[
             [run_isolated(request, again, isolation) for _ in range(repeats)]
         )
     return list(seen.values())
+
+
+def _runner(request: Request, run: Run, isolation: Isolation) -> Callable[[Plan], Observation]:
+    """The run, with the plan that it gets."""
+    return lambda plan: run_isolated(request, replace(run, plan=plan), isolation)
 
 
 def _shows_something(request: Request, control: Observation) -> bool:
@@ -243,21 +228,6 @@ def alike(bare: Observation, other: Observation) -> bool:
     """Whether two runs of a command ended, printed and left the same."""
     fields = ("exit_status", "signal", "stdout", "stderr", "tree")
     return all(getattr(bare, name) == getattr(other, name) for name in fields)
-
-
-def run_arranged(request: Request, run: Run, isolation: Isolation, ask: Ask) -> Observation:
-    """One run, with what its backend has to have done outside of it."""
-    life = backend(run.backend)
-    if not isinstance(life, Arranging):
-        return run_isolated(request, run, isolation)
-    try:
-        with life.arrange(run.plan, ask, disposable=request.disposable) as arranged:
-            seen = run_isolated(request, replace(run, plan=arranged.plan), isolation)
-            return replace(seen, events=(*seen.events, *arranged.tell(seen.events)))
-    except Unavailable as error:
-        return Observation(kind=run.kind, outcome=Outcome.UNAVAILABLE, detail=str(error))
-    except (LaunchError, OSError) as error:
-        return _broken(run, f"arranging for the backend: {error}")
 
 
 def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:

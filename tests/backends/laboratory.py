@@ -20,6 +20,7 @@ from harness.places import agent
 from harness.places import isolation as walls
 from harness.places.agent import Request, Run, run_isolated
 from harness.places.layout import Layout, coverable_root
+from harness.places.warming import warm
 from harness.runner import GATE
 from harness.scenario import substitute
 
@@ -71,7 +72,7 @@ def observe(
     text = substitute(case.policy, layout.placeholders())
     plan = confining.compile(prepared((parse_yaml(text, "test"),)), native().abis)
     monkeypatch.setattr(agent, "backend", lambda name: confining)
-    agent.warm(plan.mechanism)
+    warm(plan.mechanism)
     isolation = walls.available()
     seen = {}
     for kind in kinds:

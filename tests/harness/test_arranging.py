@@ -13,26 +13,10 @@ import pytest
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
 from enforcer.mechanisms.preparing import Arranged, Ask
 from harness.model import Observation, Outcome, RunKind
-from harness.places import agent
-from harness.places.isolation import Isolation
+from harness.places import arranging
 from harness.places.wire import NUMBER, Garbled, question_of
 
 PLAN = Plan(mechanism="none", machine="x86_64", data={})
-RUN = agent.Run(
-    kind=RunKind.ATTACK,
-    backend="none",
-    plan=PLAN,
-    mode="attack",
-    attempts=1,
-    stop=False,
-    command=(),
-)
-
-
-class Request:
-    """As much of one as is looked at."""
-
-    disposable = True
 
 
 class Backend:
@@ -57,14 +41,14 @@ class Backend:
 def carried_out(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Observation:
     """A run of this backend whose own events are one."""
 
-    def isolated(request: object, run: agent.Run, isolation: Isolation) -> Observation:
-        backend.did.append("run" if run.plan.data else "run without the arranged plan")
-        return Observation(kind=run.kind, outcome=Outcome.SILENT, events=({"event": "end"},))
+    def run(plan: Plan) -> Observation:
+        backend.did.append("run" if plan.data else "run without the arranged plan")
+        return Observation(kind=RunKind.ATTACK, outcome=Outcome.SILENT, events=({"event": "end"},))
 
-    monkeypatch.setattr(agent, "backend", lambda name: backend)
-    monkeypatch.setattr(agent, "run_isolated", isolated)
-    request: Any = Request()
-    return agent.run_arranged(request, RUN, Isolation.PLAIN, lambda _: {"done": "well"})
+    monkeypatch.setattr(arranging, "backend", lambda name: backend)
+    return arranging.arranged(
+        "any", RunKind.ATTACK, PLAN, lambda _: {"done": "well"}, run, disposable=True
+    )
 
 
 def test_it_is_on_around_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +80,7 @@ def test_what_cannot_be_arranged_is_no_run(
 
 def test_nobody_outside_says_so() -> None:
     """On a machine that nobody has in hand."""
-    assert "error" in agent.nobody({"remove": []})
+    assert "error" in arranging.nobody({"remove": []})
 
 
 @pytest.mark.parametrize(

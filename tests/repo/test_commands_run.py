@@ -68,9 +68,8 @@ NOT_RUN = {
     "minutes of generated cases; tests/fuzz has each with a budget": r"harness fuzz( |$)",
     "a quarter of an hour on an idle machine": r"harness bench",
     "virtual machines: images from the network, and a boot; tests/vm": r"harness vm "
-    r"|harness run --vm|harness run --backend (apparmor|tomoyo|selinux|bpf-lsm|seccomp --arch)",
-    r"|harness run --vm|harness run --backend (apparmor|tomoyo|removed|syscalls-cgroup|audit)"
-    r"|harness run --backend seccomp --arch",
+    r"|harness run --vm|harness run --backend (apparmor|tomoyo|selinux|bpf-lsm|removed)"
+    r"|harness run --backend (syscalls-cgroup|seccomp --arch)",
     "a scheduler and its workers; tests/harness/test_scheduler.py": r"harness run .*--scheduler",
     "sandboxes of others, where they are installed; test_strangers.py has one": r"harness run "
     r"--backend (bwrap|external|\./|/tmp/)",
