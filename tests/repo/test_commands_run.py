@@ -76,6 +76,8 @@ NOT_RUN = {
     "attacks made to measure; tests/harness/test_audit.py": r"harness audit ",
     "files in the tree itself; test_a_researchers_path runs them in a copy": r"harness new "
     r"(attack|scenario)|harness explain race/my-link",
+    "a file of the tree, of results of one's own; tests/harness/test_numbers.py": r"harness report "
+    r"-o attacks/numbers\.tsv",
     "somebody at a terminal; tests/asking": r"enforcer (ask|top)",
     "programs of the system's; tests/policy/test_shipped.py": r"enforcer run -p git ",
     "a process of the reader's; tests/mechanisms/test_attach.py": r"enforcer attach ",
