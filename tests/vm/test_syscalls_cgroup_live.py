@@ -16,11 +16,10 @@ from tests.vm.verdicts import verdict_of
 pytestmark = pytest.mark.vm
 
 LOAD = """
-from enforcer.kernel import module, namespaces
+from enforcer.kernel import module
 from pathlib import Path
 
 module.load(Path("/run/m.ko"))
-namespaces.mount("cgroup2", Path("/sys/fs/cgroup"), "cgroup2")
 """
 # Of the second version of control groups are the mount and the file of tasks, and `pids` lends its
 # groups; bash's error is /bin/echo's here.
@@ -38,10 +37,10 @@ SESSION = [
     ("echo 83 > syscalls.deny", ""),
     ("cd test1", ""),
     ("mkdir test3", "mkdir: cannot create directory 'test3': Function not implemented"),
-    ("/bin/echo 83 > syscalls.allow", "/bin/echo: write error: Operation not permitted"),
+    ("/bin/echo 83 > syscalls.allow", "echo: write error: Operation not permitted"),
     # What the talk does not show: a number that is none, and text.
-    ("/bin/echo 9999 > syscalls.deny", "/bin/echo: write error: Numerical result out of range"),
-    ("/bin/echo mkdir > syscalls.deny", "/bin/echo: write error: Invalid argument"),
+    ("/bin/echo 9999 > syscalls.deny", "echo: write error: Numerical result out of range"),
+    ("/bin/echo mkdir > syscalls.deny", "echo: write error: Invalid argument"),
 ]
 """What is typed, and what is answered (README of luksow/syscalls-cgroup)."""
 
@@ -55,7 +54,7 @@ def place() -> VmPlace:
 def test_the_talks_session(place: VmPlace) -> None:
     """Each line answers as in the talk; a parent that denies is not overruled by its child."""
     content = built("syscalls_cgroup", place.base.machine, place.base.kernel, place.kernel, print)
-    typed = "".join(f"{line} 2>&1\necho --\n" for line, _ in SESSION)
+    typed = "".join(f"{{ {line}; }} 2>&1\necho --\n" for line, _ in SESSION)
     with restored(place.base, place.snapshot) as guest:
         guest.put("/run/m.ko", content)
         load = ["env", f"PYTHONPATH={vm.LIBRARY}", "python3", "-c", LOAD]
