@@ -128,6 +128,30 @@ ATTACK_UNUSED bool widen_by_faults(void)
 }
 
 /*
+ * Whether the kernel's own faults wait as well, which is all that this is for: an
+ * enforcer may have left us those of the program (UFFD_USER_MODE_ONLY). Else the
+ * page is an ordinary one again.
+ */
+ATTACK_UNUSED bool widen_is_served(void)
+{
+	struct uffdio_range range = { .start = (uintptr_t)wide_page, .len = WIDE_PAGE };
+	int ends[2], error;
+
+	if (pipe2(ends, O_CLOEXEC))
+		broken("pipe2: %s", strerror(errno));
+	madvise(wide_page, WIDE_PAGE, MADV_DONTNEED);
+	error = write(ends[1], wide_page, 1) == 1 ? 0 : errno;
+	close(ends[0]);
+	close(ends[1]);
+	if (!error)
+		return true;
+	ioctl(wide_faults, UFFDIO_UNREGISTER, &range);
+	memcpy(wide_page, wide_source, WIDE_PAGE);
+	errno = error;
+	return false;
+}
+
+/*
  * Widens the WIDE_PAGE bytes at `argument`, which begin a page, in the address space
  * of the caller and of the other side. Returns where the other side is to write: that
  * is `argument`, or what becomes of it at the next fault.
@@ -149,12 +173,12 @@ ATTACK_UNUSED void *widen_page(const struct run *run, void *argument)
 		wide_advice = MADV_PAGEOUT;
 		return argument;
 	}
-	if (!widen_by_faults()) {
+	wide_source = kept;
+	if (!widen_by_faults() || !widen_is_served()) {
 		widener_refused(run);
 		wide_page = NULL;
 		return argument;
 	}
-	wide_source = kept;
 	wide_advice = MADV_DONTNEED;
 	return kept;
 }

@@ -45,7 +45,11 @@ HEAD = f"{'race':<28}{'classes':<10}{'backend':<28}{'won':>8}{'median':>10}{'slo
     show_default=True,
     help="Seconds that a run may take to win.",
 )
-@click.option("--widener", type=click.Choice(list(Widener)), help="Give the races more time.")
+@click.option(
+    "--widener",
+    type=click.Choice([each.value for each in Widener]),
+    help="Give the races more time.",
+)
 @click.option("--one-processor", is_flag=True, help="Everything on one processor.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
