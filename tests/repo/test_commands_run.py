@@ -64,7 +64,7 @@ NOT_RUN = {
     "minutes of a whole matrix, which quickstart runs": r"harness run"
     r"($| --quick| --suite| -k| -b NAME| --resume$| --json FILE)"
     r"|harness run --backend (capabilities|strict|broker)",
-    "minutes of races": r"harness defences |harness run --backend seccomp --backend notify",
+    "minutes of races": r"harness defences( |$)|harness run --backend seccomp --backend notify",
     "minutes of generated cases; tests/fuzz has each with a budget": r"harness fuzz( |$)",
     "a quarter of an hour on an idle machine": r"harness bench",
     "virtual machines: images from the network, and a boot; tests/vm": r"harness vm "
