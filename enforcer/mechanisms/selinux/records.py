@@ -18,7 +18,7 @@ _MOVING = frozenset({*RENAMES, *LINKS})
 CALLS: Mapping[str, frozenset[str]] = {
     "getattr": frozenset({*_LOOKING, "oldstat", "oldlstat"}),
     "read": OPENING | {"execve", "execveat"},
-    "write": OPENING | ON_NAMES["truncate"],
+    "write": OPENING | ON_NAMES["truncate"] | calls_of([Access.CHANGE]),
     "append": OPENING,
     "create": _MAKING,
     "add_name": _MAKING | _MOVING,
