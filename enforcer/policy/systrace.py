@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from enforcer.call import Action, Transition
 from enforcer.policy.ast import (
@@ -94,7 +94,7 @@ def read_systrace(
         else:
             rule = _rule(line, number, policies[-1], problems, constants)
             if rule is not None:
-                policies[-1].rules.append(rule)
+                policies[-1].rules += _today(rule)
     if not policies and not problems.found:
         problems.add(
             Position(1, 1, 1),
@@ -213,6 +213,31 @@ def _rule(
     except SyntaxProblem as problem:
         problems.add(problem.position, problem.message, problem.mend)
         return None
+
+
+def _today(rule: Rule) -> Iterator[Rule]:
+    """The rule, or one for each call of Linux that does what a BSD's did under the rule's name."""
+    (call,) = rule.calls
+    for name in BSD_CALLS.get(call, (call,)):
+        yield replace(rule, calls=(name,))
+
+
+BSD_CALLS: Mapping[str, tuple[str, ...]] = {
+    "__getcwd": ("getcwd",),
+    "__sysctl": ("_sysctl",),
+    "closefrom": ("close_range",),
+    "fhopen": ("open_by_handle_at",),
+    "fstatat": ("newfstatat", "fstatat64"),
+    "getdirentries": ("getdents", "getdents64"),
+    "getentropy": ("getrandom",),
+    "pread": ("pread64",),
+    "pwrite": ("pwrite64",),
+    "sbrk": ("brk",),
+    "setegid": ("setresgid", "setregid"),
+    "seteuid": ("setresuid", "setreuid"),
+    "thrkill": ("tgkill", "tkill"),
+}
+"""Names of calls of NetBSD and OpenBSD that Linux has by another name."""
 
 
 class _Tail(Parser):
