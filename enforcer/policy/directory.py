@@ -46,8 +46,8 @@ class Source:
     def load(self, path: Path) -> tuple[Policy, ...]:
         """The policies of one file, ready to be enforced. Raises PolicyError."""
         form = self.form if path in self.files else None
-        if form is None and not path.suffix:
-            form = form_of(path)
+        if form is None and not path.suffix and path.is_file():
+            form = form_of(path)  # not of a pipe, which has its text no second time
         found = load_policies(path, variables=self.variables, form=form)
         return found if self.has_aliases else tuple(map(without_aliases, found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -76,3 +77,11 @@ def test_ids_are_numbers_or_a_user() -> None:
     assert parse_ids(context, option, "root") == (0, 0)
     with pytest.raises(click.BadParameter, match="UID:GID"):
         parse_ids(context, option, "no such user")
+
+
+def test_a_pipe_is_not_read_to_tell_how_it_is_written(tmp_path: Path) -> None:
+    """Its text comes once: what it is must be said, and nothing of it is taken before."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(PolicyError, match="say how it is written: --dialect"):
+        Source(files=(pipe,)).load_all()
