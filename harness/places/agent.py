@@ -251,9 +251,9 @@ def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observatio
     os.close(read_end)
     kill(guard)
     status = wait(guard)
-    if isolation is Isolation.PLAIN:
-        # A target may have killed its init, and be ours then (`main` adopts orphans).
-        end_all(known)
+    # The run's init, whose guard may have ended first, and where no namespace ends them together
+    # whoever it left: all are ours then (`main` adopts orphans).
+    end_all(known)
     if not answer:
         return _broken(run, f"the run's init gave no answer (guard's wait status {status})")
     try:

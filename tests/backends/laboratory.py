@@ -11,6 +11,7 @@ import pytest
 from enforcer.arch import native
 from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_yaml
+from enforcer.syscalls.privileges import CAPABILITIES
 from harness.attack import load_attack
 from harness.backends.life import Backend
 from harness.build import build, build_source
@@ -94,6 +95,7 @@ def observe(
             effect=attack.effect,
             files={},
             runs=(run,),
+            holds=tuple(CAPABILITIES[name] for name in attack.holds),
             gate=build_source(GATE, case.abi, include=GATE.parent) if confining.held else None,
         )
         seen[kind] = run_isolated(request, run, isolation)

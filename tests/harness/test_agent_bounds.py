@@ -120,6 +120,19 @@ def test_a_daemon_does_not_outlive_its_run(place: LocalPlace, tmp_path: Path) ->
             assert b"4321.75" not in command.read_bytes().split(b"\0")
 
 
+def test_an_agent_keeps_none_of_its_runs(place: LocalPlace, tmp_path: Path) -> None:
+    """A run's init whose guard ended first is reaped: a campaign would use up process numbers."""
+    request = request_of(
+        place, tmp_path, READ_BOTH, RunKind.CONTROL, "file", "read", Limits(timeout_s=60)
+    )
+    server = Server(local.AGENT)
+    for _ in range(5):
+        server.ask(json.dumps(numbered(request)), 60)
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    server.close()
+    assert children == ""
+
+
 @ROOT_ONLY
 def test_kill_9_leaves_nothing(place: LocalPlace, tmp_path: Path) -> None:
     """When the agent is killed in mid-run, its targets die with it and no mount is left."""

@@ -113,6 +113,7 @@ SERVERS = {
         kill $server; wait $server""",
 }
 PREPARED = """
+    umask 022
     ip link set lo up
     for place in /run /var/log /var/lib/nginx /var/www /etc/ssh; do mount -t tmpfs none $place; done
     mkdir -p /var/log/nginx /run/sshd /run/keys /var/www/html
