@@ -17,6 +17,8 @@
 #include "attack.h"
 #include "widen.h"
 
+#include <sys/resource.h>
+
 /*
  * The delays between two flips, in rounds of spin(). Which of them wins depends on
  * the enforcer and the machine, so a sweep tries one after the other, and then
@@ -161,6 +163,45 @@ ATTACK_UNUSED void flip_run(struct flip *flip)
 		atomic_store(&flip->turns, turn);
 		flip_pause();
 	}
+}
+
+/*
+ * The caller stands behind the other side: both have one processor, and the other side,
+ * which sleeps until it has something to change, takes it from the caller, which is as
+ * nice as can be (sched(7); under SCHED_IDLE it would starve beside somebody who
+ * computes). Else a busy machine decides who wins: an enforcer takes the processor from
+ * another side that spins, and has let the caller go before that runs again.
+ *
+ *	enforcer	looks	lets the caller go
+ *	processor	(sleep)	other side wakes and changes	caller
+ *
+ * What an enforcer refuses is left out: then the two are equals.
+ */
+ATTACK_UNUSED void bind_to_one_cpu(void)
+{
+	cpu_set_t allowed, one;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	CPU_ZERO(&one);
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--)
+		if (CPU_ISSET(cpu, &allowed)) {
+			CPU_SET(cpu, &one);
+			break;
+		}
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+/* In the task that makes the calls, when the other side is there. */
+ATTACK_UNUSED void stand_behind(void)
+{
+	setpriority(PRIO_PROCESS, 0, 19);
+}
+
+/* In the other side, while there is nothing to change: the shortest of sleeps. */
+ATTACK_UNUSED void let_run(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1 }, NULL);
 }
 
 /* Ends the child that was the other side; nobody else would stop it. */
