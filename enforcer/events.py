@@ -27,7 +27,7 @@ class EventKind(StrEnum):
     `log`). DETECTION: an interference was noticed (verify, lost task, unknown ABI).
     POLICY: a policy's file was read again, and taken or not.
     END: the supervisor saw the last task end; `decisions` counts what it decided, `judged` the
-    calls that it held and judged, by name.
+    calls that it held and judged, by name. `signal`: by which it was told to end them.
 
     An enforcer that kills says so first, and names the call: a decision or a detection with the
     action `kill` stands in the log before the signal is sent.
@@ -110,6 +110,8 @@ class TextLog(FileLog):
             line = decision_line(fields)
         elif kind is EventKind.POLICY:
             line = f"{fields['file']}: {fields['reason']}"
+        elif kind is EventKind.END and fields.get("signal"):
+            line = f"{_DONE[str(fields['action'])]}: the supervisor was ended by {fields['signal']}"
         elif kind is EventKind.DETECTION:
             call = f" at {fields['call']}" if fields.get("call") else ""
             line = f"{_DONE.get(str(fields.get('action')), 'noticed')}{call}: {fields['reason']}"

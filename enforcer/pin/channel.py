@@ -10,6 +10,7 @@ import array
 import ast
 import os
 import pickle
+import select
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from struct import Struct
@@ -153,6 +154,12 @@ class Deputed(Channel):
         """The supervisor's next word. Raises Hung."""
         data, descriptors = self._receive()
         return pickle.loads(data), descriptors
+
+    def wait_for_end(self) -> None:
+        """Return when the supervisor's end is closed, whatever it has said before."""
+        poller = select.poll()
+        poller.register(self._end, 0)
+        poller.poll()
 
     def ask(self, kind: str, *arguments: Value, descriptors: Sequence[int] = ()) -> Answer:
         """The supervisor's answer. Raises OSError with the errno that it tells, Hung."""

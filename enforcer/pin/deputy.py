@@ -236,7 +236,9 @@ def _serve(deputed: Deputed, become: Callable[[], Identity], wanted: set[int]) -
     try:
         forbid_dumping()
         _keep_only({0, 1, 2, procfs.root(), *wanted})
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         identity = become()
+        threading.Thread(target=_end_with_supervisor, args=(deputed,), daemon=True).start()
         procfs.work_from_root()
         deputed.say("ready", os.getpid())
         with becomes(None, -1, identity):
@@ -248,6 +250,17 @@ def _serve(deputed: Deputed, become: Callable[[], Identity], wanted: set[int]) -
                 deputed.finish(value, given, descriptors)
     finally:
         os._exit(0)
+
+
+def _end_with_supervisor(deputed: Deputed) -> None:
+    """In a thread, which a user namespace joined leaves alone from now on (userns_install).
+
+    The other one may wait in an act for what never comes (a FIFO, a lease), and no signal follows
+    the supervisor's end: PR_SET_PDEATHSIG is about the parent, which has ended long before.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    deputed.wait_for_end()
+    os._exit(0)
 
 
 def _keep_only(wanted: set[int]) -> None:

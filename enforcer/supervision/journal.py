@@ -8,6 +8,7 @@ them, the rule's number, file and line, and whose call it was.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -35,6 +36,8 @@ class Journal:
         self.mechanism = mechanism
         self.is_kept = not isinstance(log, NullLog)
         self.noted: Callable[[Mapping[str, object]], None] | None = None
+        self._last_word = threading.Lock()
+        self._is_over = False
 
     def emit(self, kind: EventKind, **fields: object) -> None:
         """Append an event of this supervisor's."""
@@ -56,8 +59,15 @@ class Journal:
         self.emit(EventKind.DETECTION, reason=reason, **fields)
 
     def ended(self, decisions: int, judged: Mapping[str, int], **fields: object) -> None:
-        """The last word: `decisions` made, and the calls that were held and judged, by name."""
-        self.emit(EventKind.END, decisions=decisions, judged=dict(judged), **fields)
+        """The last word: `decisions` made, and the calls that were held and judged, by name.
+
+        Told once: who is told to end may see its last target end meanwhile.
+        """
+        with self._last_word:
+            if self._is_over:
+                return
+            self._is_over = True
+            self.emit(EventKind.END, decisions=decisions, judged=dict(judged), **fields)
 
 
 def decision_fields(

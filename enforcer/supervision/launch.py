@@ -19,6 +19,7 @@ from enforcer.events import EventLog
 from enforcer.kernel import procfs
 from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
 from enforcer.mechanisms.contract import LaunchError
+from enforcer.supervision.ending import Ending, heed_no_other
 
 _ERROR = "error"
 _STARTED = "started"
@@ -27,8 +28,6 @@ _READY = "ready"
 _GO = "go"
 _MESSAGE_BYTES = 65536
 _IGNORED = (
-    signal.SIGHUP,
-    signal.SIGINT,
     signal.SIGQUIT,
     signal.SIGTSTP,
     signal.SIGTTIN,
@@ -72,11 +71,15 @@ class _Channel:
 
 
 class Handshake(_Channel):
-    """The supervisor's end. `target` is the pid of the launching process, the target-to-be."""
+    """The supervisor's end. `target` is the pid of the launching process, the target-to-be.
+
+    `ending` waits for the signals that end the supervisor.
+    """
 
     def __init__(self, end: socket.socket, target: int) -> None:
         super().__init__(end)
         self.target = target
+        self.ending = Ending()
 
     def ready(self, text: str = "") -> None:
         """Tell the launcher that it may go on; `text` is handed to it."""
@@ -138,13 +141,13 @@ def start_supervisor(
     """Run `serve` in a detached process of its own and return the launcher's end.
 
     In the supervisor only the handshake and the descriptors in `keep` stay open, 0 to 2 lead to
-    /dev/null unless kept, signals of the terminal are ignored, the working directory is `/`, the
-    process is not dumpable and is a member, not the leader, of a session of its own. Without
-    `own_session` it stays in the launcher's, in a group of its own: in one scheduler autogroup the
-    two take turns in half the time (measured on a busy machine). What `serve` raises before the
-    launcher goes on becomes the text of LaunchError. Under Yama the caller permits the supervisor
-    to trace it. All descriptors made here are close-on-exec; those in `keep` become so in the
-    caller. Raises LaunchError.
+    /dev/null unless kept, signals of the terminal are ignored but for ENDING, which always end it
+    (ending.py), the working directory is `/`, the process is not dumpable and is a member, not the
+    leader, of a session of its own. Without `own_session` it stays in the launcher's, in a group of
+    its own: in one scheduler autogroup the two take turns in half the time (measured on a busy
+    machine). What `serve` raises before the launcher goes on becomes the text of LaunchError. Under
+    Yama the caller permits the supervisor to trace it. All descriptors made here are close-on-exec;
+    those in `keep` become so in the caller. Raises LaunchError.
     """
     kept = frozenset(keep)
     for descriptor in kept:
@@ -221,6 +224,7 @@ def _become_supervisor(
         handshake.send(_STARTED, str(os.getpid()))
         _expect(handshake, _SERVE)
         try:
+            handshake.ending.start()
             serve(handshake)
         except Exception as error:
             handshake.fail(f"{type(error).__name__}: {error}")
@@ -234,6 +238,7 @@ def _detach(kept: frozenset[int]) -> None:
     """Let go of everything that belongs to the launcher."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    heed_no_other()
     _, hardest = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (resource.RLIM_INFINITY, hardest):  # which was meant for what the command writes
         with suppress(ValueError, OSError):

@@ -20,7 +20,7 @@ def shown(pids: Iterable[int]) -> list[dict[str, object]]:
     return found
 
 
-def descendants(*tids: int) -> list[dict[str, object]]:
+def descendants(*tids: int) -> set[int]:
     """The processes of these tasks and those that they or their children made, as far as their
     parents still live.
     """
@@ -35,7 +35,7 @@ def descendants(*tids: int) -> list[dict[str, object]]:
                 }
                 pending += children - found
                 found |= children
-    return shown(found)
+    return found
 
 
 def _process(tid: int) -> int:

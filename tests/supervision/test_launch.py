@@ -44,7 +44,7 @@ def _describe(handshake: Handshake) -> None:
         "target": handshake.target,
         "dumpable": is_dumpable(),
         "open": [str(entry.readlink()) for entry in _open_descriptors()],
-        "ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        "ignored": signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN,
         "cwd": str(Path.cwd()),
     }
     handshake.ready(json.dumps(facts))

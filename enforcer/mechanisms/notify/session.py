@@ -10,10 +10,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from enforcer.call import Action
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import notification, procfs, seccomp
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
@@ -30,7 +32,7 @@ from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.judge import Judge
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.peers import filters_of
-from enforcer.supervision.processes import descendants
+from enforcer.supervision.processes import descendants, shown
 from enforcer.supervision.rereading import Rereads, tell
 
 WORKERS = 12
@@ -45,6 +47,9 @@ _LISTENER_LINK = "anon_inode:seccomp notify"
 _TICK_MS = 10
 _LOOKED_AT = 32
 """Acts that are looked at in one tick: each costs a read of its task's status."""
+_FAREWELL_S = 1.0
+"""How long a supervisor that is told to end looks for targets that it has not found."""
+
 _STACK_BYTES = 512 << 10
 _WAKE_SIGNAL = signal.SIGUSR1
 
@@ -88,17 +93,42 @@ class Session(Shared):
         is_synchronous = notification.wake_synchronously(self.listener)
         self._greet(number, is_synchronous)
         threading.excepthook = self._die
+        handshake.ending.act = self._told_to_end
         self._begin.set()
         self._watch()
         handshake.close()
         if self.desk is not None:
             self.desk.close()
+        self._say_last_word()
+
+    def _say_last_word(self, **fields: object) -> None:
+        """What was decided and judged in all, and the time that it took."""
         self.journal.ended(
             sum(worker.decisions for worker in self._workers),
             sum((worker.judged for worker in self._workers), Counter[str]()),
             denials=sum(worker.denials for worker in self._workers),
             cpu_s=round(time.process_time(), 6),
+            **fields,
         )
+
+    def _told_to_end(self, number: signal.Signals) -> None:
+        """In a thread of its own: end every target that can be found.
+
+        The kernel ends none with its supervisor. Until then the workers go on, so that whoever was
+        not known makes itself known by its next held call.
+        """
+        self._say_last_word(action=Action.KILL, signal=number.name)
+        own = filters_of(os.getpid())
+        poller = select.poll()
+        poller.register(self.listener, 0)
+        until = time.monotonic() + _FAREWELL_S
+        while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
+            if time.monotonic() > until:
+                return
+            for pid in self._processes():
+                with suppress(OSError):
+                    if filters_of(pid) > own:
+                        os.kill(pid, signal.SIGKILL)
 
     def attend(self, desk: Desk | None) -> None:
         """Ask there, and tell there how things are; before anything is served."""
@@ -116,13 +146,13 @@ class Session(Shared):
         return {
             "mechanism": MechanismName.NOTIFY,
             "policies": [self.policy.source],
-            "processes": self._processes(),
+            "processes": shown(self._processes()),
             "decisions": sum(each.decisions for each in self._workers),
             "denials": sum(each.denials for each in self._workers),
             "judged": dict(judged),
         }
 
-    def _processes(self) -> list[dict[str, object]]:
+    def _processes(self) -> set[int]:
         """Those whose calls were held, also where who made them has ended, and their descendants.
 
         A number may be somebody else's by now: who is under no more filters than the supervisor is.

@@ -112,6 +112,7 @@ class Ptrace:
             tracer = self.make_tracer(config, log)
             tracer.attend(desk)
             tracer.attach(handshake.target, policies[target.place])
+            handshake.ending.act = tracer.told_to_end
             handshake.ready(str(os.getpid()))
             handshake.wait_go()
             handshake.close()

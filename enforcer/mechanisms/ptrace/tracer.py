@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from enforcer.call import Action
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import procfs, ptrace
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
@@ -133,6 +134,17 @@ class Tracer:
         process.launching = True
         self.tasks[tid] = Task(tid, process)
 
+    def told_to_end(self, number: signal.Signals) -> None:
+        """In a thread of its own. The kernel ends whom nobody here knows yet (EXITKILL)."""
+        self.say_last_word(action=Action.KILL, signal=number.name)
+        self.sandbox.kill_all()
+
+    def say_last_word(self, **fields: object) -> None:
+        """What was decided and judged in all, and the time that it took."""
+        sandbox = self.sandbox
+        cpu_s = round(time.process_time(), 6)
+        sandbox.journal.ended(sandbox.decisions, sandbox.judged, cpu_s=cpu_s, **fields)
+
     def serve(self) -> None:
         """Return when the last task has ended. Whatever goes wrong here ends the sandbox first."""
         sandbox = self.sandbox
@@ -150,8 +162,7 @@ class Tracer:
         watch.over.set()
         if self.desk is not None:
             self.desk.close()
-        cpu_s = round(time.process_time(), 6)
-        sandbox.journal.ended(sandbox.decisions, sandbox.judged, cpu_s=cpu_s)
+        self.say_last_word()
 
     def begin(self) -> None:
         """What comes before the first stop."""

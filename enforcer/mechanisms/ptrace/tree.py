@@ -21,7 +21,7 @@ class CannotAttach(Exception):
 
 def processes(pid: int) -> Sequence[int]:
     """A process and its descendants, as far as their parents still live."""
-    return [int(str(each["pid"])) for each in descendants(pid)]
+    return sorted(descendants(pid))
 
 
 def threads(tgid: int) -> Sequence[int]:
