@@ -15,21 +15,23 @@ from harness.attack import Attack
 from harness.audit import Probe, Untried
 
 
-def is_filter(path: Path) -> bool:
-    """Whether the file is a filter of others, by its name and content."""
+def is_filter(path: Path, form: str | None = None) -> bool:
+    """Whether the file is a filter of others, by its dialect, or its name and content."""
     try:
-        return form_of(path) is not None
+        return form_of(path, form) is not None
     except PolicyError:
         return False  # it cannot be read: said where it is read as a policy
 
 
-def probes_of_filter(path: Path, attacks: Iterable[Attack]) -> tuple[list[Probe], list[Untried]]:
+def probes_of_filter(
+    path: Path, attacks: Iterable[Attack], form: str | None = None
+) -> tuple[list[Probe], list[Untried]]:
     """A probe for each finding whose attack the filter should stop; the other findings.
 
     The probes run under the policy that is made of the filter. Raises PolicyError, also for a
-    compiled filter, of which none can be made, and NotFollowed.
+    compiled filter of which none can be made, and NotFollowed.
     """
-    mine = read_filter(path)
+    mine = read_filter(path, form)
     text = format_policies((policy_of(mine),), Dialect.STRICT)
     known = {attack.id: attack for attack in attacks}
     probes: list[Probe] = []

@@ -10,7 +10,8 @@ import click
 from enforcer.cli import form_option
 from enforcer.filters.convert import policy_of
 from enforcer.filters.meaning import described
-from enforcer.filters.read import form_of, read_filter
+from enforcer.filters.operand import is_operand, read_operand
+from enforcer.filters.read import form_of
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.format import format_policies
@@ -33,7 +34,8 @@ def check(
     form: str | None,
 ) -> None:
     """Say what is wrong with FILES, all of it at once: policies (.systrace or .yaml), or filters of
-    others (Docker's JSON, minijail's and kafel's .policy, systemd's units, compiled BPF).
+    others (Docker's JSON, minijail's and kafel's .policy, systemd's units, compiled BPF), also
+    several together: `A+B`, 'A|B' (docs/filters.md).
 
     Exit status: 0 in order (there may be warnings), 2 a file that cannot be loaded.
     """
@@ -72,7 +74,7 @@ def _problems(
 
 def _is_filter(path: Path, form: str | None) -> bool:
     try:
-        return form_of(path, form) is not None
+        return is_operand(str(path)) or form_of(path, form) is not None
     except PolicyError:
         return False  # it cannot be read: said where it is read as a policy
 
@@ -80,7 +82,7 @@ def _is_filter(path: Path, form: str | None) -> bool:
 def _check_filter(path: Path, form: str | None, *, canonical: bool, as_json: bool) -> bool:
     """Say what is wrong with a filter of others; whether it cannot be loaded."""
     try:
-        found = read_filter(path, form)
+        found = read_operand(str(path), form)
         text = format_policies((policy_of(found),), Dialect.STRICT) if canonical else ""
     except PolicyError as error:
         for problem in error.problems:

@@ -17,7 +17,8 @@ from enforcer.cli import form_option
 from enforcer.condition import Compare
 from enforcer.filters.meaning import answer_of, place_of, shown
 from enforcer.filters.model import Filter
-from enforcer.filters.read import form_of, read_filter
+from enforcer.filters.operand import is_operand, read_operand
+from enforcer.filters.read import form_of
 from enforcer.policy.ast import Policy, Principal
 from enforcer.policy.explain import Explanation
 from enforcer.policy.explain import explain as explain_call
@@ -63,6 +64,9 @@ def explain(
 ) -> None:
     """Say what the policy of FILE answers to CALL with ARGS, which rule decides, and why.
 
+    FILE may be a filter of others, `pid:NUMBER`, or several together (`A+B`, 'A|B':
+    docs/filters.md).
+
     ARGS are the call's arguments in order: a file name or address as text, a number, or constants
     joined by `|`. A file name is the canonical one, without links. `name=value` sets one by its
     name or translator (filename[1]=/tmp/x, arg[1]=5); a value of `-` cannot be read. CALL may be
@@ -74,8 +78,8 @@ def explain(
       enforcer explain web.yaml bind sockaddr='inet-[0.0.0.0]:80' --user www-data
     """
     try:
-        if form_of(file, form) is not None:
-            click.echo(_of_filter(read_filter(file, form), call, args, abi))
+        if is_operand(str(file)) or form_of(file, form) is not None:
+            click.echo(_of_filter(read_operand(str(file), form), call, args, abi))
             return
         policy = _policy(load_policies(file, form=form), binary, file)
     except PolicyError as error:

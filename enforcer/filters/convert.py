@@ -15,10 +15,12 @@ from enforcer.cbpf.spec import (
     KILL_THREAD,
     LOG,
     TRAP,
+    FilterSpec,
     SpecClause,
 )
 from enforcer.condition import TRUE, All, Any, Compare, Condition, Not, simplify
 from enforcer.filters.model import Filter
+from enforcer.filters.recover import spec_of
 from enforcer.policy.ast import (
     AndExpression,
     Dialect,
@@ -32,7 +34,6 @@ from enforcer.policy.ast import (
     TrueSymbol,
 )
 from enforcer.policy.names import LAST_ERRNO
-from enforcer.policy.problem import PolicyError, Problem
 from enforcer.syscalls import syscall, table
 
 _ERRNO = ERRNO(0)
@@ -62,16 +63,11 @@ def policy_of(filter: Filter) -> Policy:
 
     Calls that only a number names, numbers of no call, and ABIs that are left out are answered by
     the mechanisms' own rules. A call that two ABIs answer differently is taken from the first.
-    Raises PolicyError for a compiled filter, which says nothing by name.
+    Raises PolicyError for a compiled filter of which no rules can be made.
     """
-    if filter.spec is None:
-        mend = "it is taken by check, explain, diff, audit, and run --backend seccomp"
-        problem = Problem(
-            source=filter.source, line=1, column=1, message="no policy, but a program", mend=mend
-        )
-        raise PolicyError([problem])
-    default, number, _ = action_of(filter.spec.tables[0].unknown)
-    rules = list(_rules(filter))
+    spec = spec_of(filter)
+    default, number, _ = action_of(spec.tables[0].unknown)
+    rules = list(_rules(spec))
     named = {name for rule in rules for name in rule.calls}
     carriers = sorted(
         name for name in table(filter.abis[0].name) if name not in named and syscall(name).carrier
@@ -88,10 +84,10 @@ def policy_of(filter: Filter) -> Policy:
     )
 
 
-def _rules(filter: Filter) -> Iterator[Rule]:
+def _rules(spec: FilterSpec) -> Iterator[Rule]:
     """One rule for all calls that have the same clauses, in the order of the text."""
     alike: dict[tuple[tuple[Condition, int, str], ...], list[str]] = {}
-    for name, clauses in _calls(filter).items():
+    for name, clauses in _calls(spec).items():
         key = tuple((each.when, each.answer, each.origin) for each in clauses)
         alike.setdefault(key, []).append(name)
     for key, calls in alike.items():
@@ -111,10 +107,9 @@ def _rules(filter: Filter) -> Iterator[Rule]:
                 break
 
 
-def _calls(filter: Filter) -> Mapping[str, tuple[SpecClause, ...]]:
-    assert filter.spec is not None
+def _calls(spec: FilterSpec) -> Mapping[str, tuple[SpecClause, ...]]:
     found: dict[str, tuple[SpecClause, ...]] = {}
-    for each in filter.spec.tables:
+    for each in spec.tables:
         for name, nr in table(each.abi.name).items():
             if nr in each.calls and name not in each.abi.multiplexers:
                 found.setdefault(name, each.calls[nr])

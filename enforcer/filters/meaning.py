@@ -26,6 +26,9 @@ from enforcer.filters.walk import numbers_told_apart, ways
 from enforcer.syscalls import name, table
 
 _SIGN = 0x8000_0000
+_NUMBER = "call 0x"
+_SHOWN_NUMBERS = 4
+"""Of numbers without a name, which nobody reads in tens; `--json` has all."""
 FOREIGN_ARCH = 0x1234_5678
 """An AUDIT_ARCH of no machine."""
 
@@ -115,7 +118,11 @@ class Difference:
     witness: SeccompData
 
     def __str__(self) -> str:
-        listed = ", ".join(self.calls)
+        numbers = [each for each in self.calls if each.startswith(_NUMBER)]
+        shown_calls = [each for each in self.calls if each not in numbers[_SHOWN_NUMBERS:]]
+        if len(numbers) > _SHOWN_NUMBERS:
+            shown_calls.append(f"and {len(numbers) - _SHOWN_NUMBERS} more numbers of no call")
+        listed = ", ".join(shown_calls)
         return (
             f"{self.abi}: {answer_name(self.left)} -> {answer_name(self.right)}: {listed}\n"
             f"    witness: {shown(self.witness)}"

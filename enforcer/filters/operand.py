@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from enforcer.arch import native
 from enforcer.cbpf.compiler import FilterTooLarge, compile_filter
+from enforcer.filters.combine import intersection, union
 from enforcer.filters.model import Filter, Form
 from enforcer.filters.process import read_process
 from enforcer.filters.read import form_of, read_filter
@@ -17,17 +19,37 @@ from enforcer.policy.decide import default_decision
 from enforcer.policy.load import load_policies
 from enforcer.policy.problem import PolicyError, Problem
 
+UNION = "|"
+INTERSECTION = "+"
 _PROCESS = re.compile(r"pid:(\d{1,10})\Z")
+
+
+def is_operand(text: str) -> bool:
+    """Whether the text is more than the name of a file: a process, or several put together."""
+    if _PROCESS.match(text):
+        return True
+    return any(sign in text for sign in (UNION, INTERSECTION)) and not _is_there(text)
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False  # a name that is too long, or none
 
 
 def read_operand(text: str, form: str | None = None) -> Filter:
     """The filter that `text` names: a file, or `pid:NUMBER`. Raises PolicyError.
 
     A policy of ours becomes the filter that the backend seccomp would load, which denies what
-    memory would have to be read for. `A+B` is both over one process, A the newer.
+    memory would have to be read for. `A+B` is both over one process, A the newer: what both permit;
+    `A|B` is one filter that permits what either does. `+` binds closer.
     """
-    if "+" in text and not Path(text).exists():
-        return stacked(tuple(read_operand(each, form) for each in text.split("+")), text)
+    if is_operand(text):
+        for sign, together in ((UNION, union), (INTERSECTION, intersection)):
+            parts = text.split(sign)
+            if len(parts) > 1:
+                return _together(parts, text, form, together)
     process = _PROCESS.match(text)
     if process:
         return read_process(int(process[1]))
@@ -37,11 +59,21 @@ def read_operand(text: str, form: str | None = None) -> Filter:
     return filter_of_policies(load_policies(path, form=form), text)
 
 
-def stacked(filters: tuple[Filter, ...], source: str) -> Filter:
-    """The filters over one process, the newest first: what each permits is what all permit."""
-    abis = {abi.name: abi for each in filters for abi in each.abis}
-    programs = tuple(program for each in filters for program in each.programs)
-    return Filter(source=source, form=Form.BPF, abis=tuple(abis.values()), programs=programs)
+def _together(
+    parts: Sequence[str],
+    text: str,
+    form: str | None,
+    together: Callable[[Sequence[Filter], str], Filter],
+) -> Filter:
+    if not all(parts):
+        raise PolicyError(
+            [_problem(text, "a file is missing beside `+` or `|`", "write A+B, or 'A|B'")]
+        )
+    filters = [read_operand(each, form) for each in parts]
+    try:
+        return together(filters, text)
+    except (FilterTooLarge, ValueError) as error:
+        raise PolicyError([_problem(text, f"they cannot be put together: {error}")]) from None
 
 
 def filter_of_policies(policies: tuple[Policy, ...], source: str) -> Filter:
@@ -52,7 +84,11 @@ def filter_of_policies(policies: tuple[Policy, ...], source: str) -> Filter:
         spec = spec_from_policies(policies, abis, defer=UNDECIDED, answer=final_answer)
         program = compile_filter(spec)
     except (FilterTooLarge, ValueError) as error:
-        raise PolicyError([Problem(source=source, line=1, column=1, message=str(error))]) from None
+        raise PolicyError([_problem(source, str(error))]) from None
     return Filter(
         source=source, form=Form.BPF, abis=abis, programs=(program,), spec=spec, default=default
     )
+
+
+def _problem(source: str, message: str, mend: str = "") -> Problem:
+    return Problem(source=source, line=1, column=1, message=message, mend=mend)

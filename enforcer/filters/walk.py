@@ -40,12 +40,19 @@ _Domain = Mapping[int, tuple[int, ...]]
 """The values that a word may still have, for words that a test has looked at."""
 
 
+Outcome = tuple[int, int, int, int, bool]
+"""(word, mask, comparison, constant, whether it held) of a test that other values come out of
+otherwise.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What each program answers to `call`, and that these are the answers on one way."""
+    """What each program answers to `call`, and to every call for which all `tests` come out so."""
 
     answers: tuple[int, ...]
     call: SeccompData
+    tests: tuple[Outcome, ...] = ()
 
 
 def ways(programs: Sequence[Program], nr: int, arch: int) -> Iterator[Way]:
@@ -127,10 +134,12 @@ class _Walker:
 
     def ways(self) -> Iterator[Way]:
         """Depth first, one program after the other."""
-        waiting: list[tuple[int, int, _Held, _Memory, _Domain, tuple[int, ...]]]
-        waiting = [(0, 0, 0, (), {}, ())]
+        waiting: list[
+            tuple[int, int, _Held, _Memory, _Domain, tuple[int, ...], tuple[Outcome, ...]]
+        ]
+        waiting = [(0, 0, 0, (), {}, (), ())]
         while waiting:
-            which, position, held, memory, domain, answers = waiting.pop()
+            which, position, held, memory, domain, answers, tests = waiting.pop()
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise CutShort(f"more than {MOST_STEPS} steps")
@@ -141,16 +150,20 @@ class _Walker:
                 answer = held if op.code == Code.RET_A and isinstance(held, int) else op.k
                 given = (*answers, answer)
                 if which + 1 == len(self.programs):
-                    yield Way(answers=given, call=self._call(domain))
+                    yield Way(answers=given, call=self._call(domain), tests=tests)
                 else:
-                    waiting.append((which + 1, 0, 0, (), domain, given))
+                    waiting.append((which + 1, 0, 0, (), domain, given, tests))
             elif op.code in BRANCHES:
-                for way, narrowed in self._branch(op.code, op.k, held, domain):
+                split = list(self._branch(op.code, op.k, held, domain))
+                for way, narrowed in split:
                     after = position + 1 + (op.jt if way else op.jf)
-                    waiting.append((which, after, held, memory, narrowed, answers))
+                    passed = tests
+                    if len(split) > 1 and isinstance(held, Word):
+                        passed = (*tests, (held.index, held.mask, op.code, op.k, way))
+                    waiting.append((which, after, held, memory, narrowed, answers, passed))
             else:
                 after, now, kept = self._step(self.programs[which], position, held, memory)
-                waiting.append((which, after, now, kept, domain, answers))
+                waiting.append((which, after, now, kept, domain, answers, tests))
 
     def _branch(
         self, code: int, k: int, held: _Held, domain: _Domain

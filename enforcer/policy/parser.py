@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.filters.convert import policy_of
-from enforcer.filters.model import Form
+from enforcer.filters.model import Filter, Form
 from enforcer.filters.read import form_of, read_filter, read_text
 from enforcer.policy.ast import Policy
 from enforcer.policy.check import check_policy
@@ -40,14 +40,20 @@ def parse_yaml(text: str, source: str) -> Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyFile:
-    """A file that was read, once: a pipe has its text no second time. `form` is one of FORMS."""
+    """A file that was read, once: a pipe has its text no second time. `form` is one of FORMS.
+
+    A compiled filter has no text; what it answers is `compiled`.
+    """
 
     path: Path
     form: str
     text: str
+    compiled: Filter | None = None
 
     def policies(self) -> tuple[Policy, ...]:
         """The policies as they stand there. Raises PolicyError."""
+        if self.compiled is not None:
+            return (policy_of(self.compiled),)
         if self.form == "systrace":
             return parse_systrace(self.text, str(self.path))
         if self.form in list(Form):
@@ -65,7 +71,7 @@ def read_file(path: Path, form: str | None = None) -> PolicyFile:
     if form is None and path.suffix not in SUFFIXES:
         form = form_of(path)
     if form == Form.BPF:
-        policy_of(read_filter(path, form))
+        return PolicyFile(path=path, form=form, text="", compiled=read_filter(path, form))
     if form is None and path.suffix not in SUFFIXES:
         mend = f"say how it is written: --dialect {' or '.join(FORMS)}"
         raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}", mend=mend)])

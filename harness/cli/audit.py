@@ -106,14 +106,15 @@ def command(
     lab = laboratory()
     attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])
-    if is_filter(policy):
-        found, left = _probes_of_filter(policy, attacks)
+    dialect = _dialect(policy, form)
+    if is_filter(policy, form):
+        found, left = _probes_of_filter(policy, attacks, form)
         backends = asked_for.backends or (MechanismName.SECCOMP.value,)
     else:
-        found, left = _probes(policy, attacks)
+        found, left = _probes(policy, attacks, dialect)
         backends = asked_for.backends or asked_for.ours
     directory = _directory(policy, keep)
-    write(found, directory, dialect=_dialect(policy), backends=backends, scenarios=lab.scenarios)
+    write(found, directory, dialect=dialect, backends=backends, scenarios=lab.scenarios)
     rows = _carry_out(laboratory(directory), jobs, results)
     if as_json:
         for row in rows:
@@ -136,15 +137,20 @@ def _directory(policy: Path, keep: Path | None) -> Path:
     return directory
 
 
-def _dialect(policy: Path) -> str:
+def _dialect(policy: Path, form: str | None) -> str:
+    """Of the policies that are tried: the one that is made of a filter of others is YAML."""
+    if form is not None:
+        return "systrace" if form == "systrace" else "yaml"
     is_yaml = policy.suffix in (".yaml", ".yml") or is_filter(policy)
     return "yaml" if is_yaml else "systrace"
 
 
-def _probes_of_filter(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Probe], list[Untried]]:
+def _probes_of_filter(
+    policy: Path, attacks: Sequence[Attack], form: str | None
+) -> tuple[list[Probe], list[Untried]]:
     """What is proven of a filter of others, and what it leaves open beside. Raises UserError."""
     try:
-        found, left = probes_of_filter(policy, attacks)
+        found, left = probes_of_filter(policy, attacks, form)
     except (PolicyError, NotFollowed) as error:
         raise UserError(str(error)) from None
     if not found:
@@ -155,12 +161,14 @@ def _probes_of_filter(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Pro
     return found, left
 
 
-def _probes(policy: Path, attacks: Sequence[Attack]) -> tuple[list[Probe], list[Untried]]:
+def _probes(
+    policy: Path, attacks: Sequence[Attack], dialect: str
+) -> tuple[list[Probe], list[Untried]]:
     """What is tried, and the rules for which nothing is. Raises UserError where that is all."""
     try:
         text = policy.read_text(encoding="utf-8")
-        found = probes(text, _dialect(policy), policy.name, attacks)
-        left = untried(text, _dialect(policy), policy.name, attacks, found)
+        found = probes(text, dialect, policy.name, attacks)
+        left = untried(text, dialect, policy.name, attacks, found)
     except UnicodeDecodeError:
         raise UserError(f"{policy}: the file is not UTF-8") from None
     except PolicyError as error:

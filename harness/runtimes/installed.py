@@ -20,7 +20,7 @@ from enforcer.cbpf.instruction import ARCH_OFFSET, NR_OFFSET, Code, Instruction,
 from enforcer.cbpf.simulate import simulate
 from enforcer.cbpf.spec import CANCELLED, ERRNO, AbiTable, SeccompData, SpecClause
 from enforcer.condition import TRUE
-from enforcer.filters.export import export, meant
+from enforcer.exports.export import export, meant
 from enforcer.filters.meaning import Comparison, abi_of, answer_of, compared, shown, strictest
 from enforcer.filters.model import Filter, Form
 from enforcer.filters.operand import read_operand

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.arch import native
+from enforcer.exports.export import Target
 from enforcer.filters.docker import resolved
-from enforcer.filters.export import Target
 from enforcer.filters.model import Form
 from enforcer.filters.systemd import directives
 from enforcer.syscalls import table

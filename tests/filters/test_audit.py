@@ -9,14 +9,20 @@ import pytest
 from click.testing import CliRunner
 
 from enforcer.arch import native
+from enforcer.call import Action, Call
 from enforcer.cli import cli
+from enforcer.exports.export import Target, export
 from enforcer.filters.audit import ATTACKS, Finding, audited, is_permitted
 from enforcer.filters.docker import read_docker
 from enforcer.filters.meaning import answer_of
 from enforcer.filters.minijail import read_minijail
 from enforcer.filters.model import Filter
 from enforcer.filters.systemd import read_systemd
-from harness.audit_filter import probes_of_filter
+from enforcer.policy.decide import decide
+from enforcer.policy.load import prepared
+from enforcer.policy.parser import parse_yaml
+from harness.audit_filter import is_filter, probes_of_filter
+from harness.cli import cli as harness
 from harness.cli.load import laboratory
 from tests.filters.filters import ALLOW, profile, written
 
@@ -114,3 +120,26 @@ def test_probes(tmp_path: Path) -> None:
     assert [probe.attack.id for probe in probes] == ["abi/upper-family"]
     assert "when: arg[0] > 0x28" in probes[0].text
     assert any("carrier" in each.said for each in left)
+
+
+def test_a_compiled_filter_is_probed(tmp_path: Path) -> None:
+    """As a file of another name too, whose dialect is said: the attack runs under its rules."""
+    path = tmp_path / "compiled"
+    path.write_bytes(export(read_docker(profile(*BESIDE_40), "p"), Target.BPF).content)
+    assert not is_filter(path)
+    assert is_filter(path, "bpf")
+    probes, _ = probes_of_filter(path, laboratory().attacks.values(), "bpf")
+    assert [probe.attack.id for probe in probes] == ["abi/upper-family"]
+    (policy,) = prepared((parse_yaml(probes[0].text, "x"),))
+    wide = Call(name="socket", abi="x86_64", args=(1 << 32 | 40, 0, 0, 0, 0, 0))
+    plain = Call(name="socket", abi="x86_64", args=(40, 0, 0, 0, 0, 0))
+    assert [decide(policy, call).action for call in (wide, plain)] == [Action.PERMIT, Action.DENY]
+
+
+def test_harness_audit_takes_the_dialect(tmp_path: Path) -> None:
+    """A file whose name says nothing is read as `--dialect` says, and is otherwise an error."""
+    path = written(tmp_path, "profile", "ALLOW { read } DEFAULT KILL\n")
+    done = CliRunner().invoke(harness, ["audit", "--dialect", "kafel", str(path)])
+    assert (done.exit_code, "no attack proves anything of it" in done.output) == (2, True)
+    done = CliRunner().invoke(harness, ["audit", "--dialect", "docker", str(path)])
+    assert (done.exit_code, "profile:1:1: this is no JSON" in done.output) == (2, True)

@@ -13,19 +13,21 @@ import pytest
 from enforcer.arch import native
 from enforcer.call import Call
 from enforcer.cbpf.corpus import corpus
+from enforcer.cbpf.instruction import Code, Instruction
 from enforcer.cbpf.spec import SeccompData
+from enforcer.exports.export import Target, export
 from enforcer.filters.docker import read_docker
-from enforcer.filters.export import Target, export
 from enforcer.filters.meaning import abi_of, answer_of, compared
 from enforcer.filters.minijail import read_minijail
 from enforcer.filters.model import Filter
 from enforcer.filters.operand import filter_of_policies, read_operand
-from enforcer.filters.raw import read_raw
+from enforcer.filters.raw import of_programs, read_raw
 from enforcer.filters.systemd import read_systemd
 from enforcer.mechanisms.seccomp import final_answer
 from enforcer.policy.decide import decide
 from enforcer.policy.load import prepared
 from enforcer.policy.parser import parse_yaml
+from enforcer.policy.problem import PolicyError
 from enforcer.syscalls import name
 from harness.places import isolation
 from tests.filters.filters import said
@@ -162,10 +164,16 @@ def test_what_registers_do_not_say_is_lost(tmp_path: Path) -> None:
     assert len(done.stdout) % 8 == 0
 
 
-def test_a_program_is_no_text() -> None:
-    """What has no names cannot be written by name."""
-    with pytest.raises(ValueError, match="bpf and bwrap only"):
-        export(read_raw(export(mine(), Target.BPF).content, "x.bpf"), Target.DOCKER)
+def test_a_program_is_written_by_name_too() -> None:
+    """Its ways become rules: what a format can say of them answers alike."""
+    compiled = read_raw(export(mine(), Target.BPF).content, "x.bpf")
+    made = export(compiled, Target.DOCKER)
+    back = read_docker(made.content.decode(), "x.json")
+    assert differing(mine(), back) == {"close", "dup"}
+    assert {line.partition(":")[0] for line in made.lost} >= {"close", "dup"}
+    computed = of_programs(((Instruction(Code.LD, 16), Instruction(Code.RET_A, 0)),), "y.bpf")
+    with pytest.raises(PolicyError, match="cannot be put into rules"):
+        export(computed, Target.DOCKER)
 
 
 def no_bwrap() -> str:

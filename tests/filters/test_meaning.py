@@ -192,14 +192,14 @@ def test_the_launch_piece() -> None:
 
 
 def test_a_compiled_filter(tmp_path: Path) -> None:
-    """It is read as it is, compared, and is no policy."""
+    """It is read as it is, compared, and its ways are the rules of a policy."""
     path = tmp_path / "x.bpf"
     path.write_bytes(assemble(FILTERS["above-40"].programs[0]))
     found = read_filter(path)
     assert found.programs == FILTERS["above-40"].programs
     assert compared(found, FILTERS["above-40"]).is_equal
-    with pytest.raises(PolicyError, match="no policy, but a program"):
-        policy_of(found)
+    made = policy_of(found)
+    assert {str(rule.action) for rule in made.rules if "socket" in rule.calls} == {"permit", "deny"}
 
 
 @pytest.mark.parametrize(

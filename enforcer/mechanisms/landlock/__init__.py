@@ -113,6 +113,11 @@ _SWITCHING = Cover(
 )
 
 
+def layer_of(policy: Policy, abis: Sequence[Abi]) -> Layer:
+    """The domain of one policy, as far as Landlock can keep it. Pure."""
+    return _layer(judge(policy, abis))
+
+
 def _layer(judgement: Judgement) -> Layer:
     return Layer(
         files=judgement.files,
