@@ -88,7 +88,7 @@ def _check_filter(path: Path, form: str | None, *, canonical: bool, as_json: boo
         for problem in error.problems:
             click.echo(_json(problem) if as_json else str(problem), err=not as_json)
         if not canonical and not as_json:
-            errors = len(error.problems)
+            errors = sum(each.severity is Severity.ERROR for each in error.problems)
             click.echo(f"{path}: {errors} error{'s' * (errors > 1)}")
         return True
     for problem in found.notes:

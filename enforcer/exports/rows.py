@@ -49,6 +49,12 @@ def with_default(filter: Filter, each: AbiTable, lost: list[str]) -> AbiTable:
         lost.append(
             f"numbers of no call: {answer_name(each.unknown)} becomes {answer_name(default)}"
         )
+    names = set(table(each.abi.name).values())
+    lost += [
+        f"call {nr:#x}: a number without a name is answered as every other"
+        for nr, clauses in sorted(each.calls.items())
+        if nr not in names and _needed(clauses, default)
+    ]
     listed = {
         nr: each.calls.get(nr, ()) or (SpecClause(TRUE, each.unknown),)
         for nr in (*each.calls, *table(each.abi.name).values())

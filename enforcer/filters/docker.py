@@ -10,8 +10,10 @@ import errno
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from enforcer.arch import native
 from enforcer.arch.others import abi_named
@@ -20,7 +22,7 @@ from enforcer.cbpf.spec import ACTION_MASK, DATA_MASK, ERRNO, KILL_THREAD, TRACE
 from enforcer.condition import TRUE, WORD, All, Compare, Condition, Operator
 from enforcer.filters.model import ANSWERS, Entry, Filter, Form, errno_answer, filter_of, note
 from enforcer.policy.ast import Position
-from enforcer.policy.names import parse_errno
+from enforcer.policy.names import LAST_ERRNO, parse_errno
 from enforcer.policy.problem import Problems, suggestion
 from enforcer.syscalls import names
 
@@ -85,19 +87,40 @@ def resolved(text: str, source: str) -> str:
 
 def _parsed(text: str, problems: Problems) -> Mapping[str, object]:
     found: object = None
+    twice: list[str] = []
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=partial(_object, twice=twice))
     except json.JSONDecodeError as error:
-        problems.add(Position(error.lineno, error.colno), f"this is no JSON: {error.msg}")
-    except (RecursionError, ValueError) as error:
-        problems.add(None, f"this JSON cannot be read: {error}", "a profile is nested four deep")
+        message = f"this is no JSON: {error.msg}" if text.strip() else "the file is empty"
+        mend = "" if text.strip() else "a profile is a JSON object with `defaultAction`"
+        problems.add(Position(error.lineno, error.colno), message, mend)
+    except RecursionError:
+        problems.add(None, "this JSON is nested too deep", "a profile is nested four deep")
+    except ValueError:
+        problems.add(None, "a number of thousands of digits", "the kernel's have 64 bits")
     if isinstance(found, dict) and isinstance(found.get("linux"), dict):
         found = found["linux"].get("seccomp", {})
+        if found in ({}, None) and not problems.found:
+            message = "a config.json without `linux.seccomp`: it is under no filter"
+            problems.add(None, message, "a profile is an object with `defaultAction` there")
     if isinstance(found, dict) and not problems.found:
+        for key in twice:
+            if key in found.keys() & (_KEYS - _ENTRY_KEYS):
+                places = [each.start() for each in re.finditer(re.escape(json.dumps(key)), text)]
+                line = text.count("\n", 0, places[-1]) + 1 if places else 1
+                problems.add(Position(line, 1), f"`{key}` stands there twice", "take one out")
         return found
     if not problems.found:
         problems.add(None, "a profile is a JSON object with `defaultAction` and `syscalls`")
     return {}
+
+
+def _object(pairs: list[tuple[str, object]], twice: list[str]) -> dict[str, object]:
+    """The object; keys that it has more than once, of which parsers keep different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,19 +244,28 @@ class _Reader:
             answer = None
             if isinstance(given, int) and not isinstance(given, bool):
                 if name == "SCMP_ACT_ERRNO":
-                    answer = errno_answer(given)
+                    answer = self._errno_answer(given, number_key, line)
                 elif 0 <= given <= 0xFFFF:
                     answer = TRACE(given)
             if answer is None:
-                self.error(line, f"`{number_key}` is a number from 0 to 4095", f"not {given!r:.60}")
+                said = f"`{number_key}` is a number from 0 to {DATA_MASK}"
+                self.error(line, said, f"not {given!r:.60}")
                 return KILL_THREAD
             return answer
         if isinstance(name, str) and name in _ACTIONS:
             return _ACTIONS[name]
         near = suggestion(str(name)[:60], (*_ACTIONS, *_NUMBERED))
         said = "is missing" if name is None else f"is no action: {name!r:.60}"
-        self.error(line, f"`{key}` {said}", near or f"one of {', '.join(sorted(_ACTIONS))}")
+        known = ", ".join(sorted({*_ACTIONS, *_NUMBERED}))
+        self.error(line, f"`{key}` {said}", near or f"one of {known}")
         return KILL_THREAD
+
+    def _errno_answer(self, number: int, key: str, line: int) -> int | None:
+        """libseccomp takes 16 bits; the kernel answers with MAX_ERRNO what is above it."""
+        if LAST_ERRNO < number <= DATA_MASK:
+            note(self.problems, line, f"`{key}` {number}: the kernel answers {LAST_ERRNO}")
+            return ERRNO(0) | number
+        return errno_answer(number)
 
     def _named_errno(self, value: Mapping[str, object], key: str, line: int) -> int | None:
         """Podman's `errno` and `defaultErrno`: a name, which stands before the number."""
@@ -254,19 +286,27 @@ class _Reader:
             return
         found = re.search(r'"syscalls"\s*:\s*\[', self.text)
         place = found.end() if found else 0
-        decoder = json.JSONDecoder()
+        line = self.text.count("\n", 0, place) + 1
+        twice: list[str] = []
+        decoder = json.JSONDecoder(object_pairs_hook=partial(_object, twice=twice))
         for entry in entries:
-            start = place
+            start, twice[:] = place, []
             if found:
                 while self.text[start] in " \t\r\n,":
                     start += 1
+                line += self.text.count("\n", place, start)
+                begun = line
                 _, place = decoder.raw_decode(self.text, start)
-            line = self.text.count("\n", 0, start) + 1
+                line += self.text.count("\n", start, place)
+            else:
+                begun = 1
+            for key in dict.fromkeys(twice):
+                self.error(begun, f"`{key}` stands there twice", "take one out")
             if isinstance(entry, dict):
                 bound = bool(entry.get("includes") or entry.get("excludes"))
-                yield _Said(value=entry, line=line, bound=bound)
+                yield _Said(value=entry, line=begun, bound=bound)
             else:
-                self.error(line, "an entry of `syscalls` is an object")
+                self.error(begun, "an entry of `syscalls` is an object")
 
     def _entries(self, default: int) -> Iterator[Entry]:
         known = names()
@@ -277,7 +317,10 @@ class _Reader:
             answer = self._action(said.value, "action", "errnoRet", said.line)
             when = self._condition(said)
             applies = self._applies(said)
-            listed = said.value.get("names", None)
+            listed = said.value.get("names")
+            if listed is None and said.value.get("name") is None:
+                self.error(said.line, "`names` is missing", 'write "names": ["read"]')
+                continue
             if listed is None:
                 listed = [said.value.get("name")]
             for name in dict.fromkeys(self._words(listed, "names", said.line)):

@@ -7,7 +7,7 @@ are the model's; a comparison of two arguments is refused, because no condition 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from enforcer.arch import native
@@ -70,6 +70,7 @@ def read_kafel(text: str, source: str) -> Filter:
     reading = _Reading(native().abis[0], source, problems)
     reading.text(text, source, (Path(source).absolute(),), problems)
     problems.raise_errors()
+    _note_unreachable(reading.main, problems)
     default = KILL_THREAD if reading.default is None else reading.default
     return filter_of(
         reading.main,
@@ -80,6 +81,19 @@ def read_kafel(text: str, source: str) -> Filter:
         foreign=KILL_THREAD,
         problems=problems,
     )
+
+
+def _note_unreachable(entries: Iterable[Entry], problems: Problems) -> None:
+    """Say which rules never count, because one without a condition stands before them."""
+    always: dict[str | int, Entry] = {}
+    for each in entries:
+        before = always.get(each.call)
+        is_mine = each.source == problems.source
+        if before is not None and before.answer != each.answer and is_mine:
+            place = f"{before.source}:{before.line}"
+            note(problems, each.line, f"{each.call} is answered already, always: {place}")
+        if each.when == TRUE:
+            always.setdefault(each.call, each)
 
 
 class _Reading:
@@ -282,7 +296,8 @@ class _Program:
             try:
                 abi = abi_named(word.text)
             except KeyError:
-                reader.fail(f"unknown architecture {word.text}", at=word)
+                mend = "as kafel names them: amd64, i386, arm, aarch64"
+                reader.fail(f"unknown architecture {word.text}", mend, at=word)
             held = held or (abi is not None and abi.name == self.reading.abi.name)
             if not several or not reader.accept(","):
                 break

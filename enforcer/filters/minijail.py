@@ -107,7 +107,7 @@ class _Reading:
         except OSError as error:
             problems.add(word.position, f"{named} cannot be included: {error.strerror}")
             return
-        if len(chain) > 1:
+        if len(chain) == 2:
             note(problems, word.position.line, "minijail0 refuses @include in an included file")
         inner = Problems(str(path), text)
         self.file(text, str(path), inner, (*chain, path))
@@ -232,7 +232,7 @@ class _Statement:
         try:
             abi = abi_named(word.text)
         except KeyError:
-            self.reader.fail(f"unknown architecture {word.text}", at=word)
+            self.reader.fail(f"unknown architecture {word.text}", "as x86_64, arm64", at=word)
         return abi is not None and abi.name == self.reading.abi.name
 
     def _filters(self) -> Iterator[tuple[Condition, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,8 +65,8 @@ def read_filter(path: Path, form: str | None = None) -> Filter:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        mend = "a compiled filter is read with --dialect bpf" if b"\0" in raw else ""
-        raise PolicyError([_problem(path, "this is not UTF-8 text", mend, line)]) from error
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise PolicyError([_not_text(path, raw, line, column)]) from error
     return read_text(text, str(path), found)
 
 
@@ -91,5 +92,12 @@ def _bytes(path: Path) -> bytes:
     return raw
 
 
-def _problem(path: Path, message: str, mend: str = "", line: int = 1) -> Problem:
-    return Problem(source=str(path), line=line, column=1, message=message, mend=mend)
+def _not_text(path: Path, raw: bytes, line: int, column: int) -> Problem:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _problem(path, "this is UTF-16", "save it as UTF-8")
+    mend = "a compiled filter is read with --dialect bpf" if b"\0" in raw else "save it as UTF-8"
+    return _problem(path, "this is not UTF-8 text", mend, line, column)
+
+
+def _problem(path: Path, message: str, mend: str = "", line: int = 1, column: int = 1) -> Problem:
+    return Problem(source=str(path), line=line, column=column, message=message, mend=mend)

@@ -192,7 +192,8 @@ class _Unit:
 def _settings(text: str) -> Iterator[tuple[int, str, str]]:
     """(line, key, value) of a unit; lines that end in a backslash are joined."""
     waiting, first = "", 0
-    for line, raw in enumerate(text.split("\n"), 1):
+    lines = [*text.split("\n"), ""]  # systemd takes a last line that ends in a backslash, too
+    for line, raw in enumerate(lines, 1):
         if raw.lstrip().startswith(("#", ";")):
             continue
         first = first if waiting else line

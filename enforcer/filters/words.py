@@ -36,7 +36,10 @@ def words(pattern: re.Pattern[str], text: str, problems: Problems) -> Iterator[W
     while place < len(text):
         found = pattern.match(text, place)
         if found is None or found.end() == place:
-            problems.add(Position(line, place - start + 1), f"`{text[place]}` means nothing here")
+            message = f"`{text[place]}` means nothing here"
+            if text.startswith("/*", place):
+                message = "a comment that is not closed"
+            problems.add(Position(line, place - start + 1), message)
             raise Stuck
         kind = found.lastgroup or ""
         if kind not in ("SKIP", "COMMENT"):
@@ -124,8 +127,10 @@ def included(path: Path, chain: Sequence[Path]) -> str:
         if resolved in {each.resolve() for each in chain}:
             ring = " -> ".join(each.name for each in (*chain, path))
             raise OSError(0, f"in a circle: {ring}; take one of them out")
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise OSError(0, "no file, or more than 1 MiB")
+        if not path.is_file():
+            raise OSError(0, f"{'a directory' if path.is_dir() else 'no file'} at {resolved}")
+        if path.stat().st_size > MOST_BYTES:
+            raise OSError(0, "more than 1 MiB")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise OSError(0, "not UTF-8") from None

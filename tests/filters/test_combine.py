@@ -190,6 +190,15 @@ def test_a_compiled_profile_is_a_policy_again(files: tuple[Path, Path, Path]) ->
     assert compared(again, plain).is_equal
 
 
+def test_halves_of_a_register_stay_apart(files: tuple[Path, Path, Path]) -> None:
+    """What passes for its upper half alone passes for it in the rules too."""
+    mine = read_operand(str(files[0]))
+    found = spec_of(replace(mine, spec=None))
+    for value in (1, 41, 1 << 32 | 1, 40 << 32):
+        data = SeccompData(41, ABIS["x86_64"].audit_arch, (value, 0, 0, 0, 0, 0))
+        assert evaluate(found, data) == answer_of(mine, data), value
+
+
 @pytest.mark.parametrize(
     ("program", "why"),
     [

@@ -139,14 +139,14 @@ def test_an_unknown_call_is_a_note() -> None:
     ("text", "line", "words"),
     [
         ("{", 1, "no JSON"),
-        ("[" * 100_000, 1, "cannot be read"),
-        ("9" * 10_000, 1, "cannot be read"),
+        ("[" * 100_000, 1, "nested too deep"),
+        ("9" * 10_000, 1, "thousands of digits"),
         ("[1]", 1, "object"),
         ("{}", 1, "`defaultAction` is missing"),
         (profile(defaultAction="SCMP_ACT_ALOW"), 2, "no action"),
         (profile({"names": ["read"], "action": "SCMP_ACT_ALOW"}), 4, "no action"),
         (profile({"names": "read", "action": ALLOW}), 4, "list of names"),
-        (profile({"names": ["read"], "action": ERRNO, "errnoRet": 5000}), 4, "0 to 4095"),
+        (profile({"names": ["read"], "action": ERRNO, "errnoRet": 70000}), 4, "0 to 65535"),
         (profile(architectures=["SCMP_ARCH_Z80"]), 3, "unknown architecture"),
         (profile(archMap=[{"architecture": "SCMP_ARCH_Z80"}]), 3, "unknown architecture"),
         (profile({"names": ["read"], "action": ALLOW, "args": [argument("ABOVE", 1)]}), 4, "op"),
@@ -170,3 +170,11 @@ def test_mistakes(text: str, line: int, words: str) -> None:
     (problem,) = caught.value.problems
     assert problem.line == line
     assert words in str(problem)
+
+
+def test_an_errno_beyond_the_kernels() -> None:
+    """libseccomp takes 16 bits, and the kernel answers its greatest errno: a warning."""
+    found = read_docker(profile({"names": ["read"], "action": ERRNO, "errnoRet": 12345}), "p.json")
+    assert [each.line for each in found.notes] == [4]
+    assert "the kernel answers 4095" in found.notes[0].message
+    assert said(found, "read") == "ERRNO(12345)"

@@ -17,6 +17,7 @@ from enforcer.cbpf.instruction import Code, Instruction
 from enforcer.cbpf.spec import SeccompData
 from enforcer.exports.export import Target, export
 from enforcer.filters.docker import read_docker
+from enforcer.filters.kafel import read_kafel
 from enforcer.filters.meaning import abi_of, answer_of, compared
 from enforcer.filters.minijail import read_minijail
 from enforcer.filters.model import Filter
@@ -204,3 +205,10 @@ def test_bwrap_loads_it(tmp_path: Path) -> None:
         )
     assert "Function not implemented" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_number_without_a_name_is_lost() -> None:
+    """kafel's SYSCALL[N] that no call has is told where calls go by name."""
+    text = read_kafel("ALLOW { SYSCALL[0x7777], read } DEFAULT KILL", "x.kafel")
+    assert any(each.startswith("call 0x7777: ") for each in export(text, Target.DOCKER).lost)
+    assert export(text, Target.BPF).lost == ()

@@ -84,7 +84,7 @@ NOT_RUN = {
     "a case of the reader's; tests/harness/test_cli.py": r"harness repro ",
     "a tour of the machine; tests/harness/test_terminal.py": r"harness doctor",
     "filters of others and running processes; tests/filters/test_commands.py has each": r"enforcer "
-    r"(audit|diff|dump|export)( |$)|enforcer .*profile\.json",
+    r"(audit|diff|dump|export)( |$)|enforcer .*(profile|a)\.json",
     "a name alone, or words that stand for others": r"harness explain( SCENARIO)?$"
     r"|enforcer (run|check|explain FILE CALL ARGS)( --log FILE)?$"
     r"|harness new backend --external NAME|harness report --places",
