@@ -57,6 +57,26 @@ class EventLog(Protocol):
         ...
 
 
+class Complaint(Protocol):
+    """Who is told that a log lacks events; made before, ready in the supervisor."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What a supervisor must keep open to tell it."""
+        ...
+
+    def ready(self) -> None:
+        """In the supervisor: from now on there is something to tell."""
+        ...
+
+    def begins(self, reason: str) -> None:
+        """The log takes nothing now."""
+        ...
+
+    def ends(self, reason: str, count: int) -> None:
+        """In the end it lacks so many events."""
+        ...
+
+
 class LogUnwritable(OSError):
     """A line could not be written: a full disk, say."""
 
@@ -64,17 +84,20 @@ class LogUnwritable(OSError):
 class FileLog:
     """Events appended to a descriptor, one write each, so that writers never mix within a line."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, complaint: Complaint | None = None) -> None:
         self.fd = fd
+        self._complaint = complaint
         self._outbox: Outbox | None = None
 
     def descriptors(self) -> tuple[int, ...]:
         """What a supervisor must keep open to write it."""
-        return (self.fd,)
+        return (self.fd, *(() if self._complaint is None else self._complaint.descriptors()))
 
     def never_wait(self) -> None:
         """From now on emit neither waits for the descriptor nor raises OSError (see Outbox)."""
         self._outbox = Outbox(self.fd, self._lost_line)
+        if self._complaint is not None:
+            self._complaint.ready()
 
     def emit(self, kind: EventKind, **fields: object) -> None:
         line = self._line(kind, fields)
@@ -89,6 +112,15 @@ class FileLog:
         self._outbox.put(line)
         if kind is EventKind.END:
             self._outbox.drain(_LAST_WORD_S)
+        if self._complaint is not None:
+            self._complain(self._complaint, self._outbox, is_over=kind is EventKind.END)
+
+    def _complain(self, complaint: Complaint, outbox: Outbox, *, is_over: bool) -> None:
+        reason = outbox.failure or "it is not read"
+        if is_over and outbox.missing:
+            complaint.ends(reason, outbox.missing)
+        elif outbox.failure or outbox.is_overfull:
+            complaint.begins(reason)
 
     def _line(self, kind: EventKind, fields: Mapping[str, object]) -> bytes:
         record = {"event": kind.value, "time": round(time.time(), 6), **fields}

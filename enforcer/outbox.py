@@ -35,11 +35,23 @@ class Outbox:
         self._tells_lost = tells_lost
         self._kept = bytearray()
         self._lost = 0
+        self.failure: str | None = None
+        """Why the last line could not be written; None where it was, or only has no room yet."""
         self._lock = threading.Lock()
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         if not self._is_file:
             with suppress(OSError):
                 self._fd = os.open(f"/proc/self/fd/{fd}", _AGAIN)
+
+    @property
+    def missing(self) -> int:
+        """How many lines have not been written."""
+        return self._lost + self._kept.count(b"\n")
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether lines were lost for which there was no room, and nothing says so yet."""
+        return self._lost > 0
 
     def put(self, line: bytes) -> None:
         """Write the line, or keep or count it."""
@@ -67,12 +79,14 @@ class Outbox:
     def _flush(self) -> bool:
         """Whether something is left that may find room later."""
         kept = self._kept
+        self.failure = None
         try:
             while kept:
                 del kept[: self._write(kept)]
         except BlockingIOError:
             return True
-        except OSError:  # full (ENOSPC, EFBIG) or gone (EPIPE): perhaps not for ever
+        except OSError as error:  # full (ENOSPC, EFBIG) or gone (EPIPE): perhaps not for ever
+            self.failure = error.strerror
             return False
         return False
 

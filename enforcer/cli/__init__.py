@@ -25,6 +25,8 @@ VERBS = {
 USAGE = 2
 UNPROVEN = 3
 """Nothing was found, but not all could be looked at."""
+UNWRITTEN = 3
+"""It is done, but what it should have left behind (a log, a policy) is not whole."""
 
 
 class UserError(click.ClickException):

@@ -15,8 +15,18 @@ import click
 from enforcer.asking.console import Console
 from enforcer.asking.lines import Lines
 from enforcer.cli import UserError, form_option
-from enforcer.cli.logs import event_log
-from enforcer.cli.supervised import compiled, desk_option, launch, usable_mechanism
+from enforcer.cli.logs import LogChoice, log_options
+from enforcer.cli.supervised import (
+    CONSEQUENCES,
+    SUPERVISED,
+    compiled,
+    desk_option,
+    launch,
+    usable_mechanism,
+)
+from enforcer.logs.herald import Herald
+from enforcer.logs.several import several
+from enforcer.logs.voice import Voice
 from enforcer.mechanisms.contract import MechanismName, Options
 from enforcer.policy import load_policies
 from enforcer.policy.ast import Dialect, Policy
@@ -25,14 +35,13 @@ from enforcer.policy.problem import PolicyError
 from enforcer.supervision.peers import socket_directory
 
 _TIMEOUT_S = 60.0
-_ASKING = (MechanismName.PTRACE, MechanismName.NOTIFY)
 
 
 @click.command("ask", context_settings={"ignore_unknown_options": True})
 @click.option(
     "--backend",
     "-b",
-    type=click.Choice([name.value for name in _ASKING]),
+    type=click.Choice([name.value for name in SUPERVISED]),
     default=MechanismName.PTRACE.value,
     show_default=True,
 )
@@ -53,11 +62,7 @@ _ASKING = (MechanismName.PTRACE, MechanismName.NOTIFY)
     help="Seconds after which a question of COMMAND is denied.",
 )
 @click.option("--lines", "is_plain", is_flag=True, help="No full screen, even on a terminal.")
-@click.option(
-    "--log",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="For COMMAND: append events to this file, as `enforcer run` does.",
-)
+@log_options
 @form_option
 @click.option("--partial", is_flag=True, help="Run although some rules cannot be enforced in full.")
 @click.option("--inherit", "-i", is_flag=True, help="Children keep the policy of their parent.")
@@ -68,7 +73,7 @@ def command(
     supervisor: int | None,
     timeout_s: float,
     is_plain: bool,
-    log: Path | None,
+    logs: LogChoice,
     form: str | None,
     partial: bool,
     inherit: bool,
@@ -93,9 +98,11 @@ def command(
         partial=partial, inherit=inherit, desk=desk_option(timeout_s=timeout_s, waits=True)
     )
     plan = compiled(mechanism, policies, options)
+    voice = Voice()
+    opened = several([*logs.opened(voice), Herald(voice, CONSEQUENCES[MechanismName(backend)])])
     child = os.fork()
     if child == 0:
-        _become(lambda: launch(mechanism, plan, command, event_log(log), str(log)))
+        _become(lambda: launch(mechanism, plan, command, opened, logs.name()))
     sys.exit(_answer_for(Console(directory), child))
 
 

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 
 import click
 
 from enforcer.arch import native
-from enforcer.cli import UserError, form_option
-from enforcer.cli.logs import event_log, log_options
-from enforcer.cli.policies import policy_options, read_policies, source_of
-from enforcer.cli.run import parse_defences
-from enforcer.cli.supervised import desk_option, usable_mechanism
+from enforcer.cli import UNWRITTEN, UserError
+from enforcer.cli.enforcement import Enforcement, enforcement_options
+from enforcer.cli.logs import LogChoice, log_options
+from enforcer.cli.permissive import tolerated
+from enforcer.cli.policies import policy_options, read_policies
+from enforcer.cli.supervised import usable_mechanism
 from enforcer.events import LogUnwritable, printable
-from enforcer.logs.syslog import Host
-from enforcer.mechanisms.contract import (
-    Defence,
-    Inexpressible,
-    LaunchError,
-    MechanismName,
-    Options,
-)
+from enforcer.logs.herald import Herald
+from enforcer.logs.several import several
+from enforcer.logs.voice import Voice
+from enforcer.mechanisms.contract import Inexpressible, LaunchError, MechanismName
 from enforcer.mechanisms.ptrace.attached import Attached
 from enforcer.mechanisms.ptrace.attaching import attach
 from enforcer.mechanisms.ptrace.tree import CannotAttach
-from enforcer.policy.rereading import source_to_json
+from enforcer.policy.directory import Source
 
 
 @click.command("attach")
 @policy_options
-@click.option("--inherit", "-i", is_flag=True, help="All keep the policy of PID's binary.")
-@click.option(
-    "--permissive", is_flag=True, help="Refuse nothing: log what would be refused (--log)."
-)
-@click.option(
-    "--reread/--no-reread",
-    "rereads",
-    default=None,
-    help="Read policies again when they change; the default with --directory.",
-)
+@enforcement_options
 @click.option(
     "--exitkill",
     "kills",
@@ -46,35 +34,9 @@ from enforcer.policy.rereading import source_to_json
     help="Kill the processes when this command is killed. Default: they go on unsupervised.",
 )
 @log_options
-@click.option(
-    "--defences",
-    callback=parse_defences,
-    default="all",
-    show_default=True,
-    help="Defences against races: copy, pin, verify in any combination, or none.",
-)
-@form_option
-@click.option("--partial", is_flag=True, help="Attach although some rules are not kept in full.")
 @click.argument("pid", type=click.IntRange(min=1))
 def command(
-    files: tuple[Path, ...],
-    directory: Path | None,
-    more: tuple[Path, ...],
-    is_global: bool,
-    no_aliases: bool,
-    inherit: bool,
-    permissive: bool,
-    rereads: bool | None,
-    kills: bool,
-    log: Path | None,
-    to_stderr: bool,
-    line_file: Path | None,
-    to_syslog: bool,
-    hosts: tuple[Host, ...],
-    defences: frozenset[Defence],
-    form: str | None,
-    partial: bool,
-    pid: int,
+    source: Source, enforcement: Enforcement, kills: bool, logs: LogChoice, pid: int
 ) -> None:
     """Supervise process PID, its threads and its descendants from now on.
 
@@ -82,21 +44,16 @@ def command(
     SIGTERM) lets go of them: they run on as before, unsupervised. Calls that they are in when they
     are attached are named; what the kernel makes again is judged then.
     """
-    source = source_of(files, directory, more, is_global, no_aliases, form)
     policies = read_policies(source, "PROGRAM")
     usable_mechanism(MechanismName.PTRACE)
-    wants_rereads = bool(source.directories) if rereads is None else rereads
-    options = Options(
-        defences=defences,
-        partial=partial,
-        inherit=inherit,
-        permissive=permissive,
-        desk=None if permissive else desk_option(),
-        rereads=source_to_json(source) if wants_rereads else None,
-    )
-    events = event_log(
-        log, to_stderr=to_stderr, line_file=line_file, to_syslog=to_syslog, hosts=hosts
-    )
+    options = enforcement.options(source)
+    voice = Voice()
+    fate = "was killed with it" if kills else "goes on unsupervised"
+    herald = Herald(voice, f"what was attached to ({pid}) {fate}", outlives=True)
+    events = several([*logs.opened(voice), herald])
+    propose = None
+    if options.permissive:
+        events, propose = tolerated(events)
     try:
         attach(
             pid,
@@ -110,10 +67,14 @@ def command(
     except Inexpressible as error:
         raise UserError(f"ptrace cannot enforce this policy: {error}; or take --partial") from None
     except LogUnwritable as error:
-        raise UserError(f"{log or 'the log'}: {error.strerror}; nothing was attached") from None
+        raise UserError(f"{logs.name()}: {error.strerror}; nothing was attached") from None
     except (CannotAttach, LaunchError) as error:
         raise UserError(str(error)) from None
     click.echo(f"enforcer: no longer attached to {pid}", err=True)
+    if propose is not None:
+        propose()
+    if voice.has_spoken:
+        sys.exit(UNWRITTEN)
 
 
 def _tell(pid: int, found: Attached) -> None:

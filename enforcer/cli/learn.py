@@ -11,8 +11,16 @@ from typing import NoReturn, TextIO
 
 import click
 
-from enforcer.cli.supervised import begin, compiled, found_command, usable_mechanism
-from enforcer.events import NullLog, printable
+from enforcer.cli import UNWRITTEN
+from enforcer.cli.supervised import (
+    CONSEQUENCES,
+    SUPERVISED,
+    begin,
+    compiled,
+    found_command,
+    usable_mechanism,
+)
+from enforcer.events import printable
 from enforcer.learning.learner import Learner, Review
 from enforcer.learning.policy import watching_policy
 from enforcer.learning.recording import Recording
@@ -20,10 +28,11 @@ from enforcer.learning.review import review
 from enforcer.learning.session import Session
 from enforcer.learning.store import PolicyStore, user_directory
 from enforcer.learning.summary import summary
+from enforcer.logs.herald import Herald
+from enforcer.logs.voice import Voice
 from enforcer.mechanisms.contract import MechanismName, Options
 from enforcer.policy.load import process_variables
 
-SUPERVISED = (MechanismName.PTRACE, MechanismName.NOTIFY)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 
@@ -95,7 +104,7 @@ def learn(
     notify, which keeps COMMAND's policy for all that this executes, one for all of it. What
     such a file has already stays, and new rules come behind. They are written when the command has
     ended, at SIGUSR1, and when this is interrupted; a policy of a recording that was cut short says
-    so. The exit status is the command's own.
+    so. The exit status is the command's own; 3 where a policy could not be written.
     """
     mechanism = usable_mechanism(backend)
     sees_executions = backend == MechanismName.PTRACE
@@ -103,7 +112,9 @@ def learn(
     plan = compiled(mechanism, [watching], Options())
     home = process_variables().get("HOME", "")
     reader, writer = os.pipe()
-    child = begin(mechanism, plan, command, Recording(writer, NullLog()))
+    voice = Voice()
+    herald = Herald(voice, CONSEQUENCES[MechanismName(backend)])
+    child = begin(mechanism, plan, command, Recording(writer, herald, voice=voice))
     os.close(writer)
     store = PolicyStore((directory or user_directory()).absolute())
     session = Session(
@@ -131,7 +142,7 @@ def learn(
     if is_summed:
         for line in summary(session.seen.counts):
             click.echo(line)
-    sys.exit(ending.status)
+    sys.exit(ending.status or (UNWRITTEN if learner.has_failed else 0))
 
 
 command = learn

@@ -1,22 +1,20 @@
-"""Where `enforcer run` says what it refused: options and the logs that they mean."""
+"""Where `run`, `attach` and `ask` say what was refused: options and the logs that they mean."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from enforcer.cli import UserError
-from enforcer.events import EventLog, FileLog, NullLog, TextLog
+from enforcer.cli.packed import packed
+from enforcer.events import EventLog, FileLog, TextLog
 from enforcer.logs.line import SystraceLog
-from enforcer.logs.several import Several
-from enforcer.logs.syslog import LOCAL, Host, LocalSyslog, RemoteSyslog, parse_host
-
-Command = TypeVar("Command", bound=Callable[..., object])
+from enforcer.logs.syslog import Host, LocalSyslog, RemoteSyslog, parse_host
+from enforcer.logs.voice import LOCAL, LogComplaint, Voice
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -33,6 +31,7 @@ def _hosts(
 _OPTIONS = (
     click.option(
         "--log",
+        "json_file",
         type=_FILE,
         help="Append events to this file, one JSON object a line; a terminal gets lines for "
         "people, and so does `-`, standard error.",
@@ -51,42 +50,42 @@ _OPTIONS = (
 )
 
 
-def log_options(command: Command) -> Command:
-    """The options that `event_log` takes."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+@dataclass(frozen=True, kw_only=True)
+class LogChoice:
+    """The logs that the options name."""
+
+    json_file: Path | None = None
+    to_stderr: bool = False
+    line_file: Path | None = None
+    to_syslog: bool = False
+    hosts: tuple[Host, ...] = ()
+
+    def opened(self, voice: Voice) -> list[EventLog]:
+        """Without any option the system log, where there is one. Raises UserError."""
+        logs: list[EventLog] = []
+        if self.json_file is not None:
+            logs.append(_file_log(self.json_file, voice))
+        if self.to_stderr or str(self.line_file) == "-":
+            logs.append(SystraceLog(sys.stderr.fileno()))
+        if self.line_file is not None and str(self.line_file) != "-":
+            complaint = LogComplaint(voice, str(self.line_file))
+            logs.append(SystraceLog(_opened(self.line_file), complaint))
+        logs += [RemoteSyslog(host, LogComplaint(voice, str(host))) for host in self.hosts]
+        if self.to_syslog or (not logs and LOCAL.is_socket()):
+            logs.append(LocalSyslog(LOCAL, LogComplaint(voice, str(LOCAL))))
+        return logs
+
+    def name(self) -> str:
+        """For a message about them."""
+        return str(self.json_file or self.line_file or "the log")
 
 
-def event_log(
-    log: Path | None,
-    *,
-    to_stderr: bool = False,
-    line_file: Path | None = None,
-    to_syslog: bool = False,
-    hosts: tuple[Host, ...] = (),
-) -> EventLog:
-    """What the options mean; without any the system log, where there is one. Raises UserError."""
-    logs: list[EventLog] = []
-    if log is not None:
-        logs.append(_file_log(log))
-    if to_stderr or str(line_file) == "-":
-        logs.append(SystraceLog(sys.stderr.fileno()))
-    if line_file is not None and str(line_file) != "-":
-        logs.append(SystraceLog(_opened(line_file)))
-    logs += map(RemoteSyslog, hosts)
-    if to_syslog or (not logs and LOCAL.is_socket()):
-        logs.append(LocalSyslog())
-    if not logs:
-        return NullLog()
-    return logs[0] if len(logs) == 1 else Several(logs)
-
-
-def _file_log(path: Path) -> EventLog:
+def _file_log(path: Path, voice: Voice) -> EventLog:
     if str(path) == "-":
         return TextLog(sys.stderr.fileno())
     descriptor = _opened(path)
-    return TextLog(descriptor) if os.isatty(descriptor) else FileLog(descriptor)
+    kind = TextLog if os.isatty(descriptor) else FileLog
+    return kind(descriptor, LogComplaint(voice, str(path)))
 
 
 def _opened(path: Path) -> int:
@@ -95,3 +94,9 @@ def _opened(path: Path) -> int:
         return os.open(path, flags, 0o600)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+
+
+log_options = packed(
+    "logs", LogChoice, _OPTIONS, ("json_file", "to_stderr", "line_file", "to_syslog", "hosts")
+)
+"""The options that make a LogChoice, `logs`."""

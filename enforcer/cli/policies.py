@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
-from enforcer.cli import UserError
+from enforcer.cli import UserError, form_option
+from enforcer.cli.packed import packed
 from enforcer.learning.store import user_directory
 from enforcer.policy.ast import Policy
 from enforcer.policy.directory import SYSTEM, Source, shipped
 from enforcer.policy.load import process_variables
 from enforcer.policy.problem import PolicyError
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class PolicyFile(click.Path):
@@ -65,13 +62,6 @@ _OPTIONS = (
 )
 
 
-def policy_options(command: Command) -> Command:
-    """The options that `source_of` takes."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 def source_of(
     files: tuple[Path, ...],
     directory: Path | None,
@@ -109,3 +99,12 @@ def read_policies(source: Source, program: str) -> tuple[Policy, ...]:
         ours = f", `-p {name}` takes the shipped one" if shipped(name) else ""
         raise UserError(f"no policy in {places}; `enforcer learn -- {program}` makes one{ours}")
     return policies
+
+
+policy_options = packed(
+    "source",
+    source_of,
+    (*_OPTIONS, form_option),
+    ("files", "directory", "more", "is_global", "no_aliases", "form"),
+)
+"""The options that make a Source, `source`."""

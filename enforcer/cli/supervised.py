@@ -1,4 +1,4 @@
-"""What `run`, `ask` and `learn` share: mechanisms, plans, and who becomes the command."""
+"""What `run`, `attach`, `ask` and `learn` share: mechanisms, plans, and who becomes the command."""
 
 from __future__ import annotations
 
@@ -19,11 +19,20 @@ from enforcer.mechanisms.contract import (
     Inexpressible,
     LaunchError,
     Mechanism,
+    MechanismName,
     Options,
     Plan,
 )
 from enforcer.policy.ast import Policy
 from enforcer.supervision.peers import socket_directory
+
+CONSEQUENCES = {
+    MechanismName.PTRACE: "all that it supervised was killed with it",
+    MechanismName.NOTIFY: "the calls that it would judge fail now (ENOSYS)",
+}
+"""What becomes of a command whose supervisor is killed."""
+
+SUPERVISED = tuple(CONSEQUENCES)
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126

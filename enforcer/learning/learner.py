@@ -29,6 +29,8 @@ class Learner:
     home: str = ""
     is_general: bool = False
     review: Review | None = None
+    has_failed: bool = False
+    """Whether the last writing left a policy out."""
     _shown: set[tuple[str, str]] = field(default_factory=set)
 
     def save(self, partial: bool) -> None:
@@ -40,15 +42,19 @@ class Learner:
     def write(self, partial: bool) -> list[Path]:
         """Write what was seen; the files. What cannot be read or written is said, and left."""
         written: list[Path] = []
+        self.has_failed = False
         for program in self.seen.programs():
             path = self.store.path(program)
             try:
                 count = self._write(program, partial)
             except PolicyError as error:
+                self.has_failed = True
                 self.say(f"{path} is left as it is: {error}")
                 continue
             except (OSError, UnicodeDecodeError) as error:
-                self.say(f"{path}: {error}")
+                self.has_failed = True
+                reason = error.strerror if isinstance(error, OSError) else error
+                self.say(f"{path} is not written: {reason}")
                 continue
             written.append(path)
             if not partial:

@@ -15,9 +15,12 @@ from collections.abc import Mapping
 
 from enforcer.events import EventKind, EventLog, FileLog
 from enforcer.learning.observation import ABOUT_PROCESSES
+from enforcer.logs.voice import Voice
 
 COUNTS = "counts"
 """The kind of the lines that say how often each program made each call since the last."""
+
+UNREAD = "nobody records any more what the command does, and nothing is refused"
 
 _EVERY_S = 1.0
 _KEPT = ("program", "call", "abi", "args", "values", "absent")
@@ -31,9 +34,13 @@ class Recording(FileLog):
     nothing is missing. A reader that is gone ends the recording, not the target.
     """
 
-    def __init__(self, fd: int, other: EventLog, *, only_refused: bool = False) -> None:
+    def __init__(
+        self, fd: int, other: EventLog, *, voice: Voice | None = None, only_refused: bool = False
+    ) -> None:
+        """`voice` says when the reader is gone."""
         super().__init__(fd)
         self.other = other
+        self._voice = voice
         self._only_refused = only_refused
         self._seen: set[str] = set()
         self._counts: dict[str, Counter[str]] = {}
@@ -43,10 +50,13 @@ class Recording(FileLog):
 
     def descriptors(self) -> tuple[int, ...]:
         """What a supervisor must keep open to write it."""
-        return (self.fd, *self.other.descriptors())
+        said = () if self._voice is None else self._voice.descriptors()
+        return (self.fd, *self.other.descriptors(), *said)
 
     def never_wait(self) -> None:
         """The other log must not hold up anybody; this one must lose nothing."""
+        if self._voice is not None:
+            self._voice.begin()
         self.other.never_wait()
 
     def emit(self, kind: EventKind, **fields: object) -> None:
@@ -96,3 +106,5 @@ class Recording(FileLog):
                     line = line[os.write(self.fd, line) :]
                 except OSError:
                     self._is_read = False
+                    if self._voice is not None:
+                        self._voice.say(UNREAD)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.events import EventKind
-from enforcer.learning.observation import Seen, observations_of
-from enforcer.learning.recording import COUNTS
+from enforcer.learning.observation import Seen
+from enforcer.learning.transcript import Transcript
 
 Save = Callable[[bool], None]
 """Write what was seen up to now; True: the command has not ended by itself."""
@@ -48,8 +45,7 @@ class Session:
         under: str | None = None,
     ) -> None:
         """`under`: the binary whose policy all comes under, whatever program did it."""
-        self.seen = Seen()
-        self._under = under
+        self._transcript = Transcript(under)
         self._child = child
         self._reader = reader
         self._save = save
@@ -60,9 +56,12 @@ class Session:
         self._remind_at: float | None = None
         self._kill_at: float | None = None
         self._is_cut_short = False
-        self._supervisor = 0
-        self._rest = b""
         self._status: int | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """What was seen up to now."""
+        return self._transcript.seen
 
     def run(self) -> Ending:
         """Return when the last task of the command has ended."""
@@ -82,7 +81,8 @@ class Session:
         if self._status is None:
             _, self._status = os.waitpid(self._child, 0)
         code = os.waitstatus_to_exitcode(self._status)
-        is_partial = self._is_cut_short or code == -signal.SIGINT
+        is_lost = self._transcript.supervisor > 0 and not self._transcript.has_ended
+        is_partial = self._is_cut_short or code == -signal.SIGINT or is_lost
         return Ending(status=code if code >= 0 else 128 - code, is_partial=is_partial)
 
     def _read_all(self, wakes: int) -> None:
@@ -98,7 +98,7 @@ class Session:
                 data = os.read(self._reader, _CHUNK)
                 if not data:
                     return
-                self._take(data)
+                self._transcript.take(data)
             self._look_at_the_clock()
 
     def _wait_ms(self) -> int | None:
@@ -134,7 +134,7 @@ class Session:
             self._end()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = now + _GRACE_S
-            for pid in (*_descendants(self._child), self._child, self._supervisor):
+            for pid in (*_descendants(self._child), self._child, self._transcript.supervisor):
                 if pid:
                     with suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
@@ -148,31 +148,6 @@ class Session:
         if self._status is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._child, number)
-
-    def _take(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            record = json.loads(line)
-            match record["event"]:
-                case EventKind.DECISION:
-                    self._observe(record)
-                case EventKind.ENFORCING:
-                    self._supervisor = int(record.get("supervisor") or record.get("tracer") or 0)
-                case event if event == COUNTS:
-                    self._count(record[COUNTS])
-
-    def _observe(self, record: Mapping[str, object]) -> None:
-        found = observations_of(record)
-        if found is None:
-            self.seen.unreadable += 1
-            return
-        if self._under is not None:
-            found = tuple(replace(each, program=self._under) for each in found)
-        self.seen.observations.update(dict.fromkeys(found))
-
-    def _count(self, counts: Mapping[str, Mapping[str, int]]) -> None:
-        for program, calls in counts.items():
-            self.seen.counts.setdefault(program, Counter()).update(calls)
 
 
 def _descendants(pid: int) -> Sequence[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enforcer.events import EventKind, EventLog
+from enforcer.events import EventKind, EventLog, NullLog
 from enforcer.logs.syslog import RemoteSyslog
 
 
@@ -31,3 +31,10 @@ class Several:
     def never_wait(self) -> None:
         for log in (*self._near, *self._far):
             log.never_wait()
+
+
+def several(logs: Sequence[EventLog]) -> EventLog:
+    """All of them as one log."""
+    if not logs:
+        return NullLog()
+    return logs[0] if len(logs) == 1 else Several(logs)

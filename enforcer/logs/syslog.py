@@ -5,24 +5,25 @@ A host that is away holds up nobody: what cannot be sent is kept, up to a bound,
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
+import select
 import socket
+import sys
+import termios
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enforcer.events import EventKind, printable
+from enforcer.events import Complaint, EventKind, printable
 from enforcer.logs.line import line_of
-
-LOCAL = Path("/dev/log")
-PRIORITY = 10 * 8 + 4
-"""authpriv, warning (RFC 5424, section 6.2.1)."""
+from enforcer.logs.voice import LOCAL, PRIORITY, LocalSocket
 
 MOST_KEPT = 4096
 """Messages kept for a host that is away."""
@@ -31,6 +32,7 @@ LAST_WORD_S = 1.0
 """How long the end of a sandbox waits for the last of them."""
 
 _AGAIN_S = 0.2
+_LOOK_S = 0.1
 _TIMEOUT_S = 2.0
 _ADDRESS = re.compile(r"(?P<kind>udp|tcp)://(?:\[(?P<six>[^]]+)\]|(?P<host>[^:/]+)):(?P<port>\d+)")
 _PARAMETERS = ("action", "call", "program", "rule", "file", "line")
@@ -78,60 +80,93 @@ def _escaped(text: object) -> str:
 
 
 class LocalSyslog:
-    """The system's own log, as syslog(3) writes to it. A full one loses the message, not time."""
+    """The system's own log, as syslog(3) writes to it.
 
-    def __init__(self, path: Path = LOCAL) -> None:
-        self._path = path
-        self._socket: socket.socket | None = None
+    What it does not take (it is full, or away) is kept, up to a bound, and sent with the next.
+    """
+
+    def __init__(self, path: Path = LOCAL, complaint: Complaint | None = None) -> None:
+        self._socket = LocalSocket(path)
+        self._complaint = complaint
+        self._kept: deque[str] = deque()
+        self._lost = 0
 
     def emit(self, kind: EventKind, **fields: object) -> None:
-        if kind is EventKind.END:
-            self._close()
         line = line_of(kind, fields)
-        if line is None:
-            return
-        text = f"<{PRIORITY}>enforcer[{os.getpid()}]: {line}".encode("utf-8", "backslashreplace")
-        for _ in range(2):  # a syslog that was begun anew has another socket under the name
-            with suppress(OSError):
-                if self._socket is None:
-                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                    self._socket.setblocking(False)
-                    self._socket.connect(str(self._path))
-                self._socket.send(text)
-                return
-            self._close()
-
-    def _close(self) -> None:
-        if self._socket is not None:
+        if line is not None and len(self._kept) < MOST_KEPT:
+            self._kept.append(line)
+        elif line is not None:
+            self._lost += 1
+        failure = self._flush()
+        if kind is EventKind.END:
             self._socket.close()
-            self._socket = None
+        if self._complaint is None or failure is None:
+            return
+        if kind is EventKind.END:
+            self._complaint.ends(failure, len(self._kept) + self._lost)
+        else:
+            self._complaint.begins(failure)
+
+    def _flush(self) -> str | None:
+        """Why something is left; None: nothing is."""
+        if self._kept and self._lost:
+            reason = f"{self._lost} events were lost for want of room"
+            line = line_of(EventKind.DETECTION, {"reason": reason, "events": self._lost}) or ""
+            failure = self._sent(line)
+            if failure is not None:
+                return failure
+            self._lost = 0
+        while self._kept:
+            failure = self._sent(self._kept[0])
+            if failure is not None:
+                return failure
+            self._kept.popleft()
+        return None
+
+    def _sent(self, line: str) -> str | None:
+        """A syslog that was begun anew has another socket under the name."""
+        return self._socket.send(line) and self._socket.send(line)
 
     def descriptors(self) -> tuple[int, ...]:
-        return ()
+        return () if self._complaint is None else self._complaint.descriptors()
 
     def never_wait(self) -> None:
         """The supervisor has a socket of its own: descriptors of the launcher's are closed."""
-        self._socket = None
+        self._socket = LocalSocket(self._socket.path)
+        if self._complaint is not None:
+            self._complaint.ready()
+            failure = self._socket.connect()
+            if failure is not None:
+                self._complaint.begins(failure)
 
 
 class RemoteSyslog:
-    """A central host. A thread of the supervisor's sends; `lost` counts what it never could."""
+    """A central host. A thread of the supervisor's sends; `lost` counts what it never could.
 
-    def __init__(self, host: Host) -> None:
+    By TCP a message has been taken when its bytes are acknowledged (SIOCOUTQ, tcp(7)); by UDP the
+    last one is sent again when the host says that nobody was there (ECONNREFUSED, udp(7)).
+    """
+
+    def __init__(self, host: Host, complaint: Complaint | None = None) -> None:
         self.host = host
         self.lost = 0
+        self._complaint = complaint
         self._told = 0
         self._kept: deque[bytes] = deque()
+        self._unsure: deque[bytes] = deque()
+        self._failure = "it did not take them in time"
         self._changed = threading.Condition()
         self._is_over = False
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
     def descriptors(self) -> tuple[int, ...]:
-        return ()
+        return () if self._complaint is None else self._complaint.descriptors()
 
     def never_wait(self) -> None:
         """Begin to send; a thread does not outlive the forks of a launch."""
+        if self._complaint is not None:
+            self._complaint.ready()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._send_all, name="syslog", daemon=True)
         self._thread.start()
@@ -152,8 +187,11 @@ class RemoteSyslog:
         if thread is not None:
             thread.join(LAST_WORD_S)
         with self._changed:
-            self.lost += len(self._kept)
+            self.lost += len(self._kept) + len(self._unsure)
             self._kept.clear()
+            self._unsure.clear()
+        if self.lost > self._told and self._complaint is not None:
+            self._complaint.ends(self._failure, self.lost - self._told)
 
     def _put(self, text: bytes) -> None:
         with self._changed:
@@ -166,13 +204,21 @@ class RemoteSyslog:
     def _send_all(self) -> None:
         while True:
             with self._changed:
-                while not self._kept and not self._is_over:
-                    self._changed.wait()
+                if not self._kept and not self._is_over:
+                    self._changed.wait(_LOOK_S if self._unsure else None)
+            if not self._has_settled():
+                time.sleep(_AGAIN_S)
+                continue
+            with self._changed:
                 if not self._kept:
-                    self._close()
-                    return
+                    if self._is_over and not self._unsure:
+                        self._close()
+                        return
+                    if self._is_over:
+                        self._changed.wait(_LOOK_S)
+                    continue
                 text, lost = self._kept[0], self.lost
-            if self.lost > self._told:
+            if lost > self._told:
                 reason = {"reason": f"{lost} events were lost for want of room", "events": lost}
                 line = line_of(EventKind.DETECTION, reason) or ""
                 if self._sent(message(EventKind.DETECTION, reason, line)):
@@ -180,9 +226,40 @@ class RemoteSyslog:
             if self._sent(text):
                 with self._changed:
                     if self._kept and self._kept[0] is text:
-                        self._kept.popleft()
+                        self._unsure.append(self._kept.popleft())
             else:
                 time.sleep(_AGAIN_S)
+
+    def _has_settled(self) -> bool:
+        """Forget what the host has, as far as can be told; False: what it has not is kept again."""
+        made = self._socket
+        if made is None or not self._unsure:
+            return True
+        if self.host.is_stream:
+            self._forget_acknowledged(made)
+            if not self._unsure or not _is_closed(made):
+                return True
+            self._failed(os.strerror(errno.ECONNRESET))
+            return False
+        poller = select.poll()
+        poller.register(made, 0)
+        poller.poll(0 if self._kept else 1000 * _LOOK_S)
+        failure = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        with self._changed:
+            last = self._unsure.pop()
+            self._unsure.clear()
+            if failure:
+                self._kept.appendleft(last)
+        if failure:
+            self._failed(os.strerror(failure))
+        return not failure
+
+    def _forget_acknowledged(self, made: socket.socket) -> None:
+        left = int.from_bytes(fcntl.ioctl(made, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        with self._changed:
+            waiting = sum(len(_framed(text)) for text in self._unsure)
+            while self._unsure and waiting - len(_framed(self._unsure[0])) >= left:
+                waiting -= len(_framed(self._unsure.popleft()))
 
     def _sent(self, text: bytes) -> bool:
         """Whether the message went out; the connection is made anew where it did not."""
@@ -190,13 +267,24 @@ class RemoteSyslog:
             if self._socket is None:
                 self._socket = self._connected()
             elif self.host.is_stream and _is_closed(self._socket):
-                raise ConnectionResetError
-            # Octet counting (RFC 6587, section 3.4.1): no text can end a message.
-            self._socket.sendall(b"%d %b" % (len(text), text) if self.host.is_stream else text)
-        except OSError:
-            self._close()
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            self._socket.sendall(_framed(text) if self.host.is_stream else text)
+        except OSError as error:
+            if self._socket is not None and self.host.is_stream:
+                self._forget_acknowledged(self._socket)
+            self._failed(error.strerror or str(error))
             return False
         return True
+
+    def _failed(self, reason: str) -> None:
+        """What it may not have is sent again, when the connection is made anew."""
+        self._close()
+        with self._changed:
+            self._kept.extendleft(reversed(self._unsure))
+            self._unsure.clear()
+        self._failure = reason
+        if self._complaint is not None:
+            self._complaint.begins(reason)
 
     def _close(self) -> None:
         if self._socket is not None:
@@ -217,9 +305,16 @@ class RemoteSyslog:
         return made
 
 
+def _framed(text: bytes) -> bytes:
+    """Octet counting (RFC 6587, section 3.4.1): no text can end a message."""
+    return b"%d %b" % (len(text), text)
+
+
 def _is_closed(stream: socket.socket) -> bool:
     """Whether the other end has gone: a write would still succeed once."""
     try:
         return stream.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
     except BlockingIOError:
         return False
+    except OSError:
+        return True

@@ -103,10 +103,14 @@ class _Connection:
         self.outbox.put(json.dumps(fields).encode() + b"\n")
 
 
+LEFT_ALONE = "the console went away: what would be asked is denied until another one comes"
+
+
 class Desk:
     """`directory` gets the socket, PID.sock; `timeout_s` is how long a question stands.
 
-    `waits`: questions wait for a first console too. `describe` gives what `enforcer status` shows.
+    `waits`: questions wait for a first console too. `describe` gives what `enforcer status` shows;
+    `left_alone` is told when who answered is gone before the target is.
     """
 
     def __init__(self, directory: Path, timeout_s: float, *, waits: bool) -> None:
@@ -114,6 +118,8 @@ class Desk:
         self.timeout_s = timeout_s
         self.most_filters = -1
         self.describe: Callable[[], Fields] = dict
+        self.left_alone: Callable[[str], None] | None = None
+        self.target = 0
         self.refusals: deque[Fields] = deque(maxlen=_LAST_REFUSALS)
         self._may_wait = waits
         self._console: _Connection | None = None
@@ -266,6 +272,8 @@ class Desk:
             self._may_wait = False
             for number in list(self._pending):
                 self._end(number, _denied("the console went away"), "the console went away: denied")
+            if self.left_alone is not None and _lives(self.target):
+                self.left_alone(LEFT_ALONE)
 
     def _heard(self, connection: _Connection, message: Mapping[str, object]) -> None:
         match message.get("say"):
@@ -334,6 +342,16 @@ class Desk:
             log=True,
         )
         self._end(number, decision, f"{action}, this once")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _lost(count: int) -> bytes:

@@ -139,6 +139,7 @@ class Session(Shared):
         self.judge = Judge(self.policy, asker=self.asker, permissive=self.is_permissive)
         self.journal.noted = desk.noted
         desk.describe = self._described
+        desk.left_alone = self.journal.detected
 
     def _described(self) -> Mapping[str, object]:
         """What `enforcer status` shows of this supervisor."""

@@ -97,6 +97,7 @@ class Tracer:
         self.sandbox.waiting.begin(desk, self.answered)
         self.sandbox.journal.noted = self.noted
         desk.describe = self.described
+        desk.left_alone = self.sandbox.journal.detected
 
     def answered(self, task: Task) -> None:
         """The question that a task waits for was answered: its call is judged again."""
