@@ -311,10 +311,15 @@ def _framed(text: bytes) -> bytes:
 
 
 def _is_closed(stream: socket.socket) -> bool:
-    """Whether the other end has gone: a write would still succeed once."""
-    try:
-        return stream.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
-    except BlockingIOError:
+    """Whether the other end has gone: a write would still succeed once.
+
+    Python waits for a socket with a time-out before it makes the call, MSG_DONTWAIT or not.
+    """
+    poller = select.poll()
+    poller.register(stream, select.POLLIN)
+    if not poller.poll(0):
         return False
+    try:
+        return stream.recv(1, socket.MSG_PEEK) == b""
     except OSError:
         return True

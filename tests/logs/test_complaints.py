@@ -154,21 +154,42 @@ def test_bytes_that_nobody_acknowledged_are_sent_again() -> None:
     """A connection that breaks takes with it what was in the kernel's buffers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         server.listen()
         server.settimeout(10)
         log = RemoteSyslog(Host(True, "127.0.0.1", server.getsockname()[1]))
-        _refusals(log, 400)
+        _refusals(log, 30)
         first, _ = server.accept()
         with first:
             first.settimeout(10)
-            taken = first.recv(1000)
+            taken = first.recv(10)
+            while log._kept:
+                first.getpeername()
         second, _ = server.accept()
         with second, second.makefile("rb") as file:
             second.settimeout(10)
             size = int(b"".join(iter(lambda: file.read(1), b" ")))
             assert b"/etc/shadow" in file.read(size)
     assert taken
+
+
+def test_one_connection_serves_for_all_messages() -> None:
+    """Without a wait between two of them."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.settimeout(10)
+        told = Told()
+        log = RemoteSyslog(Host(True, "127.0.0.1", server.getsockname()[1]), told)
+        _refusals(log, 20)
+        stream, _ = server.accept()
+        with stream, stream.makefile("rb") as file:
+            stream.settimeout(10)
+            for _ in range(20):
+                size = int(b"".join(iter(lambda: file.read(1), b" ")))
+                assert b"/etc/shadow" in file.read(size)
+            log.emit(EventKind.END)
+    assert (told.begun, told.ended) == ([], [])
 
 
 def test_a_voice_speaks_on_what_was_standard_error() -> None:
