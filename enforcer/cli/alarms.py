@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -61,10 +63,43 @@ command = alarms
 
 def _lines(logs: tuple[TextIO, ...]) -> Iterator[str]:
     """Whole lines as they are written, of any of the logs."""
-    begun = {Path(log.name): "" for log in logs}
-    files = {Path(log.name): log for log in logs}
+    followed = [_Followed(log) for log in logs]
     while True:
-        for path, log in files.items():
-            *lines, begun[path] = (begun[path] + log.read()).split("\n")
-            yield from lines
+        for each in followed:
+            yield from each.lines()
         time.sleep(_LOOK_S)
+
+
+class _Followed:
+    """A log that may be put away and begun anew under its name (logrotate(8)), or emptied."""
+
+    def __init__(self, log: TextIO) -> None:
+        self._log = log
+        self._begun = ""
+
+    def lines(self) -> list[str]:
+        """What is new and whole."""
+        text = self._log.read()
+        if not text and self._is_another():
+            self._begun = ""
+            text = self._log.read()
+        *lines, self._begun = (self._begun + text).split("\n")
+        return lines
+
+    def _is_another(self) -> bool:
+        """Whether the name leads to another file now, which is read then."""
+        try:
+            there, ours = os.stat(self._log.name), os.fstat(self._log.fileno())  # noqa: PTH116
+        except OSError:
+            return False
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            former, name = self._log, self._log.name
+            self._log = Path(name).open(encoding="utf-8", errors="replace")  # noqa: SIM115
+            former.close()
+            return True
+        if stat.S_ISREG(ours.st_mode) and ours.st_size < os.lseek(
+            self._log.fileno(), 0, os.SEEK_CUR
+        ):
+            self._log.seek(0)
+            return True
+        return False
