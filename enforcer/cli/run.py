@@ -71,20 +71,21 @@ def command(
         raise UserError(f"--permissive takes a supervisor: {' or '.join(SUPERVISED)}")
     if enforcement.rereads and not is_supervised:
         raise UserError(f"--reread takes a supervisor: {' or '.join(SUPERVISED)}")
-    options = enforcement.options(source, is_supervised=is_supervised)
     filter_file = _filter_of(source) if backend == MechanismName.SECCOMP else None
     policies = () if filter_file else read_policies(source, command[0])
     if source.directories and backend != MechanismName.PTRACE:
         policies = for_command(policies, os.path.realpath(found_command(command[0])))
     mechanism = usable_mechanism(backend)
-    if filter_file:
-        plan = _plan_of_filter(filter_file, source.form)
-    else:
-        plan = compiled(mechanism, policies, options)
     voice = Voice()
     opened = logs.opened(voice)
     if ids is not None:
         become(ids)
+    if filter_file:
+        plan = _plan_of_filter(filter_file, source.form)
+    else:
+        # Not before: the supervisor's socket is in the directory of whose it is.
+        options = enforcement.options(source, is_supervised=is_supervised)
+        plan = compiled(mechanism, policies, options)
     if is_supervised:
         opened.append(Herald(voice, CONSEQUENCES[MechanismName(backend)]))
     if enforcement.permissive:
