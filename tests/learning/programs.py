@@ -1,16 +1,21 @@
 """Real programs, learned and then run again: minutes, so by `ci/learned` alone.
 
 `--generalise` where their names are others in every run. Under notify the policy is judged with
---partial (execve, chdir), and clone3 is ENOSYS, which the log says.
+--partial (execve, chdir), and clone3 is ENOSYS, which the log says. Then each does what it never
+did (planted.c), which is to be refused, logged, and shown by `enforcer alarms` within a second.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,12 +74,48 @@ PREPARED = """
 """
 
 
-def run(at: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command line, in a directory."""
+ACTS = {
+    "another port is connected to": r"(connect .*\[::1\]:1\b|socket .*AF_INET6)",
+    "another port is bound": r"(bind .*:16999|socket .*AF_INET\W.*SOCK_STREAM)",
+    "a unix socket": r"(connect .*/planted/socket|socket .*AF_UNIX.*SOCK_DGRAM)",
+    "a raw socket": r"socket .*SOCK_RAW",
+    "a write beside the data": r"openat .*/planted/beside",
+    "chmod": r"fchmodat .*/planted/kept",
+    "chown": r"fchownat .*/planted/kept",
+    "truncate": r"truncate .*/planted/kept",
+    "setxattr": r"setxattr .*/planted/kept",
+    "link": r"linkat .*/planted/hard",
+    "symlink": r"symlinkat .*/planted/soft",
+    "mknod": r"mknodat .*/planted/fifo",
+    "mkdir": r"mkdirat .*/planted/sub",
+    "rename": r"renameat2 .*/planted/moved",
+    "unlink": r"unlinkat .*/planted/kept",
+    "/etc/shadow": r"openat .*/etc/shadow",
+    "/proc/1": r"openat .*/proc/1/environ",
+    "another library": r"openat .*/planted/library.so",
+    "kill": r"kill .*SIGKILL",
+    "ptrace": r"ptrace ",
+    "another's memory": r"process_vm_readv ",
+    "mount": r"mount .*/planted/mount",
+    "setuid": r"setuid .*65534",
+    "unshare": r"unshare ",
+    "chroot": r"chroot .*/planted",
+    "memory is executed": r"(memfd_create|execveat) ",
+    "a shell": r"execve .*/bash",
+}
+"""What planted.c does, and the refused call by which it is known."""
+
+EXECUTED_AS = {"pytest": "python"}
+"""The name of the program in which that is planted, where it is another one."""
+
+
+def run(at: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command line, in a directory; `more` for its environment."""
+    environment = {"PATH": PATH, "HOME": str(at), "LC_ALL": "C", "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(
         [*ENFORCER, *words],
         cwd=at,
-        env={"PATH": PATH, "HOME": str(at), "LC_ALL": "C", "PYTHONPATH": str(Path.cwd())},
+        env={**environment, **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -83,34 +124,132 @@ def run(at: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+class Learned:
+    """A program that was learned, and the place where it works as it was before."""
+
+    def __init__(self, root: Path, name: str, backend: str, library: Path | None = None) -> None:
+        self.root, self.name, self.backend = root, name, backend
+        self.place, self.log = root / "place", root / "log"
+        self.place.mkdir()
+        (self.place / "nginx.conf").write_text(NGINX)
+        preload = "" if library is None else f"export LD_PRELOAD={library}\n"
+        (self.place / "script").write_text(preload + textwrap.dedent(SCRIPTS[name]))
+        subprocess.run(["sh", "-c", PREPARED], cwd=self.place, check=True, env={"PATH": PATH})
+        self.place.chmod(0o755)
+        root.chmod(0o755)
+        shutil.copytree(self.place, root / "as-before", symlinks=True)
+        self.is_general = name != "nginx"
+        more = ("--generalise",) if self.is_general else ()
+        self.policies = root / "policies"
+        words = ("learn", "-b", backend, "-d", str(self.policies), *more)
+        done = run(self.place, *words, "--", "sh", "script")
+        assert SAYS[name] in done.stdout, done.stderr
+
+    def again(self, **environment: str) -> list[dict[str, object]]:
+        """Do the same under what was learned: what is in the log but for the start and the end."""
+        shutil.rmtree(self.place)
+        shutil.copytree(self.root / "as-before", self.place, symlinks=True)
+        words = ("-b", self.backend, "-d", str(self.policies), "--partial", "--log", str(self.log))
+        done = run(self.place, "run", *words, "--", "sh", "script", **environment)
+        assert SAYS[self.name] in done.stdout, done.stderr
+        events = [json.loads(line) for line in self.log.read_text().splitlines()]
+        found = [each for each in events if each["event"] in ("decision", "detection", "policy")]
+        return [each for each in found if self.backend == "ptrace" or each.get("call") != "clone3"]
+
+
+def _need(name: str) -> None:
+    if not shutil.which(name, path=f"{PATH}:{Path(sys.executable).parent}"):
+        pytest.skip(f"{name} is not installed")
+
+
 @pytest.mark.parametrize("backend", ["ptrace", "notify"])
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
 def test_the_same_again_is_not_refused(tmp_path: Path, name: str, backend: str) -> None:
     """It says the same, and nothing is in the log; nginx serves 24 clients at once."""
-    if not shutil.which(name, path=f"{PATH}:{Path(sys.executable).parent}"):
-        pytest.skip(f"{name} is not installed")
-    place = tmp_path / "place"
-    place.mkdir()
-    (place / "nginx.conf").write_text(NGINX)
-    (place / "script").write_text(textwrap.dedent(SCRIPTS[name]))
-    subprocess.run(["sh", "-c", PREPARED], cwd=place, check=True, env={"PATH": PATH})
-    place.chmod(0o755)
-    tmp_path.chmod(0o755)
-    as_before = tmp_path / "as-before"
-    shutil.copytree(place, as_before, symlinks=True)
-    more = () if name == "nginx" else ("--generalise",)
-    policies = str(tmp_path / "policies")
-    done = run(place, "learn", "-b", backend, "-d", policies, *more, "--", "sh", "script")
-    assert SAYS[name] in done.stdout, done.stderr
-    shutil.rmtree(place)
-    as_before.rename(place)
-    log = tmp_path / "log"
-    words = ("-b", backend, "-d", policies, "--partial", "--log", str(log))
-    done = run(place, "run", *words, "--", "sh", "script")
-    assert SAYS[name] in done.stdout, done.stderr
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    refused = [each for each in events if each["event"] in ("decision", "detection", "policy")]
-    assert [each for each in refused if backend == "ptrace" or each["call"] != "clone3"] == []
-    if not more:
-        texts = [path.read_text() for path in Path(policies).iterdir()]
+    _need(name)
+    learned = Learned(tmp_path, name, backend)
+    assert learned.again() == []
+    if not learned.is_general:
+        texts = [path.read_text() for path in learned.policies.iterdir()]
         assert not any(word in text for text in texts for word in (" match ", " sub "))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """planted.c, built."""
+    made = tmp_path_factory.mktemp("library") / "planted.so"
+    source = Path(__file__).with_name("planted.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", made, source], check=True)
+    made.parent.chmod(0o755)
+    return made
+
+
+class Alarms:
+    """`enforcer alarms --follow` beside a run, and when each line of it came."""
+
+    def __init__(self, log: Path) -> None:
+        log.touch()
+        self.process = subprocess.Popen(
+            [*ENFORCER, "alarms", "--json", "--follow", log], stdout=subprocess.PIPE, text=True
+        )
+        self.came: list[tuple[float, dict[str, str]]] = []
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.came.append((time.time(), json.loads(line)))
+
+    def stop(self, count: int) -> None:
+        """When so many have come, or none comes any more."""
+        end = time.monotonic() + 10
+        while len(self.came) < count and time.monotonic() < end:
+            time.sleep(0.05)
+        self.process.terminate()
+        self._thread.join()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("backend", ["ptrace", "notify"])
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_what_was_never_seen_is_refused_logged_and_an_alarm(
+    tmp_path: Path, library: Path, name: str, backend: str
+) -> None:
+    """Each act, in the very program; it leaves nothing behind, and the program does its work."""
+    _need(name)
+    learned = Learned(tmp_path, name, backend, library)
+    aim = tmp_path / "planted"
+    (aim / "mount").mkdir(parents=True)
+    (aim / "kept").write_text("kept\n")
+    (aim / "kept").chmod(0o600)
+    shutil.copy(library, aim / "library.so")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(aim / "socket"))
+        before = sorted(path.name for path in aim.iterdir())
+        status = (aim / "kept").stat()
+        with subprocess.Popen(["sleep", "600"]) as victim:
+            alarms = Alarms(learned.log)
+            refused = []
+            try:
+                refused = learned.again(
+                    PLANTED_IN=EXECUTED_AS.get(name, name),
+                    PLANTED_AT=str(aim),
+                    PLANTED_PID=str(victim.pid),
+                )
+                assert victim.poll() is None
+            finally:
+                alarms.stop(len(refused))
+                victim.kill()
+    assert sorted(path.name for path in aim.iterdir()) == before
+    assert (aim / "kept").stat() == status
+    told = [f"{each['call']} {json.dumps(each['values'])}" for each in refused]
+    assert [act for act, sign in ACTS.items() if not any(map(re.compile(sign).match, told))] == []
+    shown = [each for each in alarms.came if each[1]["call"] != "clone3"]
+    assert [alarm["call"] for _, alarm in shown] == [each["call"] for each in refused]
+    late = [
+        came - float(str(event["time"])) for (came, _), event in zip(shown, refused, strict=True)
+    ]
+    assert max(late) < 1
