@@ -228,6 +228,27 @@ def test_a_console_comes_to_a_running_supervisor(backend: str, tmp_path: Path) -
             assert console.wait() == 0
 
 
+def test_one_console_serves_many_supervisors(tmp_path: Path) -> None:
+    """As xsystrace did (-C): each question names its supervisor, and each is answered."""
+    script = "import os, sys\ninput()\n" + LOOKS
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    options: list[str | Path] = ["run", "--policy", policy(tmp_path), "--", *command]
+    with running(options, gives=True) as one, running(options, gives=True) as other:
+        paths = one.until(lambda: len(found := sockets(socket_directory())) == 2 and found)
+        assert paths
+        with running(["ask"], gives=True) as console:
+            one.until(lambda: all(map(has_console, paths)))
+            for target, answer, told in (
+                (one, "permit", "opened\n"),
+                (other, "deny[ENOENT]", "2\n"),
+            ):
+                target.type("\n")
+                console.line_with("filename")
+                console.type(f"{answer}\n")
+                assert target.line() == told
+                assert target.wait() == 0
+
+
 def has_console(path: Path) -> bool:
     supervisor = Supervisor(path)
     try:
