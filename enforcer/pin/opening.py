@@ -23,7 +23,7 @@ from enforcer.kernel.openat2 import (
     RESOLVE_NO_XDEV,
     openat2,
 )
-from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
 from enforcer.pin.caller import take_umask
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.identity import is_acting
@@ -32,7 +32,7 @@ from enforcer.pin.ourselves import hides
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
-from enforcer.pin.resolution import lexically
+from enforcer.pin.resolution import MOST_LINKS, lexically
 from enforcer.pin.resolution import resolve as resolve_name
 from enforcer.pin.view import (
     O_PATH,
@@ -327,15 +327,23 @@ def _reopen(view: View, fd: int, flags: int, mode: int) -> int:
 
 
 def _open_scoped(
-    view: View, dirfd: int, name: bytes, flags: int, mode: int, judge: Judge, how: int
+    view: View,
+    dirfd: int,
+    name: bytes,
+    flags: int,
+    mode: int,
+    judge: Judge,
+    how: int,
+    links: int = 0,
 ) -> int:
     """openat2 with a scope: the kernel walks within it, the object reached is judged and opened.
 
-    Stricter than the kernel in one case: a link at the end that leads to nothing is not created
-    through.
+    Where it met nothing behind a link, what that leads to is walked to from the scope's beginning
+    (the kernel's own step_into and pick_link): there it is judged, and may be made. `links` counts.
     """
     if how & RESOLVE_CACHED:
         return -EAGAIN
+    asked = how
     inside = how & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)
     absolute = name[:1] == b"/"
     base = view.root() if absolute and not inside else view.directory(dirfd)
@@ -370,7 +378,14 @@ def _open_scoped(
                 return _reopen(view, fd, flags, mode)
         if fd not in _NOTHING_THERE:
             return fd
-        with _nothing_there(view, base, walked, how) as pinned:
+        place = _nothing_there(view, base, walked, how)
+        if isinstance(place, bytes):
+            if links == MOST_LINKS:
+                return -ELOOP
+            if absolute and place[:1] != b"/":
+                place = b"/" + place
+            return _open_scoped(view, dirfd, place, flags, mode, judge, asked, links + 1)
+        with place as pinned:
             if not pinned.name:
                 return fd
             for name_of_nothing in (pinned.name, *pinned.others):
@@ -388,11 +403,12 @@ def _open_scoped(
         release(base)
 
 
-def _nothing_there(view: View, base: int, walked: bytes, how: int) -> Pinned:
+def _nothing_there(view: View, base: int, walked: bytes, how: int) -> Pinned | bytes:
     """What the kernel would have to come to for `walked` to lead to something, within a scope.
 
-    From its last directory that is there. The name is empty where there is none, or a link that the
-    scope does not follow is in between. Raises OSError as names_in.
+    From its last directory that is there, or where that has a link to nothing, a name by which to
+    go on. The name is empty where there is none, or a link that the scope does not follow is in
+    between. Raises OSError as names_in.
     """
     head, rest = walked.rstrip(b"/"), b""
     slash = b"/" if len(head) < len(walked) else b""
@@ -402,7 +418,13 @@ def _nothing_there(view: View, base: int, walked: bytes, how: int) -> Pinned:
         start = head or (b"/" if walked[:1] == b"/" else b".")
         parent = openat2(base, start, O_PATH_DIRECTORY, 0, how)
         if parent >= 0:
-            return _missing_from(view, parent, rest, slash)
+            first, further, behind = rest.partition(b"/")
+            text = readlinkat(parent, first)
+            if isinstance(text, int) or on_procfs(parent):
+                return _missing_from(view, parent, rest, slash)
+            release(parent)
+            before = b"" if text[:1] == b"/" or not head else head + b"/"
+            return before + text + further + behind + slash
         if parent not in _NOTHING_THERE:
             break
     return Pinned(name=b"", errno=ENOENT)

@@ -23,9 +23,10 @@ from enforcer.pin import TargetGone, View, open_judged, perform, resolve
 from enforcer.pin.caller import take_umask
 from enforcer.pin.identity import OutOfReach, act_as
 from enforcer.pin.layouts import pack_stat
+from enforcer.pin.opening import Judge
 from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
-from enforcer.pin.view import is_same, names_in, own_identity, strip_root
+from enforcer.pin.view import is_same, names_in, own_identity, release, strip_root
 from tests.pin.target import Target, build_tree, libc
 
 AT_FDCWD = -100
@@ -305,6 +306,54 @@ def test_what_is_missing_within_a_scope_is_judged(
 
     found = open_judged(target.view(), AT_FDCWD, name, os.O_RDONLY, 0, judge, resolve=scope)
     assert (found, asked[-1][: len(str(tree)) + 5]) == (-EACCES, f"{tree}/dir/")
+
+
+@pytest.mark.parametrize("fixed_root", [True, False], ids=["fixed-root", "root-asked"])
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        (b"dangling", "nowhere"),
+        (b"dangling_in_dir", "dir/new"),
+        (b"to_missing_dir", "missing/x"),
+        (b"to_missing_dir/y", "missing/x/y"),
+    ],
+)
+def test_a_link_to_nothing_within_a_scope_means_where_it_leads(
+    target: Target, tree: Path, scope: int, name: bytes, place: str, fixed_root: bool
+) -> None:
+    """That is what is judged, whether or not it may be made there, and what is made."""
+
+    def refuse(names: tuple[str, ...], _missing: int) -> int:
+        return EACCES if names[0] == str(tree / place) else 0
+
+    def opened(flags: int, judge: Judge) -> int:
+        view = target.view(fixed_root=fixed_root)
+        mode = 0o600 if flags & os.O_CREAT else 0
+        return open_judged(view, AT_FDCWD, name, flags, mode, judge, resolve=scope)
+
+    makes = os.O_WRONLY | os.O_CREAT
+    assert [opened(flags, refuse) for flags in (os.O_RDONLY, makes)] == [-EACCES, -EACCES]
+    assert not (tree / place).exists()
+    assert opened(os.O_RDONLY, permit) == -ENOENT
+    made = opened(makes, permit)
+    assert (made >= 0) == (tree / place).exists() == (tree / place).parent.exists()
+    release(made)
+
+
+def test_behind_a_link_to_nothing_an_absolute_name_goes_on_from_the_root(
+    target: Target, tree: Path
+) -> None:
+    """Also where the task's root has to be asked for."""
+    if tree.stat().st_dev != Path("/").stat().st_dev:
+        pytest.skip("the file system of the root has no directory for tests")
+    name, flags = os.fsencode(tree / "dangling_in_dir"), os.O_WRONLY | os.O_CREAT
+    for fixed_root in (True, False):
+        view = target.view(fixed_root=fixed_root)
+        made = open_judged(view, AT_FDCWD, name, flags, 0o600, permit, resolve=RESOLVE_NO_XDEV)
+        assert made >= 0
+        release(made)
+        (tree / "dir/new").unlink()
 
 
 @pytest.mark.parametrize("scope", SCOPES)
