@@ -1,6 +1,6 @@
 """Credentials of the calling thread alone, raw: the C library's wrappers change the whole process.
 
-capset(2), setfsuid(2), setfsgid(2), setgroups(2). `become` is of the process, before its execve.
+capset(2), setresuid(2), setfsuid(2), setgroups(2). `become` is of the process, before its execve.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ CAP_SETUID = 7
 _capset = raw_call("capset", arguments=(BYTES, BYTES))
 _setfsuid = raw_call("setfsuid32", "setfsuid", arguments=(UNSIGNED,))
 _setfsgid = raw_call("setfsgid32", "setfsgid", arguments=(UNSIGNED,))
+_setresuid = raw_call("setresuid32", "setresuid", arguments=(UNSIGNED, UNSIGNED, UNSIGNED))
+_setresgid = raw_call("setresgid32", "setresgid", arguments=(UNSIGNED, UNSIGNED, UNSIGNED))
 _setgroups = raw_call("setgroups32", "setgroups", arguments=(INT, BYTES))
 
 
@@ -66,6 +68,21 @@ def set_groups(groups: Sequence[int]) -> int:
 def file_ids() -> tuple[int, int]:
     """The thread's file-system ids, as its user namespace numbers them (65534: not at all)."""
     return _setfsuid(_LOW), _setfsgid(_LOW)
+
+
+def set_acting_ids(uids: Sequence[int], gids: Sequence[int], permitted: int) -> int:
+    """Set the thread's effective and file-system ids to those of a task: 0 or -errno.
+
+    Each has real, effective, saved and file-system id. Peers are told the effective ones
+    (SO_PEERCRED, cred_to_ucred), and /proc/sys and uid_map ask for them (test_perm in
+    fs/proc/proc_sysctl.c, new_idmap_permitted). Real and saved ones stay: by them others may
+    signal and trace (kill_ok_by_cred, __ptrace_may_access). All of `permitted` is effective
+    afterwards, as setresuid lowers what it finds (cap_emulate_setxuid).
+    """
+    result = _setresgid(_LOW, gids[1], _LOW) or _setresuid(_LOW, uids[1], _LOW)
+    if result:
+        return result
+    return set_effective_capabilities(permitted, permitted) or set_file_ids(uids[3], gids[3])
 
 
 def set_file_ids(uid: int, gid: int) -> int:

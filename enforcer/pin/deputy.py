@@ -27,6 +27,7 @@ from typing import NoReturn
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.credentials import (
     file_ids,
+    set_acting_ids,
     set_effective_capabilities,
     set_file_ids,
     set_groups,
@@ -286,9 +287,8 @@ def _become(
     """
     is_itself = _has_ids(who, own)
     if not is_itself:
-        is_itself = not (who.groups != own.groups and set_groups(who.groups)) and not set_file_ids(
-            who.uids[3], who.gids[3]
-        )
+        is_itself = not (who.groups != own.groups and set_groups(who.groups))
+        is_itself = is_itself and not set_acting_ids(who.uids, who.gids, own.permitted)
     pending = [link for kind, link in links if kind != "user"]
     pending = [link for link in pending if namespaces.setns(link)]
     for kind, link in links:
@@ -322,7 +322,7 @@ def _take_ids_inside(tid: int, who: Identity) -> Identity:
 
 
 def _has_ids(who: Identity, own: Identity) -> bool:
-    return (who.uids[3], who.gids[3], who.groups) == (own.uids[3], own.gids[3], own.groups)
+    return (who.uids, who.gids, who.groups) == (own.uids, own.gids, own.groups)
 
 
 def _check(result: int) -> None:

@@ -14,7 +14,11 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar, cast
 
-from enforcer.kernel.credentials import set_effective_capabilities, set_file_ids, set_groups
+from enforcer.kernel.credentials import (
+    set_acting_ids,
+    set_effective_capabilities,
+    set_groups,
+)
 
 T = TypeVar("T")
 
@@ -199,8 +203,7 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
     """What `act` returns, done with the task's identity, of the supervisor's own namespaces.
 
     The current thread takes it on and off again: raw calls change the credentials of one thread
-    (the C library's change them all), and file-system ids are not those by which others may signal
-    or trace it (kill_ok_by_cred, __ptrace_may_access). Raises OutOfReach where it cannot.
+    (the C library's change them all). Raises OutOfReach where it cannot.
     """
     if identity.namespace != own.namespace:
         raise OutOfReach("its ids and capabilities are of another user namespace")
@@ -208,7 +211,7 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
     if has_other_groups and set_groups(identity.groups):
         raise OutOfReach("its supplementary groups cannot be taken on")
     try:
-        if set_file_ids(identity.uids[3], identity.gids[3]):
+        if set_acting_ids(identity.uids, identity.gids, own.permitted):
             raise OutOfReach("its ids cannot be taken on")
         if set_effective_capabilities(identity.effective & own.permitted, own.permitted):
             raise OutOfReach("its capabilities cannot be taken on")
@@ -217,8 +220,9 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
     finally:
         _acting.identity = _acting.own = None
         if (
-            set_effective_capabilities(own.effective, own.permitted)
-            or set_file_ids(own.uids[3], own.gids[3])
+            set_effective_capabilities(own.permitted, own.permitted)
+            or set_acting_ids(own.uids, own.gids, own.permitted)
             or (has_other_groups and set_groups(own.groups))
+            or set_effective_capabilities(own.effective, own.permitted)
         ):
             os._exit(70)  # never go on as somebody else

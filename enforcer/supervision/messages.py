@@ -33,6 +33,9 @@ _NATIVE_CONTROL = Struct("@Nii")
 
 _CONTROLS = {8: Struct("=Qii"), 4: Struct("=Iii")}
 
+ControlMessage = tuple[int, int, bytes]
+"""Its level, its kind, and what is in it."""
+
 Duplicate = Callable[[int], int]
 """A descriptor of the task's as one of ours, or -errno."""
 
@@ -43,7 +46,7 @@ class Message:
 
     address: bytes | None
     data: bytes
-    control: tuple[tuple[int, int, bytes], ...]
+    control: tuple[ControlMessage, ...]
 
 
 def path_of(address: bytes) -> bytes | None:

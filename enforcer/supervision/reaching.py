@@ -5,11 +5,17 @@ Raw calls of the current thread, or of its deputy where the task is in other nam
 
 from __future__ import annotations
 
+import os
+import struct
+from collections.abc import Sequence
+from socket import AF_UNIX, SCM_CREDENTIALS, SOL_SOCKET
+
 from enforcer.kernel import sockets as raw
 from enforcer.pin import Pinned, View
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
-from enforcer.supervision.messages import Message, address_of, own_control
+from enforcer.supervision.messages import ControlMessage, Message, address_of, own_control
+from enforcer.supervision.socket_order import family_of
 from enforcer.syscalls.memory import Refused
 
 _CALLS = {"connect": raw.connect, "bind": raw.bind}
@@ -42,8 +48,23 @@ def send(view: View, socket: int, message: Message, target: int, flags: int) -> 
         given = (socket,) if target < 0 else (socket, target)
         return _number(carry_out(_send_there, view, permit, *words, descriptors=given))
     address = message.address if target < 0 else address_of(target)
-    with own_control(message.control, view.duplicate) as control:
+    told = (*message.control, *_credentials(socket, message.control))
+    with own_control(told, view.duplicate) as control:
         return raw.send_message(socket, address, message.data, control, flags)
+
+
+def _credentials(socket: int, control: Sequence[ControlMessage]) -> Sequence[ControlMessage]:
+    """Who the sender is, for a peer that asks (SO_PASSCRED).
+
+    The kernel itself names the real ids of who sends (scm_send), which stay the supervisor's. What
+    a thread has as effective ids, here the task's, it may name as well (scm_check_creds).
+    """
+    ids = os.geteuid(), os.getegid()
+    if ids == (os.getuid(), os.getgid()) or family_of(socket) != AF_UNIX:
+        return ()
+    if any((level, kind) == (SOL_SOCKET, SCM_CREDENTIALS) for level, kind, _ in control):
+        return ()
+    return ((SOL_SOCKET, SCM_CREDENTIALS, struct.pack("=iII", os.getpid(), *ids)),)
 
 
 def _number(answer: tuple[object, list[int]]) -> int:

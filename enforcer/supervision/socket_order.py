@@ -26,7 +26,7 @@ def path_refusal(descriptor: int, attempt: Callable[[int], int]) -> int:
         return EBADF
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return ENOTSOCK
-    family = _family(descriptor)
+    family = family_of(descriptor)
     if family == socket.AF_UNIX:
         return 0
     if family in (socket.AF_INET, socket.AF_INET6):
@@ -34,7 +34,8 @@ def path_refusal(descriptor: int, attempt: Callable[[int], int]) -> int:
     return EINVAL
 
 
-def _family(descriptor: int) -> int:
+def family_of(descriptor: int) -> int:
+    """The address family of a socket."""
     # With all four arguments nothing is looked up, and nothing can fail.
     asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
     try:

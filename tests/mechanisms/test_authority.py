@@ -59,6 +59,87 @@ def test_a_task_is_who_it_is_now(backend: str, place: Path) -> None:
     assert said[1].splitlines() == said[0].splitlines()
 
 
+_PEERS = """
+import ctypes, os, socket, struct
+
+def drop():
+    os.setgroups([])
+    os.setresgid(4711, 4711, 4711)
+    os.setresuid(4711, 4711, 4711)
+
+def as_somebody(act):
+    child = os.fork()
+    if child == 0:
+        drop()
+        try:
+            act()
+        except OSError as error:
+            print("error", error.errno, flush=True)
+        os._exit(0)
+    return child
+
+def bound(kind, name):
+    made = socket.socket(socket.AF_UNIX, kind)
+    made.bind(name)
+    os.chmod(name, 0o777)
+    return made
+
+def connects():
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect("stream")
+    stream.recv(1)
+    open("/proc/sys/kernel/hostname", "wb")
+
+def sends():
+    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", "datagram")
+
+def maps():
+    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    with open("/proc/self/uid_map", "wb") as file:
+        file.write(b"0 4711 1")
+    print("maps", os.getuid(), flush=True)
+
+listener = bound(socket.SOCK_STREAM, "stream")
+listener.listen()
+child = as_somebody(connects)
+accepted, _ = listener.accept()
+asked = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+print("connects", struct.unpack("=iII", asked)[1:], flush=True)
+accepted.send(b"x")
+os.waitpid(child, 0)
+
+receiver = bound(socket.SOCK_DGRAM, "datagram")
+receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+os.waitpid(as_somebody(sends), 0)
+_, ((_, _, told),), _, _ = receiver.recvmsg(1, 64)
+print("sends", struct.unpack("=iII", told)[1:], flush=True)
+os.waitpid(as_somebody(maps), 0)
+"""
+
+_PEER_RULES = """
+default: permit
+rules:
+  - deny: [connect, sendto, sendmsg]
+    when: sockaddr eq "/nowhere"
+  - deny: [fsread, fswrite]
+    when: filename eq "/nowhere"
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("backend", BOTH)
+def test_peers_and_the_kernel_see_the_ids_of_the_task(backend: str, place: Path) -> None:
+    """SO_PEERCRED and SCM_CREDENTIALS never name root for who is not: nor is a file of /proc/sys
+    opened as root, nor a uid_map by other ids than the caller's."""
+    place.chmod(0o777)
+    command = [sys.executable, "-c", _PEERS]
+    bare = process.run(command, cwd=place).stdout
+    for name in ("stream", "datagram"):
+        (place / name).unlink()
+    assert "connects (4711, 4711)\nerror 13\nsends (4711, 4711)\n" in bare
+    assert run(backend, _PEER_RULES, command, place).stdout == bare
+
+
 _LEASES = """
 import fcntl, os, sys
 refused = 0
