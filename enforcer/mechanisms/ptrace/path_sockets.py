@@ -1,6 +1,6 @@
 """Path sockets are reached by the tracer, on a duplicate of the task's socket, with its rights.
 
-No address leads a task to a pinned object. The peer sees the task's ids, and the number of the tracer.
+No address leads to a pinned object for a task. The peer sees its ids, and the tracer's number.
 """
 
 from __future__ import annotations
