@@ -20,15 +20,25 @@
 #include <sys/resource.h>
 
 /*
- * The delays between two flips, in rounds of spin(). Which of them wins depends on
- * the enforcer and the machine, so a sweep tries one after the other, and then
- * keeps to the one that won most, but for every FRESH_LOOK-th round.
+ * The delays between two flips. Which of them wins depends on the enforcer and the
+ * machine, so a sweep tries one after the other, and then keeps to the one that won
+ * most, but for every FRESH_LOOK-th round.
+ *
+ * Sleeping comes first: who wakes takes the processor from who computes, so that
+ * the other side has its turns between the enforcer's look and the kernel's however
+ * busy the machine is. One that spins is itself what makes it busy, and is made to
+ * wait just when the enforcer and the caller are not.
  */
-#define YIELD UINT_MAX /* gives the processor away: the delay of who has only one */
 #define ROUND 8
 #define FRESH_LOOK 4
 
-static const unsigned int ladder[] = { 1000, YIELD, 20000, 200, 5000, 0, 80000 };
+static const struct delay {
+	enum { SPIN, YIELD, SLEEP } how;
+	unsigned int much; /* rounds of spin(), nanoseconds of sleep */
+} ladder[] = {
+	{ SLEEP, 1 }, { SLEEP, 100000 }, { SLEEP, 300000 }, { SPIN, 1000 }, { YIELD, 0 },
+	{ SPIN, 20000 }, { SPIN, 200 }, { SPIN, 5000 }, { SPIN, 0 }, { SPIN, 80000 },
+};
 
 #define RUNGS (sizeof(ladder) / sizeof(ladder[0]))
 
@@ -87,16 +97,25 @@ ATTACK_UNUSED void sweep_turn(const struct run *run)
 		atomic_store(&sweep->rung, (unsigned int)best);
 }
 
+/* Beside the timer slack, 50 us. An enforcer may refuse it: then others run, if they can. */
+ATTACK_UNUSED void sleep_ns(unsigned int ns)
+{
+	if (nanosleep(&(struct timespec){ .tv_nsec = (long)ns }, NULL))
+		sched_yield();
+}
+
 /* What the other side does behind each of its turns. */
 ATTACK_UNUSED void flip_pause(void)
 {
-	unsigned int pause = ladder[atomic_load_explicit(&sweep->rung, memory_order_relaxed)];
+	struct delay delay = ladder[atomic_load_explicit(&sweep->rung, memory_order_relaxed)];
 
 	widen_turn();
-	if (pause == YIELD)
-		sched_yield();
+	if (delay.how == SPIN)
+		spin(delay.much);
+	else if (delay.how == SLEEP)
+		sleep_ns(delay.much);
 	else
-		spin(pause);
+		sched_yield();
 }
 
 #define PATIENCE_S 10
@@ -198,10 +217,10 @@ ATTACK_UNUSED void stand_behind(void)
 	setpriority(PRIO_PROCESS, 0, 19);
 }
 
-/* In the other side, while there is nothing to change: the shortest of sleeps. */
+/* In the other side, while there is nothing to change. */
 ATTACK_UNUSED void let_run(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 1 }, NULL);
+	sleep_ns(1);
 }
 
 /* Ends the child that was the other side; nobody else would stop it. */

@@ -17,7 +17,7 @@ from harness.wideners import WIDENERS, widener_of
 from tests.attacks.laboratory import ROOT, run_unconfined
 
 NATIVE = native().abis[0].name
-RUNGS = 7
+RUNGS = 10
 RACE = load_attacks(ROOT)["race/path-race"]
 
 SWEEPING = """\
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 """
 
 SWEEPS = [
-    ("the last one wins", 6, None, 6),
+    ("the last one wins", 9, None, 9),
     ("the first one wins", 0, None, 0),
     ("one that won elsewhere wins nothing here", 99, 4, 4),
     ("another than the one that won elsewhere", 2, 4, 2),
@@ -104,3 +104,25 @@ def test_the_filter_is_long_and_the_callers_alone(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     run_unconfined(RACE, NATIVE, "default+filter", "attack", scratch, through=through)
     assert re.search(r"seccomp\(SECCOMP_SET_MODE_FILTER, 0, \{len=4096,.*= 0", log.read_text())
+
+
+SLEEPING = [
+    ("it sleeps first", [], "= 0"),
+    ("or goes on", ["-e", "inject=?nanosleep,clock_nanosleep:error=EPERM"], "EPERM"),
+]
+
+
+@pytest.mark.parametrize(
+    ("refused", "answer"), [row[1:] for row in SLEEPING], ids=[row[0] for row in SLEEPING]
+)
+def test_the_other_side_sleeps_where_it_may(
+    refused: list[str], answer: str, tmp_path: Path
+) -> None:
+    """As strace sees it; an enforcer that refuses to let it sleep does not end the race."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    log = tmp_path / "calls"
+    through = ["strace", "-f", "-e", "trace=?nanosleep,clock_nanosleep", "-o", str(log), *refused]
+    seen = run_unconfined(RACE, NATIVE, "default", "attack", tmp_path / "scratch", through=through)
+    assert seen.reached
+    assert re.search(rf"nanosleep\(.*{answer}", log.read_text())
