@@ -64,4 +64,23 @@ ATTACK_UNUSED void run_executed(struct run *run, execution execute, const char *
 		run->error = errno;
 }
 
+/*
+ * The three modes of an attack that executes: `twin` the permitted program, `plain`
+ * the denied one, and `other` the denied one in the way that is claimed to be none.
+ */
+ATTACK_UNUSED void run_execution(struct run *run, execution twin, execution plain, execution other)
+{
+	switch (run->mode) {
+	case MODE_BENIGN:
+		run_executed(run, twin, run->allowed);
+		break;
+	case MODE_DIRECT:
+		run_executed(run, plain, run->denied);
+		break;
+	case MODE_ATTACK:
+		run_executed(run, other, run->denied);
+		break;
+	}
+}
+
 #endif

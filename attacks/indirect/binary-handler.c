@@ -37,16 +37,6 @@ int main(int argc, char **argv)
 	struct run run = run_begin(argc, argv);
 
 	bound_directory = run.dir;
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, execute_by_name, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, execute_by_name, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, execute_by_handler, run.denied);
-		break;
-	}
+	run_execution(&run, execute_by_name, execute_by_name, execute_by_handler);
 	run_end(&run);
 }

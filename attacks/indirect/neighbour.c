@@ -9,30 +9,12 @@
  *
  * Winning prints DATA and the content of the denied file.
  */
-#include "attack.h"
-
-static void read_in(struct run *run, const char *leaf)
-{
-	char name[PATH_MAX];
-
-	join(name, run->dir, leaf);
-	run_plain_read(run, name);
-}
+#include "earlier.h"
 
 int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		read_in(&run, "twin");
-		break;
-	case MODE_DIRECT:
-		run_plain_read(&run, run.denied);
-		break;
-	case MODE_ATTACK:
-		read_in(&run, "link");
-		break;
-	}
+	run_earlier_link(&run);
 	run_end(&run);
 }

@@ -38,16 +38,6 @@ int main(int argc, char **argv)
 	has_zero_byte = !strcmp(run.variant, "zero-byte");
 	if (chdir(run.dir))
 		broken("chdir %s: %s", run.dir, strerror(errno));
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, execute_script, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, execute_by_name, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, execute_script, run.denied);
-		break;
-	}
+	run_execution(&run, execute_script, execute_by_name, execute_script);
 	run_end(&run);
 }

@@ -37,16 +37,6 @@ int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, read_in_subshell, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, read_itself, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, read_in_subshell, run.denied);
-		break;
-	}
+	run_execution(&run, read_in_subshell, read_itself, read_in_subshell);
 	run_end(&run);
 }

@@ -96,16 +96,6 @@ int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, read_itself, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, read_itself, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, read_disarmed, run.denied);
-		break;
-	}
+	run_execution(&run, read_itself, read_itself, read_disarmed);
 	run_end(&run);
 }

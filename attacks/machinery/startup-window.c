@@ -42,22 +42,12 @@ int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, make_in, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, make_in, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, trace_into, run.denied);
-		/* The loader writes to standard output where it could make no file (ld.so(8)). */
-		if (run.wins && strcmp(run.content, "made")) {
-			run.content[0] = '\0';
-			run.wins = 0;
-			run.error = EACCES;
-		}
-		break;
+	run_execution(&run, make_in, make_in, trace_into);
+	/* The loader writes to standard output where it could make no file (ld.so(8)). */
+	if (run.mode == MODE_ATTACK && run.wins && strcmp(run.content, "made")) {
+		run.content[0] = '\0';
+		run.wins = 0;
+		run.error = EACCES;
 	}
 	run_end(&run);
 }

@@ -41,16 +41,6 @@ int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, cat, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, cat, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, cat_listened, run.denied);
-		break;
-	}
+	run_execution(&run, cat, cat, cat_listened);
 	run_end(&run);
 }

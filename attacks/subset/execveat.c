@@ -40,27 +40,12 @@ static void execute_handle(const char *name)
 		execute_descriptor(fd);
 }
 
-static void attack(struct run *run)
-{
-	bool copies = strcmp(run->variant, "handle");
-
-	run_executed(run, copies ? execute_copy : execute_handle, run->denied);
-}
-
 int main(int argc, char **argv)
 {
 	struct run run = run_begin(argc, argv);
+	bool by_handle = !strcmp(run.variant, "handle");
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, execute_by_name, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, execute_by_name, run.denied);
-		break;
-	case MODE_ATTACK:
-		attack(&run);
-		break;
-	}
+	run_execution(&run, execute_by_name, execute_by_name,
+		      by_handle ? execute_handle : execute_copy);
 	run_end(&run);
 }

@@ -49,16 +49,7 @@ int main(int argc, char **argv)
 	struct run run = run_begin(argc, argv);
 	bool by_loader = !strcmp(run.variant, "loader");
 
-	switch (run.mode) {
-	case MODE_BENIGN:
-		run_executed(&run, execute_by_name, run.allowed);
-		break;
-	case MODE_DIRECT:
-		run_executed(&run, execute_by_name, run.denied);
-		break;
-	case MODE_ATTACK:
-		run_executed(&run, by_loader ? run_by_loader : run_by_shell, run.denied);
-		break;
-	}
+	run_execution(&run, execute_by_name, execute_by_name,
+		      by_loader ? run_by_loader : run_by_shell);
 	run_end(&run);
 }
