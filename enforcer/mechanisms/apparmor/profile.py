@@ -92,4 +92,4 @@ def _literal(text: str) -> str:
 
 
 def _in_class(character: str) -> str:
-    return f"\\{character}" if character in "\\]^-" else character
+    return f"\\{character}" if character in '\\]^-"' else character
