@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import NoReturn, cast
 
 from enforcer.access.notes import TOO_MUCH_DENIED, TOO_MUCH_PERMITTED, Notes, listed
 from enforcer.arch.record import Abi
 from enforcer.call import Action
-from enforcer.events import EventKind, EventLog
+from enforcer.events import EventLog
 from enforcer.kernel import prctl, procfs
-from enforcer.kernel.credentials import become
 from enforcer.kernel.execve import find_command
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.mechanisms.contract import Cover, Extent, Missing, Options, Plan, PreparedName
+from enforcer.mechanisms.frame import (
+    become_target,
+    begin,
+    enforcing,
+    unwitnessed,
+    with_target,
+)
 from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
 from enforcer.mechanisms.whole_calls import checked, whole_calls
 from enforcer.policy.ast import Policy
@@ -42,6 +46,10 @@ class Capabilities:
     def probe(self) -> tuple[Missing, ...]:
         """Every kernel has them."""
         return ()
+
+    def settle(self) -> None:
+        """Nothing of it is the machine's."""
+        return
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """Calls that need a capability whatever their arguments, and with others of the same."""
@@ -63,8 +71,7 @@ class Capabilities:
 
     def prepare(self, plan: Plan, stage: Stage, run: Run) -> AbstractContextManager[Plan]:
         """Who the target is; the rest is its launcher's."""
-        who = {"uid": stage.uid, "gid": stage.gid, "holds": list(stage.holds)}
-        return contextlib.nullcontext(replace(plan, data={**plan.data, **who}))
+        return contextlib.nullcontext(with_target(plan, stage, holds=list(stage.holds)))
 
     def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
         """None: without arguments calls fail for other reasons first."""
@@ -77,21 +84,14 @@ class Capabilities:
         for each in sorted(drops):
             prctl.drop_from_bounds(each)
         holds = set(cast("list[int]", plan.data["holds"]))
-        become(cast("int", plan.data["uid"]), cast("int", plan.data["gid"]), sorted(holds - drops))
-        prctl.permit_dumping()
+        become_target(plan, sorted(holds - drops))
         no_new_privs()
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            inexpressible=plan.data["inexpressible"],
-        )
-        os.execv(path, list(command))
+        begin(plan, path, command, log)
 
     def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
         """None of the target's sets has them, as the kernel tells it."""
         if met.pid is None:
-            return ({"event": EventKind.START.value, "unwitnessed": "no process is the target"},)
+            return unwitnessed("no process is the target")
         fields = procfs.status_fields(procfs.read(met.pid, "status"))
         found = {name.decode(): int(fields[name], 16) for name in SETS}
         left = sorted(
@@ -101,15 +101,8 @@ class Capabilities:
             if mask >> CAPABILITIES[name] & 1
         )
         if left:
-            return ({"event": EventKind.START.value, "unwitnessed": ", ".join(left)},)
-        return (
-            {
-                "event": EventKind.ENFORCING.value,
-                "mechanism": self.name,
-                "target": met.pid,
-                "witness": {kind: f"{mask:016x}" for kind, mask in found.items()},
-            },
-        )
+            return unwitnessed(", ".join(left))
+        return enforcing(plan, met, {kind: f"{mask:016x}" for kind, mask in found.items()})
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
         """They log nothing."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NoReturn, cast
 
 from enforcer.arch.record import Abi
-from enforcer.events import EventKind, EventLog
+from enforcer.events import EventLog
 from enforcer.kernel.execve import find_command
 from enforcer.kernel.raw import LONG, NATIVE_ABI, raw_call
 from enforcer.mechanisms.contract import Cover, LaunchError, Missing, Options, Plan, PreparedName
+from enforcer.mechanisms.frame import begin, enforcing, unwitnessed
 from enforcer.mechanisms.preparing import Arranged, Ask, Event, Met, Needs, Run, Stage
 from enforcer.mechanisms.whole_calls import compiled, whole_calls
 from enforcer.policy.ast import Policy
@@ -58,6 +58,10 @@ class Removed:
         """It needs nothing of the kernel."""
         return ()
 
+    def settle(self) -> None:
+        """What is removed is a case's."""
+        return
+
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """Whole calls in full where they are to answer ENOSYS, arguments not at all."""
         return whole_calls(policy, abis, errno=errno.ENOSYS, needed=NEEDED).covers
@@ -89,13 +93,7 @@ class Removed:
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Nothing is left to be switched on."""
         path = find_command(command[0])
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            inexpressible=plan.data["inexpressible"],
-        )
-        os.execv(path, list(command))
+        begin(plan, path, command, log)
 
     def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
         """The target and another process were answered that there is no such call, and what the
@@ -107,18 +105,9 @@ class Removed:
             missing = missing or "nothing was overwritten"
         if missing or not answers:
             missing = missing or "no call that this kernel has is gone"
-            return ({"event": EventKind.START.value, "unwitnessed": missing},)
-        return (
-            {
-                "event": EventKind.ENFORCING.value,
-                "mechanism": self.name,
-                "target": met.pid,
-                "witness": {
-                    "entries": plan.data["entries"],
-                    **{act: errno.errorcode[code] for act, code in answers.items()},
-                },
-            },
-        )
+            return unwitnessed(missing)
+        named = {act: errno.errorcode[code] for act, code in answers.items()}
+        return enforcing(plan, met, {"entries": plan.data["entries"], **named})
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
         """A call that is not there says nothing to anybody."""

@@ -24,6 +24,7 @@ from enforcer.events import EventKind, EventLog
 from enforcer.kernel.execve import find_command
 from enforcer.kernel.seccomp import no_new_privs
 from enforcer.mechanisms.contract import Cover, Extent, Inexpressible, Missing, Options, Plan
+from enforcer.mechanisms.frame import enforcing, told_start, unwitnessed
 from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
 from enforcer.policy.ast import Policy
 
@@ -108,12 +109,7 @@ class SecurityModule(ABC):
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """Ask to be confined by the next execve, and execute."""
         path = find_command(command[0])
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            inexpressible=plan.data["inexpressible"],
-        )
+        told_start(plan, command, log)
         no_new_privs()
         self.enter(plan)
         os.execv(path, list(command))
@@ -129,16 +125,9 @@ class SecurityModule(ABC):
         missing = f"its confinement is {found}" if found != self.confined else ""
         missing = missing or ", ".join(f"{act} goes through" for act in let_through)
         if missing:
-            return ({"event": EventKind.START.value, "unwitnessed": missing},)
+            return unwitnessed(missing)
         evidence = {act: errno.errorcode[code] for act, code in met.answers.items()}
-        return (
-            {
-                "event": EventKind.ENFORCING.value,
-                "mechanism": self.name,
-                "target": met.pid,
-                "witness": {"confinement": found, **evidence},
-            },
-        )
+        return enforcing(plan, met, {"confinement": found, **evidence})
 
     @property
     @abstractmethod

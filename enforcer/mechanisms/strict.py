@@ -31,6 +31,7 @@ from enforcer.mechanisms.contract import (
     PreparedName,
     Unavailable,
 )
+from enforcer.mechanisms.frame import told_start
 from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
 from enforcer.mechanisms.whole_calls import checked
 from enforcer.policy.ast import Policy
@@ -61,6 +62,10 @@ class Strict:
         if not seccomp.actions_available():
             return (Missing(feature="seccomp", mend="CONFIG_SECCOMP"),)
         return ()
+
+    def settle(self) -> None:
+        """Nothing of it is the machine's."""
+        return
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """One policy only, so of most others that much is denied."""
@@ -104,12 +109,7 @@ class Strict:
         """Execute under a tracer that waits until the program is ready."""
         if NOTE not in Path(find_command(command[0])).read_bytes():
             raise Unavailable(f"{Path(command[0]).name} does not say when it is ready")
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            inexpressible=plan.data["inexpressible"],
-        )
+        told_start(plan, command, log)
 
         def serve(handshake: Handshake) -> None:
             ptrace.seize(handshake.target, TRACED)

@@ -18,11 +18,9 @@ from typing import NoReturn, cast
 from enforcer.access.notes import TOO_MUCH_PERMITTED
 from enforcer.arch.record import Abi
 from enforcer.call import Action
-from enforcer.events import EventKind, EventLog
+from enforcer.events import EventLog
 from enforcer.kernel import module, namespaces, procfs
-from enforcer.kernel.credentials import become
 from enforcer.kernel.execve import find_command
-from enforcer.kernel.prctl import permit_dumping
 from enforcer.kernel.raw import LONG, NATIVE_ABI, raw_call
 from enforcer.mechanisms.contract import (
     Cover,
@@ -32,6 +30,13 @@ from enforcer.mechanisms.contract import (
     Options,
     Plan,
     PreparedName,
+)
+from enforcer.mechanisms.frame import (
+    become_target,
+    begin,
+    enforcing,
+    unwitnessed,
+    with_target,
 )
 from enforcer.mechanisms.preparing import Arranged, Ask, Event, Met, Needs, Run, Stage
 from enforcer.mechanisms.whole_calls import checked, compiled, whole_calls
@@ -60,6 +65,10 @@ class SyscallsCgroup:
     def probe(self) -> tuple[Missing, ...]:
         """The module is there once it was arranged for."""
         return () if DENIALS.exists() else (Missing(feature=f"the module {MODULE}"),)
+
+    def settle(self) -> None:
+        """The module is loaded for a case."""
+        return
 
     def cover(self, policy: Policy, abis: Sequence[Abi]) -> tuple[Cover, ...]:
         """Whole calls by the numbers of the native ABI, arguments not at all."""
@@ -100,9 +109,7 @@ class SyscallsCgroup:
             group.mkdir()
             for call in _calls(plan):
                 _write(group / "syscalls.deny", str(number(NATIVE_ABI, call)))
-            who = {"uid": stage.uid, "gid": stage.gid}
-            before = _denials()
-            yield replace(plan, data={**plan.data, "group": str(group), "denials": before, **who})
+            yield with_target(plan, stage, group=str(group), denials=_denials())
         finally:
             with contextlib.suppress(FileNotFoundError):
                 group.rmdir()
@@ -116,15 +123,8 @@ class SyscallsCgroup:
         """Join the group, which root may only, give everything up, and execute."""
         path = find_command(command[0])
         _write(Path(str(plan.data["group"])) / "cgroup.procs", "0")
-        become(cast("int", plan.data["uid"]), cast("int", plan.data["gid"]))
-        permit_dumping()
-        log.emit(
-            EventKind.START,
-            mechanism=self.name,
-            command=list(command),
-            inexpressible=plan.data["inexpressible"],
-        )
-        os.execv(path, list(command))
+        become_target(plan)
+        begin(plan, path, command, log)
 
     def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:
         """The target is in the group and was refused each call, the kernel counted that, and a
@@ -142,16 +142,9 @@ class SyscallsCgroup:
             if _tried(call) == errno.ENOSYS:
                 missing = missing or f"{call} is not there outside of the group either"
         if missing:
-            return ({"event": EventKind.START.value, "unwitnessed": missing},)
+            return unwitnessed(missing)
         evidence = {act: errno.errorcode[code] for act, code in met.answers.items()}
-        return (
-            {
-                "event": EventKind.ENFORCING.value,
-                "mechanism": self.name,
-                "target": met.pid,
-                "witness": {"group": group, "denials": counted, **evidence},
-            },
-        )
+        return enforcing(plan, met, {"group": group, "denials": counted, **evidence})
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
         """It counts, and tells of none."""

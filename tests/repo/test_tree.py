@@ -18,7 +18,15 @@ CATALOGUE_ID = re.compile(r"[ABCD][0-9]{1,2}")
 def test_every_mechanism_is_a_module_and_the_reverse() -> None:
     """The two sets of names and enforcer/mechanisms hold the same."""
     directory = ROOT / "enforcer" / "mechanisms"
-    shared = {"__init__", "contract", "filter_spec", "preparing", "security_module", "whole_calls"}
+    shared = {
+        "__init__",
+        "contract",
+        "filter_spec",
+        "frame",
+        "preparing",
+        "security_module",
+        "whole_calls",
+    }
     files = {path.stem for path in directory.glob("*.py")}
     packages = {path.parent.name for path in directory.glob("*/__init__.py")}
     names = {module_of(name).rpartition(".")[2] for name in (*MechanismName, *PreparedName)}
