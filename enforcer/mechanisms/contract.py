@@ -35,6 +35,8 @@ class PreparedName(StrEnum):
     SYSCALLS_CGROUP = "syscalls-cgroup"
     CAPABILITIES = "capabilities"
     STRICT = "strict"
+    BROKER = "broker"
+    AUDIT = "audit"
 
 
 def module_of(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,11 @@ from enforcer.mechanisms.contract import (
     Missing,
     Options,
     Plan,
+    PreparedName,
     Unavailable,
+    module_of,
 )
-from enforcer.mechanisms.preparing import Event, Met, Needs, Run, Stage
+from enforcer.mechanisms.preparing import Event, Met, Needs, PreparedMechanism, Run, Stage
 from enforcer.policy.ast import Policy
 from harness import backends
 from harness.backends import UNSUPPORTED
@@ -217,3 +220,13 @@ def test_what_nobody_can_judge_is_said() -> None:
     told: list[str] = []
     assert supported(("smack", "tomoyo"), told.append) == ("tomoyo",)
     assert [line for line in told if "smack" in line] == told != []
+
+
+@pytest.mark.parametrize("name", list(PreparedName))
+def test_every_one_of_them_is_whole(name: PreparedName) -> None:
+    """What the contract asks for is there: machines are settled by whoever is judged in them."""
+    mechanism: PreparedMechanism = importlib.import_module(module_of(name)).MECHANISM
+    asked = {each for each in dir(PreparedMechanism) if not each.startswith("_")}
+    assert {"settle", "collect"} <= asked
+    assert not asked - {*dir(mechanism)}
+    assert {*PreparedMechanism.__annotations__} <= {*dir(mechanism)}

@@ -69,7 +69,7 @@ NOT_RUN = {
     "a quarter of an hour on an idle machine": r"harness bench",
     "virtual machines: images from the network, and a boot; tests/vm": r"harness vm "
     r"|harness run --vm|harness run --backend (apparmor|tomoyo|selinux|bpf-lsm|removed)"
-    r"|harness run --backend (syscalls-cgroup|seccomp --arch)",
+    r"|harness run --backend (syscalls-cgroup|audit|seccomp --arch)",
     "a scheduler and its workers; tests/harness/test_scheduler.py": r"harness run .*--scheduler",
     "sandboxes of others, where they are installed; test_strangers.py has one": r"harness run "
     r"--backend (bwrap|external|\./|/tmp/)",

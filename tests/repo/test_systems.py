@@ -46,6 +46,7 @@ def test_every_mechanism_has_its_row() -> None:
         "syscalls-cgroup",
         "capabilities",
         "strict",
+        "broker",
     ],
 )
 def test_what_goes_by_and_what_is_held_are_both_shown(backend: str) -> None:
