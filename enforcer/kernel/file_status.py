@@ -7,7 +7,7 @@ import struct
 import threading
 from typing import NamedTuple
 
-from enforcer.kernel.raw import ADDRESS, BUFFER, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_call
+from enforcer.kernel.raw import BUFFER, BYTES, INT, NATIVE_ABI, UNSIGNED, raw_call
 
 STATX_BASIC_STATS = 0x7FF
 STATX_MNT_ID = 0x1000
@@ -18,9 +18,20 @@ AT_EMPTY_PATH = 0x1000
 PROC_SUPER_MAGIC = 0x9FA0
 ST_NOSYMFOLLOW = 0x2000
 
+
+class _Room(threading.local):
+    """Where the current thread has its structs filled in: to make room anew takes longer."""
+
+    def __init__(self) -> None:
+        self.buffer = ctypes.create_string_buffer(STATX_SIZE)  # no ABI's struct stat is larger
+
+
+_room = _Room()
+
 _statx = raw_call("statx", arguments=(INT, BYTES, INT, UNSIGNED, BUFFER))
 _libc = ctypes.CDLL(None, use_errno=True)
-_fstatfs64 = ctypes.CFUNCTYPE(INT, INT, ADDRESS, use_errno=True)(("fstatfs64", _libc))
+# No types of arguments: to convert by them takes longer than the call.
+_fstatfs64 = ctypes.CFUNCTYPE(INT, use_errno=True)(("fstatfs64", _libc))
 
 # statx: mask blksize attributes nlink uid gid mode pad ino size blocks attributes_mask
 #        4 timestamps (i64 u32 pad) rdev_major rdev_minor dev_major dev_minor mnt_id
@@ -63,7 +74,7 @@ class Status(NamedTuple):
 
 def statx_bytes(dirfd: int, path: bytes, flags: int, mask: int) -> bytes | int:
     """struct statx as the kernel fills it, or -errno."""
-    buffer = ctypes.create_string_buffer(STATX_SIZE)
+    buffer = _room.buffer
     result = _statx(dirfd, path, flags, mask, buffer)
     return buffer.raw if result >= 0 else result
 
@@ -75,14 +86,15 @@ def status(dirfd: int, path: bytes, flags: int) -> Status | int:
 
 
 _newfstatat = raw_call("newfstatat", arguments=(INT, BYTES, BUFFER, INT))
-_STAT_ROOM = 256  # more than any ABI's
 
 
 def native_stat(fd: int, size: int) -> bytes | int:
     """`size` bytes of struct stat as newfstatat of the native ABI fills it, or -errno."""
-    buffer = ctypes.create_string_buffer(_STAT_ROOM)
+    buffer = _room.buffer
     result = _newfstatat(fd, b"", buffer, AT_EMPTY_PATH)
-    return buffer.raw[:size] if result >= 0 else result
+    if result < 0:
+        return result
+    return buffer.raw[:size]
 
 
 class FileSystem(NamedTuple):
@@ -109,29 +121,18 @@ _STATFS_ROOM = 128
 _STATFS_TYPE = struct.Struct(f"@{_WORD_OF_STATFS}")
 
 
-class _Room(threading.local):
-    """Where the current thread has its struct statfs filled in, to see what kind it is of."""
-
-    def __init__(self) -> None:
-        self.buffer = ctypes.create_string_buffer(_STATFS_ROOM)
-        self.address = ctypes.addressof(self.buffer)
-
-
-_room = _Room()
-
-
 def file_system(fd: int) -> FileSystem | int:
     """The file system that holds the object behind `fd`, or -errno."""
     buffer = ctypes.create_string_buffer(_STATFS_ROOM)
-    if _fstatfs64(fd, ctypes.addressof(buffer)) < 0:
+    if _fstatfs64(fd, buffer) < 0:
         return -ctypes.get_errno()
     return FileSystem._make(_STATFS.unpack_from(buffer))
 
 
 def on_procfs(fd: int) -> bool:
     """Whether the object behind `fd` lies on a procfs; True when that cannot be found out."""
-    room = _room
-    if _fstatfs64(fd, room.address) < 0:
+    buffer = _room.buffer
+    if _fstatfs64(fd, buffer) < 0:
         return True
-    kind: int = _STATFS_TYPE.unpack_from(room.buffer)[0]
+    kind: int = _STATFS_TYPE.unpack_from(buffer)[0]
     return kind == PROC_SUPER_MAGIC

@@ -1,6 +1,8 @@
 """The listener of seccomp user notification: linux/seccomp.h, seccomp_unotify(2).
 
-Every function takes the listener's descriptor; an id that is no longer held gives ENOENT.
+Every function takes the listener's descriptor; an id that is no longer held gives ENOENT. Requests
+are bytearrays: of bytes fcntl.ioctl first tries whether they can be written to, and makes an error
+message, which takes as long as the request.
 """
 
 from __future__ import annotations
@@ -30,18 +32,18 @@ _ID_VALID = to_kernel("!", 2, _ID.size)
 _ADD = to_kernel("!", 3, _ADDFD.size)
 _SET_FLAGS = to_kernel("!", 4, 8)
 
-_EMPTY = bytes(NOTIFICATION.size)
 
-
-def receive(listener: int) -> bytes:
+def receive(listener: int) -> bytearray:
     """Wait for the next held call: one NOTIFICATION. Raises OSError (ENOENT: gone, EINTR)."""
-    return ioctl(listener, _RECV, _EMPTY)
+    held = bytearray(NOTIFICATION.size)
+    ioctl(listener, _RECV, held)
+    return held
 
 
 def is_held(listener: int, cookie: int) -> bool:
     """Whether the call is still held: its task is alive and was not interrupted."""
     try:
-        ioctl(listener, _ID_VALID, _ID.pack(cookie))
+        ioctl(listener, _ID_VALID, bytearray(_ID.pack(cookie)))
     except OSError as error:
         if error.errno == ENOENT:
             return False
@@ -51,9 +53,8 @@ def is_held(listener: int, cookie: int) -> bool:
 
 def answer(listener: int, cookie: int, result: int) -> bool:
     """Give the held call this result, or -errno; False when it is no longer held."""
-    if result < 0:
-        return _send(listener, _RESPONSE.pack(cookie, 0, result, 0))
-    return _send(listener, _RESPONSE.pack(cookie, result, 0, 0))
+    value, error = (result, 0) if result >= 0 else (0, result)
+    return _send(listener, _RESPONSE.pack(cookie, value, error, 0))
 
 
 def let_continue(listener: int, cookie: int) -> bool:
@@ -63,7 +64,7 @@ def let_continue(listener: int, cookie: int) -> bool:
 
 def _send(listener: int, response: bytes) -> bool:
     try:
-        ioctl(listener, _SEND, response)
+        ioctl(listener, _SEND, bytearray(response))
     except OSError as error:
         if error.errno == ENOENT:
             return False

@@ -18,7 +18,7 @@ from enforcer.syscalls import number
 PAGE = 4096  # the smallest page of any supported machine: a finer cut of a range does no harm
 
 _NONE, _ONE = SIZE(0), SIZE(1)
-_ADDRESS_BITS = struct.calcsize("P") * 8
+_END = 1 << struct.calcsize("P") * 8
 
 
 def new_buffer(content: int | bytes) -> ctypes.Array[ctypes.c_char]:
@@ -57,7 +57,7 @@ def _bind(name: str) -> Callable[[int, int, int, int], int]:
 
     def transfer(pid: int, address: int, buffer: int, size: int) -> int:
         """Bytes moved from the range's start up to the first hole, or -errno."""
-        if address < 0 or address + size > 1 << _ADDRESS_BITS:
+        if address < 0 or address + size > _END:
             return -EFAULT
         local = pack_pair(buffer, size)
         if address % PAGE + size <= PAGE:
@@ -77,7 +77,9 @@ _MOST_TEXT = 256
 class _Text(threading.local):
     def __init__(self) -> None:
         self.content = new_buffer(_MOST_TEXT)
-        self.vector = struct.pack("NN", address_of(self.content), _MOST_TEXT)
+        self.view = memoryview(self.content).cast("B")
+        self.address = address_of(self.content)
+        self.vector = struct.pack("NN", self.address, _MOST_TEXT)
 
 
 _text = _Text()
@@ -94,7 +96,7 @@ def _bind_text() -> Callable[[int, int], bytes | None]:
         In one call without a look at anything else, for it is most of what a supervisor reads.
         """
         room = PAGE - address % PAGE
-        if address < 0 or address + room > 1 << _ADDRESS_BITS:
+        if address < 0 or address + room > _END:
             return None
         remote = pack_pair(address, room if room < _MOST_TEXT else _MOST_TEXT)
         text = _text
@@ -107,7 +109,45 @@ def _bind_text() -> Callable[[int, int], bytes | None]:
     return read_text
 
 
+def _bind_read_short() -> Callable[[int, int, int], bytes | None]:
+    call_number = LONG(number(NATIVE_ABI, "process_vm_readv") or -1)
+    function = untyped("syscall")
+    pack_pair = struct.Struct("NN").pack
+
+    def read_short(pid: int, address: int, size: int) -> bytes | None:
+        """Exactly `size` bytes, at most 256 that lie in one page; None: not so, or unreadable."""
+        if not 0 < size <= _MOST_TEXT or address % PAGE + size > PAGE or not 0 <= address < _END:
+            return None
+        text = _text
+        local, remote = pack_pair(text.address, size), pack_pair(address, size)
+        if function(call_number, pid, local, _ONE, remote, _ONE, _NONE) != size:
+            return None
+        return text.content.raw[:size]
+
+    return read_short
+
+
+def _bind_write_short() -> Callable[[int, int, bytes], bool]:
+    call_number = LONG(number(NATIVE_ABI, "process_vm_writev") or -1)
+    function = untyped("syscall")
+    pack_pair = struct.Struct("NN").pack
+
+    def write_short(pid: int, address: int, data: bytes) -> bool:
+        """Whether all of `data` was written: at most 256 bytes that lie in one page."""
+        size = len(data)
+        if size > _MOST_TEXT or address % PAGE + size > PAGE or not 0 <= address < _END:
+            return False
+        text = _text
+        text.view[:size] = data
+        local, remote = pack_pair(text.address, size), pack_pair(address, size)
+        return function(call_number, pid, local, _ONE, remote, _ONE, _NONE) == size
+
+    return write_short
+
+
 read_text = _bind_text()
+read_short = _bind_read_short()
+write_short = _bind_write_short()
 read_memory = _bind("process_vm_readv")
 write_memory = _bind("process_vm_writev")
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket as library
 import struct
-import sys
+import threading
 
 from enforcer.kernel.raw import BUFFER, BYTES, INT, SIZE, raw_call
 
@@ -22,6 +22,20 @@ _tgkill = raw_call("tgkill", arguments=(INT, INT, INT))
 _MESSAGE = struct.Struct("@PIPNPNi0P")
 _VECTOR = struct.Struct("@PN")
 _INT = struct.Struct("@i")
+_INT_SIZE = _INT.pack(_INT.size)
+_SOL_SOCKET, _SO_TYPE = int(library.SOL_SOCKET), int(library.SO_TYPE)
+_DATAGRAM = _INT.pack(library.SOCK_DGRAM)
+
+
+class _Room(threading.local):
+    """Where the current thread has an option's value put."""
+
+    def __init__(self) -> None:
+        self.value = ctypes.create_string_buffer(_INT.size)
+        self.size = ctypes.create_string_buffer(_INT_SIZE, _INT.size)
+
+
+_room = _Room()
 
 
 def send_message(
@@ -54,11 +68,10 @@ def may_wait(descriptor: int) -> bool:
 
     A datagram socket only notes the address (ip_datagram_connect, unix_dgram_connect).
     """
-    kind, size = ctypes.create_string_buffer(_INT.size), _INT.pack(_INT.size)
-    result = _getsockopt(
-        descriptor, library.SOL_SOCKET, library.SO_TYPE, kind, ctypes.create_string_buffer(size)
-    )
-    if result == 0 and int.from_bytes(kind.raw, sys.byteorder) == library.SOCK_DGRAM:
+    room = _room
+    room.size.raw = _INT_SIZE
+    result = _getsockopt(descriptor, _SOL_SOCKET, _SO_TYPE, room.value, room.size)
+    if result == 0 and room.value.raw == _DATAGRAM:
         return False
     return not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_NONBLOCK
 

@@ -54,6 +54,10 @@ kernel is asked."""
 
 _Act = Callable[[View, int, bytes, Sequence[int]], "int | None"]
 
+Refusal = Callable[[bytes], int]
+"""The policy's word on a call with this canonical name, of which nothing is missing: 0 or an errno.
+"""
+
 
 class Glance(NamedTuple):
     """How one call acts. `name`, `dirfd` and `flags` are registers, -1 where it has none.
@@ -76,7 +80,14 @@ class Glance(NamedTuple):
     reads_links: bool = False
 
 
-def glance(how: Glance, view: View, args: Sequence[int], name: bytes, judge: Judge) -> int | None:
+def by_text(judge: Judge) -> Refusal:
+    """What a judge of texts says of a name."""
+    return lambda name: judge((os.fsdecode(name),), 0)
+
+
+def glance(
+    how: Glance, view: View, args: Sequence[int], name: bytes, refusal: Refusal
+) -> int | None:
     """The call's result or -errno; None: nothing was done. Raises TargetGone.
 
     A Landlock domain of the task's own forbids none of these but those that change an entry.
@@ -88,7 +99,7 @@ def glance(how: Glance, view: View, args: Sequence[int], name: bytes, judge: Jud
     if flags & ~how.known or not view.fixed_root or is_acting() or view.identity() is not None:
         return None
     if clean[0] == _SLASH:
-        return _from(how, view, args, AT_FDCWD, clean, clean, judge)
+        return _from(how, view, args, AT_FDCWD, clean, clean, refusal)
     base = view.directory(_dirfd(how, args))
     if base < 0:
         return None
@@ -99,7 +110,7 @@ def glance(how: Glance, view: View, args: Sequence[int], name: bytes, judge: Jud
         return None
     try:
         full = (b"" if directory == b"/" else directory) + b"/" + clean
-        return _from(how, view, args, base, clean, full, judge)
+        return _from(how, view, args, base, clean, full, refusal)
     finally:
         os.close(base)
 
@@ -127,24 +138,26 @@ def _from(
     base: int,
     clean: bytes,
     full: bytes,
-    judge: Judge,
+    refusal: Refusal,
 ) -> int | None:
     """`clean` is relative to `base`, `full` the same from the root."""
     leaf = b""
+    same = view.same_objects
     if how.changes:
         if view.domain is not None:
             return None
         if view.validate is not None:
             view.validate()  # it was the task's memory that the name was read from
+        same = None
         head, slash, leaf = clean.rpartition(b"/")
         place, clean = O_PATH_DIRECTORY, head or slash or b"."
-    elif how.reads_links and view.same_objects is None and not view.tells_missing:
+    elif how.reads_links and same is None and not view.tells_missing:
         # An open for writing with a slash at the end tells of a directory and of nothing there by
         # its error, leaves no descriptor to close (may_open, EISDIR), and with RESOLVE_CACHED
         # mounts nothing (follow_automount); a link at the end would have been ELOOP.
         found = -ELOOP if full in _links else openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
         if found in _NO_LINK:
-            return -judge((os.fsdecode(full),), 0) or _NO_LINK[found]
+            return -refusal(full) or _NO_LINK[found]
         release(found)
         place = O_PATH_NOFOLLOW
     elif how.never or (how.flags >= 0 and args[how.flags] & AT_SYMLINK_NOFOLLOW):
@@ -154,17 +167,21 @@ def _from(
     fd = openat2(base, clean, place, 0, RESOLVE_NO_SYMLINKS)
     if fd >= 0:
         try:
-            result = _reached(how, view, args, fd, leaf, full, judge)
-            if how.reads_links:
-                _note_link(full, result)
-            return result
+            if same is not None and same.of(fd):
+                return None  # its other names are judged as well
+            result = -refusal(full) or how.act(view, fd, leaf, args)
+        except UnreadableMemory as error:
+            return -error.errno
         finally:
             os.close(fd)
+        if how.reads_links:
+            _note_link(full, result)
+        return result
     if fd != -ENOENT or view.tells_missing or how.changes:
         return None
     # RESOLVE_NO_SYMLINKS fails at the first link (ELOOP, pick_link in fs/namei.c): no link led to
     # what is missing, so this is the name by which every other way would have missed it.
-    return -judge((os.fsdecode(full),), 0) or -ENOENT
+    return -refusal(full) or -ENOENT
 
 
 def _note_link(name: bytes, result: int | None) -> None:
@@ -181,21 +198,6 @@ def _dirfd(how: Glance, args: Sequence[int]) -> int:
         return AT_FDCWD
     value = args[how.dirfd] & _INT
     return value - (1 << 32) if value >> 31 else value
-
-
-def _reached(
-    how: Glance, view: View, args: Sequence[int], fd: int, leaf: bytes, full: bytes, judge: Judge
-) -> int | None:
-    same = view.same_objects
-    if same is not None and not how.changes and same.of(fd):
-        return None  # its other names are judged as well
-    errno = judge((os.fsdecode(full),), 0)
-    if errno:
-        return -errno
-    try:
-        return how.act(view, fd, leaf, args)
-    except UnreadableMemory as error:
-        return -error.errno
 
 
 def _stat(place: int, size: int) -> _Act:

@@ -82,7 +82,8 @@ _acting = _Acting()
 
 def is_acting() -> bool:
     """Whether the current thread acts with the rights of a task."""
-    return _acting.identity is not None or _acting.asking is not None or _acting.deputy is not None
+    acting = _acting
+    return acting.identity is not None or acting.asking is not None or acting.deputy is not None
 
 
 def acting_deputy() -> object:

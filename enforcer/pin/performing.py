@@ -20,7 +20,7 @@ from enforcer.pin.acts import (
     watches,
 )
 from enforcer.pin.channel import Answer, Deputed
-from enforcer.pin.glance import GLANCES, glance
+from enforcer.pin.glance import GLANCES, by_text, glance
 from enforcer.pin.identity import is_acting
 from enforcer.pin.opening import Judge
 from enforcer.pin.pinned import Pinned
@@ -92,10 +92,22 @@ def perform(
         except UnreadableMemory:
             text = None
         if text is not None:
-            result = glance(how, view, args, text, judge)
+            result = glance(how, view, args, text, by_text(judge))
             if result is not None:
                 return result
             given = {**given, how.name: text}
+    return perform_walking(view, abi, call, args, judge, given)
+
+
+def perform_walking(
+    view: View,
+    abi: str,
+    call: str,
+    args: Sequence[int],
+    judge: Judge,
+    given: Mapping[int, bytes] = _NOTHING,
+) -> int:
+    """As `perform`, where a glance was not enough."""
 
     def act() -> int:
         if not is_deputed():

@@ -172,7 +172,9 @@ class View:
 
     def duplicate(self, descriptor: int) -> int:
         """A close-on-exec duplicate of the task's descriptor, or -errno."""
-        return as_supervisor(lambda: duplicate_of(self, descriptor))
+        if is_acting():
+            return as_supervisor(lambda: duplicate_of(self, descriptor))
+        return duplicate_of(self, descriptor)
 
     def has_other_settings(self) -> bool:
         """Whether a setting of the system is another one for the task than for who acts for it.

@@ -52,6 +52,9 @@ Read = Callable[[str], Texts | None]
 
 Values = Mapping[str, Texts] | Read
 
+_MAPPINGS = (dict, Mapping)
+"""The hot path gives a dict, and to ask an abstract class takes as long as a rule does."""
+
 _Test = Callable[[Sequence[int], Read, int, int], bool | None]
 _Holds = Callable[[Sequence[int]], bool]
 
@@ -108,7 +111,7 @@ class Decider:
         few calls whose arguments vary between ABIs.
         """
         compiled = self._calls.get((name, abi)) or self._compiled(name, abi)
-        read: Read = values.get if isinstance(values, Mapping) else values
+        read: Read = values.get if isinstance(values, _MAPPINGS) else values
         accesses = compiled.accesses
         if compiled.repeated:
             accesses = max(1, len(read(compiled.repeated) or ()))

@@ -17,10 +17,31 @@ from enforcer.syscalls.sockaddr import Address, Socket, meant_address, refusal
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
+_MOST_MEANINGS = 8192
+_meanings: dict[tuple[str, bytes], Address] = {}
+"""Addresses that mean the same on every socket, by call and bytes."""
+
 
 def meant_by(raw: bytes, call: str, descriptor: int, duplicate: Duplicate) -> Address:
-    """What `raw` means as an address of `call` on the caller's socket `descriptor`."""
-    address = meant_address(raw, call, lambda: _socket_of(descriptor, duplicate))
+    """What `raw` means as an address of `call` on the caller's socket `descriptor`.
+
+    What it means on any socket is worked out once.
+    """
+    known = _meanings.get((call, raw))
+    if known is not None:
+        return known
+    is_asked = False
+
+    def look() -> Socket | None:
+        nonlocal is_asked
+        is_asked = True
+        return _socket_of(descriptor, duplicate)
+
+    address = meant_address(raw, call, look)
+    if not is_asked and address.text is not None:
+        if len(_meanings) >= _MOST_MEANINGS:
+            _meanings.clear()
+        _meanings[call, raw] = address
     wrong = descriptor_refusal(descriptor, duplicate) if address.text is None else 0
     return replace(address, errno=wrong) if wrong else address
 

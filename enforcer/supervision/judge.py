@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from errno import ENOSYS
@@ -10,11 +11,15 @@ from typing import Concatenate, ParamSpec, Protocol
 from enforcer.call import Action, Decision, Elevation
 from enforcer.policy.ast import Policy, Rule
 from enforcer.policy.decider import Decider
+from enforcer.policy.looks import looks_only_at
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import Origin, known_syscall, sources
 
 _SHOWN = frozenset({"filename", "sockaddr"})
 """What a person wants to know of a call, and answers by."""
+
+_TEXTS = frozenset({"filename", "sockaddr", "call"})
+_MOST_KNOWN = 8192
 
 Values = Mapping[str, Sequence[str | None]]
 """The texts of arguments in memory by translator."""
@@ -38,7 +43,9 @@ class Judge:
     Unless the policy asks and there is an asker, or it is `permissive`, `decide` is the decider's
     own, so that neither costs anything where nobody asks or learns. See Decider.decide for its
     arguments. A permissive judge permits what the policy refuses, and says so (`would_be`).
-    `is_fixed`: no person's word counts, so the same call always gets the same decision.
+    `is_fixed`: no person's word counts, so the same call always gets the same decision. `known`:
+    what was plainly permitted to a call, by its canonical name, of which nothing is missing, or by
+    the internet address that connect(2) gets, where nothing else matters.
     """
 
     def __init__(
@@ -52,6 +59,8 @@ class Judge:
         self._asker = asker = asker if asks(policy) else None
         self.is_fixed = asker is None
         self._needs: dict[str, frozenset[str]] = {}
+        self.known: defaultdict[str, dict[bytes, Decision]] = defaultdict(dict)
+        self._remembers: dict[str, bool] = {}
         self.decide: Callable[..., Decision] = self._decider.decide
         if asker is not None:
             self.decide = _in_company(self.decide, asker)
@@ -69,11 +78,33 @@ class Judge:
             self._needs[name] = found
         return found
 
+    def remember(self, call: str, name: bytes, decision: Decision) -> None:
+        """Know a decision from now on, if it is a plain permission that hangs on the name alone."""
+        if not is_plain(decision) or not self.hangs_on_name(call):
+            return
+        known = self.known[call]
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[name] = decision
+
+    def hangs_on_name(self, call: str) -> bool:
+        """Whether a decision on a call of one name, or address, hangs on that alone."""
+        found = self._remembers.get(call)
+        if found is None:
+            found = self.is_fixed and looks_only_at(self.policy, call, _TEXTS)
+            self._remembers[call] = found
+        return found
+
     def elevations(self, name: str) -> tuple[Elevation, ...]:
         """The other ids with which some rule permits call `name`, each once, in judging order."""
         rules = _rules_for(self.policy, name) if self.elevates else ()
         found = (rule.elevation for rule in rules)
         return tuple(dict.fromkeys(each for each in found if each is not None))
+
+
+def is_plain(decision: Decision) -> bool:
+    """Whether a call is permitted with nothing more to be done about it."""
+    return decision.action is Action.PERMIT and not decision.log and decision.elevation is None
 
 
 def asks(policy: Policy, call: str = "") -> bool:

@@ -17,7 +17,10 @@ from enforcer.kernel.process_memory import (
     address_of,
     new_buffer,
     read_memory,
+    read_short,
+    read_text,
     write_memory,
+    write_short,
 )
 from enforcer.syscalls.memory import PATH_MAX as PATH_MAX
 from enforcer.syscalls.memory import UnreadableMemory as UnreadableMemory
@@ -48,6 +51,9 @@ def read_string(pid: int, address: int, limit: int = PATH_MAX) -> bytes:
     `limit` counts bytes with the NUL. Raises UnreadableMemory: EFAULT when the
     string runs into memory that cannot be read, ENAMETOOLONG when there is no NUL within `limit`.
     """
+    known = read_text(pid, address)
+    if known is not None and len(known) < limit:
+        return known
     buffers = _buffers
     text = buffers.text
     size = _FIRST if limit > _FIRST else limit
@@ -80,6 +86,9 @@ def read_bytes(pid: int, address: int, size: int) -> bytes:
     """Exactly `size` bytes at `address`. Raises UnreadableMemory."""
     if size == 0:
         return b""
+    short = read_short(pid, address, size)
+    if short is not None:
+        return short
     if size <= PATH_MAX:
         buffers = _buffers
         _transfer(read_memory, pid, address, buffers.address, size, "not readable")
@@ -92,7 +101,7 @@ def read_bytes(pid: int, address: int, size: int) -> bytes:
 def write_bytes(pid: int, address: int, data: bytes) -> None:
     """Write all of `data` at `address`. Raises UnreadableMemory; a part may have been written."""
     size = len(data)
-    if size == 0:
+    if size == 0 or write_short(pid, address, data):
         return
     if size <= PATH_MAX:
         buffers = _buffers

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import EACCES, EPERM
 from pathlib import Path
 
 import pytest
 
-from enforcer.call import Action, Decision
+from enforcer.call import Action, Decision, Elevation
 from enforcer.events import NullLog
 from enforcer.kernel import openat2 as kernel
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Options
@@ -208,3 +209,24 @@ def test_only_what_may_wait_has_others_woken(place: Path) -> None:
     worker.act(act, waits=False)
     worker.act(act)
     assert holders == [worker, None]
+
+
+def test_what_was_decided_before_is_remembered_of_nothing(place: Path) -> None:
+    """A supervisor that judges and acts apart may act on another name than it judged."""
+    worker = worker_of(BY_NAME)
+    assert worker.judge(("/file",), 0) == 0
+    worker.is_decided = True
+    assert worker.refusal(b"/secret") == 0  # which is how such a one falls
+    worker.is_decided, worker.decision = False, None
+    assert worker.refusal(b"/secret") == EACCES
+    assert worker.judging.known["openat"] == {}
+
+
+def test_what_is_known_counts_for_the_caller_itself(place: Path) -> None:
+    """With other ids a call is permitted where a rule says so, and that is asked each time."""
+    worker = worker_of(BY_NAME)
+    assert worker.refusal(b"/file") == 0
+    assert worker.is_known(b"/file")
+    worker.elevation = Elevation(uid=0)
+    assert worker.refusal(b"/file") == EPERM
+    assert not worker.is_known(b"/file")

@@ -12,7 +12,7 @@ import pytest
 from enforcer.kernel import openat2 as kernel
 from enforcer.pin import View, perform, performing
 from enforcer.pin import glance as glancing
-from enforcer.pin.glance import GLANCES, glance
+from enforcer.pin.glance import GLANCES, by_text, glance
 from enforcer.pin.identity import Identity
 from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
@@ -83,7 +83,7 @@ def registers(target: Target, call: str, name: bytes) -> list[int]:
 
 
 def glanced(target: Target, view: View, call: str, name: bytes, judge: Judge) -> int | None:
-    return glance(GLANCES[call], view, registers(target, call, name), name, judge)
+    return glance(GLANCES[call], view, registers(target, call, name), name, by_text(judge))
 
 
 def test_every_call_has_a_form_here() -> None:
@@ -184,7 +184,7 @@ def test_odd_registers_are_left_alone(target: Target, call: str) -> None:
     place, value = ODD_REGISTERS[call]
     args[place] = value
     judge = Judge()
-    assert glance(GLANCES[call], target.view(), args, name, judge) is None
+    assert glance(GLANCES[call], target.view(), args, name, by_text(judge)) is None
     assert judge.asked == []
 
 
@@ -230,8 +230,8 @@ def test_a_flag_beyond_a_c_int_is_not_one(target: Target) -> None:
     """The kernel takes the lower half of the register."""
     args = registers(target, "newfstatat", b"to_file")
     args[3] = 1 << 32 | 0x100
-    judge = Judge()
-    assert glance(GLANCES["newfstatat"], target.view(), args, b"to_file", judge) == 0
+    refusal = by_text(Judge())
+    assert glance(GLANCES["newfstatat"], target.view(), args, b"to_file", refusal) == 0
 
 
 @pytest.mark.parametrize(

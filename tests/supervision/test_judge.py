@@ -9,6 +9,7 @@ from errno import EACCES, ENOSYS, EPERM
 import pytest
 
 from enforcer.call import Action, Decision
+from enforcer.policy import parse_yaml
 from enforcer.policy.ast import Dialect, Policy, Rule
 from enforcer.supervision.judge import Judge, Values
 
@@ -76,3 +77,42 @@ def test_a_permissive_judge_permits_what_it_says_it_would_refuse(
         assert decision.would_be is would_be
         assert decision.log is (would_be is not None)
         assert decision.rule == alone.rule
+
+
+@pytest.mark.parametrize(
+    ("rules", "call", "is_known"),
+    [
+        ('- permit: stat\n    when: filename match "/*"', "stat", True),
+        ('- deny: stat\n    when: filename match "/secret"\n  - permit: stat', "stat", True),
+        ('- permit: connect\n    when: sockaddr match "/*"', "connect", True),
+        ("- permit: mkdir\n    if: user = 0\n  - permit: stat", "stat", True),
+        ('- permit: stat\n    when: filename match "/*"\n    log: true', "stat", False),
+        ('- deny: stat\n    when: filename match "/*"', "stat", False),
+        ("- permit: stat\n    if: user = 0", "stat", False),
+        ("- permit: access\n    when: arg[1] == 0\n  - permit: access", "access", False),
+        ("- permit: stat\n    as: root", "stat", False),
+        ('- ask: stat\n    when: filename eq "/x"\n  - permit: stat', "stat", False),
+    ],
+)
+def test_only_permissions_that_hang_on_the_name_alone_are_remembered(
+    rules: str, call: str, is_known: bool
+) -> None:
+    """Who calls and what its registers say may differ the next time; the rest has more to be done.
+
+    What a person may answer otherwise the next time is not remembered either.
+    """
+    judge = Judge(parse_yaml(f"default: deny\nrules:\n  {rules}\n", "test"), asker=_Person())
+    texts = {"filename": ("/file",), "sockaddr": ("/file",)}
+    decision = judge.decide(call, REGISTERS, texts)
+    judge.remember(call, b"/file", decision)
+    assert judge.known[call] == ({b"/file": decision} if is_known else {})
+
+
+def test_what_is_known_is_bounded() -> None:
+    """A target that makes names up does not fill its supervisor's memory."""
+    judge = Judge(parse_yaml("default: permit\nrules:\n  - permit: stat\n", "test"))
+    permit = Decision(action=Action.PERMIT)
+    for number in range(20_000):
+        judge.remember("stat", b"%d" % number, permit)
+        assert b"%d" % number in judge.known["stat"]
+    assert len(judge.known["stat"]) < 10_000

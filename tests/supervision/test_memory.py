@@ -98,6 +98,22 @@ def test_bytes_are_all_or_nothing(pages: int) -> None:
         write_bytes(os.getpid(), pages + PAGE, bytes(2 * PAGE + 1))
 
 
+@pytest.mark.parametrize("before", [0, 1, 100, PAGE])
+@pytest.mark.parametrize("size", [1, 144, 255, 256, 257])
+def test_bytes_at_the_end_of_a_page(pages: int, size: int, before: int) -> None:
+    """Short ranges too are written whole and read exactly, and end where memory ends."""
+    data = os.urandom(size)
+    address = pages + 3 * PAGE - before - size
+    write_bytes(os.getpid(), address, data)
+    assert ctypes.string_at(address, size) == data
+    assert read_bytes(os.getpid(), address, size) == data
+    for missing in (pages + 3 * PAGE - size + 1, pages + 3 * PAGE):
+        with pytest.raises(UnreadableMemory):
+            read_bytes(os.getpid(), missing, size)
+        with pytest.raises(UnreadableMemory):
+            write_bytes(os.getpid(), missing, data)
+
+
 def test_memory_that_only_its_owner_can_read() -> None:
     """memfd_secret pages, which the kernel itself could read, fail closed."""
     fd = libc.syscall(447, 0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from enforcer.arch import ABIS
 from enforcer.call import Elevation
+from enforcer.kernel.raw import NATIVE_ABI
 from enforcer.mechanisms.notify import classic, files, processes, sockets
 from enforcer.mechanisms.notify.filter import (
     CREDENTIAL_CHANGES,
@@ -17,6 +18,7 @@ from enforcer.mechanisms.notify.filter import (
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import performs
+from enforcer.pin.glance import GLANCES
 from enforcer.policy.ast import Policy
 from enforcer.policy.order import judged_rules
 from enforcer.policy.translators import known_syscall
@@ -127,7 +129,7 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
         return processes.execution(shared, name)
     if name == "clone3":
         return _absent
-    handler = _plain(shared, name, needs)
+    handler = _plain(shared, name, abi, needs)
     if name in CREDENTIAL_CHANGES or name in root_changes(abi):
         handler = processes.change(shared, name, abi, handler)
     if name == UMASK:
@@ -141,10 +143,10 @@ def _choose(shared: Shared, name: str, abi: str) -> Handler:
     return handler
 
 
-def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
+def _plain(shared: Shared, name: str, abi: str, needs: frozenset[str]) -> Handler:
     elevations = shared.judge.elevations(name) if can_elevate(name) else ()
     if elevations and is_acted_on(name, needs):
-        return _elevating(elevations, files.or_by_descriptor(name, _acting(shared, name)))
+        return _elevating(elevations, files.or_by_descriptor(name, _acting(shared, name, abi)))
     if not needs:
         return on_registers
     if shared.is_classic:
@@ -152,19 +154,20 @@ def _plain(shared: Shared, name: str, needs: frozenset[str]) -> Handler:
     if not is_acted_on(name, needs):
         continues = shared.is_partial and is_unbound(shared.policy, name)
         return classic.check_and_continue(shared, name) if continues else _refuse
-    handler = _acting(shared, name)
+    handler = _acting(shared, name, abi)
     if not shared.is_sound:
         handler = classic.judge_and_act(shared, name, handler)
     return files.or_by_descriptor(name, handler)
 
 
-def _acting(shared: Shared, name: str) -> Handler:
+def _acting(shared: Shared, name: str, abi: str) -> Handler:
     """The supervisor does the call itself."""
     if name in OPENS:
         return files.opening(name)
     if name in sockets.ADDRESSED:
         return sockets.addressed(name)
-    return files.performed(name)
+    is_looked_at = name in GLANCES and abi == NATIVE_ABI and shared.is_sound
+    return files.looking(name) if is_looked_at else files.performed(name)
 
 
 def _elevating(elevations: Sequence[Elevation], ordinary: Handler) -> Handler:

@@ -11,6 +11,7 @@ from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import open_for_reading, wrong_flags
+from enforcer.pin.glance import GLANCES
 from enforcer.pin.view import is_same
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.strings import read_once
@@ -166,12 +167,35 @@ def performed(name: str) -> Handler:
     return _perform
 
 
+def looking(name: str) -> Handler:
+    """The same for a call of the native ABI on one name that mostly needs no more than a glance."""
+    how = GLANCES[name]
+    place = how.name
+
+    def handle(worker: Worker, args: Arguments) -> None:
+        try:
+            text = worker.read_string(args[place])
+        except UnreadableMemory:
+            _perform(worker, args)
+            return
+        result = worker.glance(how, args, text)
+        if result is None:
+            _answer(worker, worker.walk(args, {place: text}))
+        else:
+            worker.answer(result)
+
+    return handle
+
+
 def _perform(worker: Worker, args: Arguments) -> None:
     if "string" in worker.judging.needs(worker.name):
         given, worker.known = read_once(worker, worker.name, worker.abi, args)
-        result = worker.perform(args, given)
+        _answer(worker, worker.perform(args, given))
     else:
-        result = worker.perform(args)
+        _answer(worker, worker.perform(args))
+
+
+def _answer(worker: Worker, result: int) -> None:
     if result == -errno.EFAULT and worker.decision is None:
         worker.refuse(errno.EFAULT, UNREADABLE)
     else:

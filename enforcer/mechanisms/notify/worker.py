@@ -22,8 +22,9 @@ from enforcer.pin import TargetGone, View, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.domain import Domain
 from enforcer.pin.elevation import acting_with
-from enforcer.pin.glance import glance_at_descriptor
+from enforcer.pin.glance import Glance, glance, glance_at_descriptor
 from enforcer.pin.identity import OutOfReach, as_supervisor
+from enforcer.pin.performing import perform_walking
 from enforcer.pin.places import UNPLACED
 from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
@@ -281,6 +282,8 @@ class Worker:
 
     def read_bytes(self, address: int, size: int) -> bytes:
         """A range of the task's memory, read once. Raises UnreadableMemory."""
+        if self.shared.are_credentials_fixed and self.copies is None:
+            return memory.read_bytes(self.tid, address, size)
         return self._copied(address, size, lambda: memory.read_bytes(self.tid, address, size))
 
     def _copied(self, address: int, size: int, read: Callable[[], bytes]) -> bytes:
@@ -319,6 +322,32 @@ class Worker:
             return errno.EACCES
         known = self.known
         return self.decide({**known, "filename": names} if known else {"filename": names}, missing)
+
+    def refusal(self, name: bytes) -> int:
+        """The same for one canonical name of which nothing is missing."""
+        decision = self.judging.known[self.name].get(name)
+        if decision is not None and self.elevation is None:
+            self.decision = decision
+            return 0
+        number = self.judge((os.fsdecode(name),), 0)
+        self.remember(name)
+        return number
+
+    def is_known(self, name: bytes) -> bool:
+        """Whether the held call is surely permitted by this canonical name, or address."""
+        decision = self.judging.known[self.name].get(name)
+        if decision is None or self.elevation is not None:
+            return False
+        self.decision = decision
+        return True
+
+    def remember(self, name: bytes) -> None:
+        """What was just decided on this name, or address, may be remembered.
+
+        Not where it was decided before, on what was read then.
+        """
+        if self.decision is not None and self.elevation is None and not self.is_decided:
+            self.judging.remember(self.name, name, self.decision)
 
     def decide(self, values: Values, missing: int = 0) -> int:
         """The policy's word on the held call with these values: 0 or an errno."""
@@ -457,6 +486,22 @@ class Worker:
         self.acting = self.cookie
         result = perform(self.view, self.abi, self.name, args, self.judge, given)
         self.end_act()
+        return result
+
+    def walk(self, args: Arguments, given: Mapping[int, bytes]) -> int:
+        """As `perform`, where a glance was not enough."""
+        self.acting = self.cookie
+        result = perform_walking(self.view, self.abi, self.name, args, self.judge, given)
+        self.end_act()
+        return result
+
+    def glance(self, how: Glance, args: Arguments, name: bytes) -> int | None:
+        """A call on one name in the usual case; None: nothing was done."""
+        self.acting = self.cookie
+        result = glance(how, self.view, args, name, self.refusal)
+        self.acting = 0
+        if self.is_interrupted:
+            self.end_act()
         return result
 
     def look(self, args: Arguments, call: str) -> int:

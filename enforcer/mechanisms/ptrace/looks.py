@@ -8,10 +8,10 @@ recheck_after_trace). So the target may have no filter of its own, as in quick.p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from enforcer.arch.record import Abi
-from enforcer.call import Action
 from enforcer.kernel import ptrace
 from enforcer.kernel.ptrace import SyscallInfo
 from enforcer.kernel.raw import NATIVE_ABI
@@ -19,15 +19,15 @@ from enforcer.mechanisms.ptrace import reading
 from enforcer.mechanisms.ptrace.private import ANSWERS, ASKS, NO_CALL
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.slots import CODE_SIZE
+from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin.glance import GLANCES, Glance, glance
+from enforcer.supervision.judge import is_plain
 from enforcer.syscalls import number
 from enforcer.syscalls.memory import UnreadableMemory
 
 QuickWay = Callable[[Task, SyscallInfo], bool]
 """Serves a call at its stop; False: nothing was done."""
-
-_MOST_PERMITTED = 4096
 
 
 def ways_of_looking(sandbox: Sandbox, abi: Abi) -> dict[int, QuickWay]:
@@ -41,7 +41,11 @@ def ways_of_looking(sandbox: Sandbox, abi: Abi) -> dict[int, QuickWay]:
 
 
 class _Look:
-    """The way of one call."""
+    """The way of one call. `args`, `policy` and `is_refused` are those of the call at hand."""
+
+    args: tuple[int, ...]
+    policy: TaskPolicy
+    is_refused: bool
 
     def __init__(self, sandbox: Sandbox, abi: Abi, name: str, how: Glance) -> None:
         self.sandbox = sandbox
@@ -58,38 +62,21 @@ class _Look:
         if info[11] != ASKS or process.launching or is_returning:
             return False
         policy, sandbox, name = process.policy, self.sandbox, self.name
-        permitted = policy.permitted_names.get(name)
-        if permitted is None:
-            permitted = policy.permitted_names[name] = set()
         if policy.has_predicates or not policy.needs(name) or policy.elevates:
             return False
         sandbox.call = name
         view = task.view
         view.fixed_root = True
         view.same_objects = policy.same_objects
-        args = info[5:11]
-        is_refused = False
-
-        def judge(names: tuple[str, ...], missing: int) -> int:
-            nonlocal is_refused
-            if names[0] in permitted:
-                return 0
-            decision = policy.decide(name, args, {"filename": names}, 0, 0, missing, self.abi.name)
-            is_refused = decision.action is not Action.PERMIT or decision.log
-            if is_refused:
-                return decision.refusal or 1
-            if policy.remembers_names(name):
-                if len(permitted) >= _MOST_PERMITTED:
-                    permitted.clear()
-                permitted.add(names[0])
-            return 0
-
+        self.args = args = info[5:11]
+        self.policy = policy
+        self.is_refused = False
         try:
             text = reading.read_string(task, args[self.how.name])
         except UnreadableMemory:
             return False
-        result = glance(self.how, view, args, text, judge)
-        if result is None or is_refused:
+        result = glance(self.how, view, args, text, self.refusal)
+        if result is None or self.is_refused:
             return False
         sandbox.decisions += 1
         if task.again:
@@ -98,6 +85,17 @@ class _Look:
             sandbox.judged[name] += 1
         self.answer(task.tid, result)
         return True
+
+    def refusal(self, canonical: bytes) -> int:
+        """The policy's word on the call with this name: 0, where it is plainly permitted."""
+        policy, name = self.policy, self.name
+        if canonical in policy.known[name]:
+            return 0
+        texts = {"filename": (os.fsdecode(canonical),)}
+        decision = policy.decide(name, self.args, texts, 0, 0, 0, self.abi.name)
+        policy.remember(name, canonical, decision)
+        self.is_refused = not is_plain(decision)
+        return self.is_refused
 
     def answer(self, tid: int, result: int) -> None:
         """The call is not carried out; the task goes on with `result`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from enforcer.kernel.process_memory import read_range, read_text
+from enforcer.kernel.process_memory import read_range, read_short, read_text
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.syscalls.arguments import AT_FDCWD
 from enforcer.syscalls.memory import PATH_MAX, UnreadableMemory
@@ -39,6 +39,10 @@ def read_string(task: Task, address: int, limit: int = PATH_MAX) -> bytes:
 
 def read_bytes(task: Task, address: int, size: int) -> bytes:
     """Exactly `size` bytes at `address`, read once. Raises UnreadableMemory."""
+    if task.process.space.memory >= 0:
+        known = read_short(task.tid, address, size)
+        if known is not None:
+            return known
     data = _read(task, address, size)
     if len(data) != size:
         raise UnreadableMemory(address)

@@ -15,20 +15,16 @@ from enforcer.policy.ast import (
     RegisterSymbol,
 )
 from enforcer.policy.denied_names import names_denied_by_equality
-from enforcer.policy.looks import looks_only_at
 from enforcer.supervision.desk import StandingAnswers
 from enforcer.supervision.judge import Judge
-
-_NAMES = frozenset({"filename"})
 
 
 class TaskPolicy(Judge):
     """One policy.
 
     `permitted` are calls of openat that were permitted: name, dirfd, flags and mode. They may only
-    be remembered where no rule looks at the pointer, or at who calls. `permitted_names` are those
-    that each other call was permitted by, where nothing else matters to it. `standing` has the
-    answers of whoever is asked, by rules of their own.
+    be remembered where no rule looks at the pointer, or at who calls. `standing` has the answers of
+    whoever is asked, by rules of their own.
     """
 
     def __init__(
@@ -42,8 +38,6 @@ class TaskPolicy(Judge):
         self.standing = standing
         self.permissive = permissive
         self.permitted: set[tuple[bytes, int, int, int]] = set()
-        self.permitted_names: dict[str, set[str]] = {}
-        self._remembers_names: dict[str, bool] = {}
         self.remembers = self.is_fixed and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
         self.same_objects: SameObjects | None = None
@@ -52,14 +46,6 @@ class TaskPolicy(Judge):
         """From now on whoever is under this policy is under that one."""
         self.__init__(policy, self.standing, permissive=self.permissive)  # type: ignore[misc]
         self.watch_other_names(places)
-
-    def remembers_names(self, call: str) -> bool:
-        """Whether a decision on `call` hangs on its canonical name alone."""
-        known = self._remembers_names.get(call)
-        if known is None:
-            known = self.is_fixed and looks_only_at(self.policy, call, _NAMES)
-            self._remembers_names[call] = known
-        return known
 
     def watch_other_names(self, places: Places) -> None:
         """Find the objects that it denies by name under other names too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from errno import EFAULT, EPERM
@@ -118,10 +119,10 @@ class General:
                 self.performed(call)
                 return
 
-            def judge(names: tuple[str, ...], missing: int) -> int:
-                return decide(call, {"filename": names}, missing).refusal
+            def refusal(canonical: bytes) -> int:
+                return decide(call, {"filename": (os.fsdecode(canonical),)}).refusal
 
-            result = glance(how, call.task.view, call.args, text, judge)
+            result = glance(how, call.task.view, call.args, text, refusal)
             if result is None:
                 self.performed(call)
             elif call.decision is None or note(call, call.decision):
