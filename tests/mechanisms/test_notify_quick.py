@@ -14,6 +14,7 @@ from enforcer.events import NullLog
 from enforcer.kernel import openat2 as kernel
 from enforcer.mechanisms.contract import DEFAULT_DEFENCES, Options
 from enforcer.mechanisms.notify import quick
+from enforcer.mechanisms.notify.processes import change
 from enforcer.mechanisms.notify.session import Session
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin import TargetGone
@@ -230,3 +231,30 @@ def test_what_is_known_counts_for_the_caller_itself(place: Path) -> None:
     worker.elevation = Elevation(uid=0)
     assert worker.refusal(b"/file") == EPERM
     assert not worker.is_known(b"/file")
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "is_fixed"),
+    [
+        ("setresuid", (2**32 - 1, os.getuid(), 2**32 - 1), True),
+        ("setresuid", (2**32 - 1, os.getuid() + 1, 2**32 - 1), False),
+        ("setgroups", (0, 0, 0), False),
+        ("chroot", (0, 0, 0), False),
+    ],
+)
+def test_who_sets_the_ids_that_it_has_changes_nothing(
+    place: Path, call: str, args: tuple[int, ...], is_fixed: bool
+) -> None:
+    """make(1) does so before each of its commands; any other change has all tasks asked anew."""
+    worker = worker_of(BY_NAME)
+    worker.shared.are_credentials_fixed = True
+    carried_out: list[int] = []
+
+    def plain(worker: Worker, args: tuple[int, ...]) -> None:
+        carried_out.append(args[1])
+
+    handler = change(worker.shared, call, "x86_64", plain)
+    handler(worker, (*args, 0, 0, 0))  # type: ignore[arg-type]
+    assert worker.shared.are_credentials_fixed is is_fixed
+    assert worker.is_changing is not is_fixed
+    assert carried_out == [args[1]]

@@ -16,6 +16,7 @@ from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin.identity import Identity
 from enforcer.pin.view import own_identity
 from enforcer.supervision import cores
+from enforcer.supervision.own_ids import keeps_ids
 from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, REFUSED
 from enforcer.syscalls.arguments import LOW_HALF, signed
 from enforcer.syscalls.memory import Arguments
@@ -70,6 +71,10 @@ def change(shared: Shared, name: str, abi: str, plain: Handler) -> Handler:
     when = roots.get(name) or CREDENTIAL_CHANGES[name]
 
     def handle(worker: Worker, args: Arguments) -> None:
+        is_fixed = shared.are_credentials_fixed  # so that every target is who its supervisor is
+        if is_fixed and not root and keeps_ids(name, abi, args, own_identity()):
+            plain(worker, args)
+            return
         if holds(when, args):
             shared.unfix(root=root, credentials=True)
             worker.is_changing = True

@@ -18,6 +18,7 @@ from enforcer.pin.places import MOUNTING
 from enforcer.pin.view import own_identity
 from enforcer.supervision import cores
 from enforcer.supervision.journal import UNREADABLE
+from enforcer.supervision.own_ids import keeps_ids
 from enforcer.syscalls import remapped, remapping_calls, syscall
 from enforcer.syscalls.arguments import signed, text_of_clone_flags
 from enforcer.syscalls.constants import CONSTANTS
@@ -140,6 +141,10 @@ class Processes:
 
     def change_credentials(self, call: HeldCall) -> None:
         """From now on no name is walked in the tracer for a target's own open."""
+        standing = call.view.standing()
+        if standing.is_own and keeps_ids(call.name, call.abi, call.args, standing.identity):
+            self.general.by_registers(call)
+            return
         self.act.sandbox.credentials_changed = True
         self.general.by_registers(call)
         call.task.view.forget()  # the tracer looks at the task again when the call has returned
