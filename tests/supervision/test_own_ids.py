@@ -35,8 +35,8 @@ LARGE = PLAIN._replace(uids=(1 << 16 | 5,) * 4)
         ("setuid", "x86_64", (0xFFFF_FFFE,), SAVED, False),
         ("setuid", "x86_64", (5,), LARGE, False),
         ("setuid", "i386", (1 << 16 | 5,), LARGE, False),
-        ("setgroups", "x86_64", (0, 0), PLAIN, False),
-        ("capset", "x86_64", (5, 5), PLAIN, False),
+        ("setgroups", "x86_64", (6, 6), PLAIN, False),
+        ("capset", "x86_64", (6, 6), PLAIN, False),
         ("landlock_restrict_self", "x86_64", (KEEP, 0), PLAIN, False),
     ],
 )
