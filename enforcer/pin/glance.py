@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 from enforcer.arch import ABIS
 from enforcer.kernel.file_status import native_stat, on_procfs, statx_bytes
-from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_CACHED, RESOLVE_NO_SYMLINKS, openat2
+from enforcer.kernel.openat2 import (
+    AT_FDCWD,
+    RESOLVE_CACHED,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
 from enforcer.kernel.paths import (
     AT_EMPTY_PATH,
     AT_REMOVEDIR,
@@ -30,6 +36,7 @@ from enforcer.pin.identity import is_acting
 from enforcer.pin.layouts import stat_size
 from enforcer.pin.lexical import lexical
 from enforcer.pin.opening import Judge
+from enforcer.pin.places import has_left_its_mount
 from enforcer.pin.view import O_PATH, O_PATH_DIRECTORY, O_PATH_NOFOLLOW, View, name_of, release
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import number
@@ -92,27 +99,65 @@ def glance(
 
     A Landlock domain of the task's own forbids none of these but those that change an entry.
     """
-    clean = lexical(name)
-    if clean is None or len(clean) >= _MOST_NAME or not how.fits(args):
+    clean, prefix = lexical(name), b""
+    if clean is None and not how.changes and not how.reads_links:
+        prefix, clean = _split(name)
+    if clean is None or len(name) >= _MOST_NAME or not how.fits(args):
         return None
     flags = args[how.flags] & _INT if how.flags >= 0 else 0
     if flags & ~how.known or not view.fixed_root or is_acting() or view.identity() is not None:
         return None
-    if clean[0] == _SLASH:
+    if clean[:1] == b"/":
         return _from(how, view, args, AT_FDCWD, clean, clean, refusal)
-    base = view.directory(_dirfd(how, args))
+    base = _directory(how, view, args, prefix)
     if base < 0:
         return None
     try:
         directory = name_of(base)
+        if directory == b"/" and has_left_its_mount(base):
+            return None
     except OSError:
         os.close(base)
         return None
     try:
+        if not clean:
+            return _reached(how, view, args, base, b"", directory, refusal)
         full = (b"" if directory == b"/" else directory) + b"/" + clean
         return _from(how, view, args, base, clean, full, refusal)
     finally:
         os.close(base)
+
+
+def _split(name: bytes) -> tuple[bytes, bytes | None]:
+    """A name as a directory and what lies beneath, with nothing in it that a link could make wrong.
+
+    Empty where the directory itself is meant; None where it cannot be split so.
+    """
+    head, dots, rest = name.rpartition(b"/../")
+    clean = lexical(rest) if dots and rest[:1] != b"/" else None
+    if clean is not None:
+        return head + b"/..", clean
+    is_directory = name.endswith((b"/", b"/.", b"/..")) or name in (b".", b"..")
+    return name, b"" if is_directory else None
+
+
+def _directory(how: Glance, view: View, args: Sequence[int], prefix: bytes) -> int:
+    """A descriptor of the directory that `prefix`, or without one `dirfd`, leads to; or -errno.
+
+    The kernel walks it as for the task, but on a procfs, where links lead to whoever walks.
+    """
+    if prefix[:1] == b"/":
+        found = openat2(AT_FDCWD, prefix, O_PATH_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS)
+    else:
+        start = view.directory(_dirfd(how, args))
+        if start < 0 or not prefix:
+            return start
+        found = openat2(start, prefix, O_PATH_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS)
+        os.close(start)
+    if found >= 0 and on_procfs(found):
+        os.close(found)
+        return -ELOOP
+    return found
 
 
 def glance_at_descriptor(view: View, abi: str, call: str, args: Sequence[int]) -> int | None:
@@ -142,16 +187,14 @@ def _from(
 ) -> int | None:
     """`clean` is relative to `base`, `full` the same from the root."""
     leaf = b""
-    same = view.same_objects
     if how.changes:
         if view.domain is not None:
             return None
         if view.validate is not None:
             view.validate()  # it was the task's memory that the name was read from
-        same = None
         head, slash, leaf = clean.rpartition(b"/")
         place, clean = O_PATH_DIRECTORY, head or slash or b"."
-    elif how.reads_links and same is None and not view.tells_missing:
+    elif how.reads_links and view.same_objects is None and not view.tells_missing:
         # An open for writing with a slash at the end tells of a directory and of nothing there by
         # its error, leaves no descriptor to close (may_open, EISDIR), and with RESOLVE_CACHED
         # mounts nothing (follow_automount); a link at the end would have been ELOOP.
@@ -167,11 +210,7 @@ def _from(
     fd = openat2(base, clean, place, 0, RESOLVE_NO_SYMLINKS)
     if fd >= 0:
         try:
-            if same is not None and same.of(fd):
-                return None  # its other names are judged as well
-            result = -refusal(full) or how.act(view, fd, leaf, args)
-        except UnreadableMemory as error:
-            return -error.errno
+            result = _reached(how, view, args, fd, leaf, full, refusal)
         finally:
             os.close(fd)
         if how.reads_links:
@@ -182,6 +221,24 @@ def _from(
     # RESOLVE_NO_SYMLINKS fails at the first link (ELOOP, pick_link in fs/namei.c): no link led to
     # what is missing, so this is the name by which every other way would have missed it.
     return -refusal(full) or -ENOENT
+
+
+def _reached(
+    how: Glance,
+    view: View,
+    args: Sequence[int],
+    fd: int,
+    leaf: bytes,
+    full: bytes,
+    refusal: Refusal,
+) -> int | None:
+    same = view.same_objects
+    if same is not None and not how.changes and same.of(fd):
+        return None  # its other names are judged as well
+    try:
+        return -refusal(full) or how.act(view, fd, leaf, args)
+    except UnreadableMemory as error:
+        return -error.errno
 
 
 def _note_link(name: bytes, result: int | None) -> None:

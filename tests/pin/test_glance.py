@@ -134,9 +134,6 @@ def test_a_refusal_leaves_no_effect(target: Target, tree: Path, call: str) -> No
 
 ODD = {
     "empty": b"",
-    "parent": b"dir/../file",
-    "slash": b"dir/",
-    "dot": b"dir/.",
     "link-on-the-way": b"to_dir/file",
     "link-to-nothing-on-the-way": b"dangling/x",
     "file-on-the-way": b"file/x",
@@ -150,6 +147,90 @@ def test_odd_names_are_left_alone(target: Target, call: str, name: str) -> None:
     """Nobody is asked about a name that may not be the canonical one, and nothing is done."""
     judge = Judge()
     assert glanced(target, target.view(), call, ODD[name], judge) is None
+    assert judge.asked == []
+
+
+SPLIT = (
+    b".",
+    b"..",
+    b"dir/",
+    b"dir/.",
+    b"dir//.//",
+    b"dir/..",
+    b"to_dir/",
+    b"to_dir/.",
+    b"file/",
+    b"file/.",
+    b"nothing/.",
+    b"dir/../file",
+    b"to_dir/../file",
+    b"to_dir/../dir/file",
+    b"dir/..//./file",
+    b"dir/../dir/../file",
+    b"dir/../nothing",
+    b"dir/../nothing/more",
+    b"dir/../nothing/.",
+    b"dir/../to_file",
+    b"dir/../to_dir/.",
+    b"nothing/../file",
+    b"file/../file",
+    b"dangling/../file",
+    b"/proc/self/.",
+    b"/proc/self/../self/comm",
+    b"/proc/self/../../etc/../etc/passwd",
+    b"/proc/self/cwd/../file",
+)
+"""Spellings that the kernel walks to a directory."""
+
+
+@pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
+@pytest.mark.parametrize("name", SPLIT, ids=os.fsdecode)
+@pytest.mark.parametrize("call", ["newfstatat", "lstat", "access"])
+def test_a_name_by_way_of_a_directory_is_judged_as_by_the_thorough_way(
+    target: Target, tree: Path, call: str, name: bytes, absolute: bool
+) -> None:
+    """By the same name and with the same end, or not at all."""
+    if absolute and name[:1] != b"/":
+        name = os.fsencode(tree) + b"/" + name
+    at_once, walking = Judge(), Judge()
+    args = registers(target, call, name)
+    result = glance(GLANCES[call], target.view(), args, name, by_text(at_once))
+    seen = target.written()
+    if result is None:
+        assert at_once.asked == []
+        return
+    args = registers(target, call, name)
+    walked = performing.perform_walking(target.view(), "x86_64", call, args, walking, {})
+    assert (result, at_once.asked) == (walked, walking.asked)
+    assert seen == target.written()
+
+
+@pytest.mark.parametrize("name", [b"dir/../file", b"to_dir/../dir/file", b"to_dir/.", b"dir/"])
+def test_a_name_by_way_of_a_directory_takes_a_glance(
+    target: Target, tree: Path, name: bytes
+) -> None:
+    """Compilers look at their files by names like these."""
+    judge = Judge()
+    assert glanced(target, target.view(), "newfstatat", name, judge) == 0
+    assert judge.asked == [(os.path.realpath(tree / os.fsdecode(name)),)]
+
+
+@pytest.mark.parametrize("name", [b"dir/../file", b"dir/", b"dir/.", b"dir/../dir/made"])
+@pytest.mark.parametrize("call", [call for call in FORMS if call not in LOOKS or "link" in call])
+def test_an_entry_is_named_by_its_last_part(target: Target, call: str, name: bytes) -> None:
+    """What changes or reads an entry is left alone where that is not a plain one."""
+    judge = Judge()
+    assert glanced(target, target.view(), call, name, judge) is None
+    assert judge.asked == []
+
+
+@pytest.mark.parametrize("name", [b"/proc/self/.", b"/proc/self/../self/comm", b"/proc/self/fd/."])
+def test_procfs_is_left_alone_where_its_links_may_be_on_the_way(
+    target: Target, name: bytes
+) -> None:
+    """They lead to whoever walks, who is the supervisor here."""
+    judge = Judge()
+    assert glanced(target, target.view(), "stat", name, judge) is None
     assert judge.asked == []
 
 

@@ -55,3 +55,35 @@ def test_what_has_left_its_mount_is_not_called_the_root(tmp_path: Path, is_fixed
         "unplaced",
         *["False"] * 4,
     ], done.stderr
+
+
+_GLANCE = """
+import os, sys
+from enforcer.kernel.namespaces import mount
+from enforcer.pin.glance import GLANCES, glance
+from enforcer.pin.view import View
+
+os.chdir(sys.argv[1])
+for name in ("from", "to", "shown", "from/directory", "from/directory/file"):
+    os.mkdir(name)
+mount("from", "shown", None, 0x1000)
+os.chdir("shown/directory")
+view = View(os.getpid(), os.getpid(), fixed_root=True, fixed_credentials=True)
+
+def look():
+    asked = []
+    args = (0, 4, 0, 0, 0, 0)
+    result = glance(GLANCES["access"], view, args, b"file", lambda name: asked.append(name) or 0)
+    print(result, *(name.decode() for name in asked))
+
+look()
+os.rename(f"{sys.argv[1]}/from/directory", f"{sys.argv[1]}/to/directory")
+look()
+"""
+
+
+@needs_mounts
+def test_a_glance_does_not_call_it_the_root(tmp_path: Path) -> None:
+    """A name relative to such a directory is left to the thorough way, which refuses it."""
+    done = process.run(["unshare", "--mount", sys.executable, "-c", _GLANCE, str(tmp_path)])
+    assert done.stdout.splitlines() == [f"0 {tmp_path}/shown/directory/file", "None"], done.stderr

@@ -17,16 +17,15 @@ from queue import Empty, SimpleQueue
 
 from enforcer.call import Action, Decision, Elevation
 from enforcer.kernel import notification
+from enforcer.mechanisms.notify.held_view import HeldView
 from enforcer.mechanisms.notify.shared import Shared
-from enforcer.pin import TargetGone, View, perform
+from enforcer.pin import TargetGone, perform
 from enforcer.pin import open_judged as open_pinned
-from enforcer.pin.domain import Domain
 from enforcer.pin.elevation import acting_with
 from enforcer.pin.glance import Glance, glance, glance_at_descriptor
 from enforcer.pin.identity import OutOfReach, as_supervisor
 from enforcer.pin.performing import perform_walking
 from enforcer.pin.places import UNPLACED
-from enforcer.pin.standing import Standing
 from enforcer.supervision import memory
 from enforcer.supervision.desk import NOBODY, Desk, StandingAnswers, given_answer
 from enforcer.supervision.elevation import NOT_PERMITTED_SO, NOT_WITH_OTHERS_IDS
@@ -42,60 +41,6 @@ _LOOK_S = 0.2
 """How often a question is looked at for whether its caller still waits."""
 _NOTHING: Values = {}
 _READ: Mapping[int, bytes] = {}
-
-
-class HeldView(View):
-    """A view of whoever makes the held call; its process is asked for when it matters."""
-
-    __slots__ = ("_worker",)
-
-    def __init__(self, worker: Worker) -> None:
-        session = worker.shared
-        super().__init__(
-            worker.tid,
-            0,
-            fixed_root=session.is_root_fixed,
-            fixed_credentials=session.are_credentials_fixed,
-            validate=worker.validate,
-            same_objects=session.same_objects,
-            places=session.places,
-            tells_missing=session.tells_missing,
-            pidfds=session.pidfds,
-        )
-        self._worker = worker
-
-    def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
-        """As the worker reads names. Raises UnreadableMemory."""
-        return self._worker.read_string(address, limit)
-
-    def umask(self) -> int:
-        """The task's file mode creation mask. Raises TargetGone."""
-        known = self._worker.shared.umask
-        return super().umask() if known is None else known
-
-    def standing(self) -> Standing:
-        """Who the task is. Raises TargetGone."""
-        worker = self._worker
-        return worker.shared.standings.of(
-            self.tid, self.ask_standing, is_changing=worker.is_changing
-        )
-
-    @property
-    def domain(self) -> Domain | None:
-        """The domain in which acts are done for the task. Raises TargetGone."""
-        return self._worker.shared.domains.of(self)
-
-    @domain.setter
-    def domain(self, value: Domain | None) -> None:
-        """Nothing is kept: the session knows."""
-
-    @property
-    def tgid(self) -> int:
-        return self.standing().tgid
-
-    @tgid.setter
-    def tgid(self, value: int) -> None:
-        """Nothing is kept: a thread that executes takes its leader's number."""
 
 
 class Asked(Exception):
