@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ rules:
 
 _TARGET = """
 trap '' TERM INT HUP
-sleep 600 &
-(sleep 600 & setsid sleep 600 &)
+sleep 100 &
+(sleep 100 & setsid sleep 100 &)
 echo ready
 wait
 """
@@ -115,5 +116,7 @@ def test_a_deputy_that_waits_ends_with_its_supervisor(tmp_path: Path) -> None:
         os.waitpid(supervisor, 0)
         assert select.select([end], [], [], _LONGEST_S)[0]
     finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(end, signal.SIGKILL)
         for descriptor in (end, reading):
             os.close(descriptor)
