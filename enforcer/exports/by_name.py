@@ -52,18 +52,11 @@ def systemd(filter: Filter, native: AbiTable, lost: list[str]) -> str:
     permits, found = _by_name(filter, native, lost)
     default = native.unknown if filter.default is None else filter.default
     lines = ["[Service]", "SystemCallArchitectures=native"]
-    words = []
-    for name, answer in found.items():
-        if answer & ACTION_MASK in (ALLOW, LOG):
-            words.append(name)
-        elif answer & ACTION_MASK == _ERRNO:
-            words.append(f"{name}:{errno_name(answer & DATA_MASK).upper()}")
-        else:
-            words.append(f"{name}:kill")
-    sign = "~" if permits else ""
-    lines += [
-        f"SystemCallFilter={sign}{' '.join(words[n : n + 8])}" for n in range(0, len(words), 8)
-    ]
+    allowed = [name for name, answer in found.items() if answer & ACTION_MASK in (ALLOW, LOG)]
+    lines += _directives("", allowed)
+    # An errno counts behind a `~` only, which takes the call out of an allow list.
+    refused = [f"{name}:{_word(answer)}" for name, answer in found.items() if name not in allowed]
+    lines += _directives("~", refused)
     if not permits:
         lost.append("@default: systemd permits these calls in every allow list")
         if default & ACTION_MASK == _ERRNO:
@@ -71,6 +64,15 @@ def systemd(filter: Filter, native: AbiTable, lost: list[str]) -> str:
             lines.append(f"SystemCallErrorNumber={name}")
     note_other_abis(filter, native.abi, lost)
     return "\n".join(lines) + "\n"
+
+
+def _word(answer: int) -> str:
+    is_errno = answer & ACTION_MASK == _ERRNO
+    return errno_name(answer & DATA_MASK).upper() if is_errno else "kill"
+
+
+def _directives(sign: str, words: list[str]) -> list[str]:
+    return [f"SystemCallFilter={sign}{' '.join(words[n : n + 8])}" for n in range(0, len(words), 8)]
 
 
 FIREJAIL_KEEPS = ("execve", "execveat", "prctl")

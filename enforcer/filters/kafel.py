@@ -79,6 +79,7 @@ def read_kafel(text: str, source: str) -> Filter:
         abis=(reading.abi,),
         default=default,
         foreign=KILL_THREAD,
+        unlisted=default,  # kafel looks at AUDIT_ARCH alone, which x32 shares
         problems=problems,
     )
 

@@ -54,13 +54,15 @@ def read_minijail(text: str, source: str) -> Filter:
     reading.file(text, source, problems, (Path(source).absolute(),))
     problems.raise_errors()
     default = KILL_THREAD if reading.default is None else reading.default
+    default = ALLOW if reading.denylist else default
     return filter_of(
         reading.entries,
         source=source,
         form=Form.MINIJAIL,
         abis=(abi,),
-        default=ALLOW if reading.denylist else default,
+        default=default,
         foreign=KILL_THREAD,
+        unlisted=default,  # minijail looks at AUDIT_ARCH alone, which x32 shares
         problems=problems,
     )
 

@@ -131,7 +131,13 @@ class _Unit:
         adds = inverted != self.permits
         for word in value.removeprefix("~").split():
             name, colon, number = word.partition(":")
+            known = len(self.problems.found)
             answer = self._number(line, number) if colon else None
+            if colon and not inverted:  # config_parse_syscall_filter
+                message = f"{word}: systemd leaves out what has an errno without a `~`"
+                if len(self.problems.found) == known:
+                    note(self.problems, line, message, f"write SystemCallFilter=~{word}")
+                continue
             if adds or answer is not None:  # what is taken out with an errno is put in with it
                 self._put(line, name, answer)
             else:

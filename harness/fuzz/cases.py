@@ -107,6 +107,15 @@ class FilterTextCase:
 
 
 @dataclass(frozen=True)
+class ProfileCase:
+    """A profile in order in the language `form`, for the compiler of that name."""
+
+    compiler: str
+    form: str
+    text: str
+
+
+@dataclass(frozen=True)
 class MemoryCase:
     """A read at `offset` in three mapped pages that end in a hole; `text` lies there.
 

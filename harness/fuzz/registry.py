@@ -12,6 +12,7 @@ from harness.fuzz.properties import (
     language,
     live,
     metamorphic,
+    others,
     stateful,
     wires,
 )
@@ -38,6 +39,12 @@ PROPERTIES: dict[str, Property[Any]] = {
         importers.IMPORTERS,
         input.MEMORY,
         wires.WIRES,
+        others.KAFEL_COMPILER,
+        others.MINIJAIL_COMPILER,
+        others.MINIJAIL0,
+        others.CRUN,
+        others.SYSTEMD,
+        others.BWRAP,
     )
 }
 

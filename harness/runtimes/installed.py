@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from enforcer.arch.record import Abi
 from enforcer.cbpf.compiler import compile_filter
 from enforcer.cbpf.instruction import ARCH_OFFSET, NR_OFFSET, Code, Instruction, disassemble
 from enforcer.cbpf.simulate import simulate
@@ -37,8 +39,11 @@ _HELD = Path(__file__).resolve().parent / "held.c"
 _ENOSYS = ERRNO(38)
 _INSIDE = """\
 mount -t cgroup2 cgroup2 /sys/fs/cgroup && mkdir {group} && echo $$ > {group}/cgroup.procs &&
-mount -t tmpfs tmpfs /run && cd {directory} && exec "$@"
+mount -t tmpfs tmpfs /run && cd {directory} || exit 1
+"$@"
+exit $?
 """
+"""The shell stays: the first process of a pid namespace cannot abort(3), which goes on for ever."""
 _AFTER = """\
 mount -t cgroup2 cgroup2 /sys/fs/cgroup && for turn in 1 2 3 4 5 6 7 8 9 10; do
   find {group} -depth -type d -exec rmdir {{}} + 2> /dev/null; [ -d {group} ] || break; sleep 0.1
@@ -186,6 +191,10 @@ def _reasons(runtime: Runtime | None) -> list[tuple[str, Callable[[Filter], Filt
     found: list[tuple[str, Callable[[Filter], Filter]]] = []
     if runtime is not None and runtime.library and importlib.util.find_spec("pyseccomp"):
         found.append(("this machine's libseccomp does not know the call", _as_known))
+    if runtime is not None and runtime.names:
+        known = frozenset(re.findall(r"\w+$", process.run(runtime.names).stdout, re.MULTILINE))
+        reason = f"{runtime.name} has no such call in its own table"
+        found.append((reason, partial(_without, known=known)))
     if runtime is not None and runtime.stub:
         found.append(("runc: ENOSYS above all numbers that the profile names", _stubbed))
     if runtime is not None and runtime.beyond:
@@ -219,12 +228,21 @@ def _as_known(meaning: Filter) -> Filter:
     """The profile without calls that libseccomp has no number for."""
     from enforcer.cbpf.libseccomp import is_known
 
-    def change(each: AbiTable) -> AbiTable:
-        def known(nr: int) -> bool:
-            called = name(each.abi.name, nr)
-            return called is None or is_known(each.abi, called)
+    return _kept(meaning, is_known)
 
-        return replace(each, calls={nr: said for nr, said in each.calls.items() if known(nr)})
+
+def _without(meaning: Filter, known: frozenset[str]) -> Filter:
+    """The profile without calls that are not known."""
+    return _kept(meaning, lambda abi, call: call in known)
+
+
+def _kept(meaning: Filter, is_kept: Callable[[Abi, str], bool]) -> Filter:
+    def change(each: AbiTable) -> AbiTable:
+        def kept(nr: int) -> bool:
+            called = name(each.abi.name, nr)
+            return called is None or is_kept(each.abi, called)
+
+        return replace(each, calls={nr: said for nr, said in each.calls.items() if kept(nr)})
 
     return _changed(meaning, change)
 

@@ -5,7 +5,9 @@ Each runs in a mount namespace of its own, most in a pid namespace, with their o
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,8 +19,10 @@ from enforcer.exports.export import Target
 from enforcer.filters.docker import resolved
 from enforcer.filters.model import Form
 from enforcer.filters.systemd import directives
+from enforcer.kernel.seccomp_filter import filters_of
 from enforcer.syscalls import table
 from enforcer.syscalls.constants import constants
+from harness.places import isolation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +40,8 @@ class Runtime:
 
     `command` writes what it needs beside the profile and says how it is started. `library`: it
     compiles by libseccomp, which leaves out calls that it does not know. `stub`: numbers above all
-    that the profile names fail with ENOSYS. `beyond`: on x86_64 it takes numbers above x32's for
+    that the profile names fail with ENOSYS. `names` prints the calls that it knows, one a line,
+    where they are its own. `beyond`: on x86_64 it takes numbers above x32's for
     x32's. `contained`: it works in a pid namespace.
     """
 
@@ -49,6 +54,7 @@ class Runtime:
     library: bool = False
     stub: bool = False
     beyond: bool = False
+    names: tuple[str, ...] = ()
     contained: bool = True
     version: tuple[str, ...] = ()
 
@@ -116,8 +122,8 @@ def _minijail(place: Place) -> tuple[str, ...]:
     return ("minijail0", *options, "--", str(place.program))
 
 
-def _minijail_compiler(place: Place) -> tuple[str, ...]:
-    """minijail's compiler in Python, and minijail0 for what comes out of it."""
+def minijail_constants() -> str:
+    """What minijail's compiler has to be told of this machine, as JSON."""
     abi = native().abis[0]
     known = {
         "arch_nr": abi.audit_arch,
@@ -126,9 +132,15 @@ def _minijail_compiler(place: Place) -> tuple[str, ...]:
         "syscalls": dict(table(abi.name)),
         "constants": dict(constants(abi.name)),
     }
-    (place.directory / "constants.json").write_text(json.dumps(known))
+    return json.dumps(known)
+
+
+def _minijail_compiler(place: Place) -> tuple[str, ...]:
+    """minijail's compiler in Python, and minijail0 for what comes out of it."""
+    constants_file = place.directory / "constants.json"
+    constants_file.write_text(minijail_constants())
     compiled = place.directory / "compiled.bpf"
-    words = ("compile_seccomp_policy.py", "--arch-json", str(place.directory / "constants.json"))
+    words = ("compile_seccomp_policy.py", "--arch-json", str(constants_file))
     compile_it = shlex.join((*words, str(place.profile), str(compiled)))
     start = ("minijail0", "-n", f"--seccomp-bpf-binary={compiled}", "--", str(place.program))
     return ("sh", "-c", f"{compile_it} && exec {shlex.join(start)}")
@@ -200,6 +212,7 @@ RUNTIMES: Mapping[str, Runtime] = {
             command=_firejail,
             origin="apt install firejail",
             beyond=True,
+            names=("firejail", "--debug-syscalls"),
             contained=False,  # where it sees no kernel threads, it starts programs as they are
             version=("firejail", "--version"),
         ),
@@ -240,3 +253,19 @@ RUNTIMES: Mapping[str, Runtime] = {
         ),
     )
 }
+
+
+def why_not(runtime: Runtime) -> str:
+    """Why it cannot be started here and read, asked of the machine; empty: it can."""
+    if os.geteuid():
+        return f"{runtime.name} needs root"
+    if missing := runtime.missing():
+        return missing
+    if isolation.available() is isolation.Isolation.PLAIN:
+        return "the kernel permits no namespaces"
+    try:
+        filters_of(os.getppid())
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            return "CAP_SYS_ADMIN, and a caller without a filter, are needed to read filters"
+    return ""

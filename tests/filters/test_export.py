@@ -212,3 +212,14 @@ def test_a_number_without_a_name_is_lost() -> None:
     text = read_kafel("ALLOW { SYSCALL[0x7777], read } DEFAULT KILL", "x.kafel")
     assert any(each.startswith("call 0x7777: ") for each in export(text, Target.DOCKER).lost)
     assert export(text, Target.BPF).lost == ()
+
+
+def test_systemd_counts_an_errno_behind_a_tilde_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an allow list the call is taken out with it; elsewhere systemd would leave it out."""
+    monkeypatch.setattr("enforcer.filters.systemd.call_sets", lambda: {"@default": ()})
+    made = export(mine(), Target.SYSTEMD)
+    lines = made.content.decode().splitlines()
+    assert "SystemCallFilter=exit_group read write" in lines
+    assert any(line.startswith("SystemCallFilter=~clone3:ENOSYS ") for line in lines)
+    back = read_systemd(made.content.decode(), "x.service")
+    assert (said(back, "clone3"), back.notes) == ("ERRNO(38 ENOSYS)", ())

@@ -103,3 +103,13 @@ def test_policies_that_double(tmp_path: Path) -> None:
     text += "\n".join(f"POLICY p{n} {{ USE p{n - 1}, USE p{n - 1} }}" for n in range(1, 40))
     with pytest.raises(PolicyError, match="more than 20000 rules"):
         read_kafel(text, "p.kafel")
+
+
+@pytest.mark.parametrize(
+    ("default", "answer"), [("ALLOW", "ALLOW"), ("KILL_PROCESS", "KILL_PROCESS")]
+)
+def test_x32_is_answered_as_what_is_not_named(default: str, answer: str) -> None:
+    """kafel looks at AUDIT_ARCH, which x32 shares; i386 is killed whatever the default."""
+    found = read_kafel(f"ERRNO(1) {{ read }} DEFAULT {default}", "p.kafel")
+    assert said(found, "read", abi="x32") == answer
+    assert said(found, "read", abi="i386") == "KILL_THREAD"

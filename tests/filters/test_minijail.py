@@ -118,3 +118,13 @@ def test_mistakes(text: str, line: int, words: str) -> None:
         read_minijail(text, "p.policy")
     (problem,) = caught.value.problems
     assert (problem.line, words in problem.message) == (line, True), str(problem)
+
+
+def test_x32_is_answered_as_what_is_not_named() -> None:
+    """minijail looks at AUDIT_ARCH, which x32 shares: under a deny list all of it passes."""
+    denies = read_minijail("@denylist\nread: return EPERM\n", "p.policy")
+    assert [said(denies, "read", abi=abi) for abi in ("x86_64", "x32", "i386")] == [
+        *("ERRNO(1 EPERM)", "ALLOW", "KILL_THREAD")
+    ]
+    kills = read_minijail("@default kill-process\nread: 1\n", "p.policy")
+    assert said(kills, "read", abi="x32") == "KILL_PROCESS"

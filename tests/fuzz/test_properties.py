@@ -18,6 +18,7 @@ from harness.fuzz.cases import (
     FilterTextCase,
     LiveCase,
     MemoryCase,
+    ProfileCase,
     SwapCase,
     TextCase,
 )
@@ -184,6 +185,48 @@ def test_memory(case: MemoryCase) -> None:
 def test_wires(case: BytesCase) -> None:
     """What comes over a pipe is read as it was sent, or refused by the reader's own error."""
     check("wires", case)
+
+
+@QUICK
+@given(PROPERTIES["kafel"].cases)
+def test_kafel(case: ProfileCase) -> None:
+    """kafel's filters are compared with what its language says; what differs is its finding."""
+    check("kafel", case)
+
+
+@settings(QUICK, max_examples=5)
+@given(PROPERTIES["minijail"].cases)
+def test_minijail(case: ProfileCase) -> None:
+    """minijail's compiler in Python, likewise."""
+    check("minijail", case)
+
+
+@settings(QUICK, max_examples=2)
+@given(PROPERTIES["minijail0"].cases)
+def test_minijail0(case: ProfileCase) -> None:
+    """minijail0 -S, likewise, read from a process that it started."""
+    check("minijail0", case)
+
+
+@settings(QUICK, max_examples=2)
+@given(PROPERTIES["crun"].cases)
+def test_crun(case: ProfileCase) -> None:
+    """crun by its libseccomp, likewise."""
+    check("crun", case)
+
+
+@settings(QUICK, max_examples=1)
+@given(PROPERTIES["systemd"].cases)
+def test_systemd(case: ProfileCase) -> None:
+    """systemd's manager, likewise."""
+    check("systemd", case)
+
+
+@settings(QUICK, max_examples=3)
+@given(PROPERTIES["bwrap"].cases)
+def test_bwrap(case: CallsCase) -> None:
+    """A process under `bwrap --seccomp` is answered as decide says, by the kernel too."""
+    check("bwrap", case)
 
 
 def test_every_property_is_a_test() -> None:

@@ -21,12 +21,10 @@ from enforcer.filters.docker import read_docker, resolved
 from enforcer.filters.model import Filter
 from enforcer.filters.operand import read_operand
 from enforcer.filters.raw import of_programs
-from enforcer.kernel.seccomp_filter import filters_of
 from harness.cli import cli
 from harness.fuzz import bulk
-from harness.places import isolation
 from harness.runtimes import installed
-from harness.runtimes.known import RUNTIMES
+from harness.runtimes.known import RUNTIMES, why_not
 from tests.filters.filters import ALLOW as PERMITTED
 from tests.filters.filters import profile, said
 
@@ -54,18 +52,7 @@ POLICIES = {
 
 def cannot_start(runtime: str) -> str:
     """Why it cannot be started here, asked of the machine and not of the runtime."""
-    if os.geteuid():
-        return "needs root"
-    if missing := RUNTIMES[runtime].missing():
-        return missing
-    if isolation.available() is isolation.Isolation.PLAIN:
-        return "the kernel permits no namespaces"
-    try:
-        filters_of(os.getppid())
-    except OSError as error:
-        if error.errno == 13:
-            return "CAP_SYS_ADMIN, and a caller without a filter, are needed to read filters"
-    return ""
+    return why_not(RUNTIMES[runtime])
 
 
 def audit(runtime: str, path: Path, *words: str) -> tuple[int, dict[str, object]]:
