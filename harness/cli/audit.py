@@ -48,7 +48,9 @@ FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED
 
 
 @click.command("audit")
-@click.argument("policy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "policy", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--backend", "-b", "wanted", multiple=True, metavar="NAME", help="Default: ours, as for `run`."
 )
@@ -74,7 +76,7 @@ FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED
 @click.option("--table", "as_table", is_flag=True, help="With --runtime: rows of Markdown.")
 @form_option
 def command(
-    policy: Path,
+    policy: Path | None,
     wanted: tuple[str, ...],
     keywords: tuple[str, ...],
     keep: Path | None,
@@ -95,6 +97,7 @@ def command(
 
     With --runtime nothing is attacked: a program is started by the runtime under POLICY, its
     filters are read from it, and compared with what POLICY means, over all calls and registers.
+    `--runtime chromium` takes no POLICY: its processes are compared with what its documents say.
 
     Exit status: 0 every rule that could be judged holds, 1 one falls or is not enforced, 2 usage,
     3 no rule could be judged, 130 interrupted. What a mechanism cannot express is told, and fails
@@ -103,6 +106,8 @@ def command(
     end_as_interrupted()
     if runtimes:
         sys.exit(audit_runtimes(runtimes, policy, form, keep, as_json=as_json, as_table=as_table))
+    if policy is None:
+        raise click.UsageError("Missing argument 'POLICY'.")
     lab = laboratory()
     attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])

@@ -17,6 +17,7 @@ from enforcer.filters.walk import NotFollowed
 from enforcer.policy.problem import PolicyError, suggestion
 from harness.cli import Status, UserError
 from harness.fuzz.bulk import BulkError
+from harness.runtimes import chromium
 from harness.runtimes.caught import NotCaught
 from harness.runtimes.installed import Report, judged, report
 from harness.runtimes.known import RUNTIMES, Runtime
@@ -29,7 +30,7 @@ _SHOWN = 12
 
 def audit_runtimes(
     names: Sequence[str],
-    profile: Path,
+    profile: Path | None,
     form: str | None,
     keep: Path | None,
     *,
@@ -39,6 +40,11 @@ def audit_runtimes(
     """Judge and print each; BROKEN where one could not be started. Raises UserError."""
     worst = Status.EXPECTED
     for name in names:
+        if name == chromium.NAME:
+            worst = max(worst, _chromium(as_json=as_json))
+            continue
+        if profile is None:
+            raise UserError(f"--runtime {name} takes a POLICY: harness audit --runtime {name} FILE")
         runtime = _named(name)
         if runtime is not None and (missing := runtime.missing()):
             click.echo(f"{name}: {missing}", err=True)
@@ -62,12 +68,48 @@ def audit_runtimes(
     return worst
 
 
+def _chromium(*, as_json: bool) -> Status:
+    """What each process of it is under, and whether that is as documented."""
+    if lacking := chromium.missing():
+        click.echo(f"{chromium.NAME}: {lacking}", err=True)
+        return Status.BROKEN
+    try:
+        found = chromium.members()
+    except (NotCaught, BulkError, PolicyError) as error:
+        click.echo(f"{chromium.NAME}: {error}", err=True)
+        return Status.BROKEN
+    except NotFollowed as error:
+        raise UserError(f"{chromium.NAME}: a filter computes with registers: {error}") from None
+    for each in found:
+        filters = each.report.installed.programs if each.report else ()
+        asked = sum(each.report.asked.values()) if each.report else 0
+        if as_json:
+            row = {
+                "process": each.kind,
+                "instructions": [len(program) for program in filters],
+                "asked": asked,
+                "kernel": each.report.kernel if each.report else 0,
+                "apart": list(each.apart),
+            }
+            click.echo(json.dumps(row))
+            continue
+        sizes = " + ".join(str(len(program)) for program in filters)
+        said = f"{sizes} instructions, {asked:,} ways" if filters else "no filter"
+        click.echo(f"{each.kind}: {said}")
+        for line in each.apart:
+            click.echo(f"  NOT AS DOCUMENTED: {line}")
+    return Status.UNEXPECTED if any(each.apart for each in found) else Status.EXPECTED
+
+
 def _named(name: str) -> Runtime | None:
     """The runtime, or None for a process. Raises UserError."""
     if _PROCESS.match(name):
         return None
     if name not in RUNTIMES:
-        near = suggestion(name, RUNTIMES) or f"known: {', '.join(RUNTIMES)}, pid:NUMBER"
+        near = (
+            suggestion(name, (*RUNTIMES, chromium.NAME))
+            or f"known: {', '.join(RUNTIMES)}, {chromium.NAME}, pid:NUMBER"
+        )
         raise UserError(f"no runtime {name}: {near}")
     if os.geteuid():
         raise UserError("--runtime starts containers and managers: it needs root")
