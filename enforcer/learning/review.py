@@ -15,6 +15,8 @@ def review(
     binary: str, rules: Mapping[str, Rule], answers: TextIO, questions: TextIO
 ) -> dict[str, Rule]:
     """The rules that were accepted. The end of the answers leaves out the rest."""
+    if rules:
+        questions.write(f"{HELP}\n")
     kept: dict[str, Rule] = {}
     left = iter(rules.items())
     for number, (line, rule) in enumerate(left, 1):

@@ -100,4 +100,10 @@ def table(groups: Groups) -> Iterable[str]:
     for (host, program, rule), group in groups.found.items():
         assert group.last is not None
         where = f"{host} " if host else ""
-        yield f"{group.count:6}  {where}{program}  {rule}  {group.last.call} {group.last.subject}"
+        yield f"{group.count:6}  {where}{program}  {rule}  {group.last.call} {_briefly(group.last)}"
+
+
+def _briefly(alarm: Alarm) -> str:
+    """The names or addresses that it was about; all of its texts where it has neither."""
+    found = re.findall(r"(?:^|, )(?:filename|sockaddr): (.*?)(?=, [a-z]+: |$)", alarm.subject)
+    return " ".join(found) or alarm.subject

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
 from enforcer.learning.general import generalise
 from enforcer.learning.observation import Observation, observations_of
-from enforcer.learning.review import review
+from enforcer.learning.review import HELP, review
 from enforcer.learning.rules import proposed
 from enforcer.learning.store import PARTIAL, PolicyStore, file_name
 from enforcer.policy.parser import parse_systrace
@@ -160,5 +162,34 @@ def test_a_partial_policy_says_so_until_a_recording_is_whole(tmp_path: Path) -> 
 def test_a_person_goes_through_the_rules(answers: str, kept: list[int]) -> None:
     """Answers that end leave out the rest."""
     rules = proposed([seen(call) for call in ("getpid", "getuid", "getgid")])
-    found = review("/bin/p", rules, io.StringIO(answers), io.StringIO())
+    questions = io.StringIO()
+    found = review("/bin/p", rules, io.StringIO(answers), questions)
     assert list(found) == [list(rules)[place] for place in kept]
+    assert questions.getvalue().startswith(HELP), "who has not seen it before knows what to type"
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    """It is replaced in one step or not at all, and nothing is left beside it."""
+    store = PolicyStore(tmp_path)
+    store.add("/bin/p", proposed([seen("getpid")]), partial=False)
+    before = store.text("/bin/p")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.add("/bin/p", proposed([seen("getuid")]), partial=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert store.text("/bin/p") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bin_p"]
+
+
+def test_a_refusal_made_by_hand_is_not_learned_away(tmp_path: Path) -> None:
+    """What a rule of the policy refuses is settled; what it would ask is not."""
+    store = PolicyStore(tmp_path)
+    hand = "\tnative-getuid: deny[eperm]\n\tnative-access: true then ask\n"
+    store.path("/bin/p").write_text(f"Policy: /bin/p, Emulation: native\n{hand}")
+    calls = [seen("getuid"), seen("access", filename=["/x"])]
+    assert store.missing("/bin/p", calls) == calls[1:]

@@ -45,7 +45,7 @@ def test_what_is_there_comes_first_and_then_what_comes(tmp_path: Path) -> None:
         _append(other, f"{LINE[20:]}\n")
         assert next(lines).split()[:2] == ["1", "/usr/bin/cat"]
         _append(one, json.dumps({"event": "decision", **EVENT, "call": "unlinkat"}) + "\n")
-        assert "unlinkat filename: /etc/shadow" in next(lines)
+        assert "unlinkat /etc/shadow\n" in next(lines)
 
 
 @pytest.mark.parametrize("how", ["put away", "emptied"])

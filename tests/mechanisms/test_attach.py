@@ -176,6 +176,26 @@ def test_a_blocked_read_is_told_and_made_again(tmp_path: Path) -> None:
         assert procfs_field(target.pid, b"TracerPid") == b"0"
 
 
+def test_a_permissive_supervisor_proposes_rules_when_it_lets_go(tmp_path: Path) -> None:
+    """Nothing is refused; what would have been is a rule of its binary's policy."""
+    data = tmp_path / "data"
+    data.write_text("content\n")
+    with running("sh", "-c", READS, "sh", data) as target:
+        assert target.stdout is not None
+        target.stdout.readline()
+        words = ("--permissive", "-p", policy(tmp_path, data))
+        with attached(target.pid, *words) as (process, _):
+            assert ask(target, "free") == "free content\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            said = process.stderr.read()
+            assert process.wait() == 0
+    binary = os.path.realpath("/bin/sh")
+    assert f"{binary} would be refused; to permit it:\nPolicy: {binary}, " in said
+    (rule,) = (line for line in said.splitlines() if line.startswith("    native-"))
+    assert f'filename eq "{data}"' in rule
+
+
 def procfs_field(pid: int, name: bytes) -> bytes:
     """A field of /proc/PID/status."""
     return dict(
