@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
 
+from enforcer.arch import native
 from enforcer.cli import UNWRITTEN
 from enforcer.cli.supervised import (
     CONSEQUENCES,
@@ -30,8 +32,9 @@ from enforcer.learning.store import PolicyStore, user_directory
 from enforcer.learning.summary import summary
 from enforcer.logs.herald import Herald
 from enforcer.logs.voice import Voice
-from enforcer.mechanisms.contract import MechanismName, Options
+from enforcer.mechanisms.contract import Extent, Mechanism, MechanismName, Options
 from enforcer.policy.load import process_variables
+from enforcer.policy.problem import PolicyError
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
@@ -139,6 +142,7 @@ def learn(
         if ending.is_partial:
             say(f"the recording was cut short: the policies in {store.directory} are partial")
         learner.hints()
+        _tell_cover(mechanism, store, session.seen.programs())
     if is_summed:
         for line in summary(session.seen.counts):
             click.echo(line)
@@ -146,6 +150,22 @@ def learn(
 
 
 command = learn
+
+
+def _tell_cover(mechanism: Mechanism, store: PolicyStore, programs: Iterable[str]) -> None:
+    """Why the mechanism takes what was learned only with --partial."""
+    for program in programs:
+        try:
+            policy = store.policy(program)
+        except (PolicyError, OSError, UnicodeDecodeError):  # said when it was to be written
+            continue
+        covers = [] if policy is None else mechanism.cover(policy, native().abis)
+        calls: dict[str, list[str]] = {}
+        for reason in sorted({each.reason for each in covers if each.extent is not Extent.FULL}):
+            why, _, call = reason.rpartition(": ")
+            calls.setdefault(why, []).append(call)
+        for why, names in calls.items():
+            say(f"{program}: {mechanism.name} takes it with --partial: {', '.join(names)}: {why}")
 
 
 def say(line: str) -> None:

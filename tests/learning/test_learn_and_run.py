@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.learning.store import PARTIAL
+from enforcer.mechanisms import notify
 from enforcer.mechanisms.ptrace import MECHANISM
 
 pytestmark = pytest.mark.skipif(bool(MECHANISM.probe()), reason=f"ptrace: {MECHANISM.probe()}")
@@ -118,6 +119,18 @@ def test_a_permissive_run_refuses_nothing_and_proposes_rules(learned: Path) -> N
     found = [event for event in refusals(learned / "tolerated") if event["call"] == "umask"]
     (learned / "tolerated").unlink()
     assert {(event["action"], event["would_be"]) for event in found} == {("permit", "ask")}
+
+
+@pytest.mark.skipif(bool(notify.MECHANISM.probe()), reason=f"notify: {notify.MECHANISM.probe()}")
+def test_what_notify_takes_with_partial_alone_is_said(tmp_path: Path) -> None:
+    """When it is learned, with calls and reason; the policy is taken with it, and not without."""
+    words = ("sh", "-c", "cd /; cat /dev/null")
+    done = enforcer("learn", "-b", "notify", "-d", "policies", "--", *words, at=tmp_path)
+    (line,) = (each for each in done.stderr.splitlines() if "--partial" in each)
+    assert re.search(r": notify takes it with --partial: chdir, .*execve: nobody can do it", line)
+    run = ("run", "-b", "notify", "-d", "policies")
+    assert enforcer(*run, "--", *words, at=tmp_path).returncode == 2
+    assert enforcer(*run, "--partial", "--", *words, at=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("backend", ["ptrace", "notify"])
