@@ -73,7 +73,7 @@ def command(
     click.echo(f"enforcer: no longer attached to {pid}", err=True)
     if propose is not None:
         propose()
-    if voice.has_spoken:
+    if voice.has_lost:
         sys.exit(UNWRITTEN)
 
 

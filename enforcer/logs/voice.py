@@ -70,7 +70,8 @@ class Voice:
 
     def __init__(self) -> None:
         self.fd = -1
-        self.has_spoken = False
+        self.has_lost = False
+        """Whether a log lacks something in the end."""
         with suppress(OSError):
             self.fd = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
         self._command = 0
@@ -94,7 +95,6 @@ class Voice:
 
     def say(self, text: str) -> None:
         """One line."""
-        self.has_spoken = True
         line = printable(text)
         with self._lock:
             if self._outbox is not None:
@@ -145,5 +145,6 @@ class LogComplaint:
             self._voice.say(f"{self._name}: {reason}; events are missing there until it takes them")
 
     def ends(self, reason: str, count: int) -> None:
+        self._voice.has_lost = True
         events = "1 event is" if count == 1 else f"{count} events are"
         self._voice.say(f"{self._name}: {events} missing there: {reason}")

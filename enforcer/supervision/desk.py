@@ -110,7 +110,7 @@ class Desk:
     """`directory` gets the socket, PID.sock; `timeout_s` is how long a question stands.
 
     `waits`: questions wait for a first console too. `describe` gives what `enforcer status` shows;
-    `left_alone` is told when who answered is gone before the target is.
+    `left_alone` is told when who answered is gone before the target is, and will be missed.
     """
 
     def __init__(self, directory: Path, timeout_s: float, *, waits: bool) -> None:
@@ -122,6 +122,7 @@ class Desk:
         self.target = 0
         self.refusals: deque[Fields] = deque(maxlen=_LAST_REFUSALS)
         self._may_wait = waits
+        self._is_needed = waits
         self._console: _Connection | None = None
         self._connections: dict[int, _Connection] = {}
         self._pending: dict[int, _Pending] = {}
@@ -272,7 +273,8 @@ class Desk:
             self._may_wait = False
             for number in list(self._pending):
                 self._end(number, _denied("the console went away"), "the console went away: denied")
-            if self.left_alone is not None and _lives(self.target):
+            is_missed = self._is_needed or bool(self._asked)
+            if self.left_alone is not None and is_missed and _lives(self.target):
                 self.left_alone(LEFT_ALONE)
 
     def _heard(self, connection: _Connection, message: Mapping[str, object]) -> None:

@@ -109,8 +109,9 @@ def let_go_of(process: subprocess.Popen[str]) -> None:
     """Ctrl-C."""
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    assert "no longer attached" in process.stderr.read()
-    assert process.wait() == 0
+    said = process.stderr.read()
+    assert "no longer attached" in said
+    assert process.wait() == 0, said
 
 
 def ask(target: subprocess.Popen[str], line: str) -> str:
