@@ -226,12 +226,15 @@ __attribute__((noreturn)) ATTACK_UNUSED void run_end(const struct run *run)
 /* The first line of a descriptor, which is closed. False when nothing could be read. */
 ATTACK_UNUSED bool take_line(int fd, char line[CONTENT_MAX])
 {
-	ssize_t size = read(fd, line, CONTENT_MAX - 1);
+	ssize_t size, used = 0;
 
+	do {
+		/* A shell writes what it complains of in pieces. */
+		size = read(fd, line + used, (size_t)(CONTENT_MAX - 1 - used));
+		used += size > 0 ? size : 0;
+		line[used] = '\0';
+	} while (size > 0 && !strchr(line, '\n'));
 	close(fd);
-	if (size <= 0)
-		return false;
-	line[size] = '\0';
 	line[strcspn(line, "\n")] = '\0';
 	return line[0] != '\0';
 }

@@ -15,33 +15,44 @@
 
 #define ANSWER_S 5
 
-/* A datagram socket with an abstract name of the kernel's choice, to be answered at. */
+/*
+ * A datagram socket with an abstract name of the kernel's choice, to be answered at; -1 and errno
+ * where sockets are refused.
+ */
 ATTACK_UNUSED int deputy_socket(void)
 {
 	sa_family_t family = AF_UNIX;
 	struct timeval patience = { .tv_sec = ANSWER_S };
 	int fd = (int)syscall(SYS_socket, JUNK(AF_UNIX), JUNK(SOCK_DGRAM), JUNK(0));
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&family, sizeof(family)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+	if (fd >= 0 && (bind(fd, (struct sockaddr *)&family, sizeof(family)) ||
+			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))))
 		broken("no socket to be answered at: %s", strerror(errno));
 	return fd;
 }
 
-/* Asks for `name` at the deputy's path, or its abstract name. -1 and errno when it cannot. */
-ATTACK_UNUSED long deputy_ask(const struct run *run, int fd, const char *verb, const char *name,
-			      bool is_abstract)
+/*
+ * Asks for `name` at the deputy's path, or its abstract name. The socket to be answered at; -1 and
+ * errno when it cannot.
+ */
+ATTACK_UNUSED int deputy_ask(const struct run *run, const char *verb, const char *name,
+			     bool is_abstract)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t start = is_abstract ? 1 : 0, size = strlen(run->deputy);
 	char request[PATH_MAX + 16];
+	int fd = deputy_socket();
 
+	if (fd < 0)
+		return -1;
 	if (size + 2 > sizeof(address.sun_path))
 		broken("name too long: %s", run->deputy);
 	memcpy(address.sun_path + start, run->deputy, size);
 	size = (size_t)snprintf(request, sizeof(request), "%s %s", verb, name);
-	return syscall(SYS_sendto, JUNK(fd), request, size, JUNK(0), &address,
-		       offsetof(struct sockaddr_un, sun_path) + start + strlen(run->deputy));
+	if (syscall(SYS_sendto, JUNK(fd), request, size, JUNK(0), &address,
+		    offsetof(struct sockaddr_un, sun_path) + start + strlen(run->deputy)) < 0)
+		return -1;
+	return fd;
 }
 
 /* The answer's content in `line`, and the descriptor that came with it, -1 without one. */

@@ -15,15 +15,15 @@
 
 static void attack(struct run *run)
 {
-	int fd = deputy_socket();
 	char line[CONTENT_MAX];
+	int fd;
 
 	run->attempts = 1;
-	if (deputy_ask(run, fd, "open", run->denied, false) < 0)
+	fd = deputy_ask(run, "open", run->denied, false);
+	if (fd < 0)
 		run->error = errno;
 	else
 		run_opened(run, deputy_answer(fd, line));
-	close(fd);
 }
 
 int main(int argc, char **argv)

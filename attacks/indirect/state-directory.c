@@ -16,7 +16,7 @@
 static void attack(struct run *run)
 {
 	char state[PATH_MAX], elsewhere[PATH_MAX], answer[CONTENT_MAX];
-	int fd = deputy_socket();
+	int fd;
 
 	join(state, run->dir, "state");
 	snprintf(elsewhere, sizeof(elsewhere), "%s", run->denied);
@@ -26,7 +26,8 @@ static void attack(struct run *run)
 		run->error = errno;
 		return;
 	}
-	run_result(run, deputy_ask(run, fd, "keep", run->nonce, false));
+	fd = deputy_ask(run, "keep", run->nonce, false);
+	run_result(run, fd);
 	if (run->wins)
 		deputy_answer(fd, answer);
 }

@@ -17,14 +17,14 @@
 static void attack(struct run *run)
 {
 	bool is_variable = !strcmp(run->variant, "variable");
-	int fd = deputy_socket();
+	int fd;
 
 	run->attempts = 1;
-	run_result(run, deputy_ask(run, fd, is_variable ? "with" : "read", run->denied,
-				   !strcmp(run->variant, "abstract")));
+	fd = deputy_ask(run, is_variable ? "with" : "read", run->denied,
+			!strcmp(run->variant, "abstract"));
+	run_result(run, fd);
 	if (run->wins)
 		deputy_answer(fd, run->content);
-	close(fd);
 }
 
 int main(int argc, char **argv)

@@ -12,25 +12,16 @@
  * subshell is a child without an execve. Winning prints DATA and the content of
  * the denied file.
  */
-#include "execute.h"
-
-static void shell(const char *script, const char *name)
-{
-	char *const arguments[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
-				    (char *)(uintptr_t)script, (char *)(uintptr_t)"sh",
-				    (char *)(uintptr_t)name, NULL };
-
-	syscall(SYS_execve, "/bin/sh", arguments, environ);
-}
+#include "shell.h"
 
 static void read_itself(const char *name)
 {
-	shell("{ read -r line; echo \"$line\"; } < \"$1\" || exit 13", name);
+	shell("{ read -r line; echo \"$line\"; } < \"$1\"", name);
 }
 
 static void read_in_subshell(const char *name)
 {
-	shell("({ read -r line; echo \"$line\"; } < \"$1\" || exit 13); exit $?", name);
+	shell("({ read -r line; echo \"$line\"; } < \"$1\"); exit $?", name);
 }
 
 int main(int argc, char **argv)
@@ -38,5 +29,6 @@ int main(int argc, char **argv)
 	struct run run = run_begin(argc, argv);
 
 	run_execution(&run, read_in_subshell, read_itself, read_in_subshell);
+	shell_said(&run);
 	run_end(&run);
 }

@@ -12,23 +12,13 @@
  * that, because refusing such writes is a sound defence. Winning prints DATA
  * and the content of the denied file.
  */
-#include "execute.h"
+#include "shell.h"
 
 #include <sys/socket.h>
 
-#define READ_ITSELF "{ read -r line; echo \"$line\"; } < \"$1\" || exit 13"
+#define READ_ITSELF "{ read -r line; echo \"$line\"; } < \"$1\""
 
 static char noise[1 << 16];
-
-static void shell(const char *script, const char *name)
-{
-	char *const arguments[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
-				    (char *)(uintptr_t)script, (char *)(uintptr_t)"sh",
-				    (char *)(uintptr_t)name, NULL };
-
-	syscall(SYS_execve, "/bin/sh", arguments, environ);
-	_exit(errno);
-}
 
 static void read_itself(const char *name)
 {
@@ -97,5 +87,6 @@ int main(int argc, char **argv)
 	struct run run = run_begin(argc, argv);
 
 	run_execution(&run, read_itself, read_itself, read_disarmed);
+	shell_said(&run);
 	run_end(&run);
 }

@@ -10,32 +10,21 @@
  * The denied directory is changed by a file in it. The direct attempt and the
  * twin have the shell make that.
  */
-#include "execute.h"
+#include "shell.h"
 
 static void make_in(const char *name)
 {
-	char *const arguments[] = {
-		(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
-		(char *)(uintptr_t)"{ :; } > \"$1/made\" && echo made || exit 13",
-		(char *)(uintptr_t)"sh", (char *)(uintptr_t)name, NULL,
-	};
-
-	syscall(SYS_execve, "/bin/sh", arguments, environ);
+	shell("{ :; } > \"$1/made\" && echo made", name);
 }
 
 static void trace_into(const char *name)
 {
-	char *const arguments[] = {
-		(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
-		(char *)(uintptr_t)"for f in \"$1\"/trace*; do [ -e \"$f\" ] || exit 13; echo made; done",
-		(char *)(uintptr_t)"sh", (char *)(uintptr_t)name, NULL,
-	};
 	char output[PATH_MAX];
 
 	join(output, name, "trace");
 	if (setenv("LD_DEBUG", "versions", true) || setenv("LD_DEBUG_OUTPUT", output, true))
 		_exit(errno);
-	syscall(SYS_execve, "/bin/sh", arguments, environ);
+	shell("for f in \"$1\"/trace*; do [ -e \"$f\" ] || exit 2; echo made; done", name);
 }
 
 int main(int argc, char **argv)
@@ -43,6 +32,7 @@ int main(int argc, char **argv)
 	struct run run = run_begin(argc, argv);
 
 	run_execution(&run, make_in, make_in, trace_into);
+	shell_said(&run);
 	/* The loader writes to standard output where it could make no file (ld.so(8)). */
 	if (run.mode == MODE_ATTACK && run.wins && strcmp(run.content, "made")) {
 		run.content[0] = '\0';
