@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,7 +176,12 @@ class External:
     def _do(self, commands: Sequence[Sequence[str]], stage: Stage) -> None:
         values = {**values_of(stage), "init": str(os.getpid())}
         for words in commands:
-            done = process.run(self._words(words, values), timeout_s=PREPARE_S)
+            try:
+                done = process.run(self._words(words, values), timeout_s=PREPARE_S)
+            except (OSError, process.ProcessTimeout) as error:
+                raise LaunchError(
+                    f"{self.definition.path}: {shlex.join(words)}: {error}"
+                ) from error
             if done.status != 0:
                 raise LaunchError(f"{self.definition.path}: {done.describe()}")
 
@@ -206,7 +212,13 @@ class External:
             command=words,
             inexpressible=plan.data["inexpressible"],
         )
-        execute(words)
+        try:
+            execute(words)
+        except OSError as error:
+            # Of execve(2), also for what a script's first line names.
+            raise LaunchError(
+                f"{self.definition.path}: `{words[0]}` cannot be started: {error.strerror}"
+            ) from error
 
     def command_line(self, plan: Plan, command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         """The words that run `command` in the sandbox by a plan that was prepared, and the files

@@ -16,8 +16,14 @@ from harness.calibration import Calibration, needs_reference
 from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
 from harness.catalogue import catalogue
-from harness.cli.load import Laboratory, laboratory, opened, our_backends
-from harness.cli.names import complete_told
+from harness.cli.load import (
+    Laboratory,
+    found_backend,
+    laboratory,
+    opened,
+    our_backends,
+)
+from harness.cli.names import among_backends, complete_told
 from harness.model import Case, RunKind, Scenario, VerdictKind, spelled
 from harness.oracle import described
 from harness.places.features import lacking
@@ -40,8 +46,9 @@ TOLD_BY_REASON = (VerdictKind.HELD, VerdictKind.BYPASSED)
 
 @click.command("explain")
 @click.argument("scenario", shell_complete=complete_told)
+@among_backends
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path))
-def command(scenario: str, results: Path | None) -> None:
+def command(scenario: str, among: tuple[str, ...], results: Path | None) -> None:
     """What SCENARIO attacks, how each backend covers its policy, and the last verdicts.
 
     SCENARIO is an id or a file, or the id of one case as reports and `harness list cases` print it;
@@ -57,7 +64,7 @@ def command(scenario: str, results: Path | None) -> None:
         _explain_attack(alone)
         _point_to_scenarios([alone], lab.scenarios)
         return
-    case = lab.case(scenario) if "[" in scenario else None
+    case = lab.case(scenario, among) if "[" in scenario else None
     found = case.scenario if case else lab.scenario(scenario)
     attack = lab.attacks[found.attack] if found.attack else None
     click.echo(folded(f"{found.id}: {found.title}"))
@@ -69,11 +76,13 @@ def command(scenario: str, results: Path | None) -> None:
         click.echo("\n" + folded(f"Command, compared with its bare run: {words}"))
     _explain_needs(found, attack)
     _explain_policy(found)
-    _explain_cover(found, (case.backend,) if case else found.backends or our_backends())
+    named = tuple(found_backend(name) for name in among)
+    selection = Selection(ours=our_backends(), backends=named, kernel=kernel_release())
+    cases = [case] if case else expand([found], lab.attacks, selection)
+    asked_for = dict.fromkeys(each.backend for each in cases) if case or among else ()
+    _explain_cover(found, asked_for or found.backends or our_backends())
     path = results or default_path()
     store = opened(path) if path.exists() else None
-    selection = Selection(ours=our_backends(), kernel=kernel_release())
-    cases = [case] if case else expand([found], lab.attacks, selection)
     if attack is not None:
         recorded = store.leaky_runs() if store else ()
         _explain_references(cases, attack, Calibration(recorded, belongs=belongs))

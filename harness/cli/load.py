@@ -47,13 +47,15 @@ class Laboratory:
         mend = suggestion(wanted, [scenario.id for scenario in self.scenarios])
         raise UserError(f"there is no scenario {name!r}; {mend or '`harness list` shows them'}")
 
-    def case(self, wanted: str) -> Case:
+    def case(self, wanted: str, among: Sequence[str] = ()) -> Case:
         """The case of this machine with this id, or the only one whose id has that text; of those
-        of the matrix that nobody asked for, if any has it. Raises UserError.
+        of the matrix that nobody asked for, if any has it. `among`: of these backends only, as
+        `run` takes them. Raises UserError.
         """
         default = Selection(ours=our_backends(), kernel=kernel_release())
         whole = replace(default, backends=(ALL, *self.backends))
-        for chosen in (default, whole):
+        named = replace(default, backends=tuple(found_backend(name) for name in among))
+        for chosen in (named,) if among else (default, whole):
             cases = {each.id: each for each in expand(self.scenarios, self.attacks, chosen)}
             if any(spelled(wanted) in spelled(name) for name in cases):
                 break
@@ -69,7 +71,8 @@ class Laboratory:
             rest = f"\n  and {more} more: harness list cases -k {wanted}" if more > 0 else ""
             raise UserError(f"{wanted!r} fits {len(fitting)} cases:\n  {shown}{rest}")
         mend = suggestion(wanted, cases) or "`harness list cases` shows them"
-        raise UserError(f"there is no case {wanted!r}; {mend}")
+        own = "" if among else " (of a backend of your own: --backend FILE)"
+        raise UserError(f"there is no case {wanted!r}{own}; {mend}")
 
 
 def laboratory(root: Path | None = None, *, lenient: bool = False) -> Laboratory:
@@ -173,14 +176,19 @@ def _packages(wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({word for words in found for word in words.split()}))
 
 
-def _found(name: str, target: Target) -> str:
+def _found_in(target: Target, name: str) -> str:
+    """As found_backend, of one that runs in this place."""
+    if target.driver is Driver.VNG and (name == EVERY_EXTERNAL or backends.is_asked_for(name)):
+        raise UserError(f"{name} is judged here or in snapshots: leave `--vm vng` out")
+    return found_backend(name)
+
+
+def found_backend(name: str) -> str:
     """A backend's name, or the whole name of its file. Raises UserError.
 
     A description that cannot be read is the user's mistake here; a module that cannot be imported
     is an error of its own cases.
     """
-    if target.driver is Driver.VNG and (name == EVERY_EXTERNAL or backends.is_asked_for(name)):
-        raise UserError(f"{name} is judged here or in snapshots: leave `--vm vng` out")
     if backends.is_file(name):
         path = Path(name).resolve()
         if not path.is_file():
@@ -213,7 +221,7 @@ def selection(
     """What the options of `run` and `list` select in one place. Raises UserError."""
     return Selection(
         ours=our_backends(),
-        backends=tuple(_found(name, target) for name in wanted),
+        backends=tuple(_found_in(target, name) for name in wanted),
         abis=target.abis,
         keywords=tuple(keywords),
         kernel=target.kernel_name,

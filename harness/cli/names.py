@@ -60,3 +60,13 @@ complete_backends = _completing(_backends)
 complete_cases = _completing(_cases)
 complete_scenarios = _completing(_scenarios)
 complete_told = _completing(_told)
+
+among_backends = click.option(
+    "--backend",
+    "-b",
+    "among",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_backends,
+    help="Of these backends, as `harness run` takes them: a FILE of your own must be named.",
+)

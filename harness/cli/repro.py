@@ -15,7 +15,7 @@ from harness.build import BuildError, build
 from harness.cases import attempts_of
 from harness.cli import UserError
 from harness.cli.load import laboratory
-from harness.cli.names import complete_cases
+from harness.cli.names import among_backends, complete_cases
 from harness.model import Case, Effect
 from harness.places.features import NOBODY
 from harness.places.layout import Layout, variant_words
@@ -66,6 +66,7 @@ PEER = (
 
 @click.command("repro")
 @click.argument("case", shell_complete=complete_cases)
+@among_backends
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
@@ -73,14 +74,14 @@ PEER = (
     show_default=True,
     help="Where the commands put their files.",
 )
-def command(case: str, directory: Path) -> None:
+def command(case: str, among: tuple[str, ...], directory: Path) -> None:
     """Print shell commands that run CASE: control, benign twin, direct attempt, attack.
 
     CASE is an id as reports and `harness list cases` print it, or a part of one that fits one case
     only. Try: sh -c "$(harness repro CASE)"
     """
     lab = laboratory()
-    found = lab.case(case)
+    found = lab.case(case, among)
     attack = lab.attacks[found.scenario.attack] if found.scenario.attack else None
     click.echo(script(found, attack, Layout(root=directory)), nl=False)
 

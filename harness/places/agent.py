@@ -369,6 +369,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
                 told = life.witness(plan, stage, met)
             except (NotMet, OSError) as error:
                 failed = str(error)
+                kill_group(target)
             gate.open()
         # Elsewhere the private file systems have a size of their own.
         scratch = request.layout.root if isolation is Isolation.PLAIN else None
@@ -380,7 +381,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         status = end_all()[target]
         drain(seen, pipes, 0)
         if failed and not seen.failure:
-            seen.failure = f"{failed}: ".encode() + seen.stderr.content()
+            seen.failure = b": ".join(filter(None, (failed.encode(), seen.stderr.content())))
         try:
             return observe(
                 run.kind,

@@ -21,6 +21,7 @@ from harness.places.usage import below
 
 SAID_BYTES = 1 << 16
 CHUNK = 1 << 12
+FAILED = b"BROKEN "  # begins what a gate says that cannot wait
 
 
 class NotMet(Exception):
@@ -54,12 +55,14 @@ class Gate:
                 break
             left = deadline - time.monotonic()
             if left <= 0 or len(said) > SAID_BYTES:
-                raise NotMet("the target did not come to the gate in time")
+                raise NotMet(f"the target did not come to the gate in time{_told(said)}")
             ready = select.select([stdout, ended], [], [], left)[0]
             chunk = os.read(stdout, CHUNK) if stdout in ready else b""
             if not chunk and ready:
-                raise NotMet("the sandbox ended before its target came to the gate")
+                raise NotMet(f"the sandbox ended before its target came to the gate{_told(said)}")
             said += chunk
+        if (failed := said[found.end() :]).startswith(FAILED):
+            raise NotMet(failed.removeprefix(FAILED).decode("utf-8", "backslashreplace").strip())
         answers = [word.rpartition("=") for word in found[1].decode().split()]
         return Met(
             pid=_process(self.wrapped(command)),
@@ -71,6 +74,14 @@ class Gate:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._opening, b"\n")
         os.close(self._opening)
+
+
+def _told(said: bytes) -> str:
+    """What the sandbox printed instead, or what may be wrong."""
+    text = said.decode("utf-8", "backslashreplace").strip()
+    if text:
+        return f", and printed {text!r:.300}"
+    return ", or could not say so: its standard output has to be the sandbox's"
 
 
 def _process(command: Sequence[str]) -> int | None:

@@ -76,7 +76,9 @@ def start(
             life.launch(plan, command, FileLog(log))
         except Unavailable as error:
             _say(failure, f"{UNAVAILABLE}{error}")
-        except (LaunchError, OSError) as error:
+        except LaunchError as error:
+            _say(failure, str(error))
+        except OSError as error:
             _say(failure, f"{type(error).__name__}: {error}")
         except BaseException as error:
             place = place_of(error, life.name)

@@ -70,6 +70,18 @@ CHANGED = {
         "ended with ENOENT: this backend's refusals are EACCES",
     ),
     "never starts": ("set -e", "exit 3", "broken", "ended before its target came to the gate"),
+    "cannot be started": (
+        "command: [sh,",
+        "command: [sh-of-nobody,",
+        "broken",
+        "mine.yaml: `sh-of-nobody` cannot be started: No such file or directory",
+    ),
+    "cannot be prepared": (
+        "outside:",
+        "prepare: [[program-of-nobody]]\noutside:",
+        "broken",
+        "mine.yaml: program-of-nobody: [Errno 2] No such file or directory",
+    ),
     "is not installed": (
         "binaries: [unshare]",
         "binaries: [unshare-of-nobody]",
