@@ -21,7 +21,16 @@ from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from enforcer.syscalls.privileges import CAPABILITIES
 from harness.attack import Attack, AttackKind, ManifestError
-from harness.backends import EXTERNAL, BrokenBackend, Ours, backend, blamed, mechanism
+from harness.backends import (
+    EXTERNAL,
+    BrokenBackend,
+    Ours,
+    backend,
+    blamed,
+    is_external,
+    mechanism,
+)
+from harness.backends.life import Backend
 from harness.backends.prepared import Prepared
 from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
@@ -194,7 +203,10 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
         "rung": job.rung,
         "sentinel": job.attack.sentinel.value if job.attack else "file",
         "effect": (job.attack.effect.value if job.attack else "read") if observed else None,
-        "needs": needs_of(case.scenario, job.attack, case.variant),
+        "needs": [
+            *needs_of(case.scenario, job.attack, case.variant),
+            *(needs_of_backend(confining) if is_external(case.backend) else ()),
+        ],
         "holds": [CAPABILITIES[name] for name in job.attack.holds] if job.attack else [],
         "files": {
             name: substitute(content, values) for name, content in case.scenario.files.items()
@@ -241,6 +253,11 @@ def needs_of(scenario: Scenario, attack: Attack | None, variant: str) -> list[st
     words = str(scenario.needs.get("cmdline", "")).split()
     booted = {*(f"lsm:{module}" for module in modules), *(f"cmdline:{word}" for word in words)}
     return sorted({*scenario.features, *(attack.needed(variant) if attack else ()), *booted})
+
+
+def needs_of_backend(confining: Backend) -> tuple[str, ...]:
+    """What a kernel has to give somebody else's sandbox; our own mechanisms ask by themselves."""
+    return (*confining.needs.features, *(f"lsm:{name}" for name in confining.needs.lsm))
 
 
 def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:

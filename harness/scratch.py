@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.places.clearing import remove
@@ -48,15 +49,22 @@ class Scratch:
 
 def _sweep(where: Path) -> None:
     """Remove our directories that nobody holds any more."""
-    for left in where.glob(f"{PREFIX}*"):
+    for path in left(where):
+        with contextlib.suppress(OSError):
+            remove(path)
+
+
+def left(where: Path) -> Iterator[Path]:
+    """Our directories that nobody holds any more; each is locked while it is looked at."""
+    for path in sorted(where.glob(f"{PREFIX}*")):
         try:
-            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             continue
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(left)
+                yield path
         except OSError:
             continue
         finally:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.bench.measure import WITH, Measurement, Size, measure
 from harness.bench.rows import OPEN_CLOSE
 from harness.defences import Setting
+from harness.scratch import Scratch
 
 BARE = "none"
 SIZE = Size(count=2000, names=1, files=20, tries=3)
@@ -31,8 +30,8 @@ class Cost:
 def costs(settings: Sequence[Setting], size: Size = SIZE) -> Iterator[Cost]:
     """Of both rows under every setting, a row's together. Raises BenchError, BuildError."""
     names = {_called(setting): setting for setting in settings}
-    with tempfile.TemporaryDirectory(prefix="interposition-defences-") as scratch:
-        directory = Path(scratch).resolve()
+    with Scratch() as scratch:
+        directory = scratch.resolve()
         directory.chmod(0o755)
         row: dict[str, Measurement] = {}
         for each in measure(directory, (BARE, *names), size, (OPEN_CLOSE, BUILD)):

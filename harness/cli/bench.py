@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 
@@ -27,6 +25,7 @@ from harness.cli.races_bench import command as races
 from harness.cli.talk_bench import command as talk
 from harness.cli.vm_bench import command as vm
 from harness.process import end_as_interrupted
+from harness.scratch import Scratch
 
 BARE = "none"
 REASON_LENGTH = 150
@@ -82,8 +81,8 @@ def command(
     chosen = _chosen(wanted)
     size = Size(count=count, names=names, files=files, tries=tries)
     tell: _Lines | _Table = _Lines() if as_json else _Table(chosen)
-    with tempfile.TemporaryDirectory(prefix="interposition-bench-") as scratch:
-        directory = Path(scratch).resolve()
+    with Scratch() as scratch:
+        directory = scratch.resolve()
         directory.chmod(0o755)
         try:
             with bound(one_processor):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -27,6 +30,8 @@ from harness.places.isolation import Isolation
 from harness.places.layout import coverable_root
 from harness.places.local import kernel_release
 from harness.report.terminal import folded
+from harness.runner import needs_of_backend
+from harness.scratch import left
 
 PROBE = (
     "import json, sys; from harness.backends import backend; "
@@ -83,6 +88,7 @@ def examine(say: Say) -> Iterator[Finding]:
     yield from _prepared()
     yield from _external()
     yield from _compilers(say)
+    yield from _left()
     yield from _tools()
     yield from _features()
     yield Finding(
@@ -140,8 +146,7 @@ def _external() -> Iterator[Finding]:
 
 
 def _features_of(found: Backend) -> Iterator[Missing]:
-    needs = [*found.needs.features, *(f"lsm:{name}" for name in found.needs.lsm)]
-    for name, reason in lacking(needs).items():
+    for name, reason in lacking(needs_of_backend(found)).items():
         yield Missing(feature=f"{name}: {reason}")
 
 
@@ -170,6 +175,20 @@ def _compilers(say: Say) -> Iterator[Finding]:
         state=OK if writable else LACKING,
         detail=str(cache),
         mend="" if writable else "set XDG_CACHE_HOME to a directory that you can write to",
+    )
+
+
+def _left() -> Iterator[Finding]:
+    """What runs that were killed left behind."""
+    where = Path(tempfile.gettempdir())
+    found = [str(path) for path in left(where)]
+    yield Finding(
+        what="left behind",
+        state=NOTE if found else OK,
+        detail=f"{len(found)} in {where} by runs that were killed" if found else "nothing",
+        mend=f"the next `harness run` removes them; by hand: rm -rf {shlex.join(found)}"
+        if found
+        else "",
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import tempfile
-from pathlib import Path
 
 import click
 
@@ -14,6 +12,7 @@ from harness.bench.talk import BARE, TALKS_CALLS, Cell, counted, measured
 from harness.build import BuildError
 from harness.cli import UserError
 from harness.process import end_as_interrupted
+from harness.scratch import Scratch
 
 MANY = 10.0
 """From this overhead on it is told how many times as long a call takes."""
@@ -40,8 +39,8 @@ def command(calls: int, turns: int, a_turn: int, as_json: bool) -> None:
     processor. The policy denies mkdir by name, or the four calls by an argument.
     """
     end_as_interrupted()
-    with tempfile.TemporaryDirectory(prefix="interposition-talk-") as scratch:
-        directory = Path(scratch).resolve()
+    with Scratch() as scratch:
+        directory = scratch.resolve()
         directory.chmod(0o755)
         try:
             if not as_json:

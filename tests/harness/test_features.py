@@ -142,7 +142,7 @@ def job() -> Job:
 
 
 def test_needs_reach_the_agent() -> None:
-    """Those of the manifest and of the scenario, each once."""
+    """Those of the manifest and of the scenario, each once, and those of somebody's sandbox."""
     place = LocalPlace()
     asked = job()
     assert prepare(asked, place)["needs"] == ["io_uring"]
@@ -153,6 +153,10 @@ def test_needs_reach_the_agent() -> None:
     asked = replace(asked, case=replace(asked.case, scenario=booted))
     wanted = ["cmdline:a", "cmdline:b=1", "io_uring", "lsm:bpf", "lsm:landlock"]
     assert prepare(asked, place)["needs"] == wanted
+    policy = tree.OWN / "scenarios" / "policies" / "path-rules.yaml"
+    kept = replace(scenario, features=(), policy=policy.read_text(encoding="utf-8"))
+    theirs = replace(asked, case=replace(asked.case, scenario=kept, backend="bwrap"))
+    assert prepare(theirs, place)["needs"] == ["io_uring", "userns"]
 
 
 def test_without_a_feature_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

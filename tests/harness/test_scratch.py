@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import scratch
+from harness.cli import doctor
 from harness.scratch import Scratch
 
 OWNER = """
@@ -28,7 +30,9 @@ def own_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_killed_owners_directory_is_removed(own_tmp: Path) -> None:
-    """The next one to be made takes the left one away, never one that is in use."""
+    """The next one to be made takes the left one away, never one that is in use; until then
+    `harness doctor` tells of it.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
@@ -39,9 +43,15 @@ def test_a_killed_owners_directory_is_removed(own_tmp: Path) -> None:
             assert left.exists()
         owner.kill()
     assert left.exists()
+    assert list(scratch.left(own_tmp)) == [left]
+    (said,) = doctor._left()
+    assert (said.state, str(left) in said.mend) == (doctor.NOTE, True)
     with Scratch() as mine:
+        assert list(scratch.left(own_tmp)) == []
         assert [mine] == list(own_tmp.iterdir())
     assert list(own_tmp.iterdir()) == []
+    (said,) = doctor._left()
+    assert (said.state, said.mend) == (doctor.OK, "")
 
 
 def test_a_directory_that_is_swept_at_birth_is_made_again(
