@@ -309,7 +309,9 @@ def write(
             "policy_file": str(policy),
             "backends": list(backends),
             "leaky": list(leaky.get(probe.attack.id, ())),
-            "abis": [native().abis[0].name],
+            # The first of this machine's that the attack has a program for.
+            "abis": [abi.name for abi in native().abis if abi.name in probe.attack.abis][:1]
+            or list(probe.attack.abis),
         }
         for path, text in (
             (directory / "scenarios" / policy, probe.text),

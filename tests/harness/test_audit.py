@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from enforcer.policy.problem import PolicyError
 from harness import tree
 from harness.attack import load_attacks
-from harness.audit import judged, probes, untried
+from harness.audit import judged, probes, untried, write
 from harness.cli import cli
 from harness.model import VerdictKind
 from tests.harness.test_results import HELD
@@ -141,6 +142,16 @@ def test_only_names_are_exchanged() -> None:
     for name, own in (("/opt/app", "${program}"), ("/home/me/secret", "${denied_dir}")):
         text = text.replace(name, own)
     assert race.text == text
+
+
+def test_every_attack_is_written_for_a_program_that_it_has(tmp_path: Path) -> None:
+    """Also one that this machine has in its second calling convention only."""
+    found = probes(FILES.format(home="/home/me"), "yaml", "my.yaml", ATTACKS.values())
+    write(found, tmp_path, dialect="yaml", backends=(), scenarios=())
+    for each in found:
+        content = yaml.safe_load((tmp_path / "scenarios" / f"{each.id}.yaml").read_text())
+        assert content["abis"]
+        assert set(content["abis"]) <= set(each.attack.abis)
 
 
 def test_a_longer_name_is_another() -> None:
