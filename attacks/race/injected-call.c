@@ -14,6 +14,7 @@
  * replaced by then. Winning prints DATA and the content of the denied file.
  */
 #include "execute.h"
+#include "race.h"
 
 #define CALL_AT 15
 #define OTHER_AT 32
@@ -34,14 +35,14 @@ static unsigned char other[] = {
 
 static const char *names[2];
 static unsigned char *code;
-static volatile int go;
+static _Atomic bool ready, go;
 
 static int peer(void *unused)
 {
 	(void)unused;
-	while (!go)
-		;
-	spin(3000);
+	atomic_store(&ready, true);
+	while (!atomic_load(&go))
+		let_run();
 	*(volatile unsigned short *)(code + CALL_AT) = 0x0feb; /* jmp +15 */
 	_exit(0);
 }
@@ -65,10 +66,10 @@ static void open_beside_peer(void)
 	memcpy(code, call, sizeof(call));
 	memcpy(code + OTHER_AT, other, sizeof(other));
 	child = clone(peer, stack + 65536, CLONE_VM | CLONE_FILES | SIGCHLD, NULL);
-	spin(30000000);
-	go = strcmp(names[0], names[1]); /* the benign twin's peer comes when all is done */
+	wait_until(&ready);
+	atomic_store(&go, strcmp(names[0], names[1])); /* the benign twin's comes when all is done */
 	open_by_code();
-	go = 1;
+	atomic_store(&go, true);
 	waitpid(child, NULL, __WALL);
 	open_by_code();
 	for (int fd = FILES; fd > 2; fd--)
