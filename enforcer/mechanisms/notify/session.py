@@ -125,7 +125,8 @@ class Session(Shared):
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
             if time.monotonic() > until:
                 return
-            for pid in self._processes():
+            # Those that were there first: none is to see its child's end, and go on from there.
+            for pid in sorted(self._processes()):
                 with suppress(OSError):
                     if filters_of(pid) > own:
                         os.kill(pid, signal.SIGKILL)
