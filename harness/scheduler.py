@@ -6,6 +6,7 @@ A case runs again elsewhere when its worker is lost; the results come to the one
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -43,6 +44,9 @@ def pool(address: str) -> Pool:
     except ImportError:
         mend = "pip install 'interposition-lab[scale]'"
         raise SchedulerError(f"many machines need Dask's distributed: {mend}") from None
+
+    # A lost scheduler is our own error's to tell, not a traceback of the library's before it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
     def connected() -> Client:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
