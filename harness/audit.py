@@ -103,7 +103,8 @@ class Act:
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """One rule (None: the default), as the user wrote it, that denies the plain act of an attack;
-    and the policy's text with a run's own objects for those that it denies and permits.
+    and the policy's text with a run's own objects for those that it denies and permits. `permitted`
+    are calls of the attack's that no rule denies.
     """
 
     rule: int | None
@@ -111,6 +112,7 @@ class Probe:
     said: str
     attack: Attack
     text: str
+    permitted: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -143,6 +145,7 @@ def probes(text: str, dialect: str, source: str, attacks: Iterable[Attack]) -> l
         for attack, acts in wanted:
             if denials[acts[0]] is None:
                 continue  # there would be no direct attempt to tell whether it is enforced
+            permitted = tuple(act.call for act in acts if denials[act] is None)
             for denied in filter(None, (denials[act] for act in acts)):
                 rule = None if denied.rule is None else written.rules[denied.rule]
                 probe = Probe(
@@ -151,6 +154,7 @@ def probes(text: str, dialect: str, source: str, attacks: Iterable[Attack]) -> l
                     said=_said(rule, written),
                     attack=attack,
                     text=moved,
+                    permitted=permitted,
                 )
                 found.setdefault(probe.id, probe)
     return sorted(found.values(), key=lambda probe: (probe.rule is None, probe.rule or 0, probe.id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -213,18 +213,20 @@ def _carry_out(lab: Laboratory, at_once: int | None, results: Path | None) -> li
     return run.rows
 
 
-def _by_rule(found: Sequence[Probe], rows: Sequence[Row]) -> list[tuple[Probe, list[Row]]]:
-    """The results of each rule, beside one of its probes."""
+def _by_rule(found: Sequence[Probe], rows: Sequence[Row]) -> list[tuple[list[Probe], list[Row]]]:
+    """The results of each rule, beside its probes."""
     by_rule = []
     for _, of_it in groupby(found, key=lambda probe: probe.rule):
         together = list(of_it)
         ids = {probe.id for probe in together}
-        by_rule.append((together[0], [row for row in rows if row.scenario in ids]))
+        by_rule.append((together, [row for row in rows if row.scenario in ids]))
     return by_rule
 
 
 def _print(found: Sequence[Probe], rows: Sequence[Row], directory: Path) -> None:
-    for probe, of_it in _by_rule(found, rows):
+    for of_rule, of_it in _by_rule(found, rows):
+        probe = of_rule[0]
+        permitted = {each.id: each.permitted for each in of_rule}
         click.echo(textwrap.fill(f"{probe.place}: {probe.said}", WIDTH, subsequent_indent="    "))
         for each in judged(of_it):
             counts = ", ".join(
@@ -232,7 +234,7 @@ def _print(found: Sequence[Probe], rows: Sequence[Row], directory: Path) -> None
                 for kind in dict.fromkeys(VerdictKind(row.verdict) for row in each.rows)
             )
             click.echo(f"  {each.backend:12} {_word(each):16} {counts}")
-            for line in _shown(each):
+            for line in _shown(each, permitted):
                 click.echo(f"      {line}")
         click.echo()
     click.echo(f"by hand: cd {directory}\n         harness explain 'CASE'; harness repro 'CASE'")
@@ -246,14 +248,20 @@ def _print_untried(left: Sequence[Untried]) -> None:
         click.echo(textwrap.indent(why, "  "))
 
 
-def _shown(each: Judged) -> list[str]:
-    """The cases in which the rule falls, or why there is no verdict."""
+def _shown(each: Judged, permitted: Mapping[str, Sequence[str]]) -> list[str]:
+    """The cases in which the rule falls, or why there is no verdict. `permitted` are, by scenario,
+    the calls that the policy itself leaves to the attack.
+    """
     if each.holds:
         return []
     if each.kind not in FAILING:
         why = each.worst[0].reason.partition("\n")[0]
         return textwrap.wrap(why, WIDTH - 6, break_long_words=False)
-    shown = [row.case_id for row in each.worst[:SHOWN]]
+    shown = []
+    for row in each.worst[:SHOWN]:
+        shown.append(row.case_id)
+        if left := permitted[row.scenario]:
+            shown += textwrap.wrap(f"the policy itself permits {listed(left)}", WIDTH - 6)
     more = len(each.worst) - SHOWN
     return [*shown, f"and {more} more: --json"] if more > 0 else shown
 

@@ -245,6 +245,7 @@ def test_a_policy_is_tried(tmp_path: Path, text: str, status: int, said: str) ->
     assert "my.yaml:5: deny[eacces]" in ran.stdout
     case = "audit/rule-2-subset-openat2-open[default-notify-"
     assert (case in ran.stdout) is (status == 1)
+    assert ("the policy itself permits openat2\n" in ran.stdout) is (status == 1)
     assert max(map(len, ran.stdout.splitlines()[:4])) <= 80
     again = call(keep, "harness", "explain", "audit/rule-2-subset-openat2-open")
     assert re.search(r"^Attack subset/openat2-open", again.stdout, re.MULTILINE), again.stderr
