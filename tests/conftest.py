@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis.internal.conjecture import providers
 
 from enforcer.pin.caller import set_umask
 
+_HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 SAME = "same-every-time"
 settings.register_profile(
     SAME, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -28,11 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def umask_of_its_own() -> Iterator[None]:
-    """What a test does for a task, it does with the task's umask: the next has the worker's."""
+def process_of_its_own() -> Iterator[None]:
+    """What a test does to its worker ends with it: the umask of a task for which it acted, and what
+    a command that it called makes of signals.
+    """
     before = os.umask(0)
     os.umask(before)
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
     yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     if (after := os.umask(before)) != before:
         for mask in (after, before):  # what set_umask remembers of this thread stays true
             set_umask(mask)

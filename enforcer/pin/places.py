@@ -150,20 +150,25 @@ class Places:
         return self._by_id.get(facts.mnt_id) in self._first
 
     def _first_names(self, mount: Mount, beneath: bytes) -> tuple[bytes, ...]:
-        """The names that place `beneath` a mount had at the beginning, if it had any."""
+        """The names that place `beneath` a mount had at the beginning, if it had any.
+
+        What is mounted may have the number of a device that went (get_anon_bdev in fs/super.c
+        gives the lowest that is free): then it has its own name besides.
+        """
         place = _joined(mount.root, beneath)
         shown = [each for each in self._first if each.device == mount.device]
+        is_there = any(each in self._current for each in shown)
         found = [
             _joined(each.point, place[len(each.root.rstrip(b"/")) :])
             for each in shown
             if _is_in(place, each.root)
         ]
-        if found:
+        if found and is_there:
             return tuple(dict.fromkeys(found))
-        if shown or mount.kind in _BUILT_ON_OTHERS:
+        if is_there or mount.kind in _BUILT_ON_OTHERS:
             raise Unplaced
         # A file system that was not mounted then: nothing in it has an older name.
-        named = [_joined(mount.point, beneath)]
+        named = [_joined(mount.point, beneath), *found]
         if mount.source.startswith(b"/"):
             named.append(mount.source)
         if mount.kind in _SAME_EVERYWHERE:

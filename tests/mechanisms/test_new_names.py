@@ -97,7 +97,11 @@ RENAMES: Mapping[str, str] = {
 }
 """Titles to acts in a directory with `priv/secret` and `pub/a`: each reads by another name."""
 
+REUSED = "bind, under the number of another mount"
 MOUNTS: Mapping[str, str] = {
+    # Numbers of mounts are given anew, the lowest first (mnt_alloc_id in fs/namespace.c).
+    REUSED: "look_after(call('umount2', 'before', 0) or mount('priv', 'pub', flags=BIND),"
+    " 'pub/secret')",
     "bind": "look_after(mount('priv', 'pub', flags=BIND), 'pub/secret')",
     "bind, from another namespace": (
         "look_after(mount('priv', 'pub', flags=BIND) or alone(), 'pub/secret')"
@@ -175,6 +179,9 @@ def homes(place: Path, acts: Mapping[str, str]) -> dict[str, Path]:
         for directory, file, text in (("priv", "secret", SECRET), ("pub", "a", "permitted")):
             (home / directory).mkdir(parents=True)
             (home / directory / file).write_text(text)
+        if title == REUSED:
+            (home / "before").mkdir()
+            process.run(["mount", "-t", "tmpfs", "none", str(home / "before")])
     return found
 
 

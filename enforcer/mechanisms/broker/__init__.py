@@ -121,7 +121,8 @@ class SigsysBroker:
     def prepare(self, plan: Plan, stage: Stage, run: Run) -> Iterator[Plan]:
         """The stub, compiled of its source."""
         stub = stage.state / "stub"
-        run((COMPILER, *FLAGS, "-o", str(stub), str(STUB)), "")
+        # What the compiler keeps meanwhile has no other place: every mount of before is read-only.
+        run(("env", f"TMPDIR={stage.state}", COMPILER, *FLAGS, "-o", str(stub), str(STUB)), "")
         yield replace(plan, data={**plan.data, "stub": str(stub)})
 
     def probes(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
