@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from enforcer.kernel.allocator import share_arena
 from enforcer.pin.caller import set_umask
 
 _HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -17,6 +18,9 @@ SAME = "same-every-time"
 settings.register_profile(
     SAME, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+share_arena()  # what tests start has the addresses that are left below RLIMIT_AS
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from enforcer.events import EventLog
 from enforcer.kernel import procfs
+from enforcer.kernel.allocator import share_arena
 from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
 from enforcer.mechanisms.contract import LaunchError
 from enforcer.supervision.ending import Ending, heed_no_other
@@ -220,6 +221,7 @@ def _become_supervisor(
         _detach(kept | {end.fileno()})
         set_name(name)
         forbid_dumping()
+        share_arena()  # under the limits of its target, whose calls it has a thread for each
         handshake = Handshake(end, target)
         handshake.send(_STARTED, str(os.getpid()))
         _expect(handshake, _SERVE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from enforcer.kernel import procfs
 from enforcer.kernel.prctl import is_dumpable
 from enforcer.mechanisms.contract import LaunchError
 from enforcer.supervision.launch import Handshake, execute, start_supervisor
+from harness import process
 
 
 def _in_child(body: Callable[[], object]) -> object:
@@ -164,3 +166,37 @@ def test_the_launcher_becomes_the_command() -> None:
         assert stream.read() == expected
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGPIPE
+
+
+_CROWD = """
+import os, threading
+from enforcer.kernel import procfs
+from enforcer.supervision.launch import start_supervisor
+
+def size():
+    return int(procfs.status_fields(procfs.read(os.getpid(), "status"))[b"VmSize"].split()[0])
+
+def serve(handshake):
+    threading.stack_size(512 << 10)
+    together = threading.Barrier(13)
+    def work():
+        kept = bytearray(10_000)
+        together.wait(), together.wait()
+    before = size()
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    [thread.start() for thread in threads]
+    together.wait()
+    handshake.ready(str(size() - before))
+    together.wait()
+    handshake.wait_go()
+
+launcher = start_supervisor(serve, name="crowd")
+print(launcher.wait_ready())
+launcher.go()
+"""
+
+
+def test_a_supervisor_s_threads_take_few_addresses() -> None:
+    """Its target's limit of them is its own (RLIMIT_AS), and every held call may need a thread."""
+    ran = process.run([sys.executable, "-c", _CROWD], cwd=Path(__file__).parents[2])
+    assert int(ran.stdout) < 100 << 10, ran.stderr
