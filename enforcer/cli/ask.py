@@ -95,7 +95,9 @@ def command(
     policies = _load(files, form) if files else [_everything()]
     mechanism = usable_mechanism(backend)
     options = Options(
-        partial=partial, inherit=inherit, desk=desk_option(timeout_s=timeout_s, waits=True)
+        partial=partial,
+        inherit=inherit,
+        desk=desk_option(timeout_s=timeout_s, expected=os.getpid()),
     )
     plan = compiled(mechanism, policies, options)
     voice = Voice()

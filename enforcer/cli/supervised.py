@@ -117,10 +117,12 @@ def begin(mechanism: Mechanism, plan: Plan, command: Sequence[str], log: EventLo
         os._exit(_FAILED)
 
 
-def desk_option(*, timeout_s: float = 60.0, waits: bool = False) -> dict[str, object] | None:
-    """Options.desk: in the user's own directory; None where there can be none."""
+def desk_option(
+    *, timeout_s: float = 60.0, expected: int | None = None
+) -> dict[str, object] | None:
+    """Options.desk: in the user's own directory; None where there can be none. See Desk."""
     try:
         directory = socket_directory()
     except OSError:
         return None
-    return {"directory": str(directory), "timeout_s": timeout_s, "waits": waits}
+    return {"directory": str(directory), "timeout_s": timeout_s, "expected": expected}

@@ -21,6 +21,7 @@ from errno import EPERM
 from pathlib import Path
 
 from enforcer.call import Action, Decision
+from enforcer.kernel.pidfd import pidfd_open
 from enforcer.outbox import Outbox
 from enforcer.policy.ast import Dialect, Policy, Rule
 from enforcer.policy.decider import Decider
@@ -109,11 +110,12 @@ LEFT_ALONE = "the console went away: what would be asked is denied until another
 class Desk:
     """`directory` gets the socket, PID.sock; `timeout_s` is how long a question stands.
 
-    `waits`: questions wait for a first console too. `describe` gives what `enforcer status` shows;
-    `left_alone` is told when who answered is gone before the target is, and will be missed.
+    `expected`: the process that is about to answer; questions wait for it while it lives.
+    `describe` gives what `enforcer status` shows; `left_alone` is told when who answered, or was
+    about to, is gone before the target is, and will be missed.
     """
 
-    def __init__(self, directory: Path, timeout_s: float, *, waits: bool) -> None:
+    def __init__(self, directory: Path, timeout_s: float, expected: int | None) -> None:
         self.path = directory / f"{os.getpid()}.sock"
         self.timeout_s = timeout_s
         self.most_filters = -1
@@ -121,8 +123,8 @@ class Desk:
         self.left_alone: Callable[[str], None] | None = None
         self.target = 0
         self.refusals: deque[Fields] = deque(maxlen=_LAST_REFUSALS)
-        self._may_wait = waits
-        self._is_needed = waits
+        self._expected: int | None = None
+        self._is_needed = expected is not None
         self._console: _Connection | None = None
         self._connections: dict[int, _Connection] = {}
         self._pending: dict[int, _Pending] = {}
@@ -141,11 +143,22 @@ class Desk:
         unheard.rename(self.path)
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ)
+        if expected is not None:
+            self._expect(expected)
+
+    def _expect(self, process: int) -> None:
+        """Hear of its end from the kernel: killed before it connects, it closes nothing here."""
+        pidfd = pidfd_open(process)
+        if pidfd >= 0:
+            self._expected = pidfd
+            self._selector.register(pidfd, selectors.EVENT_READ)
 
     def start(self, target: int, most_filters: int) -> None:
         """Begin to serve. `most_filters`: tasks of the target are under more of them."""
         self.target = target
         self.most_filters = most_filters
+        if self._is_needed and self._expected is None:
+            self._leave()
         threading.Thread(target=self._serve, name="desk", daemon=True).start()
 
     def close(self) -> None:
@@ -169,7 +182,7 @@ class Desk:
             return self._is_heard()
 
     def _is_heard(self) -> bool:
-        is_there = self._console is not None or self._may_wait
+        is_there = self._console is not None or self._expected is not None
         return is_there and len(self._pending) < MOST_QUESTIONS
 
     def put(self, standing: StandingAnswers, fields: Fields, answered: Answered) -> int:
@@ -219,8 +232,10 @@ class Desk:
                 for key, _ in ready:
                     if key.fileobj is self._listening:
                         self._accept()
-                    else:
+                    elif key.fd in self._connections:
                         self._receive(self._connections[key.fd])
+                    elif len(ready) == 1:  # after all that it said while it lived
+                        self._cannot_come()
                 now = time.monotonic()
                 late = [number for number, each in self._pending.items() if each.ends_at <= now]
                 for number in late:
@@ -270,12 +285,31 @@ class Desk:
         connection.socket.close()
         if connection is self._console:
             self._console = None
-            self._may_wait = False
-            for number in list(self._pending):
-                self._end(number, _denied("the console went away"), "the console went away: denied")
-            is_missed = self._is_needed or bool(self._asked)
-            if self.left_alone is not None and is_missed and _lives(self.target):
-                self.left_alone(LEFT_ALONE)
+            self._leave()
+
+    def _cannot_come(self) -> None:
+        """The process that was expected has ended."""
+        has_come = self._console is not None
+        self._forget()
+        if not has_come:
+            self._leave()
+
+    def _forget(self) -> None:
+        """Nobody is waited for who has not come yet."""
+        if self._expected is not None:
+            self._selector.unregister(self._expected)
+            os.close(self._expected)
+            self._expected = None
+
+    def _leave(self) -> None:
+        """Nobody answers from now on."""
+        self._forget()
+        is_missed = self._is_needed or bool(self._asked)
+        # Before what stands is denied: after that the target may end, and nobody would be told.
+        if self.left_alone is not None and is_missed and _lives(self.target):
+            self.left_alone(LEFT_ALONE)
+        for number in list(self._pending):
+            self._end(number, _denied("the console went away"), "the console went away: denied")
 
     def _heard(self, connection: _Connection, message: Mapping[str, object]) -> None:
         match message.get("say"):
@@ -379,6 +413,9 @@ def desk_of(data: object) -> Desk | None:
     """The desk that a plan asks for. Raises OSError."""
     if not isinstance(data, Mapping):
         return None
+    expected = data["expected"]
     return Desk(
-        Path(str(data["directory"])), float(str(data["timeout_s"])), waits=bool(data["waits"])
+        Path(str(data["directory"])),
+        float(str(data["timeout_s"])),
+        expected if isinstance(expected, int) else None,
     )
