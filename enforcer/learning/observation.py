@@ -58,7 +58,7 @@ _CREATES = "c"
 
 
 def values_of(texts: Mapping[str, Sequence[str | None]]) -> tuple[Value, ...] | None:
-    """The texts that a rule shall name; None: one cannot be read, and no rule can be made.
+    """The texts that a rule is to name; None: one cannot be read, and no rule can be made.
 
     Left out is what numbers things of this run alone: descriptors, and processes other than
     `0` (the caller) and `-1` (any); and the mode of an open that creates nothing, which is

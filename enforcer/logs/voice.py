@@ -1,7 +1,7 @@
 """What a log cannot take is said where somebody sees it: on the standard error of the command line.
 
 The supervisor holds a duplicate of that, until a moment after the command has ended; whoever waits
-for the end of a pipe shall not wait for a daemon. From then on the system's log is told.
+for the end of a pipe must not wait for a daemon. From then on the system's log is told.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_what_the_mechanism_cannot_keep_is_told_and_not_taken(tmp_path: Path) ->
 
 
 def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
-    """Its policy stays in force: who removes a file has not said what shall be permitted."""
+    """Its policy stays in force: who removes a file has not said what is to be permitted."""
     looks = watching(tmp_path)
     (tmp_path / "bin_a.yaml").unlink()
     (news,) = looks.news()

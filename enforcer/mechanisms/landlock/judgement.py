@@ -1,4 +1,4 @@
-"""From a policy to the regions and ports that Landlock shall permit, with what is lost on the way.
+"""From a policy to the regions and ports that Landlock is to permit, with what is lost on the way.
 
 Pure. Each access (a call, one half of an open, one of its names) is followed through the rules to
 the Region on which it is permitted; a right is permitted where all accesses that need it are.

@@ -174,7 +174,7 @@ class Session(Shared):
         return self.listener
 
     def _greet(self, number: int, is_synchronous: bool) -> None:
-        """Meet the launcher's first held call: proof that its filter holds what it shall hold.
+        """Meet the launcher's first held call: proof that its filter holds what it must hold.
 
         The launcher's own listener is replaced by a closed one's stand-in, so that nobody but the
         supervisor keeps it alive.
@@ -232,7 +232,7 @@ class Session(Shared):
 
         Meanwhile interrupt acts that nobody waits for, let others receive where one takes long, and
         see to it that somebody is there to receive: a name may never come (userfaultfd, FUSE), nor
-        anybody to a FIFO, and that shall be its caller's wait alone.
+        anybody to a FIFO, and only its caller may wait for that.
         """
         slow: tuple[Worker, int] | None = None
         poller = select.poll()

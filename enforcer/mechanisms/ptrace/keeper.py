@@ -2,7 +2,7 @@
 
 An attached task is under no filter, so that nothing places descriptors in it (SECCOMP_ADDFD). It
 takes them itself, by pidfd_getfd(2), for which the kernel wants that it may trace whoever has them:
-not the tracer, but this process, which has its ids, no capability, and nothing else to be had.
+not the tracer, but this process, which has its ids, no capability, and nothing else worth having.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from harness.backends.weak import Leaky
 
 class _OpensTheGate(Session):
     def _relieve(self) -> None:
-        """All threads have a call: the others shall not wait."""
+        """All threads have a call: the others must not wait."""
         if not self._is_waited_for():
             return
         with suppress(OSError):  # it is gone by now

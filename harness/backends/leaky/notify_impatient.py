@@ -40,7 +40,7 @@ class _Impatient(Worker):
         return text
 
     def give_up(self) -> None:
-        """Nobody shall wait for a supervisor."""
+        """Nobody may wait for a supervisor."""
         if self.is_late:
             self.is_late = False
             self.let_continue()
