@@ -136,11 +136,14 @@ def _open_judged(
         wrong = wrong_flags(flags, mode, how)
         if wrong:
             return wrong
+    # A supervisor that leads a session would get the terminal as its own (tty_open_proc_set_tty).
+    # With O_PATH nothing is opened, and openat2 refuses most flags (O_PATH_FLAGS in fs/open.c).
     flags |= os.O_CLOEXEC if flags & os.O_PATH else os.O_CLOEXEC | os.O_NOCTTY
     if may_create(flags):
         take_umask(view)
     if how & _SCOPES:
         return _open_scoped(view, dirfd, name, flags, mode, judge, how)
+    # The kernel looks at flags before it reads the name (build_open_flags, then getname).
     if len(name) >= PATH_MAX:
         return wrong_flags(flags, mode, how) or -ENAMETOOLONG
     clean = lexical(name)
@@ -171,6 +174,7 @@ def _open_judged(
             os.close(base)
     if fd != -ELOOP or how & RESOLVE_NO_SYMLINKS:
         return fd
+    # O_NOFOLLOW and O_EXCL are about the last name itself, which the canonical one replaces.
     if view.fixed_root and clean[0] == _SLASH and not flags & _NOT_BY_CANONICAL and not how:
         fd = _open_canonical(view, clean, flags, mode, judge)
         if fd >= 0 or fd == -EINTR:
@@ -228,6 +232,8 @@ def _open_plain(
 
     So what is opened is what has the judged name at that moment, and no other.
     """
+    # What is refused here is a spelling: with a link on the way the object has another name, which
+    # may be permitted, and a name that leads to nothing may have to be told as ENOENT.
     errno = judge((name,), 0)
     if errno:
         probe_flags = O_PATH_NOFOLLOW if flags & os.O_NOFOLLOW else O_PATH
@@ -239,7 +245,7 @@ def _open_plain(
     fd = openat2(base, rest, flags, mode, RESOLVE_NO_SYMLINKS | how)
     if fd in _NOTHING_THERE and view.tells_missing:
         return -ELOOP
-    if fd == -ENXIO:
+    if fd == -ENXIO:  # /dev/tty is the terminal of who opens it: we have none
         return _open_terminal(view, openat2(base, rest, O_PATH, 0, RESOLVE_NO_SYMLINKS), flags)
     return fd
 
@@ -259,7 +265,7 @@ def _open_pinned(
     Where a name is not enough (see View.opens_what_it_judged) 6 itself is opened again, by its link
     in procfs, which leads to the object and walks no name (nd_jump_link in fs/namei.c).
     """
-    if how & RESOLVE_CACHED:
+    if how & RESOLVE_CACHED:  # may always fail; the caller tries without (openat2(2))
         return -EAGAIN
     follow = follows_open(flags)
     entry = bool(flags & os.O_CREAT) and name.endswith(b"/")  # refused whatever the end is
@@ -282,6 +288,7 @@ def _open_pinned(
             fd = _open_object(view, pinned, flags, mode)
         if fd == -ELOOP and follow:
             continue
+        # Ours, not the caller's: a name that was free when it was judged has been taken since.
         if fd == -EEXIST and flags & _CREATES_NEW != _CREATES_NEW:
             continue
         return fd
@@ -308,7 +315,7 @@ def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
     if view.opens_what_it_judged and not pinned.leaf.endswith(b"/"):
         if pinned.exists and flags & _CREATES_NEW != _CREATES_NEW:
             return _reopen(view, pinned.fd, flags, mode)
-        if flags & os.O_CREAT:
+        if flags & os.O_CREAT:  # judged as a new file: none that appears meanwhile is opened
             flags |= os.O_EXCL
     fd = openat2(pinned.parent, pinned.leaf, flags, mode, RESOLVE_NO_SYMLINKS)
     if fd == -ENXIO and pinned.exists:
@@ -317,6 +324,8 @@ def _open_object(view: View, pinned: Pinned, flags: int, mode: int) -> int:
 
 
 def _reopen(view: View, fd: int, flags: int, mode: int) -> int:
+    # The link in procfs is one at the end of the name: with O_NOFOLLOW it is ELOOP. A directory can
+    # be opened without it, as its own entry; of anything else it is known already to be no link.
     if flags & os.O_NOFOLLOW:
         opened = openat2(fd, b".", flags, mode, RESOLVE_NO_SYMLINKS)
         if opened >= 0:
@@ -354,12 +363,13 @@ def _open_scoped(
             return -ENOENT
         how |= RESOLVE_NO_MAGICLINKS
         walked = name
+        # A leading slash goes to our root, except in a scope: that of the task becomes one.
         if absolute and not inside and base != AT_FDCWD:
             walked = name.lstrip(b"/") or b"."
             how |= RESOLVE_IN_ROOT
         follow = follows_open(flags)
         fd = openat2(base, walked, O_PATH if follow else O_PATH_NOFOLLOW, 0, how)
-        if fd >= 0 and on_procfs(fd):
+        if fd >= 0 and on_procfs(fd):  # it may have come by `self`, which there means us
             release(fd)
             fd = openat2(base, walked, O_PATH, 0, how | RESOLVE_NO_SYMLINKS)
         if fd >= 0:
@@ -394,6 +404,7 @@ def _open_scoped(
                     return -errno
             if fd != -ENOENT or not flags & os.O_CREAT or pinned.missing:
                 return fd
+            # O_EXCL: what appears there meanwhile was not judged.
             return openat2(pinned.parent, pinned.leaf, flags | os.O_EXCL, mode, RESOLVE_NO_SYMLINKS)
     except Unplaced:
         return -judge((), 0)

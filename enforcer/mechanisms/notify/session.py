@@ -239,6 +239,7 @@ class Session(Shared):
         poller.register(self.listener, 0)
         seen: dict[Worker, tuple[int, bool]] = {}
         start = 0
+        # POLLHUP: no task is left that has the filter (seccomp_notify_poll, Linux 5.9).
         while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
             if self.rereads is not None and self.rereads.is_due():
                 self._read_again(self.rereads)
@@ -260,6 +261,9 @@ class Session(Shared):
                 if not notification.is_held(self.listener, cookie):
                     self._interrupt(worker, cookie, is_signalled=False)
                     continue
+                # Once its call was received a task waits for the answer killably and handles no
+                # signal (seccomp_do_user_notification): bare, the call would return EINTR. Two
+                # ticks in a row, because a signal that is ignored is pending for a moment, too.
                 is_signalled = _has_signal(worker.tid)
                 seen[worker] = (cookie, is_signalled)
                 if is_signalled and before[1]:
@@ -338,6 +342,7 @@ def _take_listener(handshake: Handshake, number: int) -> int:
         while True:
             listener = pidfd_getfd(pidfd, number)
             if listener >= 0:
+                # The number was promised before the filter was loaded: it may be another file yet.
                 if os.readlink(f"/proc/self/fd/{listener}") == _LISTENER_LINK:  # noqa: PTH115
                     return listener
                 os.close(listener)

@@ -110,6 +110,8 @@ class Worker:
             try:
                 held = receive(listener)
             except OSError as error:
+                # ENOENT: a signal took the task out of its call before it was received
+                # (seccomp_notify_recv).
                 if error.errno in (errno.ENOENT, errno.EINTR):
                     continue
                 raise

@@ -177,7 +177,7 @@ class Act:
         if not space.verified and not injected.has_slots(sandbox, task):
             abi = self.abis[call.arch]
             lacking = errno.ENOSYS if call.name == "clone3" else errno.ENOMEM
-            if space.mapper:
+            if space.mapper:  # another thread of this memory is about to: one mapping serves all
                 space.waiters.append(task.tid)
                 task.again = True
             elif sandbox.listener is None or abi.number_in_instruction:

@@ -36,6 +36,8 @@ from enforcer.supervision.peers import filters_of
 from enforcer.supervision.processes import shown
 from enforcer.supervision.rereading import Rereads, tell
 
+# How waitpid(2) packs a stop: 0x7F for stopped, then the signal (with 0x80 for a call, by
+# PTRACE_O_TRACESYSGOOD), then the event (ptrace(2), "Stopped states").
 _SECCOMP_STOP = ptrace.EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 _STOPPING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -208,6 +210,7 @@ class Tracer:
 
     def wait(self) -> tuple[int, int]:
         """The next stop or end of any task."""
+        # __WALL: a child made by clone(2) with another signal than SIGCHLD is reported as well.
         return os.waitpid(-1, ptrace.WALL)
 
     # ----- stops -----
@@ -336,7 +339,7 @@ class Tracer:
 
     def at_event(self, task: Task, event: int, number: int) -> None:
         """Any other stop of a known task: `number` is the signal it stopped with."""
-        if event == 0:
+        if event == 0:  # a signal is about to be delivered: its handler must not see our detour
             if task.away is not None:
                 returns.bring_back(self.sandbox, task, task.away)
             if number in faults.FAULTS and faults.ends_init(task, number):
@@ -348,6 +351,8 @@ class Tracer:
         elif event == ptrace.EVENT_EXEC:
             execs.executed(self.sandbox, task)
         elif event == ptrace.EVENT_STOP and number in _STOPPING:
+            # A group-stop: let run, the task would not stay stopped; with PTRACE_LISTEN it does,
+            # and SIGCONT wakes it (ptrace(2), "Group-stop").
             ptrace.listen(task.tid)
         elif event == ptrace.EVENT_STOP:
             new_tasks.started(self.sandbox, task)
@@ -358,6 +363,8 @@ class Tracer:
     def unknown(self, tid: int, status: int) -> None:
         """A new task may report before its parent's fork event does: it waits for that."""
         sandbox = self.sandbox
+        # ptrace(2): a new tracee's first stop may be reported before the event of who made it. That
+        # event alone says whose process, memory and policy it shares: until then it stays stopped.
         if not os.WIFSTOPPED(status):
             sandbox.early.discard(tid)
         elif status >> 16 == ptrace.EVENT_STOP:
