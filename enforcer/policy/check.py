@@ -27,6 +27,7 @@ from enforcer.policy.order import ALIAS_TRANSLATORS, specialise
 from enforcer.policy.patterns import can_take_long
 from enforcer.policy.problem import Problem, Problems, Severity, suggestion
 from enforcer.policy.register_text import register_text_condition
+from enforcer.policy.tokens import ESCAPE, ESCAPES
 from enforcer.policy.translators import TRANSLATORS, Origin, known_syscall, source
 from enforcer.syscalls import ALIASES, names, varies
 from enforcer.syscalls.constants import differing
@@ -78,6 +79,7 @@ class _Check:
     def __init__(self, policy: Policy, text: str) -> None:
         self.policy = policy
         self.problems = Problems(policy.source, text)
+        self._lines = text.split("\n")
         self._strict = policy.dialect is Dialect.STRICT
         self._wrong = Severity.ERROR if self._strict else Severity.WARNING
 
@@ -128,9 +130,26 @@ class _Check:
                 self._wrong,
             )
         else:
+            if not self._strict:
+                self._escapes(symbol)
             self._text(rule, symbol)
             if symbol.translator == "sockaddr":
                 self._address(rule, symbol)
+
+    def _escapes(self, symbol: TextSymbol) -> None:
+        """A backslash that systrace dropped, and that a pattern was perhaps to have."""
+        place = symbol.position
+        if place is None or place.line > len(self._lines):
+            return
+        written = self._lines[place.line - 1][place.column - 1 :][: place.length]
+        for found in ESCAPE.finditer(written):
+            if found[1] not in ESCAPES:
+                self._warn(
+                    Position(place.line, place.column + found.start(), 2),
+                    f"`{found[0]}` is `{found[1]}` in systrace's strings",
+                    "write \\\\ for a backslash that belongs to the text",
+                )
+                return
 
     def _text(self, rule: Rule, symbol: TextSymbol) -> None:
         """A translator that a named call lacks, and texts that no argument can have."""

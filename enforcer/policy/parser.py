@@ -73,8 +73,9 @@ def read_file(path: Path, form: str | None = None) -> PolicyFile:
     if form == Form.BPF:
         return PolicyFile(path=path, form=form, text="", compiled=read_filter(path, form))
     if form is None and path.suffix not in SUFFIXES:
-        mend = f"say how it is written: --dialect {' or '.join(FORMS)}"
-        raise PolicyError([_unreadable(source, f"not one of {' '.join(SUFFIXES)}", mend=mend)])
+        mend = f"say it: --dialect {' or '.join(FORMS)}"
+        message = "its name does not tell how it is written" if path.exists() else "no such file"
+        raise PolicyError([_unreadable(source, message, mend=mend if path.exists() else "")])
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)

@@ -208,7 +208,7 @@ def _rule(
     fragment = Fragment(whole.text[found.end() :], whole.places[found.end() :])
     place = Position(number, found.start(1) + 1, len(emulation) + 1 + len(call))
     try:
-        tail = _Tail(tokenize(fragment), problems, constants)
+        tail = _Tail(tokenize(fragment, any_escape=True), problems, constants)
         return tail.rule(call, place)
     except SyntaxProblem as problem:
         problems.add(problem.position, problem.message, problem.mend)

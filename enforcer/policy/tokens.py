@@ -80,12 +80,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_ESCAPE = re.compile(r"\\(.)")
-_ESCAPES = {"\\": "\\", '"': '"', "n": "\n", "r": "\r"}
+ESCAPE = re.compile(r"\\(.)")
+ESCAPES = {"\\": "\\", '"': '"', "n": "\n", "r": "\r"}
 
 
-def tokenize(fragment: Fragment) -> list[Token]:
-    """The tokens, END last. Raises SyntaxProblem at the first character that starts none."""
+def tokenize(fragment: Fragment, *, any_escape: bool = False) -> list[Token]:
+    """The tokens, END last. Raises SyntaxProblem at the first character that starts none.
+
+    `any_escape`: a backslash before any other character goes, as in systrace (lex.l).
+    """
     tokens: list[Token] = []
     text, start = fragment.text, 0
     while start < len(text):
@@ -94,7 +97,7 @@ def tokenize(fragment: Fragment) -> list[Token]:
             raise _unreadable(fragment, start)
         kind = found.lastgroup
         if kind == "string":
-            content = _unescape(fragment, start, found.group())
+            content = _unescape(fragment, start, found.group(), any_escape=any_escape)
             tokens.append(Token(TokenKind.STRING, content, fragment.position(start, found.end())))
         elif kind != "space":
             tokens.append(
@@ -112,9 +115,9 @@ def quote(text: str) -> str:
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
-def _unescape(fragment: Fragment, start: int, quoted: str) -> str:
+def _unescape(fragment: Fragment, start: int, quoted: str, *, any_escape: bool) -> str:
     def replace(found: re.Match[str]) -> str:
-        known = _ESCAPES.get(found.group(1))
+        known = ESCAPES.get(found.group(1), found.group(1) if any_escape else None)
         if known is None:
             place = start + 1 + found.start()
             raise SyntaxProblem(
@@ -124,7 +127,7 @@ def _unescape(fragment: Fragment, start: int, quoted: str) -> str:
             )
         return known
 
-    return _ESCAPE.sub(replace, quoted[1:-1])
+    return ESCAPE.sub(replace, quoted[1:-1])
 
 
 def _unreadable(fragment: Fragment, start: int) -> SyntaxProblem:
