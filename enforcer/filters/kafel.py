@@ -16,7 +16,9 @@ from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, USER_NOTIF
 from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Condition, Not, Operator
 from enforcer.filters.model import Entry, Filter, Form, errno_answer, filter_of, note
+from enforcer.filters.nsjail import NSJAIL, holds_kafel, kafel_of
 from enforcer.filters.words import DEEPEST, Reader, Stuck, Word, included, parse_number, words
+from enforcer.policy.ast import Position
 from enforcer.policy.problem import Problems, suggestion
 from enforcer.syscalls import names, syscall, table
 
@@ -68,7 +70,12 @@ def read_kafel(text: str, source: str) -> Filter:
     """The filter of a policy on this machine's native ABI. Raises PolicyError."""
     problems = Problems(source, text)
     reading = _Reading(native().abis[0], source, problems)
-    reading.text(text, source, (Path(source).absolute(),), problems)
+    if source.endswith(NSJAIL) and not holds_kafel(text):
+        mend = "name the file that its seccomp_policy_file names, if it has one"
+        problems.add(Position(1, 1), "no seccomp_string in it", mend)
+    else:
+        inner = kafel_of(text) if source.endswith(NSJAIL) else text
+        reading.text(inner, source, (Path(source).absolute(),), problems)
     problems.raise_errors()
     _note_unreachable(reading.main, problems)
     default = KILL_THREAD if reading.default is None else reading.default

@@ -76,7 +76,8 @@ class _Reading:
         self.entries: list[Entry] = []
         self.default: int | None = None
         self.denylist = False
-        self._said: dict[str, str] = {}
+        self._open: dict[str, str] = {}
+        self._closed: dict[str, str] = {}
 
     def file(self, text: str, source: str, problems: Problems, chain: tuple[Path, ...]) -> None:
         """Read one file; `chain` are the files by which one came here, itself the last."""
@@ -97,10 +98,14 @@ class _Reading:
     def include(self, word: Word, named: str, chain: tuple[Path, ...], problems: Problems) -> None:
         """Read an included file in place. Mistakes in it are told with its own name."""
         path = Path(named)
-        if not path.is_absolute():
+        beside = chain[-1].parent / (path.name if path.is_absolute() else path)
+        if path.is_absolute() and not _is_there(path) and _is_there(beside):
+            # Where policies are published they stand together, and name where they are installed.
+            note(problems, word.position.line, f"no file at {path}: the one beside is taken")
+            path = beside
+        elif not path.is_absolute():
             # The compiler takes it from the file's directory, minijail0 from the one that it is in.
-            near = (chain[-1].parent / path, path)
-            path = next((each for each in near if _is_there(each)), path)
+            path = next((each for each in (beside, path) if _is_there(each)), path)
         if len(chain) > 10:
             problems.add(word.position, "@include is nested too deep")
             return
@@ -115,12 +120,24 @@ class _Reading:
         self.file(text, str(path), inner, (*chain, path))
         self.problems.found += [each for each in inner.found if inner is not self.problems]
 
-    def say(self, call: str, place: str, word: Word, problems: Problems) -> None:
-        """A call may have one statement only."""
-        if call in self._said:
-            message = f"{call} has a statement already: {self._said[call]}"
-            problems.add(word.position, message, "write all its filters in one")
-        self._said.setdefault(call, place)
+    def say(self, call: str, place: str, word: Word, problems: Problems, *, closes: bool) -> None:
+        """A call has one more statement, which `closes` where it answers always.
+
+        The compiler in Python joins the filters of several (parser.py, parse_file).
+        """
+        if call in self._closed:
+            message = f"{call} is answered in every case already: {self._closed[call]}"
+            problems.add(word.position, message, "take one of the two out")
+        elif call in self._open:
+            note(
+                problems,
+                word.position.line,
+                f"minijail0 -S refuses a second statement for {call}, after {self._open[call]}; "
+                "its compiler in Python joins them",
+            )
+        self._open.setdefault(call, place)
+        if closes:
+            self._closed.setdefault(call, place)
 
 
 def _is_there(path: Path) -> bool:
@@ -151,11 +168,16 @@ class _Statement:
             return
         calls = self._calls()
         self.reader.expect(":", "the call's name")
-        for when, answer in self._filters():
+        filters = list(self._filters())
+        closes = any(when == TRUE for when, _ in filters)
+        place = f"{self.source}:{word.position.line}"
+        for call in calls:
+            self.reading.say(call.text, place, call, self.reader.problems, closes=closes)
+        for when, answer in filters:
             for call in calls:
                 self.reading.entries.append(
                     Entry(
-                        call=call,
+                        call=call.text,
                         when=when,
                         answer=answer,
                         line=word.position.line,
@@ -185,7 +207,7 @@ class _Statement:
                 near = suggestion(word.text, ("@include", "@default", "@denylist", "@frequency"))
                 reader.fail(f"unknown directive {word.text}", near, at=word)
 
-    def _calls(self) -> list[str]:
+    def _calls(self) -> list[Word]:
         if not self.reader.accept("{"):
             return self._call()
         found = self._call()
@@ -194,7 +216,7 @@ class _Statement:
         self.reader.expect("}", "the calls")
         return found
 
-    def _call(self) -> list[str]:
+    def _call(self) -> list[Word]:
         word = self.reader.take()
         if word.kind != "NAME":
             self.reader.fail("a call's name is missing", at=word)
@@ -210,9 +232,7 @@ class _Statement:
                 return []
             near = suggestion(word.text, known)
             self.reader.fail(f"unknown call {word.text}", near, at=word)
-        place = f"{self.source}:{word.position.line}"
-        self.reading.say(word.text, place, word, self.reader.problems)
-        return [word.text]
+        return [word]
 
     def _is_ours(self) -> bool:
         """Whether `[arch=x86_64,arm]` names this machine."""
@@ -238,15 +258,13 @@ class _Statement:
         return abi is not None and abi.name == self.reading.abi.name
 
     def _filters(self) -> Iterator[tuple[Condition, int]]:
-        """(condition, answer) in the order in which they are judged; the last holds always."""
-        rest = ALLOW if self.reading.denylist else self._rest()
+        """(condition, answer) in the order in which they are judged; else the default answers."""
         if self.reader.accept("{"):
             while True:
                 yield self._filter()
                 if not self.reader.accept(","):
                     break
             self.reader.expect("}", "the filters")
-            yield TRUE, rest
             return
         if self.reader.next.kind != "ARG":
             yield TRUE, self._action()
@@ -260,13 +278,10 @@ class _Statement:
             note(self.reader.problems, line, message + "its compiler in Python refuses all")
         if self.reading.denylist:
             yield when, KILL_THREAD if answer is None else answer
-            yield TRUE, rest
-        else:
-            yield when, ALLOW
-            yield TRUE, rest if answer is None else answer
-
-    def _rest(self) -> int:
-        return KILL_THREAD if self.reading.default is None else self.reading.default
+            return
+        yield when, ALLOW
+        if answer is not None:
+            yield TRUE, answer
 
     def _filter(self) -> tuple[Condition, int]:
         if self.reader.next.kind != "ARG":

@@ -26,7 +26,7 @@ _READERS: Mapping[Form, Callable[[str, str], Filter]] = {
 }
 _SUFFIXES: Mapping[str, Form] = {
     ".json": Form.DOCKER,
-    ".kafel": Form.KAFEL,
+    **dict.fromkeys((".kafel", ".cfg"), Form.KAFEL),
     ".bpf": Form.BPF,
     **dict.fromkeys((".service", ".socket", ".mount", ".swap", ".conf", ".systemd"), Form.SYSTEMD),
 }

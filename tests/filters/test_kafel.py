@@ -52,6 +52,37 @@ def test_meaning(text: str, call: str, args: tuple[int, ...], answer: str) -> No
     assert said(read_kafel(text, "p.kafel"), call, *args) == answer
 
 
+_JAIL = """name: "jail"
+mount { src: "/lib" dst: "/lib" }
+seccomp_string: "ERRNO(5) { read }"
+  seccomp_string: 'DEFAULT \\tALLOW // all\\n#define ONE 1'
+cwd: "/tmp"
+"""
+
+
+def test_the_kafel_of_an_nsjail_configuration(tmp_path: Path) -> None:
+    """Its strings are one policy."""
+    found = read_filter(written(tmp_path, "jail.cfg", _JAIL))
+    assert [said(found, call) for call in ("read", "write")] == ["ERRNO(5 EIO)", "ALLOW"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        (_JAIL.replace("read", "reed"), (3, 29), "unknown call reed"),
+        (_JAIL.replace("seccomp_string", "seccomp_log"), (1, 1), "no seccomp_string in it"),
+    ],
+)
+def test_mistakes_of_an_nsjail_configuration(
+    text: str, place: tuple[int, int], words: str, tmp_path: Path
+) -> None:
+    """They are told where they stand in the configuration."""
+    with pytest.raises(PolicyError) as caught:
+        read_filter(written(tmp_path, "jail.cfg", text))
+    (problem,) = caught.value.problems
+    assert ((problem.line, problem.column), words in problem.message) == (place, True)
+
+
 def test_a_file_is_told_from_minijails(tmp_path: Path) -> None:
     """Both are called .policy; the text tells them apart."""
     kafel = written(tmp_path, "k.policy", "POLICY p { ALLOW { read } } USE p DEFAULT KILL\n")

@@ -51,6 +51,12 @@ KILL = "KILL_THREAD"
         ("read[arch=arm]: 1\nwrite[arch=x86_64,arm]: 1", "read", (), KILL),
         ("read[arch=arm]: 1\nwrite[arch=x86_64,arm]: 1", "write", (), "ALLOW"),
         ("kill: 1 # the call", "kill", (), "ALLOW"),
+        ("read: arg0 == 3\nread: arg0 == 4; return EBADF", "read", (3,), "ALLOW"),
+        ("read: arg0 == 3\nread: arg0 == 4", "read", (4,), "ALLOW"),
+        ("read: arg0 == 3\nread: arg0 == 4", "read", (5,), KILL),
+        ("read: arg0 == 3\nread: return EPERM", "read", (4,), "ERRNO(1 EPERM)"),
+        ("read: arg0 == 3\n@default trap", "read", (4,), "TRAP"),
+        ("socket: arg1 == SOCK_STREAM|SOCK_CLOEXEC", "socket", (1, 0x80001), "ALLOW"),
     ],
 )
 def test_meaning(text: str, call: str, args: tuple[int, ...], answer: str) -> None:
@@ -89,11 +95,28 @@ def test_the_two_compilers_differ_and_it_is_said() -> None:
     assert "compiler in Python" in note.message
 
 
+def test_a_second_statement_is_told() -> None:
+    """Only one of minijail's two compilers joins them."""
+    (note,) = read_minijail("read: arg0 == 3\nread: arg0 == 4", "p.policy").notes
+    assert (note.line, "refuses a second statement for read" in note.message) == (2, True)
+
+
+def test_an_installed_include_is_taken_from_beside(tmp_path: Path) -> None:
+    """As published policies name it; that it is another file is told."""
+    written(tmp_path, "common.policy", "write: 1\n")
+    path = written(tmp_path, "p.policy", "@include /nowhere/policy/common.policy\nread: 1\n")
+    found = read_filter(path)
+    assert [said(found, call) for call in ("read", "write", "close")] == ["ALLOW", "ALLOW", KILL]
+    (note,) = found.notes
+    assert "no file at /nowhere/policy/common.policy" in note.message
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         ("read: 1\nreed: 1", 2, "unknown call reed"),
-        ("read: 1\nread: return EPERM", 2, "has a statement already"),
+        ("read: 1\nread: return EPERM", 2, "answered in every case already"),
+        ("read: { arg0 == 1, return EPERM }\nread: 1", 2, "answered in every case already"),
         ("read 1", 1, "`:` is missing"),
         ("read: 2", 1, "no answer"),
         ("read: arg9 == 1", 1, "arg0 to arg5"),
