@@ -54,6 +54,7 @@ ARM64 = Abi(
     name="arm64",
     audit_arch=0xC000_00B7,
     bits=64,
+    tag_bits=0xFF00_0000_0000_0000,
     pointer_size=8,
     layouts=(_ARM64_LAYOUT,),
     syscall_instruction=bytes.fromhex("010000d4"),

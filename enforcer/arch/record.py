@@ -106,7 +106,7 @@ class Abi:
     they nor what loads them maps anything: not in the first 64 MiB (valgrind's PIE programs are at
     0x108000, others at 0x400000 or 0x8048000, their heaps behind), not at 0x38000000 or 0x58000000
     (valgrind itself), nor in what Wine's preloader reserves (up to 0x68000000, and from 0x7f000000
-    on).
+    on). `tag_bits` of an address are ignored by calls that change mappings (untagged_addr).
     """
 
     name: str
@@ -122,6 +122,7 @@ class Abi:
     pairs_aligned: bool = False
     e_machine: int
     spare_address: int = 0x7000_0000
+    tag_bits: int = 0
 
     def layout(self, size: int) -> RegisterLayout:
         """The layout whose regset has `size` bytes; LookupError if this ABI has no such regset."""

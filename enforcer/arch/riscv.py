@@ -8,6 +8,7 @@ RISCV64 = Abi(
     name="riscv64",
     audit_arch=0xC000_00F3,
     bits=64,
+    tag_bits=0xFFFF_0000_0000_0000,  # pointer masking with PMLEN 16
     pointer_size=8,
     layouts=(
         RegisterLayout(

@@ -79,6 +79,7 @@ X86_64 = Abi(
     layouts=(_WIDE_LAYOUT,),
     syscall_instruction=bytes.fromhex("0f05"),
     e_machine=62,
+    tag_bits=0x7E00_0000_0000_0000,  # LAM_U57
 )
 
 I386 = Abi(

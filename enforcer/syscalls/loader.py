@@ -141,14 +141,16 @@ def remapping_calls() -> frozenset[str]:
     )
 
 
-def remapped(call: Syscall, args: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+def remapped(
+    call: Syscall, args: Sequence[int], tag_bits: int = 0
+) -> Iterator[tuple[int, int | None]]:
     """Where a call with these registers changes the caller's mappings: starts and ends.
 
-    An end of None is not known.
+    An end of None is not known. `tag_bits` of an address count for nothing.
     """
     for each in call.remaps:
         if holds(each.when, args):
-            start = args[each.start]
+            start = args[each.start] & ~tag_bits
             yield start, None if each.length is None else start + args[each.length]
 
 

@@ -42,6 +42,8 @@ def test_what_reaches_the_slots_stops(abi: Abi) -> None:
         (base - PAGE, 2 * PAGE),
         (max(PAGE, base - BIG), BIG + PAGE),
         (PAGE, base),
+        (abi.tag_bits & ~(1 << 63) | base, PAGE),
+        (abi.tag_bits & ~(1 << 63) | base - PAGE, 2 * PAGE),
     ]
     for start, length in reaching:
         for name in SIMPLE:
@@ -49,6 +51,18 @@ def test_what_reaches_the_slots_stops(abi: Abi) -> None:
         old = _answer(table, "mremap", (start, length, length, 0, 0))
         new = _answer(table, "mremap", (BIG * 5, PAGE, length, 3, start))
         assert (old & ACTION_MASK, new & ACTION_MASK) == (TRACE(), TRACE())
+
+
+@pytest.mark.parametrize("abi", TRACED, ids=lambda abi: abi.name)
+def test_who_says_where_the_heap_ends_stops(abi: Abi) -> None:
+    """brk(2) would unmap the slots below such an end; other words of PR_SET_MM are not seen."""
+    table = build_filter([PERMISSIVE], [abi]).tables[0]
+    stopped = {
+        word
+        for word in range(1, 16)
+        if _answer(table, "prctl", (35, word)) & ACTION_MASK == TRACE()
+    }
+    assert stopped == {6, 7, 14}
 
 
 @pytest.mark.parametrize("abi", NARROW, ids=lambda abi: abi.name)

@@ -126,3 +126,10 @@ def test_where_a_call_changes_mappings(
 ) -> None:
     """The addresses that count with these registers, and no ignored one."""
     assert list(remapped(syscall(name), args)) == places
+
+
+def test_a_tag_is_no_part_of_an_address() -> None:
+    """The kernel takes it off before it looks (munmap(2) of arm64)."""
+    call = syscall("munmap")
+    args = (0xFF00_0000_0000_1000, 8, 0, 0, 0, 0)
+    assert list(remapped(call, args, 0xFF << 56)) == [(0x1000, 0x1008)]

@@ -18,7 +18,7 @@ from enforcer.cbpf.spec import (
     SpecClause,
     always,
 )
-from enforcer.condition import LOW_HALF, TRUE, All, Any, Compare, Condition, Operator
+from enforcer.condition import LOW_HALF, TRUE, WORD, All, Any, Compare, Condition, Operator
 from enforcer.mechanisms.filter_spec import spec_from_policies, supervised, supervised_answer
 from enforcer.mechanisms.ptrace.calls.processes import (
     BEGINS_TRACING,
@@ -29,7 +29,7 @@ from enforcer.mechanisms.ptrace.calls.processes import (
     MEMORY_CALLS,
     WORLD_CALLS,
 )
-from enforcer.mechanisms.ptrace.calls.target_filters import LISTENS
+from enforcer.mechanisms.ptrace.calls.target_filters import LISTENS, MOVES_BREAK
 from enforcer.mechanisms.ptrace.private import AGAIN, ANSWERS, ASKS, DELIVER, HELLO
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.mechanisms.ptrace.task_policy import detached
@@ -58,17 +58,19 @@ def _reaches_slots(name: str, abi: Abi) -> Condition:
     """Whether a call may touch the slots at their usual place; some that miss it are in it too."""
     return Any(
         tuple(
-            All((_reaches(each.start, each.length, abi.spare_address), each.when))
+            All((_reaches(each.start, each.length, abi), each.when))
             for each in syscall(name, abi.name).remaps
         )
     )
 
 
-def _reaches(start: int, size: int | None, base: int) -> Condition:
-    before_end = Compare(start, Operator.LT, base + SPAN)
+def _reaches(start: int, size: int | None, abi: Abi) -> Condition:
+    base, untagged = abi.spare_address, WORD & ~abi.tag_bits
+    before_end = Compare(start, Operator.LT, base + SPAN, untagged)
     if size is None or base <= _NEAR:
         return before_end
-    near, long = Compare(start, Operator.GE, base - _NEAR), Compare(size, Operator.GE, _NEAR)
+    near = Compare(start, Operator.GE, base - _NEAR, untagged)
+    long = Compare(size, Operator.GE, _NEAR)
     return All((before_end, Any((near, long))))
 
 
@@ -88,7 +90,7 @@ WATCHED: Mapping[str, Condition] = {
     "ioctl": Any((MEDIATED["ioctl"], FAULT_CALLS["ioctl"])),
     "clone3": TRUE,
     "seccomp": Compare(0, Operator.EQ, 1, LOW_HALF),
-    "prctl": Compare(0, Operator.EQ, 22, LOW_HALF),
+    "prctl": Any((Compare(0, Operator.EQ, 22, LOW_HALF), MOVES_BREAK)),
     "ptrace": Any((MEDIATED["ptrace"], *(Compare(0, Operator.EQ, n) for n in BEGINS_TRACING))),
 }
 """Calls that the policy permits by registers alone and that the tracer must see all the same.

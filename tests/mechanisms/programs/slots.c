@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,6 +64,23 @@ static char *find_slots(size_t *size)
 	return (char *)start;
 }
 
+/* Says that the heap ends where the slots do, and gives that up to where they begin. */
+static int brk_over(char *slots, size_t size)
+{
+	unsigned long here = (unsigned long)name;
+	struct prctl_mm_map map = {
+		.start_code = 65536, .end_code = 65537, .start_data = 65536, .end_data = 65537,
+		.start_brk = (unsigned long)slots, .brk = (unsigned long)slots + size,
+		.start_stack = here, .arg_start = here, .arg_end = here, .env_start = here,
+		.env_end = here, .exe_fd = (unsigned int)-1,
+	};
+
+	if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0))
+		return errno == EPERM;
+	syscall(SYS_brk, slots);
+	return 0;
+}
+
 static int borrowed(void *unused)
 {
 	open_often(unused);
@@ -99,6 +118,8 @@ int main(int argc, char **argv)
 	fd = open("/proc/self/mem", O_RDWR);
 	refused += fd < 0 || pwrite(fd, "x", 1, (off_t)(unsigned long)slots) == -1;
 
+	refused += brk_over(slots, size);
+
 	/* a child without the mapping, and one that puts its own memory there */
 	if (madvise(slots, size, MADV_DONTFORK) && errno != EPERM)
 		fail("madvise");
@@ -129,5 +150,5 @@ int main(int argc, char **argv)
 	}
 	open_often(NULL);
 	printf("slots %zu attempts %d\n", size, refused);
-	return refused == 5 ? 0 : 1;
+	return refused == 6 ? 0 : 1;
 }

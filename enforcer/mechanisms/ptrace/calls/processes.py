@@ -229,7 +229,8 @@ class Processes:
         act = self.act
         base = call.task.process.space.base
         end = base + act.arena.size if base else 0
-        for start, stop in remapped(syscall(call.name, call.abi), call.args):
+        tag = act.abis[call.arch].tag_bits
+        for start, stop in remapped(syscall(call.name, call.abi), call.args, tag):
             if start < end and (stop is None or stop > base):
                 act.refuse(call, EPERM, "protection of the slots")
                 return

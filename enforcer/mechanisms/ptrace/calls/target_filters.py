@@ -9,18 +9,18 @@ target wrote. A listener of its own it cannot have (see filter.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from errno import EBUSY
+from errno import EBUSY, EPERM
 from struct import Struct
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW
+from enforcer.condition import LOW_HALF, All, Any, Compare, Operator, holds
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.private import AGAIN, DELIVER
 from enforcer.mechanisms.ptrace.slots import SPAN
 from enforcer.syscalls import number
-from enforcer.syscalls.arguments import LOW_HALF
 from enforcer.syscalls.memory import UnreadableMemory
 
 _INSTRUCTION = Struct("=HBBI")
@@ -31,6 +31,19 @@ _SET_MODE_FILTER = 1
 LISTENS = 1 << 3
 """SECCOMP_FILTER_FLAG_NEW_LISTENER"""
 _PR_SET_SECCOMP = 22
+_PR_SET_MM, _PR_SET_MM_START_BRK, _PR_SET_MM_BRK, _PR_SET_MM_MAP = 35, 6, 7, 14
+MOVES_BREAK = All(
+    (
+        Compare(0, Operator.EQ, _PR_SET_MM, LOW_HALF),
+        Any(
+            tuple(
+                Compare(1, Operator.EQ, what, LOW_HALF)
+                for what in (_PR_SET_MM_START_BRK, _PR_SET_MM_BRK, _PR_SET_MM_MAP)
+            )
+        ),
+    )
+)
+"""prctl(PR_SET_MM, ...) that says where the heap ends: brk(2) unmaps what lies below that."""
 _MODE_FILTER = 2
 _PROGRAMS = {8: Struct("=H6xQ"), 4: Struct("=HxxI")}
 _INTO_SLOTS = (("openat2", 1), ("mmap", 0), ("mmap2", 0), ("mprotect", 0), ("mseal", 0))
@@ -93,8 +106,11 @@ class Filters:
             self.install(call, 2)
 
     def prctl(self, call: HeldCall) -> None:
-        """prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program)"""
-        if call.args[0] & LOW_HALF == _PR_SET_SECCOMP and call.args[1] == _MODE_FILTER:
+        """prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program), prctl(PR_SET_MM, ...)"""
+        if holds(MOVES_BREAK, call.args):
+            if self.act.permits(call):
+                self.act.refuse(call, EPERM, "protection of the slots")
+        elif call.args[0] & LOW_HALF == _PR_SET_SECCOMP and call.args[1] == _MODE_FILTER:
             self.install(call, 2)
         else:
             self.general.by_registers(call)
