@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from errno import EBADF, ENOENT
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from enforcer.call import Elevation
-from enforcer.kernel import procfs
+from enforcer.kernel import procfs, sysfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
@@ -254,12 +253,7 @@ class View:
         major, minor = os.major(device), os.minor(device)
         if 136 <= major <= 143:  # the Unix98 pseudo-terminals
             return b"/dev/pts/%d" % ((major - 136) * 256 + minor), (major, minor)
-        place = Path(f"/sys/dev/char/{major}:{minor}/uevent")
-        try:
-            text = as_supervisor(place.read_bytes)
-        except OSError:
-            return None
-        name = dict(line.partition(b"=")[::2] for line in text.splitlines()).get(b"DEVNAME")
+        name = as_supervisor(lambda: sysfs.device_name(False, major, minor))
         return None if name is None else (b"/dev/" + name, (major, minor))
 
     def status_field(self, key: bytes) -> bytes:

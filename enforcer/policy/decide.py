@@ -33,7 +33,7 @@ from enforcer.policy.membership import (
 from enforcer.policy.operators import text_test
 from enforcer.policy.order import Judged, judged_rules, refuses_carrier
 from enforcer.policy.register_text import register_text
-from enforcer.policy.renaming import renaming_of
+from enforcer.policy.renaming import DEVICE, renaming_of
 from enforcer.policy.translators import Origin, is_repeated, known_syscall, source, sources
 
 NOT_THERE = "/<non-existent filename>: "
@@ -74,7 +74,7 @@ def concerning(policy: Policy, name: str, abi: str | None) -> tuple[Judged, ...]
     if refuses_carrier(policy, model):
         return _exception(errno.ENOSYS, f"{name} performs other calls unseen")
     rules = judged_rules(policy, model, abi)
-    hangs_on_names = bool(model.moves) and renaming_of(policy).matters
+    hangs_on_names = model.gives_names and renaming_of(policy).matters
     return rules if rules or hangs_on_names else default_decision(policy)
 
 
@@ -90,10 +90,13 @@ def judged_by(policy: Policy, rules: Sequence[Judged], call: Call) -> Decision:
 def _renamed(policy: Policy, call: Call, rule: int | None) -> Decision | None:
     """The refusal of a call that would free an object of a rule by another name."""
     model = known_syscall(call.name, call.abi)
-    if model is None or not model.moves or not renaming_of(policy).matters:
+    if model is None or not model.gives_names or not renaming_of(policy).matters:
         return None
-    names = [value.text for value in call.values if value.translator == "filename"]
-    return renaming_of(policy).refusal(model, call.args, names, rule)
+    names, devices = (
+        [value.text for value in call.values if value.translator == kind]
+        for kind in ("filename", DEVICE)
+    )
+    return renaming_of(policy).refusal(model, call.args, names, rule, devices)
 
 
 def strictest(answers: Sequence[Decision]) -> Decision:

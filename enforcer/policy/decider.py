@@ -33,7 +33,7 @@ from enforcer.policy.membership import belongs_by_memory, is_path_of_address, pa
 from enforcer.policy.operators import text_test
 from enforcer.policy.order import Judged, judged_rules, refuses_carrier
 from enforcer.policy.register_text import argument_text, register_text_condition
-from enforcer.policy.renaming import renaming_of
+from enforcer.policy.renaming import DEVICE, renaming_of
 from enforcer.policy.translators import (
     Origin,
     Source,
@@ -125,14 +125,16 @@ class Decider:
         if compiled.model is None or answer.action is not Action.PERMIT:
             return answer
         names = read("filename") or ()
-        return self._renaming.refusal(compiled.model, args, names, answer.rule) or answer
+        devices = () if compiled.model.node is None else read(DEVICE) or ()
+        refused = self._renaming.refusal(compiled.model, args, names, answer.rule, devices)
+        return refused or answer
 
     def _compiled(self, name: str, abi: str | None) -> _Compiled:
         compiled = self._calls.get((name, abi))
         if compiled is None:
             compiled = _compile(self.policy, name, abi)
             model = known_syscall(name, abi)
-            if model is not None and model.moves and self._renaming.matters:
+            if model is not None and model.gives_names and self._renaming.matters:
                 needs = compiled.needs | {"filename"}
                 compiled = replace(compiled, needs=needs, model=model)
             self._calls[name, abi] = compiled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from enforcer.call import STRICTNESS, Action, Decision, Elevation
@@ -19,6 +19,7 @@ from enforcer.policy.ast import (
     NotExpression,
     OrExpression,
     Policy,
+    Rule,
     TextOperator,
     TextSymbol,
     TrueSymbol,
@@ -35,10 +36,15 @@ REFUSED = errno.EXDEV
 """What Landlock says of a link or rename by which a file would gain rights (landlock(7)): programs
 that move files then copy them, and are judged by what they read and write."""
 
+NAMELESS = "a node of a device whose own name nobody can tell"
+
 _MOST_SITUATIONS = 512
 """How many combinations of what is not known are looked at; beyond, the answer is the safe one."""
 _MOST_KNOWN = 4096
 _WRITES = "writes"
+
+DEVICE = "device"
+"""Under this key a mechanism says of which device a call makes a node: what /dev calls it."""
 
 Formula = Hashable
 """True, False, or what hangs on unknowns: ("not", f), ("and", f, g), ("or", f, g), else a key."""
@@ -76,14 +82,21 @@ class Renaming:
         args: Sequence[int],
         names: Sequence[str | None],
         rule: int | None,
+        devices: Sequence[str | None] = (),
     ) -> Decision | None:
         """Why a call that rule `rule` permits is refused all the same; None where it is not.
 
         `names` are its file names, in argument order; None for one that cannot be read. A rule that
-        says of each of them in full which it is speaks of this very move.
+        says of each of them in full which it is speaks of this very move; one that gives mknod
+        other ids speaks of devices, for other nodes take no rights. `devices`: see DEVICE; None for
+        one without a name.
         """
         if rule is not None and _spells_out(self._policy.rules[rule].when, names):
             return None
+        if devices and model.node is not None:
+            if rule is not None and _makes_nodes(self._policy.rules[rule], model.name):
+                return None
+            return self._node(devices[0], names[0] if names else None)
         for move in model.moves:
             if not holds(move.when, args):
                 continue
@@ -95,6 +108,15 @@ class Renaming:
             if refused is not None:
                 return refused
         return None
+
+    def _node(self, device: str | None, name: str | None) -> Decision | None:
+        """The refusal of making a node `name` of a device: mknod(2) opens it under that name."""
+        if device is None or name is None:
+            return Decision(action=Action.DENY, errno=errno.EPERM, reason=NAMELESS)
+        refused = self.weakened(device, name)
+        if refused is None:
+            return None
+        return replace(refused, errno=errno.EPERM, reason=f"of {device}: {refused.reason}")
 
     def weakened(self, old: str, new: str) -> Decision | None:
         """The refusal of giving object `old`, with all that may lie beneath, the name `new`."""
@@ -322,6 +344,11 @@ def _spells_out(expression: Expression | None, names: Sequence[str | None]) -> b
     """Whether an expression only holds for these two names, each of them compared by `eq`."""
     said = set(_equalities(expression))
     return len(names) == 2 and said.issuperset(enumerate(names))
+
+
+def _makes_nodes(rule: Rule, call: str) -> bool:
+    """Whether a rule has just this call, which makes nodes, made with other ids."""
+    return rule.elevation is not None and call in rule.calls
 
 
 def _equalities(expression: Expression | None) -> Iterator[tuple[int, str | None]]:

@@ -73,7 +73,7 @@ def residual(
         if clauses and clauses[-1].when == TRUE:
             break
     _append(clauses, TRUE, default_decision(policy))
-    if model.moves and renaming_of(policy).matters:
+    if model.gives_names and renaming_of(policy).matters:
         return _asking_for_names(clauses)
     return tuple(clauses)
 

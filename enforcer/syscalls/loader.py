@@ -14,7 +14,16 @@ from types import MappingProxyType
 from enforcer.arch import ABIS
 from enforcer.condition import TRUE, Compare, Condition, Operator, holds
 from enforcer.syscalls.constants import CONSTANTS
-from enforcer.syscalls.model import Argument, Follow, Kind, Membership, Move, Remapping, Syscall
+from enforcer.syscalls.model import (
+    Argument,
+    Follow,
+    Kind,
+    Membership,
+    Move,
+    Node,
+    Remapping,
+    Syscall,
+)
 
 _SOURCE = Path(__file__).with_name("model.txt")
 
@@ -110,6 +119,7 @@ def syscall(name: str, abi: str | None = None) -> Syscall:
         aliases=tuple(_memberships(name, words, places)),
         remaps=tuple(_remappings(words, places)),
         moves=tuple(_moves(words, arguments, places)),
+        node=next(_nodes(words, places), None),
         equivalents=frozenset(_source().equivalents.get(name, ())) - {name},
         carrier="carrier" in words,
         acts_on_caller="caller" in words,
@@ -276,7 +286,7 @@ def _memberships(name: str, words: list[str], places: Mapping[str, int]) -> Iter
             yield Membership(alias="fswrite", when=None)
         elif head in ("fsread", "fswrite"):
             yield Membership(alias=head, when=None if "(" in word else TRUE)
-        elif head not in ("carrier", "caller", "fd", "moves", "none", "remaps"):
+        elif head not in ("carrier", "caller", "fd", "moves", "node", "none", "remaps"):
             raise ModelError(f"{name}: no such attribute: {word}")
 
 
@@ -304,6 +314,15 @@ def _moves(
         if head == "moves":
             old, new, *flags = inside.rstrip(")").split(",")
             yield Move(old=names.index(old), new=names.index(new), when=_with_flags(flags, places))
+
+
+def _nodes(words: list[str], places: Mapping[str, int]) -> Iterator[Node]:
+    """node(MODE,DEVICE)."""
+    for word in words:
+        head, _, inside = word.partition("(")
+        if head == "node":
+            mode, device = inside.rstrip(")").split(",")
+            yield Node(mode=places[mode], device=places[device])
 
 
 def _with_flags(flags: Sequence[str], places: Mapping[str, int]) -> Condition:

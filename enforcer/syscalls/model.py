@@ -146,6 +146,14 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Node:
+    """A call makes a file of the type in register `mode`, a device's with number `device`."""
+
+    mode: int
+    device: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Syscall:
     """What is known of one system call: on one ABI, or (asked without one) on most of them.
 
@@ -162,11 +170,17 @@ class Syscall:
     aliases: tuple[Membership, ...] = ()
     remaps: tuple[Remapping, ...] = ()
     moves: tuple[Move, ...] = ()
+    node: Node | None = None
     equivalents: frozenset[str] = frozenset()
     carrier: bool = False
     acts_on_caller: bool = False
     returns_fd: bool = False
     implemented: bool = True
+
+    @property
+    def gives_names(self) -> bool:
+        """Whether what is there already may get another name by it."""
+        return bool(self.moves) or self.node is not None
 
     @property
     def translators(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from enforcer.policy.operators import text_test
 from enforcer.policy.parser import parse_yaml
 from enforcer.policy.patterns import PatternError, translate_ere
 from enforcer.policy.remainders import remainder
-from enforcer.policy.renaming import renaming_of
+from enforcer.policy.renaming import DEVICE, renaming_of
 from enforcer.policy.residual import residual
 from enforcer.syscalls.constants import CONSTANTS
 
@@ -257,6 +257,54 @@ def test_nothing_comes_under_a_weaker_rule(
             before = decide(policy, named(call, old + rest)).action
             after = decide(policy, named(call, new + rest)).action
             assert STRICTNESS[after] >= STRICTNESS[before], (call, rest)
+
+
+@pytest.mark.parametrize("call", ["mknod", "mknodat"])
+@pytest.mark.parametrize(
+    ("device", "name", "is_refused"),
+    [
+        ("/dev/secret", "/w/node", True),
+        ("/dev/secret", "/dev/secret/node", False),
+        ("/dev/zero", "/w/node", False),
+        (None, "/w/node", True),
+        (None, None, True),
+    ],
+)
+def test_a_node_is_another_name_for_its_device(
+    call: str, device: str | None, name: str | None, is_refused: bool
+) -> None:
+    """EPERM, as where nobody may make nodes, and names are needed where no rule is about it."""
+    policy = deny('filename match "/dev/secret/*"', "fsread")
+    values = (Value(translator="filename", text=name), Value(translator=DEVICE, text=device))
+    answer = decide(policy, Call(name=call, abi="x86_64", args=(0,) * 6, values=values))
+    assert answer.refusal == (errno.EPERM if is_refused else 0)
+    decider = Decider(policy)
+    assert decider.needs(call) == {"filename"}
+    assert decider.decide(call, (0,) * 6, {"filename": (name,), DEVICE: (device,)}) == answer
+    assert decider.decide(call, (0,) * 6, {"filename": (name,)}).action is Action.PERMIT
+    assert [clause.decision for clause in residual(policy, call)] == [None]
+
+
+@pytest.mark.parametrize(("calls", "is_free"), [("[mknod, openat]", True), ("fswrite", False)])
+def test_a_rule_that_gives_mknod_other_ids_speaks_of_devices(calls: str, is_free: bool) -> None:
+    """It is made as root then, which is what a device takes; a whole family says nothing of it."""
+    text = f"""
+default: permit
+rules:
+  - permit: {calls}
+    when: filename eq "/w/node"
+    as: root
+"""
+    texts = {"filename": ("/w/node",), DEVICE: ("/dev/null",)}
+    answer = Decider(parse_yaml(text, "x")).decide("mknod", (0,) * 6, texts)
+    assert (answer.action is Action.PERMIT) is is_free
+
+
+def test_a_rule_on_a_name_is_no_word_on_the_device() -> None:
+    """Who may do all with one file does not get every device by its name."""
+    policy = permit('filename eq "/w/file"')
+    texts = {"filename": ("/w/file",), DEVICE: ("/dev/mem",)}
+    assert Decider(policy).decide("mknod", (0,) * 6, texts).refusal == errno.EPERM
 
 
 @pytest.mark.parametrize(

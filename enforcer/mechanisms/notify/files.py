@@ -13,8 +13,10 @@ from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import open_for_reading, wrong_flags
 from enforcer.pin.glance import GLANCES
 from enforcer.pin.view import is_same
+from enforcer.supervision.devices import device_texts
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.strings import read_once
+from enforcer.syscalls import syscall
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
     LOW_HALF,
@@ -164,7 +166,7 @@ def _judge_as_reading(worker: Worker, flags: int) -> int:
 
 def performed(name: str) -> Handler:
     """The handler of a call that returns no descriptor."""
-    return _perform
+    return _perform if syscall(name).node is None else _make_node
 
 
 def looking(name: str) -> Handler:
@@ -193,6 +195,11 @@ def _perform(worker: Worker, args: Arguments) -> None:
         _answer(worker, worker.perform(args, given))
     else:
         _answer(worker, worker.perform(args))
+
+
+def _make_node(worker: Worker, args: Arguments) -> None:
+    worker.known = device_texts(worker.name, worker.abi, args)
+    _answer(worker, worker.perform(args))
 
 
 def _answer(worker: Worker, result: int) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from enforcer.call import Action
 from enforcer.events import EventLog
-from enforcer.kernel import procfs
+from enforcer.kernel import procfs, sysfs
 from enforcer.mechanisms.contract import Defence, MechanismName, Options
 from enforcer.mechanisms.notify.quick import QuickOpens
 from enforcer.mechanisms.notify.turn import Turn
@@ -40,7 +40,8 @@ class Shared:
     def __init__(
         self, policy: Policy, abis: Sequence[str], options: Options, log: EventLog
     ) -> None:
-        procfs.root()  # while /proc is surely no target's mount
+        procfs.root()  # while /proc is surely no target's mount, nor /sys
+        sysfs.root()
         self.desk: Desk | None = None
         self.asker: StandingAnswers | None = None
         self.is_permissive = options.permissive

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from enforcer.call import Action
 from enforcer.events import EventKind, EventLog
-from enforcer.kernel import procfs, ptrace
+from enforcer.kernel import procfs, ptrace, sysfs
 from enforcer.kernel.ptrace import SyscallInfo, TaskGone
 from enforcer.mechanisms.contract import MechanismName
 from enforcer.mechanisms.ptrace import faults, injected, new_tasks, repeated, returns
@@ -65,7 +65,8 @@ class Tracer:
     traces_untraced = True
 
     def __init__(self, config: Config, log: EventLog) -> None:
-        procfs.root()  # while /proc is surely no target's mount
+        procfs.root()  # while /proc is surely no target's mount, nor /sys
+        sysfs.root()
         self.config = config
         self.sandbox = Sandbox(
             config,

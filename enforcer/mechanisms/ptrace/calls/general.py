@@ -16,6 +16,7 @@ from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Script
 from enforcer.pin import Judge, finish, perform, prepare
 from enforcer.pin.glance import GLANCES, glance
+from enforcer.supervision.devices import device_texts
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.judge import Values
@@ -57,10 +58,11 @@ class General:
             return
         if call.name in _STATUS_FLAGS and self.status_of_descriptor(call):
             return
-        given, known = self.given(call), _NOTHING
+        given, known = self.given(call), device_texts(call.name, call.abi, call.args)
         if "string" in call.policy.needs(call.name):
-            more, known = read_once(call, call.name, call.abi, call.args)
+            more, texts = read_once(call, call.name, call.abi, call.args)
             given |= more
+            known = {**known, **texts}
         self.answer(call, self.perform(call, self.judge(call, known), given))
 
     def waited_for(self, call: HeldCall) -> None:
