@@ -11,6 +11,7 @@ from enforcer.cbpf.spec import AbiTable
 from enforcer.exports.by_name import firejail, meant_by_firejail, systemd
 from enforcer.exports.docker import docker
 from enforcer.exports.minijail import minijail
+from enforcer.exports.names_alone import names_alone
 from enforcer.exports.objects import apparmor, landlock_json, landlock_toml
 from enforcer.exports.rows import Export
 from enforcer.filters.combine import one_program
@@ -73,7 +74,9 @@ def export_objects(policies: Sequence[Policy], target: ObjectTarget) -> Export:
     """
     if len(policies) != 1:
         raise ValueError(f"{len(policies)} policies in it: {target} has one for all programs")
-    return _OF_OBJECTS[target](policies[0])
+    policy, lost = names_alone(policies[0])
+    made = _OF_OBJECTS[target](policy)
+    return Export(content=made.content, lost=tuple(dict.fromkeys((*lost, *made.lost))))
 
 
 def meant(filter: Filter, target: Target, made: Export, source: str) -> Filter:

@@ -75,6 +75,35 @@ def _camel(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
+LEARNED = """\
+Policy: /bin/x, Emulation: native
+    native-openat: filename eq "{open}/file" and oflags eq "ro" then permit
+    native-openat: filename eq "{shut}/file" and oflags eq "woa" then permit
+    native-openat: filename eq "/<non-existent filename>: /none" and oflags eq "ro" then permit
+    native-openat: filename eq "{open}" and not oflags eq "rw" then permit
+"""
+
+
+def test_what_was_learned_is_kept_by_name(file: Path) -> None:
+    """Rules say more of a call than its name: the name is kept, with the access, and it is told."""
+    path = file.with_name("learned.systrace")
+    path.write_text(LEARNED.format(open=file.parent / "open", shut=file.parent / "shut"))
+    made = export_objects([policy(path)], ObjectTarget.LANDLOCK)
+    assert "permits too much: does not look at oflags" not in "".join(made.lost), "a `not` stays"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    made = export_objects([policy(path)], ObjectTarget.LANDLOCK)
+    given = {
+        name: {*each["allowedAccess"]}
+        for each in json.loads(made.content)["pathBeneath"]
+        for name in each["parent"]
+    }
+    read, written = (str(file.parent / name / "file") for name in ("open", "shut"))
+    assert set(given) == {read, written}
+    assert ("read_file" in given[read], "write_file" in given[read]) == (True, False)
+    assert "write_file" in given[written]
+    assert f"{path}:2: partial, permits too much: does not look at oflags" in made.lost
+
+
 def test_both_forms_say_the_same(file: Path) -> None:
     """JSON and TOML are one document; its words are those of the format."""
     found = document(file, ObjectTarget.LANDLOCK)
