@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 import click
 
 from enforcer.arch import native
-from enforcer.cli import UNWRITTEN
+from enforcer.cli import UNWRITTEN, UserError
 from enforcer.cli.supervised import (
     CONSEQUENCES,
     SUPERVISED,
@@ -109,24 +109,26 @@ def learn(
     ended, at SIGUSR1, and when this is interrupted; a policy of a recording that was cut short says
     so. The exit status is the command's own; 3 where a policy could not be written.
     """
+    program = found_command(command[0])
     mechanism = usable_mechanism(backend)
     sees_executions = backend == MechanismName.PTRACE
     watching = watching_policy(sees_interpreters=sees_executions)
     plan = compiled(mechanism, [watching], Options())
     home = process_variables().get("HOME", "")
+    store = PolicyStore((directory or user_directory()).absolute())
+    _make(store.directory)
     reader, writer = os.pipe()
     voice = Voice()
     herald = Herald(voice, CONSEQUENCES[MechanismName(backend)])
     child = begin(mechanism, plan, command, Recording(writer, herald, voice=voice))
     os.close(writer)
-    store = PolicyStore((directory or user_directory()).absolute())
     session = Session(
         child,
         reader,
         lambda partial: learner.save(partial),
         save_every_s=save_every_s,
         limit_s=limit_s,
-        under=None if sees_executions else os.path.realpath(found_command(command[0])),
+        under=None if sees_executions else os.path.realpath(program),
     )
     learner = Learner(
         seen=session.seen,
@@ -150,6 +152,16 @@ def learn(
 
 
 command = learn
+
+
+def _make(directory: Path) -> None:
+    """Before anything is recorded that could not be written. Raises UserError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory}: {error.strerror}; nothing was started") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UserError(f"{directory} is not writable; nothing was started")
 
 
 def _tell_cover(mechanism: Mechanism, store: PolicyStore, programs: Iterable[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from enforcer.learning.general import generalise, varying
-from enforcer.learning.observation import Observation, Seen
+from enforcer.learning.observation import Seen
 from enforcer.learning.rules import is_writable, proposed, rules_of
 from enforcer.learning.store import PolicyStore
 from enforcer.policy.ast import Rule
@@ -17,6 +18,19 @@ Review = Callable[[str, Mapping[str, Rule]], Mapping[str, Rule]]
 """From a binary and its new rules to those that a person accepts."""
 
 MOST_SHOWN = 3
+LONGEST_SHOWN = 120
+
+
+def brief(text: str) -> str:
+    """A long text, as an argument list is, without its middle."""
+    half = LONGEST_SHOWN // 2 - 3
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} ... {text[-half:]}"
+
+
+def _some(texts: Iterable[str]) -> str:
+    shown = list(texts)
+    rest = len(shown) - MOST_SHOWN
+    return ", ".join(shown[:MOST_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 @dataclass
@@ -31,6 +45,7 @@ class Learner:
     review: Review | None = None
     has_failed: bool = False
     """Whether the last writing left a policy out."""
+    _patterns: dict[tuple[str, str], dict[str, dict[str, None]]] = field(default_factory=dict)
     _shown: set[tuple[str, str]] = field(default_factory=set)
 
     def save(self, partial: bool) -> None:
@@ -43,43 +58,55 @@ class Learner:
         """Write what was seen; the files. What cannot be read or written is said, and left."""
         written: list[Path] = []
         self.has_failed = False
+        made: dict[str, dict[str, Rule]] = {}
         for program in self.seen.programs():
-            path = self.store.path(program)
-            try:
-                count = self._write(program, partial)
-            except PolicyError as error:
-                self.has_failed = True
-                self.say(f"{path} is left as it is: {error}")
-                continue
-            except (OSError, UnicodeDecodeError) as error:
-                self.has_failed = True
-                reason = error.strerror if isinstance(error, OSError) else error
-                self.say(f"{path} is not written: {reason}")
-                continue
-            written.append(path)
-            if not partial:
-                self.say(f"{path}: {count} new rule{'s' * (count != 1)}")
+            with self._telling(program):
+                made[program] = self._rules(program)
+        self._tell_patterns()
+        for program, rules in made.items():
+            with self._telling(program):
+                if self.review is not None and rules:
+                    rules = dict(self.review(program, rules))
+                count = self.store.add(program, rules, partial=partial)
+                path = self.store.path(program)
+                written.append(path)
+                if not partial:
+                    self.say(f"{path}: {count} new rule{'s' * (count != 1)}")
         return written
 
-    def _write(self, program: str, partial: bool) -> int:
-        seen = self.store.missing(program, self.seen.of(program))
-        rules = self._rules(program, seen)
-        if self.review is not None and rules:
-            rules = dict(self.review(program, rules))
-        return self.store.add(program, rules, partial=partial)
+    @contextmanager
+    def _telling(self, program: str) -> Iterator[None]:
+        """What keeps a policy from being read or written is said, and the others go on."""
+        path = self.store.path(program)
+        try:
+            yield
+        except PolicyError as error:
+            self.has_failed = True
+            self.say(f"{path} is left as it is: {error}")
+        except (OSError, UnicodeDecodeError) as error:
+            self.has_failed = True
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.say(f"{path} is not written: {reason}")
 
-    def _rules(self, program: str, seen: list[Observation]) -> dict[str, Rule]:
+    def _rules(self, program: str) -> dict[str, Rule]:
+        seen = self.store.missing(program, self.seen.of(program))
         if not self.is_general:
             return proposed(seen)
         found = generalise(seen, self.home)
-        for (pattern, why), texts in found.stands_for.items():
-            if (program, pattern) not in self._shown:
-                self._shown.add((program, pattern))
-                shown = ", ".join(list(texts)[:MOST_SHOWN])
-                rest = len(texts) - MOST_SHOWN
-                more = f" and {rest} more" if rest > 0 else ""
-                self.say(f"{program}: {pattern} ({why}) stands for {shown}{more}")
+        for key, texts in found.stands_for.items():
+            self._patterns.setdefault(key, {}).setdefault(program, {}).update(texts)
         return found.rules
+
+    def _tell_patterns(self) -> None:
+        """Each pattern once, with the names that it stands for and the programs that have it."""
+        for key, programs in self._patterns.items():
+            if key in self._shown:
+                continue
+            self._shown.add(key)
+            pattern, why = key
+            texts = list(dict.fromkeys(text for each in programs.values() for text in each))
+            self.say(f"{brief(pattern)} ({why}) stands for {_some(map(brief, texts))}")
+            self.say(f"    in {_some(programs)}")
 
     def hints(self) -> None:
         """What a second run may be refused, and what could not be learned."""

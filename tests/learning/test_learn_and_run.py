@@ -79,6 +79,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def test_nothing_is_recorded_that_could_not_be_written(tmp_path: Path) -> None:
+    """A place for policies that cannot be one is said before the command begins."""
+    (tmp_path / "file").write_text("")
+    done = enforcer("learn", "-d", "file/policies", "--", "touch", "begun", at=tmp_path)
+    assert done.returncode == 2
+    assert "nothing was started" in done.stderr
+    assert not (tmp_path / "begun").exists()
+
+
 def test_the_same_again_is_not_refused(learned: Path) -> None:
     """One policy for each binary, no wildcard in any, and all of the work is done."""
     files = sorted((learned / "policies").iterdir())

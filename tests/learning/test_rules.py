@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import resource
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enforcer.learning.general import generalise
-from enforcer.learning.observation import Observation, observations_of
+from enforcer.learning.learner import LONGEST_SHOWN, Learner, brief
+from enforcer.learning.observation import Observation, Seen, observations_of
 from enforcer.learning.review import HELP, review
 from enforcer.learning.rules import proposed
 from enforcer.learning.store import PARTIAL, PolicyStore, file_name
@@ -107,6 +109,27 @@ def test_only_what_differs_becomes_a_pattern(name: str, pattern: str) -> None:
     assert shown == ([] if name in pattern else [name])
     (exact,) = proposed([one])
     assert f'filename eq "{name}"' in exact
+
+
+def test_a_pattern_is_shown_once_for_all_programs(tmp_path: Path) -> None:
+    """With a few of the names, and the programs; a long text without its middle."""
+    names = [("/bin/a", f"/tmp/ccVG{digit}U5y.s") for digit in range(4)] + [
+        ("/bin/b", "/tmp/ccVG0U5y.s")
+    ]
+    observations = {
+        replace(seen("access", filename=[name]), program=program): None for program, name in names
+    }
+    told: list[str] = []
+    store = PolicyStore(tmp_path)
+    Learner(seen=Seen(observations), store=store, say=told.append, is_general=True).write(False)
+    assert told[:2] == [
+        "^/tmp/[^/]+$ (temporary names) stands for "
+        "/tmp/ccVG0U5y.s, /tmp/ccVG1U5y.s, /tmp/ccVG2U5y.s and 1 more",
+        "    in /bin/a, /bin/b",
+    ]
+    assert told[2:] == [f"{store.path(each)}: 1 new rule" for each in ("/bin/a", "/bin/b")]
+    assert len(brief("x" * 5000)) <= LONGEST_SHOWN
+    assert brief("/usr/bin/true") == "/usr/bin/true"
 
 
 def test_a_port_that_the_kernel_numbers_becomes_a_pattern_and_no_other() -> None:
