@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from enforcer.asking.answers import HELP, Answer, Wrong, parse_answer, templates
 from enforcer.asking.suggestions import Suggestion, suggestions
-from enforcer.asking.supervisors import Message, Supervisor, Unreachable, sockets
+from enforcer.asking.supervisors import Gone, Message, Supervisor, Unreachable, sockets
 from enforcer.policy.format import format_yaml
 from enforcer.policy.wire import policy_from_json
 
@@ -73,6 +75,9 @@ class Console:
         self._directory = directory
         self._only = only
         self._refused: set[Path] = set()
+        self._standing: dict[tuple[int, str], Mapping[str, object]] = {}
+        self.is_saved = True
+        """Whether all that was answered here for good is in a file."""
 
     def close(self) -> None:
         """Go away: what stands of the questions that are answered here is denied."""
@@ -89,6 +94,8 @@ class Console:
             try:
                 made = Supervisor(path)
                 made.say(say="console")
+            except Gone:
+                continue
             except Unreachable as error:
                 self._refused.add(path)
                 self.notices.append(str(error))
@@ -119,6 +126,9 @@ class Console:
                     how = message.get("how")
                     if how:
                         self.notices.append(f"{each.fields['call']}: {how}")
+            standing = message.get("standing")
+            if isinstance(standing, Mapping):
+                self._standing[supervisor.pid, str(standing.get("binary"))] = standing
         elif "error" in message:
             self.notices.append(printable(message["error"]))
         elif "role" in message and message["role"] == "watches":
@@ -153,6 +163,7 @@ class Console:
             Path(name).write_text(text, encoding="utf-8")
         except OSError as error:
             return f"{name}: {error.strerror}"
+        self.is_saved = True
         return f"written: {name}"
 
     def answer(self, text: str) -> str:
@@ -166,17 +177,28 @@ class Console:
         except Unreachable as error:
             self._drop(question.supervisor)
             raise Wrong(str(error)) from None
+        if "rules" in answer.fields:
+            self.is_saved = False
         return answer.words
 
     def given(self) -> str:
-        """The answers given for good, as policies of the YAML dialect."""
-        texts = []
-        for supervisor in self.supervisors.values():
+        """The answers given for good, as policies of the YAML dialect; also to who has ended."""
+        told: list[Mapping[str, object]] = []
+        there = set()
+        for supervisor in list(self.supervisors.values()):
             with suppress(Unreachable):
-                found = supervisor.ask_for("rules")
+                found = supervisor.ask_for("rules", partial(self._heard, supervisor))
                 assert isinstance(found, list)
-                texts += [format_yaml(policy_from_json(each)) for each in found]
-        return "---\n".join(texts)
+                told += found
+                there.add(supervisor.pid)
+        told += [each for (pid, _), each in self._standing.items() if pid not in there]
+        return "---\n".join(format_yaml(policy_from_json(each)) for each in told)
+
+    def hear_out(self) -> None:
+        """Take what was said until now."""
+        while ready := select.select(list(self.supervisors.values()), [], [], 0)[0]:
+            for supervisor in ready:
+                self.receive(supervisor)
 
     def _drop(self, supervisor: Supervisor) -> None:
         supervisor.close()

@@ -65,6 +65,9 @@ class Lines:
             self._console.questions.clear()
         elif line.strip():
             self._write(self._console.obey(line))
+            questions = self._console.questions
+            if questions and questions[0] is self._shown:
+                self._prompt()
 
     def _show(self) -> None:
         console = self._console
@@ -75,9 +78,12 @@ class Lines:
         if question is not self._shown and question is not None:
             for line in question.lines():
                 self._write(line)
-            self._sink.write("answer (help lists them): ")
-            self._sink.flush()
+            self._prompt()
         self._shown = question
+
+    def _prompt(self) -> None:
+        self._sink.write("answer (help lists them): ")
+        self._sink.flush()
 
     def _write(self, text: str) -> None:
         self._sink.write(text + "\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from enforcer.asking.console import printable
@@ -62,9 +64,20 @@ def lines(now: Overview, before: Overview | None = None, seconds: float = 0.0) -
         for each in _mappings(status.get("processes")):
             program = PurePosixPath(str(each.get("program"))).name
             yield printable(f"  {each.get('pid')} {program} (parent {each.get('ppid')})")
-        for each in _mappings(status.get("refusals"))[-_SHOWN_REFUSALS:]:
-            yield printable("  " + decision_line(each))
+        refusals = [decision_line(each) for each in _mappings(status.get("refusals"))]
+        alike = [(line, len(list(found))) for line, found in groupby(refusals)]
+        for line, count in alike[-_SHOWN_REFUSALS:]:
+            yield printable(f"  {line}" + (f" ({count} times)" if count > 1 else ""))
     yield from now.silent
+
+
+def folded(shown: Iterable[str], columns: int) -> Iterator[str]:
+    """The lines in a width; what goes on in the next one is indented further."""
+    for line in shown:
+        indent = line[: len(line) - len(line.lstrip())]
+        yield from textwrap.wrap(
+            line, columns, subsequent_indent=f"{indent}    ", break_on_hyphens=False
+        ) or [""]
 
 
 def _listed(found: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,10 @@ class Unreachable(Exception):
     """A supervisor does not talk to us; says why."""
 
 
+class Gone(Unreachable):
+    """It was killed; its socket, which it left behind, is swept."""
+
+
 class Supervisor:
     """A connection to one; `pid` is its process. Raises Unreachable."""
 
@@ -30,11 +34,11 @@ class Supervisor:
         try:
             self._socket.connect(str(path))
             check_server(self._socket, self.pid)
-        except ConnectionRefusedError:  # it was killed, and left its socket behind
+        except ConnectionRefusedError:
             self._socket.close()
             with suppress(OSError):
                 path.unlink()
-            raise Unreachable(f"supervisor {self.pid} is gone") from None
+            raise Gone(f"supervisor {self.pid} is gone") from None
         except OSError as error:
             self._socket.close()
             raise Unreachable(f"supervisor {self.pid}: {error.strerror}") from None
@@ -72,13 +76,20 @@ class Supervisor:
                 raise Unreachable(f"supervisor {self.pid} refuses: {each['refused']}")
         return messages
 
-    def ask_for(self, key: str) -> object:
-        """Say `key`, and give what comes under that key. Raises Unreachable."""
+    def ask_for(self, key: str, aside: Callable[[Message], None] | None = None) -> object:
+        """Say `key`, and give what comes under that key; `aside` takes what else comes.
+
+        Raises Unreachable.
+        """
         self.say(say=key)
-        while True:
+        found: list[object] = []
+        while not found:
             for message in self.hear():
                 if key in message:
-                    return message[key]
+                    found.append(message[key])
+                elif aside is not None:
+                    aside(message)
+        return found[0]
 
 
 def sockets(directory: Path) -> list[Path]:

@@ -46,6 +46,8 @@ def alarms(logs: tuple[TextIO, ...], follow: bool, as_json: bool) -> None:
     if not as_json:
         for line in table(groups):
             click.echo(printable(line))
+        if not groups.found:
+            click.echo("no refusals", err=True)
     if follow:
         for line in _lines(logs):
             alarm = alarm_of(line)

@@ -87,8 +87,13 @@ def command(
     """
     directory = _directory()
     if not command:
+        if supervisor is not None and not _is_there(directory, supervisor):
+            raise UserError(
+                f"supervisor {supervisor} does not run; `enforcer status` shows who does"
+            )
         console = Console(directory, supervisor)
         _attend(console, is_plain, lambda: _is_there(directory, supervisor))
+        _tell_unsaved(console)
         return
     if supervisor is not None:
         raise UserError("-p is for a supervisor that runs already: leave COMMAND out")
@@ -101,7 +106,8 @@ def command(
     )
     plan = compiled(mechanism, policies, options)
     voice = Voice()
-    opened = several([*logs.opened(voice), Herald(voice, CONSEQUENCES[MechanismName(backend)])])
+    herald = Herald(voice, CONSEQUENCES[MechanismName(backend)])
+    opened = several([*logs.opened(voice, is_attended=True), herald])
     child = os.fork()
     if child == 0:
         _become(lambda: launch(mechanism, plan, command, opened, logs.name()))
@@ -138,10 +144,14 @@ def _attend(console: Console, is_plain: bool, goes_on: Callable[[], bool]) -> No
 
 def _is_there(directory: Path, supervisor: int | None) -> bool:
     """Whether the one supervisor that was named still runs."""
-    if supervisor is None or (directory / f"{supervisor}.sock").exists():
-        return True
-    click.echo(f"supervisor {supervisor} does not run", err=True)
-    return False
+    return supervisor is None or (directory / f"{supervisor}.sock").exists()
+
+
+def _tell_unsaved(console: Console) -> None:
+    """What was answered for good would be lost with the console."""
+    console.hear_out()
+    if not console.is_saved and (text := console.given()):
+        click.echo(f"answered for good, and in no file (`save FILE` writes one):\n{text}", err=True)
 
 
 def _become(start: Callable[[], NoReturn]) -> NoReturn:
@@ -172,6 +182,7 @@ def _answer_for(console: Console, child: int) -> int:
         return not status
 
     Lines(console, sys.stdin.fileno(), sys.stderr).serve(goes_on)
+    _tell_unsaved(console)
     console.close()
     if not status:
         status.append(os.waitpid(child, 0)[1])

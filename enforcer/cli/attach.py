@@ -82,5 +82,10 @@ def _tell(pid: int, found: Attached) -> None:
     for each in found.unjudged:
         how = "made again, and judged then" if each.is_made_again else "not judged"
         click.echo(printable(f"enforcer: {each.tid} was in {each.call}: {how}"), err=True)
-    counts = f"{found.processes} processes, {found.tasks} tasks"
+    counts = f"{_counted(found.processes, 'process')}, {_counted(found.tasks, 'task')}"
     click.echo(f"enforcer: attached to {pid}: {counts}; Ctrl-C lets go", err=True)
+
+
+def _counted(count: int, word: str) -> str:
+    plural = word + ("es" if word.endswith("s") else "s")
+    return f"{count} {word if count == 1 else plural}"

@@ -12,6 +12,7 @@ import click
 from enforcer.cli import UserError
 from enforcer.cli.packed import packed
 from enforcer.events import EventLog, FileLog, TextLog
+from enforcer.logs.first import FirstRefusal
 from enforcer.logs.line import SystraceLog
 from enforcer.logs.syslog import Host, LocalSyslog, RemoteSyslog, parse_host
 from enforcer.logs.voice import LOCAL, LogComplaint, Voice
@@ -60,8 +61,12 @@ class LogChoice:
     to_syslog: bool = False
     hosts: tuple[Host, ...] = ()
 
-    def opened(self, voice: Voice) -> list[EventLog]:
-        """Without any option the system log, where there is one. Raises UserError."""
+    def opened(self, voice: Voice, *, is_attended: bool = False) -> list[EventLog]:
+        """Without any option the system log, where there is one.
+
+        Where there is none the first refusal is said, unless a person answers anyway
+        (`is_attended`). Raises UserError.
+        """
         logs: list[EventLog] = []
         if self.json_file is not None:
             logs.append(_file_log(self.json_file, voice))
@@ -73,7 +78,7 @@ class LogChoice:
         logs += [RemoteSyslog(host, LogComplaint(voice, str(host))) for host in self.hosts]
         if self.to_syslog or (not logs and LOCAL.is_socket()):
             logs.append(LocalSyslog(LOCAL, LogComplaint(voice, str(LOCAL))))
-        return logs
+        return logs or ([] if is_attended else [FirstRefusal(voice)])
 
     def name(self) -> str:
         """For a message about them."""

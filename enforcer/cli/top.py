@@ -8,7 +8,7 @@ import time
 
 import click
 
-from enforcer.asking.overview import lines, overview
+from enforcer.asking.overview import folded, lines, overview
 from enforcer.cli import UserError
 from enforcer.supervision.peers import socket_directory
 
@@ -51,4 +51,5 @@ def _show(shown: list[str]) -> None:
         click.echo("\n".join(shown) + "\n")
         return
     columns, rows = shutil.get_terminal_size()
-    click.echo(_CLEAR + "\n".join(line[:columns] for line in shown[: rows - 1]), nl=False)
+    lines = list(folded(shown, columns))[: rows - 1]
+    click.echo(_CLEAR + "\n".join(lines), nl=False)

@@ -212,10 +212,10 @@ class Desk:
         """A refusal, for `enforcer status`."""
         self.refusals.append(fields)
 
-    def _end(self, number: int, decision: Decision | None, how: str) -> None:
+    def _end(self, number: int, decision: Decision | None, how: str, **more: object) -> None:
         pending = self._pending.pop(number, None)
         if pending is not None:
-            self._tell(closed=number, how=how)
+            self._tell(closed=number, how=how, **more)
             pending.answered(decision)
 
     def _tell(self, **fields: object) -> None:
@@ -364,8 +364,11 @@ class Desk:
             return
         given = message.get("rules")
         if isinstance(given, Mapping):
-            pending.standing.add(policy_from_json(given).rules)
-            self._end(number, None, "answered for good")
+            standing = pending.standing
+            standing.add(policy_from_json(given).rules)
+            # Now, because the target may end by this answer, and nobody could ask for them then.
+            rules = policy_to_json(_with(standing.policy, standing.rules))
+            self._end(number, None, "answered for good", standing=rules)
             return
         action = _ACTIONS[str(message["action"])]
         errno = message.get("errno") or EPERM

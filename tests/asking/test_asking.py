@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.asking.console import Console
+from enforcer.asking.overview import Overview, folded, lines
 from enforcer.asking.supervisors import Supervisor, Unreachable, sockets
 from enforcer.supervision.peers import socket_directory
 from harness import process
@@ -129,6 +130,59 @@ def test_answers_for_good_are_written_when_asked(backend: str, tmp_path: Path) -
     assert f'filename eq "{tmp_path}/a"' in saved.read_text()
     checked = process.run([sys.executable, "-m", "enforcer", "check", str(saved)])
     assert checked.status == 0, checked.stderr
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_answers_for_good_that_nobody_saved_are_shown(backend: str, tmp_path: Path) -> None:
+    """As a policy, when the command has ended, also if it ended by the answer; not once saved."""
+    file = policy(tmp_path)
+    words = ("-b", backend, "--policy", file, "--")
+    shown = ask([*words, *opens(tmp_path, "a")], "always 1\n").stderr.partition("in no file")[2]
+    assert f'when: filename eq "{tmp_path}/a"' in shown
+    said = ask(
+        [*words, *opens(tmp_path, "a", "b")], f"always 1\nsave {tmp_path}/saved.yaml\npermit\n"
+    ).stderr
+    assert "written: " in said
+    assert "in no file" not in said
+
+
+def test_a_question_that_comes_meanwhile_is_kept() -> None:
+    """What else a supervisor says while it is asked for something is heard too."""
+    ours, theirs = socket.socketpair()
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor.pid, supervisor._socket, supervisor._read = 1, ours, bytearray()
+    heard: list[object] = []
+    with ours, theirs:
+        theirs.send(b'{"question": {"id": 1}}\n{"rules": []}\n{"closed": 1}\n')
+        assert supervisor.ask_for("rules", heard.append) == []
+    assert heard == [{"question": {"id": 1}}, {"closed": 1}]
+
+
+def test_refusals_that_are_alike_are_one_line_and_fold() -> None:
+    """The last ones with their number, whole in any width."""
+    event = {
+        **{"action": "deny", "would_be": None, "call": "open", "values": {"filename": ["/a/b c"]}},
+        **{
+            "program": "/bin/x",
+            "pid": 7,
+            "tid": 7,
+            "rule": 1,
+            "file": "p",
+            "line": 3,
+            "reason": "",
+        },
+    }
+    others = [{**event, "pid": 8}, event]
+    now = Overview({1: {"refusals": [event, event, *others]}}, ())
+    shown = [line for line in lines(now) if "denied" in line]
+    assert shown == [
+        "  denied: open /a/b c by x[7]: rule 1, p:3 (2 times)",
+        "  denied: open /a/b c by x[8]: rule 1, p:3",
+        "  denied: open /a/b c by x[7]: rule 1, p:3",
+    ]
+    narrow = list(folded(shown[:1], 20))
+    assert max(map(len, narrow)) <= 20
+    assert " ".join(" ".join(narrow).split()) == shown[0].strip()
 
 
 @pytest.mark.parametrize("backend", BOTH)

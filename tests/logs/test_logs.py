@@ -11,9 +11,11 @@ import pytest
 
 from enforcer.events import EventKind, FileLog
 from enforcer.logs import syslog
+from enforcer.logs.first import FirstRefusal
 from enforcer.logs.line import systrace_line
 from enforcer.logs.several import Several
 from enforcer.logs.syslog import Host, LocalSyslog, RemoteSyslog, parse_host
+from enforcer.logs.voice import Voice
 
 EVENT: dict[str, object] = {
     "action": "deny",
@@ -45,6 +47,34 @@ def test_the_line_is_systraces_own() -> None:
         "policy: /home/u/.systrace/usr_bin_cat, filters: 7, syscall: native-openat(257), "
         "filename: /etc/shadow, oflags: ro, reason: default"
     )
+
+
+class Heard(Voice):
+    """A voice whose lines are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_where_there_is_no_log_the_first_refusal_is_said() -> None:
+    """Once, and how to see the others; no permit is, nor an ENOSYS of the mechanism's own."""
+    voice = Heard()
+    log = FirstRefusal(voice)
+    own = {"reason": "its flags lie in memory", "call": "clone3"}
+    log.emit(EventKind.DECISION, **{**EVENT, "action": "permit"})
+    log.emit(EventKind.DECISION, **{**EVENT, **own, "errno": 38})
+    log.emit(EventKind.DETECTION, reason="a race")
+    assert voice.lines == []
+    log.emit(EventKind.DECISION, **{**EVENT, "errno": 38})
+    first, more = voice.lines
+    assert first == "denied: openat /etc/shadow by cat[12]: default"
+    assert "--log -" in more
+    log.emit(EventKind.DECISION, **EVENT)
+    assert len(voice.lines) == 2
 
 
 @pytest.mark.parametrize("name", ["/a\nforged", "/a\x1b[2J", "/a, prog: /bin/true", "/\u2028x"])
