@@ -176,6 +176,26 @@ def test_a_name_that_waits_keeps_nobody_else_waiting(tmp_path: Path) -> None:
 
 
 @needs_broker
+def test_who_stops_the_broker_opens_nothing(tmp_path: Path) -> None:
+    """Nor does it wait for ever: one question is not taken in its time, and no other is asked."""
+    done = python(
+        tmp_path,
+        "import json, os, signal",
+        f"log = [json.loads(line) for line in open({str(tmp_path / 'log')!r})]",
+        "broker = next(e['supervisor'] for e in log if e['event'] == 'enforcing')",
+        "os.kill(broker, signal.SIGSTOP)",
+        "try:",
+        "    for _ in range(500):",
+        "        try: print(open(denied).read())",
+        "        except OSError as error: said = error.errno",
+        "finally:",
+        "    os.kill(broker, signal.SIGCONT)",
+        "print(said)",
+    )
+    assert done.stdout.split() == [str(errno.EIO)], done.stderr
+
+
+@needs_broker
 def test_the_broker_does_not_open_its_own_memory(tmp_path: Path) -> None:
     """Whoever could write there would have a process without a filter."""
     done = python(

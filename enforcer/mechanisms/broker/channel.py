@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import struct
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 
 BEGUN = -1
 """Instead of a call: the filter is on, and the program has not begun."""
+TAKEN_S = 10
+"""Who asks waits so long for a place in the channel, and so long again until it is taken."""
 _QUESTION = struct.Struct("@iiiiLLL")
 _ANSWER = struct.Struct("@l")
 _CREDENTIALS = struct.Struct("@iII")
+_TIMEVAL = struct.Struct("@ll")
 _INT_BYTES = 4
 _ROOM = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_INT_BYTES)
 _NAME_BYTES = 4096
@@ -39,6 +43,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
     """The broker's end, which tells of each question who asks, and the target's."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    # Of the socket, so it stays over execve: who asks a broker that is stopped waits no longer.
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(TAKEN_S, 0))
     return ours, theirs
 
 
@@ -76,6 +82,12 @@ def next_question(channel: socket.socket) -> Question | None:
             name=data[_QUESTION.size :].partition(b"\0")[0],
             answer_to=answer_to,
         )
+
+
+def take(question: Question) -> None:
+    """Say that the broker has the question: its answer may take as long as the open does."""
+    with contextlib.suppress(OSError):  # who asked is gone
+        question.answer_to.send(_ANSWER.pack(0), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 
 
 def answer(question: Question, result: int) -> None:

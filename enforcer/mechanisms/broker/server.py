@@ -14,7 +14,7 @@ from enforcer.arch import ABIS
 from enforcer.call import Action
 from enforcer.events import EventKind, EventLog
 from enforcer.kernel import procfs, seccomp
-from enforcer.mechanisms.broker.channel import BEGUN, Question, answer, next_question
+from enforcer.mechanisms.broker.channel import BEGUN, Question, answer, next_question, take
 from enforcer.mechanisms.contract import PreparedName
 from enforcer.pin import open_judged
 from enforcer.pin.identity import OutOfReach
@@ -51,6 +51,7 @@ class Broker:
         """Until nobody is left who could ask."""
         self.log.never_wait()
         while (question := next_question(self.channel)) is not None:
+            take(question)
             if question.call == BEGUN:
                 self._begin(question)
                 continue

@@ -18,6 +18,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@
 #define FAILED 125
 #define SHIFT 4 /* words of ours before the program's own; the stack stays aligned */
 #define BEGUN (-1) /* instead of a call: the filter is on */
+#define TAKEN_S 10 /* within which a broker that is not stopped says that it has a question */
 #define RESTORER 0x04000000
 #define FROM_SECCOMP 1 /* si_code of seccomp's SIGSYS */
 
@@ -53,6 +55,7 @@ struct action {
 };
 
 static int channel;
+static int stopped; /* a question was not taken: no further one waits */
 
 void *memset(void *to, int value, size_t size)
 {
@@ -136,6 +139,21 @@ static long lowest(int fd, int command)
 	return lower;
 }
 
+/* Whether the broker took the question: whoever has its user id can stop it. */
+static int taken(int end)
+{
+	struct timespec left = { TAKEN_S, 0 };
+	struct pollfd waits = { end, POLLIN, 0 };
+	char said[sizeof(long)];
+	long done;
+
+	do /* the kernel writes into `left` what is left */
+		done = call(SYS_ppoll, (long)&waits, 1, (long)&left, 0, 0, 0);
+	while (done == -EINTR);
+	stopped |= !done;
+	return done > 0 && CALL(SYS_read, end, said, sizeof(said)) == sizeof(said);
+}
+
 /* Ask by a pair of this question's own, so that no answer is another's. */
 static long asked(struct question *question, const char *name, size_t size)
 {
@@ -151,16 +169,20 @@ static long asked(struct question *question, const char *name, size_t size)
 				  .msg_control = &control,
 				  .msg_controllen = sizeof(control) };
 	int pair[2];
-	long said = -EIO;
-	long done = call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (long)pair, 0, 0);
+	long said = -EIO, done;
 
+	if (stopped)
+		return -EIO;
+	done = call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (long)pair, 0, 0);
 	if (done < 0)
 		return done;
 	question->tid = (int)CALL(SYS_gettid, 0, 0, 0);
 	*(int *)CMSG_DATA(&control.header) = pair[1];
-	done = CALL(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
+	do /* a channel with a limit of time restarts nothing; see channel.py */
+		done = CALL(SYS_sendmsg, channel, &message, MSG_NOSIGNAL);
+	while (done == -EINTR);
 	CALL(SYS_close, pair[1], 0, 0);
-	if (done > 0) {
+	if (done > 0 && taken(pair[0])) {
 		int on_exec = question->flags & O_CLOEXEC ? MSG_CMSG_CLOEXEC : 0;
 
 		parts[0] = (struct iovec){ &said, sizeof(said) };
@@ -169,6 +191,9 @@ static long asked(struct question *question, const char *name, size_t size)
 			message.msg_controllen = sizeof(control);
 			done = CALL(SYS_recvmsg, pair[0], &message, on_exec);
 		} while (done == -EINTR);
+	} else {
+		stopped |= done == -EAGAIN;
+		done = 0;
 	}
 	CALL(SYS_close, pair[0], 0, 0);
 	if (done != sizeof(said))
