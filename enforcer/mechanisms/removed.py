@@ -16,7 +16,8 @@ from typing import NoReturn, cast
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
 from enforcer.kernel.execve import find_command
-from enforcer.kernel.raw import LONG, NATIVE_ABI, raw_call
+from enforcer.kernel.raw import NATIVE_ABI
+from enforcer.kernel.trying import tried
 from enforcer.mechanisms.contract import Cover, LaunchError, Missing, Options, Plan, PreparedName
 from enforcer.mechanisms.frame import begin, enforcing, unwitnessed
 from enforcer.mechanisms.preparing import Arranged, Ask, Event, Met, Needs, Run, Stage
@@ -99,7 +100,7 @@ class Removed:
         """The target and another process were answered that there is no such call, and what the
         host wrote stands in the kernel's text.
         """
-        answers = {**met.answers, **{f"elsewhere:{call}": _tried(call) for call in _natively(plan)}}
+        answers = {**met.answers, **{f"elsewhere:{call}": tried(call) for call in _natively(plan)}}
         missing = ", ".join(f"{act} is there" for act in answers if answers[act] != errno.ENOSYS)
         if not plan.data.get("entries"):
             missing = missing or "nothing was overwritten"
@@ -137,9 +138,3 @@ def _calls(plan: Plan) -> tuple[str, ...]:
 def _natively(plan: Plan) -> tuple[str, ...]:
     """Those that programs of the native ABI can make."""
     return tuple(call for call in _calls(plan) if number(NATIVE_ABI, call) is not None)
-
-
-def _tried(call: str) -> int:
-    """The errno of this call, made by this process on nothing at all."""
-    arguments = (LONG,) * 6
-    return -raw_call(call, arguments=arguments)(*map(LONG, (0, 0, -1, -1, -1, -1)))

@@ -21,7 +21,8 @@ from enforcer.call import Action
 from enforcer.events import EventLog
 from enforcer.kernel import module, namespaces, procfs
 from enforcer.kernel.execve import find_command
-from enforcer.kernel.raw import LONG, NATIVE_ABI, raw_call
+from enforcer.kernel.raw import NATIVE_ABI
+from enforcer.kernel.trying import tried
 from enforcer.mechanisms.contract import (
     Cover,
     Extent,
@@ -108,8 +109,9 @@ class SyscallsCgroup:
             (top / "cgroup.subtree_control").write_text("+pids", encoding="ascii")
             group.mkdir()
             for call in _calls(plan):
-                _write(group / "syscalls.deny", str(number(NATIVE_ABI, call)))
-            yield with_target(plan, stage, group=str(group), denials=_denials())
+                _deny(group, call)
+            there = [call for call in _calls(plan) if tried(call) != errno.ENOSYS]
+            yield with_target(plan, stage, group=str(group), denials=_denials(), calls=there)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 group.rmdir()
@@ -139,7 +141,7 @@ class SyscallsCgroup:
         if counted < len(met.answers) or not met.answers:
             missing = missing or f"the kernel counts {counted} refusals"
         for call in _calls(plan):
-            if _tried(call) == errno.ENOSYS:
+            if tried(call) == errno.ENOSYS:
                 missing = missing or f"{call} is not there outside of the group either"
         if missing:
             return unwitnessed(missing)
@@ -181,6 +183,15 @@ def _calls(plan: Plan) -> tuple[str, ...]:
     return tuple(cast("list[str]", plan.data["calls"]))
 
 
+def _deny(group: Path, call: str) -> None:
+    """Of a number above all of this kernel's there is nothing to deny: it is ENOSYS anyway."""
+    try:
+        _write(group / "syscalls.deny", str(number(NATIVE_ABI, call)))
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+
+
 def _write(file: Path, text: str) -> None:
     """One write, which the kernel answers: Path.write_text would hide it in its close."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
@@ -200,8 +211,3 @@ def _group(pid: int) -> str:
         if line.startswith("0::"):
             return line.removeprefix("0::")
     return "unknown"
-
-
-def _tried(call: str) -> int:
-    """The errno of this call, made by this process on nothing at all."""
-    return -raw_call(call, arguments=(LONG,) * 6)(*map(LONG, (0, 0, -1, -1, -1, -1)))

@@ -68,7 +68,7 @@ def test_what_two_processes_see_is_the_witness(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The target, another process, and the bytes that were read back."""
-    monkeypatch.setattr(removed, "_tried", lambda call: elsewhere)
+    monkeypatch.setattr(removed, "tried", lambda call: elsewhere)
     stage = stage_of(Layout(root=tmp_path), uid=1, gid=1, walled=True)
     assert MECHANISM.probes(PLAN, stage) == (PROBE,)
     arranging = MECHANISM.arrange(PLAN, lambda _: {"entries": entries}, disposable=True)
@@ -76,11 +76,6 @@ def test_what_two_processes_see_is_the_witness(
         events = MECHANISM.witness(arranged.plan, stage, Met(pid=7, answers={PROBE: target}))
     assert unwitnessed(events) == missing
     assert witnessed(events) is not bool(missing)
-
-
-def test_this_kernel_has_it() -> None:
-    """The call that another process tries is the one that it says: it is here, and refuses."""
-    assert removed._tried("vmsplice") == errno.EINVAL
 
 
 def test_the_target_learns_what_is_lost() -> None:

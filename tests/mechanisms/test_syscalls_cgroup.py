@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_what_the_kernel_says_is_the_witness(
     """The target's group, its refusal, the module's count, and a process that has the call."""
     monkeypatch.setattr(syscalls_cgroup, "_group", lambda pid: group)
     monkeypatch.setattr(syscalls_cgroup, "_denials", lambda: 4 + counted)
-    monkeypatch.setattr(syscalls_cgroup, "_tried", lambda call: outside)
+    monkeypatch.setattr(syscalls_cgroup, "tried", lambda call: outside)
     stage = stage_of(Layout(root=tmp_path), uid=1, gid=1, walled=True)
     plan = MECHANISM.compile([POLICY], ABIS, Options(partial=True))
     counting = type(plan)(
@@ -69,6 +70,24 @@ def test_what_the_kernel_says_is_the_witness(
     events = MECHANISM.witness(counting, stage, Met(pid=7, answers={PROBE: answer}))
     assert unwitnessed(events).startswith(missing)
     assert witnessed(events) is not bool(missing)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_an_error"), [(0, False), (errno.ERANGE, False), (errno.EACCES, True)]
+)
+def test_a_call_that_this_kernel_has_not_yet(
+    answer: int, is_an_error: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number is out of the module's range, so that nobody is refused it by the group."""
+
+    def write(file: Path, text: str) -> None:
+        assert (file, text) == (tmp_path / "syscalls.deny", str(NUMBER))
+        if answer:
+            raise OSError(answer, "written")
+
+    monkeypatch.setattr(syscalls_cgroup, "_write", write)
+    with pytest.raises(OSError, match="written") if is_an_error else nullcontext():
+        syscalls_cgroup._deny(tmp_path, "vmsplice")
 
 
 def test_who_has_no_module_is_not_run() -> None:
