@@ -225,9 +225,10 @@ def expresses(job: Job) -> bool:
     """Whether the backend can keep anything of the case's policy. Of those that nobody expects to
     keep every policy it is found out before anything runs; of the others the scenario says it.
     """
-    case, place = job.case, job.place
-    if not case.external or place is None:
+    case = job.case
+    if not case.external:
         return True
+    place = job.place or _local_place()
     try:
         _compile(case, _policies(case.scenario, place.layout()), place.abis)
     except Inexpressible:

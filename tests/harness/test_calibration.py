@@ -232,10 +232,10 @@ def test_nothing_is_measured_for_what_a_module_cannot_keep(rule: str, measured: 
     text = f"default: permit\nrules:\n  - deny[eacces]: {rule}\n"
     scenario = replace(SCENARIO, policy=text)
     case = replace(CASE, scenario=scenario, backend="tomoyo", external=True)
-    place = Elsewhere()
-    job = replace(JOB, case=case, place=place)
-    leaky = replace(LEAKY, case=replace(LEAKY.case, scenario=scenario), place=place)
-    assert calibration().lacking([job], [leaky]) == [leaky][: int(measured)]
+    for place in (Elsewhere(), None):  # of jobs for this machine no place is told
+        job = replace(JOB, case=case, place=place)
+        leaky = replace(LEAKY, case=replace(LEAKY.case, scenario=scenario), place=place)
+        assert calibration().lacking([job], [leaky]) == [leaky][: int(measured)]
 
 
 def test_what_could_be_held_needs_one() -> None:
