@@ -8,7 +8,7 @@ from functools import partial
 
 from enforcer.arch import native
 from harness.attack import Attack, AttackKind
-from harness.backends import external_names, is_asked_for, is_leaky, needs_machine
+from harness.backends import external_names, is_asked_for, is_leaky, needs_machine, usual_of
 from harness.model import Case, Scenario, spelled
 from harness.ways import parted, rank
 from harness.wideners import Widener
@@ -46,6 +46,7 @@ def expand(
     for scenario in scenarios:
         attack = attacks[scenario.attack] if scenario.attack else None
         for name in _backends(scenario, selection):
+            usual = usual_of(name)
             for place, abi in enumerate(_abis(scenario, attack, selection)):
                 most_ways = int(place == 0) if selection.quick else None
                 for variant in variants_of(scenario, attack, abi, most_ways=most_ways):
@@ -59,6 +60,7 @@ def expand(
                         leaky=is_leaky(name),
                         external=is_asked_for(name),
                         catalogue=attack.classes(variant) if attack else (),
+                        usual=usual,
                     )
                     if matches(f"{case.id} {scenario.attack or ''}", selection.keywords):
                         cases.append(case)

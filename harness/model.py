@@ -166,6 +166,7 @@ class Case:
 
     `external`: somebody else's sandbox, or a mechanism that is switched on for the whole machine:
     nobody expects that it can keep every policy.
+    `usual` is the verdict on attacks that the backend's own description expects.
     `defences` are those that the backend is compiled with, None for its own choice.
     """
 
@@ -178,6 +179,7 @@ class Case:
     leaky: bool = False
     external: bool = False
     catalogue: tuple[str, ...] = ()
+    usual: VerdictKind = VerdictKind.HELD
     defences: frozenset[Defence] | None = None
 
     @property
@@ -205,7 +207,7 @@ class Case:
             return VerdictKind.BYPASSED
         if self.backend == "none":
             return VerdictKind.NOT_ENFORCING
-        return expect.get("default", VerdictKind.HELD)
+        return expect.get("default", self.usual if self.scenario.attack else VerdictKind.HELD)
 
     @property
     def weakness(self) -> str | None:

@@ -36,6 +36,7 @@ from enforcer.mechanisms.preparing import Needs
 from enforcer.policy.ast import Policy
 from enforcer.policy.problem import PolicyError
 from harness.backends.life import Backend, InProcess
+from harness.model import VerdictKind
 
 LEAKY_PREFIX = "leaky-"
 EXTERNAL = Path(__file__).resolve().parent.parent / "external"
@@ -170,6 +171,16 @@ def boot_of(name: str) -> tuple[str, ...]:
 def is_leaky(name: str) -> bool:
     """Whether it is one of the deliberately weak; nothing of it is imported."""
     return name in leaky_names()
+
+
+def usual_of(name: str) -> VerdictKind:
+    """The verdict on attacks that a description of somebody else's expects where scenarios say
+    nothing; of one that cannot be read its own cases speak.
+    """
+    if is_external(name):
+        with contextlib.suppress(BrokenBackend):
+            return backend(name).usual
+    return VerdictKind.HELD
 
 
 def mechanism_of(name: str) -> str:

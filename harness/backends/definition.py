@@ -14,6 +14,7 @@ from enforcer.access.kinds import Access
 from enforcer.mechanisms.preparing import Needs
 from enforcer.policy.problem import Problem, suggestion
 from harness.backends.fitting import Right, Rights
+from harness.model import VerdictKind
 from harness.nodes import Check, MappingFile, NotUtf8
 from harness.places.features import FEATURES
 
@@ -38,6 +39,7 @@ KEYS = (
     "join",
     "log",
     "cannot",
+    "expect",
 )
 NEEDS = ("binaries", "modules", "packages", "features", "lsm", "privilege", "memory")
 MANAGERS = ("debian", "pypi", "go", "source")
@@ -104,6 +106,7 @@ class Definition:
     join: str = ","
     log: Log | None = None
     cannot: tuple[str, ...] = ()
+    expect: VerdictKind = VerdictKind.HELD
 
 
 def load(path: Path) -> Definition:
@@ -156,10 +159,17 @@ class _Reader(MappingFile):
             join=self.text("join") or ",",
             log=self._log(),
             cannot=self.texts("cannot"),
+            expect=self._expect(),
         )
         if self.problems.found:
             raise DefinitionError(self.problems.found)
         return found
+
+    def _expect(self) -> VerdictKind:
+        node = self.node("expect")
+        known = [kind.value for kind in VerdictKind]
+        text = self._one(node, "verdict", known) if node is not None else ""
+        return VerdictKind(text) if text in known else VerdictKind.HELD
 
     def _file_texts(self) -> list[str]:
         words = (str(value.value) for _, _, value in self.pairs("files"))

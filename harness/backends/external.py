@@ -42,6 +42,7 @@ from enforcer.syscalls import number
 from harness import process
 from harness.backends.definition import Definition
 from harness.backends.fitting import fit, nearest
+from harness.model import VerdictKind
 
 VERSION_S = 20.0
 PREPARE_S = 20.0
@@ -82,6 +83,10 @@ class External:
     @property
     def logs(self) -> bool:
         return self.definition.log is not None
+
+    @property
+    def usual(self) -> VerdictKind:
+        return self.definition.expect
 
     @property
     def refusals(self) -> frozenset[int]:

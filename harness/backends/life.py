@@ -15,6 +15,7 @@ from enforcer.events import EventLog
 from enforcer.mechanisms.contract import Cover, Missing, Plan
 from enforcer.mechanisms.preparing import Event, Met, Needs, Stage
 from enforcer.policy.ast import Policy
+from harness.model import VerdictKind
 from harness.places.layout import Layout
 
 
@@ -49,7 +50,8 @@ class Backend(Protocol):
     `held`: the target waits at a gate until it was looked at from outside (`probes` are tried
     there, `witness` judges). `rooted`: `launch` is called with the privilege of the run's init,
     and has to give it up for the target. `counts`: its log says how many calls it judged. `logs`:
-    it is asked for a line on every refusal, whatever the scenario says.
+    it is asked for a line on every refusal, whatever the scenario says. `usual`: the verdict that
+    attacks are expected to get of it whose scenarios name none.
     """
 
     @property
@@ -78,6 +80,9 @@ class Backend(Protocol):
 
     @property
     def logs(self) -> bool: ...
+
+    @property
+    def usual(self) -> VerdictKind: ...
 
     @property
     def refusals(self) -> frozenset[int]:
@@ -129,6 +134,7 @@ class InProcess:
     held = False
     rooted = False
     logs = False
+    usual = VerdictKind.HELD
     refusals: frozenset[int] = frozenset()
 
     def prepare(self, plan: Plan, stage: Stage) -> AbstractContextManager[Plan]:

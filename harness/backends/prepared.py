@@ -36,6 +36,7 @@ from enforcer.mechanisms.preparing import (
 from enforcer.policy.ast import Policy
 from harness import process
 from harness.backends import backend
+from harness.model import VerdictKind
 from harness.places.features import lacking
 
 PREPARE_S = 60.0
@@ -54,6 +55,7 @@ class Prepared:
     leaky: bool = False
     weakness: str = ""
     counts: bool = False
+    usual: VerdictKind = VerdictKind.HELD
 
     @property
     def name(self) -> str:

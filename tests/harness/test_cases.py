@@ -150,6 +150,23 @@ def test_a_weakness_is_of_a_backend_or_of_one_variant_way_or_abi(
     assert bypassed == weak
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("replication/name-forms", VerdictKind.NOT_ENFORCING),
+        ("machinery/hook-overwrite", VerdictKind.HELD),
+        ("benign/shell-paths", VerdictKind.HELD),
+    ],
+)
+def test_a_description_says_what_attacks_get_of_it(name: str, expected: VerdictKind) -> None:
+    """Where a scenario has no word of its own, and never of a command."""
+    (found,) = (each for each in SCENARIOS if each.id == name)
+    cases = expand((found,), ATTACKS, Selection(ours=(), backends=("preload",)))
+    assert {case.expected for case in cases} == {expected}
+    for case in expand((found,), ATTACKS, Selection(ours=("ptrace",))):
+        assert case.leaky or case.expected is VerdictKind.HELD
+
+
 def test_every_attack_that_can_be_held_has_a_leaky_enforcer() -> None:
     """Under the policy of its own scenario; where the policy itself has the hole, or each of ours
     is known to lose, nothing holds.
