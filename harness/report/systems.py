@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from enforcer.arch import ABIS
+from enforcer.mechanisms.contract import Inexpressible
 from harness.attack import Attack
+from harness.backends import backend, needs_machine
+from harness.backends.prepared import Prepared
 from harness.model import Case, Scenario, VerdictKind
+from harness.scenario import SAMPLE, parse_policies, substitute
+from harness.vm.machines import MACHINES
 
 SOURCE = Path(__file__).resolve().parent.parent / "systems.yaml"
 HEAD = """\
@@ -22,6 +29,8 @@ what the scenarios expect: a run in which a verdict is another one fails. *Held*
 count scenarios by class of attack, with the catalogue's ids of what goes by; *not told* are those
 whose policy the system cannot be told.
 """
+_PLACE = tuple(ABIS[abi] for abi in MACHINES["x86_64"].abis)
+"""Of the machine that such a mechanism gets where no other is asked for."""
 _KEYS = frozenset({"system", "when", "backend", "missing", "tells", "cost", "said", "found"})
 
 
@@ -62,37 +71,58 @@ def systems(path: Path = SOURCE) -> tuple[System, ...]:
 
 
 def verdicts(
-    backend: str,
+    name: str,
     scenarios: Iterable[Scenario],
     attacks: Mapping[str, Attack],
     usual: Sequence[str],
 ) -> dict[VerdictKind, Counter[str]]:
     """What the scenarios of attacks expect of a backend: verdicts, by class of attack.
 
-    `usual` are the backends of scenarios that name none.
+    `usual` are the backends of scenarios that name none. A mechanism with machines of its own has
+    those whose policy it can be told; of the others the page says nothing.
     """
     found: dict[VerdictKind, Counter[str]] = {}
     for scenario in scenarios:
         attack = attacks.get(scenario.attack or "")
         named = (*(scenario.backends or usual), *scenario.leaky)
-        if attack is None or backend not in named:
+        if attack is None or not (name in named or _asked(name, scenario)):
             continue
-        for kind in dict.fromkeys(_expected(backend, scenario, attack)):
+        for kind in dict.fromkeys(_expected(name, scenario, attack)):
             found.setdefault(kind, Counter())[attack.attack_class] += 1
     return found
 
 
-def _expected(backend: str, scenario: Scenario, attack: Attack) -> Iterator[VerdictKind]:
+def _asked(name: str, scenario: Scenario) -> bool:
+    """Whether a mechanism that has machines of its own can be told the scenario's policy."""
+    if scenario.backends or not needs_machine(name):
+        return False
+    # The lines before a policy in its scenario are empty: without them many are the same text.
+    return _is_told(name, scenario.policy.strip("\n"), scenario.dialect, name in scenario.partial)
+
+
+@functools.cache
+def _is_told(name: str, policy: str, dialect: str, is_partial: bool) -> bool:
+    policies = parse_policies(substitute(policy, SAMPLE.placeholders()), dialect, name)
+    confining = backend(name)
+    assert isinstance(confining, Prepared)
+    try:
+        confining.compile(policies, _PLACE, partial=is_partial)
+    except Inexpressible:
+        return False
+    return True
+
+
+def _expected(name: str, scenario: Scenario, attack: Attack) -> Iterator[VerdictKind]:
     """Of each plain variant."""
     for variant in scenario.variants or attack.every_variant:
         case = Case(
             scenario=scenario,
             variant=variant,
-            backend=backend,
+            backend=name,
             abi=attack.abis[0],
             kernel="",
             place="",
-            leaky=backend in scenario.leaky,
+            leaky=name in scenario.leaky,
         )
         yield VerdictKind.BYPASSED if case.weakness else case.expected
 
@@ -128,6 +158,7 @@ def _told(
     for kind, word in (
         (VerdictKind.HELD, "held"),
         (VerdictKind.BYPASSED, "bypassed"),
+        (VerdictKind.UNLOGGED, "denied, but not logged as such"),
         (VerdictKind.INEXPRESSIBLE, "not told"),
     ):
         if kind in counted:

@@ -47,6 +47,11 @@ def test_every_mechanism_has_its_row() -> None:
         "capabilities",
         "strict",
         "broker",
+        "preload",
+        "apparmor",
+        "tomoyo",
+        "selinux",
+        "bpf-lsm",
     ],
 )
 def test_what_goes_by_and_what_is_held_are_both_shown(backend: str) -> None:
