@@ -125,12 +125,14 @@ def _minijail(place: Place) -> tuple[str, ...]:
 def minijail_constants() -> str:
     """What minijail's compiler has to be told of this machine, as JSON."""
     abi = native().abis[0]
+    # Its own table has those of errno.h as well: `return ENOENT`.
+    errnos = {name: number for name, number in vars(errno).items() if isinstance(number, int)}
     known = {
         "arch_nr": abi.audit_arch,
         "arch_name": abi.name,
         "bits": abi.bits,
         "syscalls": dict(table(abi.name)),
-        "constants": dict(constants(abi.name)),
+        "constants": {**constants(abi.name), **errnos},
     }
     return json.dumps(known)
 

@@ -24,7 +24,7 @@ from enforcer.filters.raw import of_programs
 from harness.cli import cli
 from harness.fuzz import bulk
 from harness.runtimes import installed
-from harness.runtimes.known import RUNTIMES, why_not
+from harness.runtimes.known import RUNTIMES, minijail_constants, why_not
 from tests.filters.filters import ALLOW as PERMITTED
 from tests.filters.filters import profile, said
 
@@ -48,6 +48,12 @@ POLICIES = {
     "denies": "default: permit\nrules:\n  - deny[enosys]: clone3\n  - kill: socketcall\n"
     "  - deny[eacces]: ioctl\n    when: arg[1] & 0xffffffff == 0x5412\n",
 }
+
+
+def test_minijails_compiler_knows_what_its_policies_name() -> None:
+    """Errnos and the C library's constants, which stand in no header of the kernel's together."""
+    told = json.loads(minijail_constants())["constants"]
+    assert (told["ENOENT"], told["SOCK_CLOEXEC"], told["PROT_EXEC"]) == (2, 0o2000000, 4)
 
 
 def cannot_start(runtime: str) -> str:
