@@ -1,8 +1,8 @@
-"""Calls on one name in the usual case: it is canonical, and the task has its supervisor's rights.
+"""Calls on one name in the usual case: the kernel walks it for the task, which has our rights.
 
 It does what `perform` does, in the fewest steps: the kernel shows that the name is canonical, or
-that nothing is there; the name is judged; and what was reached is acted on. Whatever is odd (links
-on the way, magic links, another root, other ids...) is left to the thorough way.
+what its links lead to, or that nothing is there; that name is judged; and what was reached is acted
+on. Whatever is odd (magic links, another root, other ids...) is left to the thorough way.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _AT_STATX_DONT_SYNC = 0x4000
 _STATX_RESERVED = 0x8000_0000
 _ACCESS_MODES = 7
 _MODE = 0xFFFF
+_DELETED = b" (deleted)"
 _IN_CACHE = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS
 _NO_LINK: Mapping[int, int] = {-EISDIR: -EINVAL, -ENOENT: -ENOENT}
 """What readlink says of what an open for writing fails with."""
@@ -216,11 +217,43 @@ def _from(
         if how.reads_links:
             _note_link(full, result)
         return result
+    if fd == -ELOOP and not how.changes:
+        return _by_links(how, view, args, base, clean, place, refusal)
     if fd != -ENOENT or view.tells_missing or how.changes:
         return None
     # RESOLVE_NO_SYMLINKS fails at the first link (ELOOP, pick_link in fs/namei.c): no link led to
     # what is missing, so this is the name by which every other way would have missed it.
     return -refusal(full) or -ENOENT
+
+
+def _by_links(
+    how: Glance,
+    view: View,
+    args: Sequence[int],
+    base: int,
+    name: bytes,
+    place: int,
+    refusal: Refusal,
+) -> int | None:
+    """The same where links are on the way: what they led to is judged by its own name, and kept.
+
+    The kernel follows them as for the task, but on a procfs, where they lead to whoever walks. What
+    was unlinked meanwhile has a name with an end of the kernel's (d_path), which tells nothing.
+    """
+    fd = openat2(base, name, place, 0, RESOLVE_NO_MAGICLINKS)
+    if fd < 0:
+        return None
+    try:
+        canonical = name_of(fd)
+        if canonical[:1] != b"/" or canonical.endswith(_DELETED) or on_procfs(fd):
+            return None
+        if canonical == b"/" and has_left_its_mount(fd):
+            return None
+        return _reached(how, view, args, fd, b"", canonical, refusal)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _reached(

@@ -134,7 +134,6 @@ def test_a_refusal_leaves_no_effect(target: Target, tree: Path, call: str) -> No
 
 ODD = {
     "empty": b"",
-    "link-on-the-way": b"to_dir/file",
     "link-to-nothing-on-the-way": b"dangling/x",
     "file-on-the-way": b"file/x",
     "long": b"x" * 4096,
@@ -179,8 +178,20 @@ SPLIT = (
     b"/proc/self/../self/comm",
     b"/proc/self/../../etc/../etc/passwd",
     b"/proc/self/cwd/../file",
+    b"to_file",
+    b"to_dir",
+    b"to_dir/file",
+    b"to_dir/../to_dir/file",
+    b"to_dir/nothing",
+    b"dangling",
+    b"/proc/self",
+    b"/proc/self/comm",
+    b"/proc/self/exe",
+    b"/proc/self/cwd",
+    b"/proc/self/cwd/file",
+    b"/dev/fd/0",
 )
-"""Spellings that the kernel walks to a directory."""
+"""Spellings that the kernel walks to a directory, or by links."""
 
 
 @pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
@@ -237,11 +248,45 @@ def test_procfs_is_left_alone_where_its_links_may_be_on_the_way(
 FOLLOWED = [call for call in LOOKS if not GLANCES[call].never]
 
 
+@pytest.mark.parametrize("name", [b"to_file", b"to_dir/file", b"to_dir"])
 @pytest.mark.parametrize("call", FOLLOWED)
-def test_a_link_at_the_end_is_left_alone_where_it_is_followed(target: Target, call: str) -> None:
-    """It leads to what only the thorough way can name."""
+def test_what_links_lead_to_is_judged_by_its_own_name(
+    target: Target, tree: Path, call: str, name: bytes
+) -> None:
+    """Every look at a program or library by its usual name is one."""
     judge = Judge()
-    assert glanced(target, target.view(), call, b"to_file", judge) is None
+    assert glanced(target, target.view(), call, name, judge) == 0
+    assert judge.asked == [(os.path.realpath(tree / os.fsdecode(name)),)]
+    refusing = Judge(os.path.realpath(tree / os.fsdecode(name)))
+    assert glanced(target, target.view(), call, name, refusing) == -EACCES
+    assert not any(target.written())
+
+
+@pytest.mark.parametrize("call", ["lstat", "readlink"])
+def test_a_link_by_way_of_a_link_is_judged_by_its_own_name(
+    target: Target, tree: Path, call: str
+) -> None:
+    """It is followed on the way, and not at the end."""
+    (tree / "dir" / "inner").symlink_to("file")
+    judge = Judge()
+    assert glanced(target, target.view(), call, b"to_dir/inner", judge) in (0, 4)
+    assert judge.asked == [(f"{tree}/dir/inner",)]
+
+
+@pytest.mark.parametrize("call", [call for call in FORMS if GLANCES[call].changes])
+def test_an_entry_beyond_a_link_is_left_alone(target: Target, call: str) -> None:
+    """Its directory is named by the thorough way alone."""
+    judge = Judge()
+    assert glanced(target, target.view(), call, b"to_dir/file", judge) is None
+    assert judge.asked == []
+
+
+def test_what_may_have_been_unlinked_is_left_alone(target: Target, tree: Path) -> None:
+    """The kernel ends the name of such an object as a file's may end."""
+    (tree / "gone (deleted)").write_text("there")
+    (tree / "to_gone").symlink_to("gone (deleted)")
+    judge = Judge()
+    assert glanced(target, target.view(), "stat", b"to_gone", judge) is None
     assert judge.asked == []
 
 
@@ -317,12 +362,12 @@ def test_a_flag_beyond_a_c_int_is_not_one(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("name", "result"),
-    [(b"to_dir", 3), (b"dir", -EINVAL), (b"dir/sub", -EINVAL), (b"to_dir/sub", None)],
+    [(b"to_dir", 3), (b"dir", -EINVAL), (b"dir/sub", -EINVAL), (b"to_dir/sub", -EINVAL)],
 )
 def test_a_directory_is_told_from_a_link_to_one(
-    target: Target, tree: Path, name: bytes, result: int | None
+    target: Target, tree: Path, name: bytes, result: int
 ) -> None:
-    """readlink reads the link at the end, and follows none on the way.
+    """readlink reads the link at the end, and follows those on the way.
 
     Once followed: a link whose time of access is still to be written is left alone in any case.
     """
