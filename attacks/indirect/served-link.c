@@ -40,6 +40,7 @@ static void read_by_served_link(struct run *run)
 		broken("mkdir %s: %s", at, strerror(errno));
 	if (mount_fuse(at, &served)) {
 		run->error = errno;
+		run_next(run); /* made, and refused at its first step */
 		return;
 	}
 	for (run->limit = OPENS; run_next(run);)

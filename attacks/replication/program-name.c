@@ -20,8 +20,9 @@ static void write_to_comm(void)
 {
 	int fd = raw_open("/proc/self/comm", O_WRONLY);
 
+	/* Of the twin, too: it is permitted, and refusing it is overblocking. */
 	if (fd < 0 || write(fd, TRUSTED, strlen(TRUSTED)) < 0)
-		broken("/proc/self/comm: %s", strerror(errno));
+		unsupported("/proc/self/comm: %s", strerror(errno));
 	close(fd);
 }
 

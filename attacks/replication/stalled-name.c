@@ -65,6 +65,8 @@ int main(int argc, char **argv)
 		run.error = errno;
 		if (name)
 			run_plain_read(&run, name);
+		else
+			run_next(&run); /* made, and refused before it had a name */
 		break;
 	}
 	run_end(&run);
