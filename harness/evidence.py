@@ -107,6 +107,17 @@ def killed_by_enforcer(events: Sequence[Event]) -> bool:
     return any(event.get("action") == Action.KILL for event in events)
 
 
+def failure(events: Sequence[Event]) -> str:
+    """What a supervisor or tracer says of its own failure, with the line; empty: it says nothing.
+
+    All that it held is refused then, which is no enforcement either.
+    """
+    for event in events:
+        if event.get("event") == EventKind.DETECTION and event.get("error"):
+            return f"{event.get('reason')}: {event.get('place')}: {event['error']}"
+    return ""
+
+
 def judged(events: Sequence[Event], calls: frozenset[str]) -> int | None:
     """How many of `calls` the enforcer judged, by its log's end; None where that is missing."""
     for event in reversed(events):

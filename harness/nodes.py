@@ -49,7 +49,9 @@ class MappingFile:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Position(mark.line + 1, mark.column + 1) if mark else None
-            self.problems.add(place, f"not YAML: {error.problem or error.context}")
+            said = str(error.problem or error.context)
+            mend = 'within [] write words with ${...} in quotes: "${command}"'
+            self.problems.add(place, f"not YAML: {said}", mend if said.endswith("got '{'") else "")
             return None
         except yaml.YAMLError as error:
             self.problems.add(None, f"not YAML: {error}")

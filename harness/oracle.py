@@ -15,6 +15,7 @@ from enforcer.events import EventKind
 from enforcer.mechanisms.contract import Inexpressible
 from harness.evidence import (
     Attributed,
+    failure,
     filter_is_on,
     judged,
     killed_by_enforcer,
@@ -93,6 +94,9 @@ def _judge(evidence: Evidence) -> Verdict:
             elsewhere=evidence.inexpressible.elsewhere,
         )
     found = evidence.observations
+    failed = _judge_failures(found)
+    if failed is not None:
+        return failed
     for kind, observation in found.items():
         if observation.outcome is Outcome.BROKEN or observation.kind is not kind:
             return _verdict(
@@ -110,6 +114,18 @@ def _judge(evidence: Evidence) -> Verdict:
         or _judge_witnesses(found, CONFINED)
         or _judge_attack(evidence, found.get(RunKind.ATTACK))
     )
+
+
+def _judge_failures(found: Mapping[RunKind, Observation]) -> Verdict | None:
+    """An enforcer that fails refuses whatever comes: that says nothing of the policy, unless the
+    denied effect appeared.
+    """
+    for kind in CONFINED:
+        run = found.get(kind)
+        said = failure(run.events) if run is not None else ""
+        if said and run is not None and (kind is RunKind.BENIGN or not run.effect):
+            return _verdict(VerdictKind.BROKEN, f"{kind} run: {said}")
+    return None
 
 
 def _verdict(kind: VerdictKind, reason: str) -> Verdict:

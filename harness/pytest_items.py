@@ -131,7 +131,7 @@ class ScenarioFile(pytest.File):
             several = attack is not None and len(scenario.variants or attack.every_variant) > 1
             variant = f"{case.variant}-" if several else ""
             where = f"-{target.name}-{target.kernel_name}" if target.arch else ""
-            name = f"{case.expected.value}[{variant}{case.backend}-{case.abi}{where}]"
+            name = f"{case.expected.value}[{variant}{case.backend_name}-{case.abi}{where}]"
             name = name.replace(" ", "_")
             yield CaseItem.from_parent(self, name=name, job=job, beside=beside, target=target)
 

@@ -20,6 +20,7 @@ from enforcer.kernel import procfs
 from enforcer.kernel.allocator import share_arena
 from enforcer.kernel.prctl import forbid_dumping, permit_tracer, set_name
 from enforcer.mechanisms.contract import LaunchError
+from enforcer.supervision import failure
 from enforcer.supervision.ending import Ending, heed_no_other
 
 _ERROR = "error"
@@ -229,11 +230,18 @@ def _become_supervisor(
             handshake.ending.start()
             serve(handshake)
         except Exception as error:
-            handshake.fail(f"{type(error).__name__}: {error}")
+            handshake.fail(_told(error))
             raise
         status = 0
     finally:
         os._exit(status)
+
+
+def _told(error: Exception) -> str:
+    """With the line where it is somebody's mistake, not an answer of the kernel's."""
+    if isinstance(error, (OSError, LaunchError)):
+        return failure.told(error)
+    return f"{failure.place(error)}: {failure.told(error)}"
 
 
 def _detach(kept: frozenset[int]) -> None:

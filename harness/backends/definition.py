@@ -63,6 +63,7 @@ SINGLE = (
         "uid",
         "gid",
         "python",
+        "here",
         "init",
     ),
     *("grants", "calls", "ports", "command"),

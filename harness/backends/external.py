@@ -89,6 +89,19 @@ class External:
         return self.definition.expect
 
     @property
+    def own(self) -> tuple[Path, ...]:
+        """The files that its commands name, and the description's directory if they say
+        `${here}`.
+        """
+        definition = self.definition
+        commands = (definition.command, *definition.prepare, *definition.undo)
+        words = [word for command in commands for word in command]
+        files = {Path(word) for word in words if word.startswith("/") and Path(word).is_file()}
+        says_here = any("${here}" in word for word in words)
+        here = {definition.path.resolve().parent} if says_here else set()
+        return tuple(sorted(files | here))
+
+    @property
     def refusals(self) -> frozenset[int]:
         return self.definition.rights.refusals
 
@@ -160,12 +173,11 @@ class External:
             raise Unavailable("; ".join(f"{each.feature} ({each.mend})" for each in lacking))
         if (self.rooted or self.definition.prepare) and not stage.walled:
             raise Unavailable("it needs a run with mounts of its own: root")
-        for word in self.definition.command:
-            if any(map(Path(word).is_relative_to, (_TMP, stage.root))) and not Path(word).exists():
-                raise LaunchError(
-                    f"{self.definition.path}: {word} is not there: a run has a {_TMP} and a "
-                    f"{stage.root} of its own; move it elsewhere, or write it under `files`"
-                )
+        for word in map(Path, self._words(self.definition.command, {})):
+            if any(map(word.is_relative_to, (_TMP, stage.root))) and not word.exists():
+                why = f"a run has a {stage.root} of its own; move it elsewhere"
+                beneath = f": {why}, or write it under `files`" * word.is_relative_to(stage.root)
+                raise LaunchError(f"{self.definition.path}: {word} is not there{beneath}")
         stage.state.mkdir(mode=0o755)
         if not stage.denied.is_file():
             stage.beside.write_text("a probe\n")
@@ -304,7 +316,8 @@ class External:
         return _PLACEHOLDER.sub(lambda found: {**values, **joined}.get(found[1], found[0]), text)
 
     def _words(self, words: Sequence[str], values: Mapping[str, str]) -> list[str]:
-        known = {"python": sys.executable, **values}
+        here = self.definition.path.resolve().parent
+        known = {"python": sys.executable, "here": str(here), **values}
         return [_PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), w) for w in words]
 
     def witness(self, plan: Plan, stage: Stage, met: Met) -> tuple[Event, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NoReturn, Protocol
 
 from enforcer.arch.record import Abi
@@ -85,6 +86,11 @@ class Backend(Protocol):
     def usual(self) -> VerdictKind: ...
 
     @property
+    def own(self) -> tuple[Path, ...]:
+        """Files and directories of its author's that runs must see, wherever they lie."""
+        ...
+
+    @property
     def refusals(self) -> frozenset[int]:
         """The errno that a refusal of it may be; empty: whichever."""
         ...
@@ -135,6 +141,7 @@ class InProcess:
     rooted = False
     logs = False
     usual = VerdictKind.HELD
+    own: tuple[Path, ...] = ()
     refusals: frozenset[int] = frozenset()
 
     def prepare(self, plan: Plan, stage: Stage) -> AbstractContextManager[Plan]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from enforcer.arch.record import Abi
@@ -80,6 +81,11 @@ class Prepared:
     @property
     def logs(self) -> bool:
         return self.enforcer.logs
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """Nothing: it is all ours."""
+        return ()
 
     @property
     def refusals(self) -> frozenset[int]:

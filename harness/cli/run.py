@@ -205,7 +205,7 @@ def command(
     targets = chosen_targets(asked.wish(), asked.wanted)
     todo = _todo(lab, asked, targets)
     if not todo:
-        raise UserError("no case is selected; `harness list` shows what there is")
+        raise UserError(_nothing(lab, asked, targets))
     remote = _remote(scheduler, targets)
     leaky = replace(asked, wanted=(EVERY_LEAKY,))
     beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
@@ -411,6 +411,18 @@ def _todo(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Job]
         if (wanted := wanted_in(target, asked.wanted)) is not None
         for job in _jobs(lab, replace(asked, wanted=wanted), target, asked.keywords)
     ]
+
+
+def _nothing(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> str:
+    """Why no case is selected: what is left has no place for the backends that are asked for."""
+    beside = _todo(lab, replace(asked, wanted=()), targets) if asked.wanted else []
+    own = sorted({job.case.scenario.id for job in beside if job.case.scenario.backends})
+    if not own:
+        return "no case is selected; `harness list` shows what there is"
+    which = own[0] if len(own) == 1 else f"{own[0]} (and {len(own) - 1} more)"
+    return (
+        f"no case is selected: under `backends`, {which} does not name {' or '.join(asked.wanted)}"
+    )
 
 
 def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]) -> list[Job]:

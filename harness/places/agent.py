@@ -32,7 +32,7 @@ from harness.places.arranging import arranged, nobody
 from harness.places.ending import children, end_all
 from harness.places.features import lacking
 from harness.places.gate import Gate, NotMet
-from harness.places.isolation import Identity, Isolation
+from harness.places.isolation import Identity, Isolation, tmp_is_free
 from harness.places.layout import Layout, variant_words
 from harness.places.outcome import observe
 from harness.places.sentinels import Sentinel, SentinelError, fresh_nonce, plant
@@ -318,7 +318,10 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         try:
             program = request.program.read_bytes() if request.program else None
             door = request.gate.read_bytes() if request.gate else None
-            walls.furnish(isolation, request.layout, request.limits, cover_tmp=_tmp_is_free())
+            life = backend(run.backend)
+            walls.furnish(
+                isolation, request.layout, request.limits, cover_tmp=tmp_is_free(), own=life.own
+            )
             procfs.forget()  # that of the agent's namespace has other pids
             _furnish_layout(request, who, program, door)
             sentinel: Sentinel | None = None
@@ -329,7 +332,6 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             return _broken(run, f"preparing the run: {error}")
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        life = backend(run.backend)
         walled = isolation is Isolation.NAMESPACES
         stage = stage_of(
             request.layout,
@@ -395,11 +397,6 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             )
         except (OSError, SentinelError) as error:
             return _broken(run, f"looking at what happened: {error}")
-
-
-def _tmp_is_free() -> bool:
-    paths = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve()))
-    return not any(Path(path).is_relative_to("/tmp") for path in paths)
 
 
 def _furnish_layout(

@@ -81,7 +81,7 @@ def _told(said: bytes) -> str:
     text = said.decode("utf-8", "backslashreplace").strip()
     if text:
         return f", and printed {text!r:.300}"
-    return ", or could not say so: its standard output has to be the sandbox's"
+    return " (or its target has another standard output than the sandbox)"
 
 
 def _process(command: Sequence[str]) -> int | None:

@@ -15,7 +15,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -129,10 +129,16 @@ def enter(isolation: Isolation) -> None:
             Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
 
 
-def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: bool) -> None:
-    """Inside the new namespaces: everything read-only, then private file systems on top.
-
-    Raises OSError.
+def furnish(
+    isolation: Isolation,
+    layout: Layout,
+    limits: Limits,
+    *,
+    cover_tmp: bool,
+    own: Sequence[Path] = (),
+) -> None:
+    """Inside the new namespaces: everything read-only, then private file systems on top, in which
+    what is the backend's `own` shows all the same. Raises OSError.
     """
     if isolation is Isolation.PLAIN:
         namespaces.adopt_orphans()
@@ -141,14 +147,13 @@ def furnish(isolation: Isolation, layout: Layout, limits: Limits, cover_tmp: boo
     scratch = f"size={limits.scratch_bytes},mode=755"
     namespaces.make_tree_private_and_read_only()
     namespaces.mount("proc", Path("/proc"), "proc", namespaces.MS_NOSUID)
-    if isolation is Isolation.NAMESPACES:
-        _reveal(needed_paths())
-    namespaces.mount("tmpfs", layout.root, "tmpfs", namespaces.MS_NOSUID, scratch)
     small = "size=16m,mode=1777"
+    is_root = isolation is Isolation.NAMESPACES
+    needed = (*needed_paths(), *own) if is_root else own
+    _reveal(needed, {Path("/tmp"): small} if cover_tmp else {}, closed_too=is_root)
+    namespaces.mount("tmpfs", layout.root, "tmpfs", namespaces.MS_NOSUID, scratch)
     if Path("/dev/shm").is_dir():
         namespaces.mount("tmpfs", Path("/dev/shm"), "tmpfs", namespaces.MS_NOSUID, small)
-    if cover_tmp:
-        namespaces.mount("tmpfs", Path("/tmp"), "tmpfs", namespaces.MS_NOSUID, small)
     # Without a private terminal file system the run goes on with the outer one.
     with contextlib.suppress(OSError):
         namespaces.mount(
@@ -175,21 +180,35 @@ def needed_paths() -> tuple[Path, ...]:
     return tuple(sorted(each for each in found if not set(each.parents) & set(found)))
 
 
-def _reveal(paths: Iterable[Path]) -> None:
-    """Let the target's uid reach `paths` although they lie in closed directories (root's home).
+def tmp_is_free() -> bool:
+    """Whether nothing of the laboratory lies in /tmp."""
+    paths = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve()))
+    return not any(Path(path).is_relative_to("/tmp") for path in paths)
 
-    Such a directory is covered, in this mount namespace, and only the paths show in it.
+
+def _reveal(paths: Iterable[Path], covered: Mapping[Path, str], *, closed_too: bool) -> None:
+    """Cover directories, with these options, and `closed_too` those that the target's uid may not
+    enter (root's home) where any of `paths` lies in them; in either the paths alone show.
     """
-    hidden: dict[Path, list[Path]] = {}
+    hidden: dict[Path, list[Path]] = {directory: [] for directory in covered}
     for path in paths:
         for directory in (*reversed(path.parents), path):
-            if not directory.stat().st_mode & stat.S_IXOTH:
-                members = [path] if directory != path else sorted(path.iterdir())
+            if directory in covered or (closed_too and _is_closed(directory)):
+                members = sorted(path.iterdir()) if closed_too and _is_closed(path) else [path]
                 hidden.setdefault(directory, []).extend(members)
                 break
     for directory, members in hidden.items():
-        descriptors = {member: os.open(member, os.O_PATH) for member in members}
-        namespaces.mount("tmpfs", directory, "tmpfs", namespaces.MS_NOSUID, "size=1m,mode=755")
+        links = {each: each.readlink() for each in members if each.is_symlink()}
+        descriptors = {
+            member: os.open(member, os.O_PATH)
+            for member in dict.fromkeys(members)
+            if member not in links
+        }
+        options = covered.get(directory, "size=1m,mode=755")
+        namespaces.mount("tmpfs", directory, "tmpfs", namespaces.MS_NOSUID, options)
+        for link, target in links.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
         for member, descriptor in descriptors.items():
             member.parent.mkdir(parents=True, exist_ok=True)
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -199,6 +218,12 @@ def _reveal(paths: Iterable[Path]) -> None:
             source = f"/proc/self/fd/{descriptor}"
             namespaces.mount(source, member, None, namespaces.MS_BIND | namespaces.MS_REC)
             os.close(descriptor)
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether it is a directory that others than its owner and group may not enter."""
+    mode = path.stat().st_mode
+    return stat.S_ISDIR(mode) and not mode & stat.S_IXOTH
 
 
 def raise_loopback() -> None:

@@ -16,6 +16,12 @@ DENIED = {"event": "decision", "action": "deny", "call": "openat", "pid": 2, "va
 PERMITTED = {**DENIED, "action": "permit"}
 DETECTED = {**DENIED, "event": "detection", "action": "kill"}
 KILLED = {**DENIED, "action": "kill"}
+FAILED = {
+    "event": "detection",
+    "reason": "the tracer failed",
+    "action": None,
+    "error": "KeyError: 1",
+}
 END = {"event": "end", "judged": {"openat": 150}}
 ACT = Attributed(calls=frozenset({"openat"}), denied="/srv/shut/object")
 CONTROL = Observation(

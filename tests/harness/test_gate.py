@@ -12,7 +12,7 @@ from harness.places.gate import Gate, NotMet
 
 NUMBER = "@"
 INSTEAD = {
-    "nothing, and the sandbox ended": ("", True, "its standard output has to be the sandbox's"),
+    "nothing, and the sandbox ended": ("", True, "another standard output than the sandbox"),
     "nothing": ("", False, "the target did not come to the gate in time"),
     "a sandbox's own words": ("usage: box\n", True, "and printed 'usage: box'"),
     "another gate": ("GATE 0 read:/x=13\n", True, "and printed 'GATE 0 read:/x=13'"),

@@ -25,6 +25,7 @@ from tests.harness.judging import (
     DIRECT_CONTROL,
     END,
     ENFORCING,
+    FAILED,
     KILLED,
     NOT_EVER,
     NOT_HERE,
@@ -223,6 +224,31 @@ TABLE = [
             replace(CRASHED, signal=9, events=(ENFORCING, {"event": "detection"})), race=False
         ),
         VerdictKind.BROKEN,
+    ),
+    (
+        "attack refused by an enforcer that failed",
+        evidence(replace(ATTACK, events=(ENFORCING, FAILED)), race=False),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "direct attempt refused by an enforcer that failed",
+        evidence(replace(DIRECT, events=(ENFORCING, FAILED)), race=False),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "permitted work that the enforcer failed at",
+        evidence(replace(BENIGN, finished=False, effect=False, events=(ENFORCING, FAILED))),
+        VerdictKind.BROKEN,
+    ),
+    (
+        "attack that gets through because the enforcer failed",
+        evidence(replace(ATTACK, effect=True, events=(ENFORCING, FAILED)), race=False),
+        VerdictKind.BYPASSED,
+    ),
+    (
+        "direct attempt that gets through because the enforcer failed",
+        evidence(replace(DIRECT, effect=True, events=(ENFORCING, FAILED)), race=False),
+        VerdictKind.NOT_ENFORCING,
     ),
     (
         "a race that was killed, by whomever",

@@ -169,6 +169,73 @@ BACKEND = Mine("notify")
 """
 
 
+SUPERVISES = """\
+from enforcer.mechanisms.notify import Notify
+from enforcer.mechanisms.notify.worker import Worker
+from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.mechanism import Ptrace
+from enforcer.mechanisms.ptrace.tracer import Tracer
+from harness.backends import Ours
+
+
+class MyWorker(Worker):
+    def judge(self, *arguments):
+        return undefined_here
+
+
+class MyNotify(Notify):
+    make_worker = MyWorker
+
+
+class MyAct(Act):
+    def decide(self, *arguments, **named):
+        return undefined_here
+
+
+class MyTracer(Tracer):
+    make_act = MyAct
+
+    def __init__(self, config, log):
+        super().__init__(config, log)
+        self.ways = {}
+
+
+class Unborn(Tracer):
+    def __init__(self, config, log):
+        undefined_here
+
+
+class MyPtrace(Ptrace):
+    make_tracer = MyTracer
+
+
+class UnbornPtrace(Ptrace):
+    make_tracer = Unborn
+
+
+"""
+FAILS = {
+    "a supervisor that fails": ("MyNotify", 11, "the supervisor failed"),
+    "a tracer that fails": ("MyPtrace", 20, "the tracer failed"),
+    "a tracer that cannot begin": ("UnbornPtrace", 33, "launching"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILS)
+def test_a_module_that_fails_under_way_is_broken_at_its_line(failure: str, tmp_path: Path) -> None:
+    """Neither overblocked nor held, though nothing goes through any more: its line is told."""
+    enforcer, line, said = FAILS[failure]
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    module = tmp_path / "mine.py"
+    module.write_text(f'{SUPERVISES}BACKEND = Ours("mine", enforcer={enforcer}())\n')
+    ran = harness_run(root, "--backend", str(module))
+    (reason,) = [str(row["reason"]) for row in ran.rows if row["backend"] == "mine"]
+    assert ran.verdicts["replication/stranger", "mine"] == "broken"
+    assert reason.endswith(
+        f" run: {said}: {module}:{line}: NameError: name 'undefined_here' is not defined"
+    )
+
+
 def test_a_broken_module_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
     """A mistake in a backend's module names file and line, and others are judged beside it."""
     root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
@@ -224,6 +291,15 @@ def test_a_leaky_backend_that_no_scenario_names_is_said(tmp_path: Path) -> None:
     assert "no scenario names leaky-notify-bare under `leaky`" in ran.stderr
 
 
+def test_a_backend_that_the_scenarios_leave_out_is_said(tmp_path: Path) -> None:
+    """Those that name their backends themselves run with no other."""
+    scenario = SCENARIO.replace("leaky:", "backends: [ptrace]\nleaky:")
+    root = small_tree(tmp_path / "tree", {"replication/stranger": scenario})
+    ran = harness_run(root, "--backend", "bwrap")
+    assert ran.status == 2
+    assert "under `backends`, replication/stranger does not name bwrap" in ran.stderr
+
+
 def test_guests_are_given_the_packages_of_others(tmp_path: Path) -> None:
     """Those that the descriptions name, and no driver but snapshots has a root made of packages."""
     own = tmp_path / "own.yaml"
@@ -238,8 +314,30 @@ def test_guests_are_given_the_packages_of_others(tmp_path: Path) -> None:
 
 
 @needs_users
+@pytest.mark.parametrize("word", ["${here}", "ABSOLUTE"])
+def test_a_sandbox_s_own_program_is_seen_in_closed_directories(word: str, tmp_path: Path) -> None:
+    """A run has a /tmp of its own, and root's directories are closed to its user: what the
+    description names, by name or as its neighbour, is there all the same.
+    """
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    script, rest = STRANGER.split("files:\n  hide.sh: |\n")[1].split("command:")
+    (closed / "hide.sh").write_text(script)
+    (closed / "loop").symlink_to("nowhere")
+    named = str(closed / "hide.sh") if word == "ABSOLUTE" else f"{word}/hide.sh"
+    described = closed / "mine.yaml"
+    described.write_text(
+        STRANGER.split("files:")[0] + "command:" + rest.replace("${state}/hide.sh", named)
+    )
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    ran = harness_run(root, "--backend", str(described))
+    (row,) = [row for row in ran.rows if row["backend"] == "mine"]
+    assert row["verdict"] == "held", row["reason"]
+
+
+@needs_users
 def test_a_sandbox_s_own_program_must_be_where_a_run_sees_it(tmp_path: Path) -> None:
-    """A run has a /tmp of its own: what is missing there is named, and what to do."""
+    """What is missing is named."""
     own = tmp_path / "own.yaml"
     own.write_text(STRANGER.replace("command: [", "command: [/tmp/nobody/made/this, "))
     root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})

@@ -11,8 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from types import TracebackType
 from typing import NoReturn
 
 from enforcer.call import Action
@@ -28,6 +26,7 @@ from enforcer.pin.identity import interrupt
 from enforcer.policy.ast import Policy
 from enforcer.supervision.aimed import Protected
 from enforcer.supervision.desk import Desk
+from enforcer.supervision.failure import place, told
 from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.judge import Judge
 from enforcer.supervision.launch import Handshake
@@ -310,21 +309,13 @@ class Session(Shared):
 
     def _die(self, failure: threading.ExceptHookArgs) -> NoReturn:
         """A worker met what it cannot deal with: every later held call gets ENOSYS."""
+        error = failure.exc_value or failure.exc_type()
         self.journal.detected(
             "the supervisor failed",
-            detail=f"{failure.exc_type.__name__}: {failure.exc_value}",
-            place=_place(failure.exc_traceback),
+            error=told(error),
+            place=place(error),
         )
         os._exit(70)
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """The innermost frame of a traceback."""
-    if traceback is None:
-        return ""
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
 
 
 def _take_listener(handshake: Handshake, number: int) -> int:

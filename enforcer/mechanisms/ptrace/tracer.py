@@ -31,6 +31,7 @@ from enforcer.mechanisms.ptrace.tasks import Process, Space, Task
 from enforcer.mechanisms.ptrace.watch import Watch
 from enforcer.pin import TargetGone
 from enforcer.pin.identity import OutOfReach
+from enforcer.supervision import failure
 from enforcer.supervision.desk import Desk
 from enforcer.supervision.peers import filters_of
 from enforcer.supervision.processes import shown
@@ -160,8 +161,12 @@ class Tracer:
                 pass
         except BaseException as error:
             # No enforcement: a failure is not to be taken for a kill that the policy wanted.
-            failure = f"{type(error).__name__}: {error}"
-            sandbox.end("the tracer failed", action=None, error=failure)
+            sandbox.end(
+                "the tracer failed",
+                action=None,
+                error=failure.told(error),
+                place=failure.place(error),
+            )
             raise
         watch.over.set()
         if self.desk is not None:
