@@ -16,14 +16,21 @@
 
 #define TRUSTED "dpkg"
 
-static void write_to_comm(void)
+/* A policy need not permit it: refused, the attack is over, and the twin goes on as it is. */
+static void write_to_comm(struct run *run)
 {
 	int fd = raw_open("/proc/self/comm", O_WRONLY);
 
-	/* Of the twin, too: it is permitted, and refusing it is overblocking. */
-	if (fd < 0 || write(fd, TRUSTED, strlen(TRUSTED)) < 0)
-		unsupported("/proc/self/comm: %s", strerror(errno));
-	close(fd);
+	if (fd >= 0 && write(fd, TRUSTED, strlen(TRUSTED)) >= 0) {
+		close(fd);
+		return;
+	}
+	run->error = errno;
+	if (run->mode == MODE_BENIGN)
+		run_plain_write(run, run->allowed, O_TRUNC);
+	else
+		run_next(run);
+	run_end(run);
 }
 
 static void copy_program(const char *copy)
@@ -53,14 +60,14 @@ static void execute_copy(const struct run *run, char **argv)
 	broken("execve %s: %s", copy, strerror(errno));
 }
 
-static void call_oneself(const struct run *run, char **argv)
+static void call_oneself(struct run *run, char **argv)
 {
 	char name[16] = "";
 
 	if (!strcmp(run->variant, "call"))
 		syscall(SYS_prctl, JUNK(PR_SET_NAME), TRUSTED, 0ul, 0ul, 0ul);
 	else if (!strcmp(run->variant, "procfs"))
-		write_to_comm();
+		write_to_comm(run);
 	syscall(SYS_prctl, JUNK(PR_GET_NAME), name, 0ul, 0ul, 0ul);
 	if (strcmp(name, TRUSTED))
 		execute_copy(run, argv);
