@@ -113,7 +113,8 @@ class Calibration:
         for job in (*leaky, *jobs):
             if job.case.leaky:
                 measuring.setdefault(self._key(job), []).append(job)
-        wanted: dict[str, Job] = {}
+        # One id may be measured in two machines, of which one is booted with other modules.
+        wanted: dict[tuple[_Key, str], Job] = {}
         known: dict[_Stated, bool] = {}
         for judged in filter(needs_reference, jobs):
             case = judged.case
@@ -127,7 +128,7 @@ class Calibration:
             of_it = [job for job in comparable if mechanism_of(job.case.backend) == same]
             for job in of_it or comparable:
                 if job.case.id not in there and not self._is_known(job):
-                    wanted[job.case.id] = job
+                    wanted[self._key(job), job.case.id] = job
         return list(wanted.values())
 
     def _is_known(self, leaky: Job) -> bool:

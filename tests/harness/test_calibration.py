@@ -238,6 +238,17 @@ def test_nothing_is_measured_for_what_a_module_cannot_keep(rule: str, measured: 
         assert calibration().lacking([job], [leaky]) == [leaky][: int(measured)]
 
 
+def test_two_machines_of_one_place_are_both_measured() -> None:
+    """A leaky case has one id in machines that are booted with different modules, and what it lost
+    in one says nothing of the other.
+    """
+    places = Elsewhere(), Elsewhere()
+    machines = {id(place): replace(HERE, machine=f"{n}") for n, place in enumerate(places)}
+    found = Calibration(belongs=lambda job: machines[id(job.place)], now=lambda: NOW)
+    leaky = [replace(LEAKY, place=place) for place in places]
+    assert found.lacking([replace(JOB, place=place) for place in places], leaky) == leaky
+
+
 def test_what_could_be_held_needs_one() -> None:
     """A race and a single act alike."""
     assert needs_reference(JOB)
