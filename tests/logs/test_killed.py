@@ -32,7 +32,7 @@ REFUSED = "the supervisor was killed: the calls that it would judge fail now (EN
 UNHEARD = "nobody records any more what the command does, and nothing is refused"
 
 
-def _called(name: str, marker: str) -> int:
+def called(name: str, marker: str) -> int:
     """The process of that name with the marker among its words."""
     for entry in Path("/proc").iterdir():
         try:
@@ -63,7 +63,7 @@ def _killed(at: Path, victim: str, *words: str) -> tuple[int, str, list[str]]:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        pid = process.pid if victim == "self" else _called(victim, marker)
+        pid = process.pid if victim == "self" else called(victim, marker)
         os.kill(pid, signal.SIGKILL)
         output, errors = process.communicate("line\n", timeout=60)
     prefix = "enforcer: "

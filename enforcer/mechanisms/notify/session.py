@@ -90,11 +90,15 @@ class Session(Shared):
         number = int(handshake.wait_go())
         self.listener = _take_listener(handshake, number)
         is_synchronous = notification.wake_synchronously(self.listener)
+        # Not poll(2), which is EINVAL under a limit of fewer descriptors than it is asked about
+        # (do_sys_poll): whoever can set our limits would end us, and each held call with ENOSYS.
+        hung_up = select.epoll()
+        hung_up.register(self.listener, 0)
         self._greet(number, is_synchronous)
         threading.excepthook = self._die
         handshake.ending.act = self._told_to_end
         self._begin.set()
-        self._watch()
+        self._watch(hung_up)
         handshake.close()
         if self.desk is not None:
             self.desk.close()
@@ -226,20 +230,19 @@ class Session(Shared):
             self._workers.append(worker)
         return len(self._workers) < MOST_WORKERS
 
-    def _watch(self) -> None:
-        """Return when no target is left.
+    def _watch(self, hung_up: select.epoll) -> None:
+        """Return when no target is left, of which `hung_up` tells.
 
         Meanwhile interrupt acts that nobody waits for, let others receive where one takes long, and
         see to it that somebody is there to receive: a name may never come (userfaultfd, FUSE), nor
         anybody to a FIFO, and only its caller may wait for that.
         """
         slow: tuple[Worker, int] | None = None
-        poller = select.poll()
-        poller.register(self.listener, 0)
         seen: dict[Worker, tuple[int, bool]] = {}
         start = 0
-        # POLLHUP: no task is left that has the filter (seccomp_notify_poll, Linux 5.9).
-        while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
+        # EPOLLHUP: no task is left that has the filter (seccomp_notify_poll, Linux 5.9).
+        # EPOLLERR: a signal came while it waited for the filter's lock.
+        while not any(events & select.EPOLLHUP for _, events in hung_up.poll(_TICK_MS / 1000)):
             if self.rereads is not None and self.rereads.is_due():
                 self._read_again(self.rereads)
             holder = self.turn.holder
