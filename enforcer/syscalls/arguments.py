@@ -187,9 +187,18 @@ def header_struct(pointer_size: int) -> Struct:
     return _HEADERS[pointer_size]
 
 
-def vector_step(pointer_size: int) -> int:
-    """Bytes from one struct mmsghdr to the next: a header, msg_len, padding."""
-    return _HEADERS[pointer_size].size + pointer_size
+def message_places(vector: int, count: int, pointer_size: int) -> range:
+    """Where the headers of a sendmmsg's messages begin.
+
+    From one struct mmsghdr to the next there are a header, msg_len, and padding.
+    """
+    step = _HEADERS[pointer_size].size + pointer_size
+    return range(vector, vector + min(count & LOW_HALF, MOST_MESSAGES) * step, step)
+
+
+def length_place(header: int, pointer_size: int) -> int:
+    """Where the kernel writes how much of a message was sent (msg_len)."""
+    return header + _HEADERS[pointer_size].size
 
 
 def read_header(memory: Memory, address: int, pointer_size: int) -> Header:
@@ -208,6 +217,12 @@ def read_destination(memory: Memory, header: Header) -> bytes | None:
     if signed(header.name_length) < 0:
         raise Refused(EINVAL)
     return memory.read_bytes(header.name, min(header.name_length, LONGEST_ADDRESS)) or None
+
+
+def read_message(memory: Memory, address: int, pointer_size: int) -> tuple[Header, bytes | None]:
+    """The header of a message, and the address in it. Raises Refused, UnreadableMemory."""
+    header = read_header(memory, address, pointer_size)
+    return header, read_destination(memory, header)
 
 
 def read_address(memory: Memory, address: int, length: int) -> bytes:
@@ -325,9 +340,7 @@ def _struct(
         case "msghdr":
             return {"sockaddr": [_destination(memory, address, size, spell)]}
         case "mmsghdr":
-            count = min(args[2] & LOW_HALF, MOST_MESSAGES)
-            step = vector_step(size)
-            places = range(address, address + count * step, step)
+            places = message_places(address, args[2], size)
             return {"sockaddr": [_destination(memory, place, size, spell) for place in places]}
         case _:
             return {}
@@ -339,7 +352,7 @@ def _clone_flags(memory: Memory, address: int) -> int:
 
 def _destination(memory: Memory, address: int, size: int, spell: Spell) -> str | None:
     try:
-        return spell(read_destination(memory, read_header(memory, address, size)) or b"")
+        return spell(read_message(memory, address, size)[1] or b"")
     except (UnreadableMemory, Refused):
         return None
 

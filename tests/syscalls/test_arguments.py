@@ -18,13 +18,13 @@ from enforcer.syscalls.arguments import (
     MOST_MESSAGES,
     Name,
     follows_open,
+    message_places,
     open_how,
     read_address,
     read_open_how,
     read_strings,
     read_texts,
     register_texts,
-    vector_step,
 )
 from enforcer.syscalls.memory import PATH_MAX, ReadOnce, Refused, UnreadableMemory
 
@@ -104,7 +104,7 @@ def test_addresses_are_read_level_by_level(abi: str, header: bytes) -> None:
     assert texts["sockaddr"] == ["inet-[192.0.2.1]:80"]
     texts, _ = read_texts(memory, spelled, "sendmmsg", abi, (3, 0x200, 3, 0, 0, 0))
     assert texts["sockaddr"] == ["inet-[192.0.2.1]:80", "", "inet-[192.0.2.1]:80"]
-    assert vector_step(size) == len(one)
+    assert [*message_places(0x200, 3, size)] == [0x200 + len(one) * place for place in range(3)]
     huge = Bytes({0x200: bytes(len(one) * (MOST_MESSAGES + 5))})
     texts, _ = read_texts(huge, spelled, "sendmmsg", abi, (3, 0x200, 1 << 31, 0, 0, 0))
     assert len(texts["sockaddr"]) == MOST_MESSAGES

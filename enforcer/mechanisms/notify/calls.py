@@ -201,10 +201,9 @@ def is_unbound(policy: Policy, name: str) -> bool:
 
 def on_registers(worker: Worker, args: Arguments) -> None:
     """A call that registers (and ids) alone decide: the kernel carries it out."""
-    number = worker.decide({})
-    if number:
-        worker.answer(-number)
-    elif worker.is_multiplexed:
+    if worker.refuses():
+        return
+    if worker.is_multiplexed:
         worker.refuse(
             errno.EPERM, "its arguments lie in memory, and nobody can do it for the caller"
         )

@@ -223,9 +223,7 @@ def or_by_descriptor(name: str, by_name: Handler) -> Handler:
             by_name(worker, args)
             return
         worker.name = meant
-        number = worker.decide({})
-        if number:
-            worker.answer(-number)
+        if worker.refuses():
             return
         worker.answer(worker.look(args, name))
 

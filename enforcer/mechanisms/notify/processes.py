@@ -113,9 +113,7 @@ def limit(name: str, abi: str, plain: Handler) -> Handler:
         if not holds(cores.CHANGES[name], args):
             plain(worker, args)
             return
-        number = worker.decide({})
-        if number:
-            worker.answer(-number)
+        if worker.refuses():
             return
         number = cores.change(worker, pointer_size)
         if number == errno.EPERM:
@@ -177,9 +175,7 @@ def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
             else:
                 plain(worker, args)
             return
-        number = worker.decide({})
-        if number:
-            worker.answer(-number)
+        if worker.refuses():
             return
         identity = worker.view.identity()
         if identity is not None:

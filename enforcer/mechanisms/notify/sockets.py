@@ -39,13 +39,11 @@ from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
     LOW_HALF,
-    MOST_MESSAGES,
-    header_struct,
+    length_place,
+    message_places,
     read_address,
-    read_destination,
-    read_header,
+    read_message,
     signed,
-    vector_step,
 )
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import Arguments, Refused, UnreadableMemory
@@ -163,9 +161,7 @@ def _judge_and_send(worker: Worker, register: int, message: Message, flags: int)
 
 def _sendmmsg(worker: Worker, args: Arguments) -> int:
     size = ABIS[worker.abi].pointer_size
-    step = vector_step(size)
-    count = min(args[2] & LOW_HALF, MOST_MESSAGES)
-    places = [args[1] + index * step for index in range(count)]
+    places = message_places(args[1], args[2], size)
     messages = [_read_message(worker, place) for place in places]
     with ExitStack() as pins:
         pinned = [_pinned(worker, args[0], message, pins) for message in messages]
@@ -182,9 +178,7 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
                 sent = _send(worker, socket, message, target, args[3] & LOW_HALF)
                 if sent < 0:
                     return done or sent
-                worker.write_bytes(
-                    place + header_struct(size).size, sent.to_bytes(4, sys.byteorder)
-                )
+                worker.write_bytes(length_place(place, size), sent.to_bytes(4, sys.byteorder))
                 done += 1
             return done
 
@@ -225,8 +219,7 @@ def _pinned(
 
 def _read_message(worker: Worker, address: int) -> Message:
     size = ABIS[worker.abi].pointer_size
-    header = read_header(worker, address, size)
-    destination = read_destination(worker, header)
+    header, destination = read_message(worker, address, size)
     return Message(destination, *read_content(worker, header, size))
 
 

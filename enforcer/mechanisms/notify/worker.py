@@ -296,6 +296,13 @@ class Worker:
         if self.decision is not None and self.elevation is None and not self.is_decided:
             self.judging.remember(self.name, name, self.decision)
 
+    def refuses(self) -> bool:
+        """Whether the policy refuses the held call by registers and ids; it is answered then."""
+        number = self.decide({})
+        if number:
+            self.answer(-number)
+        return number != 0
+
     def decide(self, values: Values, missing: int = 0) -> int:
         """The policy's word on the held call with these values: 0 or an errno."""
         if self.is_decided:

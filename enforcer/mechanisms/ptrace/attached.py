@@ -31,7 +31,7 @@ from enforcer.mechanisms.ptrace.config import Config
 from enforcer.mechanisms.ptrace.dispatch import Handlers
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.keeper import Keeper
-from enforcer.mechanisms.ptrace.listener import Opener, outcome
+from enforcer.mechanisms.ptrace.listener import Deliveries, outcome
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Process, Script, Space, Task
 from enforcer.mechanisms.ptrace.tracer import Tracer
@@ -86,26 +86,17 @@ class _NoFilters(Filters):
         self.act.refuse(call, EINVAL, "an attached process gets no filter of its own")
 
 
-class Hands:
+class Hands(Deliveries):
     """Deliveries of an attached tracer: openers run in threads, the results are taken up by it."""
 
     def __init__(self) -> None:
-        self._arranged: dict[int, tuple[Opener, bool | None]] = {}
+        super().__init__()
         self._begun: dict[int, bool | None] = {}
         self._done: deque[tuple[int, int]] = deque()
 
-    def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
-        self._arranged[tid] = (opener, close_on_exec)
-
-    def arrange_result(self, tid: int, act: Opener) -> None:
-        self._arranged[tid] = (act, None)
-
-    def forget(self, tid: int) -> None:
-        self._arranged.pop(tid, None)
-
     def has(self, tid: int) -> bool:
         """Whether something was arranged for a task."""
-        return tid in self._arranged
+        return tid in self.arranged
 
     def is_at(self, tid: int) -> bool:
         """Whether a task waits for what was arranged."""
@@ -113,7 +104,7 @@ class Hands:
 
     def begin(self, tid: int) -> None:
         """The task has come for it."""
-        opener, close_on_exec = self._arranged.pop(tid)
+        opener, close_on_exec = self.arranged.pop(tid)
         self._begun[tid] = close_on_exec
 
         def work() -> None:
@@ -141,13 +132,8 @@ class AttachedTracer(Tracer):
     """Traces `pid`, its threads and its descendants from `begin` to `leave`."""
 
     make_handlers = AttachedHandlers
-    options = (
-        ptrace.TRACESYSGOOD
-        | ptrace.TRACEFORK
-        | ptrace.TRACEVFORK
-        | ptrace.TRACECLONE
-        | ptrace.TRACEEXEC
-    )
+    # Every call stops its task, and who was there before outlives the tracer.
+    options = Tracer.options & ~(ptrace.TRACESECCOMP | ptrace.EXITKILL)
     has_filter = False
 
     def __init__(

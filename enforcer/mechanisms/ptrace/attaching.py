@@ -25,8 +25,7 @@ from enforcer.supervision.binaries import Binaries
 from enforcer.supervision.desk import desk_of
 from enforcer.supervision.elevation import lacking_ids
 from enforcer.supervision.exposure import exposures
-from enforcer.supervision.planning import shortfalls
-from enforcer.supervision.rereading import rereading
+from enforcer.supervision.planning import inexpressible, shortfalls
 
 _BLOCKED = {*ENDING, signal.SIGCHLD}
 
@@ -106,9 +105,7 @@ def attach(
         command=[tree.program(pid)],
         abis=[abi.name for abi in abis],
         defences=sorted(options.defences),
-        inexpressible=[
-            {"rule": c.rule, "extent": c.extent, "reason": c.reason, "errs": c.errs} for c in lost
-        ],
+        inexpressible=inexpressible(lost),
         exposed=exposures(policies),
     )
     config = Config(
@@ -119,7 +116,7 @@ def attach(
         defences=options.defences,
         inherit=options.inherit,
         permissive=options.permissive,
-        rereads=rereading(options.rereads, lambda policy: MECHANISM.unfit(policy, abis)),
+        rereads=MECHANISM.rereads(options.rereads, abis),
         own=(os.getpgrp(), *(keeper.pid for keeper in kept.values())),
     )
     make = KillingTracer if kills else AttachedTracer

@@ -12,7 +12,6 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from enforcer.kernel import notification
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
@@ -21,22 +20,6 @@ from enforcer.pin.identity import OutOfReach
 
 Opener = Callable[[], int]
 """Gives a descriptor of the tracer's (closed after its delivery) or -errno. It may block."""
-
-
-class Deliveries(Protocol):
-    """Who answers a task's DELIVER: once, by what was arranged for it."""
-
-    def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
-        """The next DELIVER of `tid` gets the descriptor that `opener` gives."""
-        ...
-
-    def arrange_result(self, tid: int, act: Opener) -> None:
-        """The next DELIVER of `tid` gets the result of `act`."""
-        ...
-
-    def forget(self, tid: int) -> None:
-        """`tid` is gone or its DELIVER is over."""
-        ...
 
 
 def outcome(opener: Opener) -> int:
@@ -51,13 +34,39 @@ def outcome(opener: Opener) -> int:
         return -(error.errno or errno.EACCES)
 
 
-class Listener(threading.Thread):
+class Deliveries:
+    """Who answers a task's DELIVER: once, by what was arranged for it.
+
+    `arranged` is by task: what to do, and whether the descriptor that it gives is closed at an
+    execve (None: it gives the call's result).
+    """
+
+    def __init__(self) -> None:
+        self.arranged: dict[int, tuple[Opener, bool | None]] = {}
+
+    def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
+        """The next DELIVER of `tid` gets the descriptor that `opener` gives."""
+        self.arranged[tid] = (opener, close_on_exec)
+
+    def arrange_result(self, tid: int, act: Opener) -> None:
+        """The next DELIVER of `tid` gets the result of `act`."""
+        self.arranged[tid] = (act, None)
+
+    def forget(self, tid: int) -> None:
+        """`tid` is gone or its DELIVER is over."""
+        self.arranged.pop(tid, None)
+
+
+class Listener(Deliveries):
     """Answers notifications until no task is left that could make one."""
 
     def __init__(self, descriptor: int) -> None:
-        super().__init__(name="listener", daemon=True)
+        super().__init__()
         self.descriptor = descriptor
-        self._arranged: dict[int, tuple[Opener, bool | None]] = {}
+        # Not poll(2), which is EINVAL under a limit of fewer descriptors than it is asked about
+        # (do_sys_poll): whoever can set our limits would end us.
+        self._hung_up = select.epoll()
+        self._hung_up.register(descriptor, 0)
         notification.wake_synchronously(descriptor)
 
     @classmethod
@@ -72,16 +81,11 @@ class Listener(threading.Thread):
             raise OSError(-descriptor, os.strerror(-descriptor))
         return cls(descriptor)
 
-    def arrange(self, tid: int, opener: Opener, *, close_on_exec: bool) -> None:
-        self._arranged[tid] = (opener, close_on_exec)
+    def start(self) -> None:
+        """Answer from now on, in a thread."""
+        threading.Thread(target=self._run, name="listener", daemon=True).start()
 
-    def arrange_result(self, tid: int, act: Opener) -> None:
-        self._arranged[tid] = (act, None)
-
-    def forget(self, tid: int) -> None:
-        self._arranged.pop(tid, None)
-
-    def run(self) -> None:
+    def _run(self) -> None:
         while True:
             try:
                 held = notification.receive(self.descriptor)
@@ -90,7 +94,7 @@ class Listener(threading.Thread):
                     continue
                 return
             cookie, tid = notification.NOTIFICATION.unpack(held)[:2]
-            arranged = self._arranged.pop(tid, None)
+            arranged = self.arranged.pop(tid, None)
             if arranged is None:
                 notification.answer(self.descriptor, cookie, -errno.ENOSYS)
                 continue
@@ -102,9 +106,7 @@ class Listener(threading.Thread):
 
     def _is_over(self) -> bool:
         """Whether the filter has no task any more (the listener then polls as hung up)."""
-        poller = select.poll()
-        poller.register(self.descriptor, 0)
-        return any(events & select.POLLHUP for _, events in poller.poll(0))
+        return any(events & select.EPOLLHUP for _, events in self._hung_up.poll(0))
 
     def _deliver(self, cookie: int, opener: Opener, close_on_exec: bool | None) -> None:
         descriptor = outcome(opener)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from enforcer.arch.record import Abi
@@ -12,8 +12,6 @@ from enforcer.events import EventLog
 from enforcer.kernel.seccomp import is_action_available
 from enforcer.mechanisms.contract import (
     Cover,
-    Extent,
-    Inexpressible,
     MechanismName,
     Missing,
     Options,
@@ -30,18 +28,15 @@ from enforcer.mechanisms.ptrace.trampoline import WAYS
 from enforcer.policy.ast import Policy
 from enforcer.supervision.desk import desk_of
 from enforcer.supervision.launch import Handshake, log_descriptors, start_supervisor
-from enforcer.supervision.planning import shortfalls, supervised_plan
-from enforcer.supervision.rereading import changeable, rereading
-from enforcer.supervision.target import Target, filter_listing, lacking
+from enforcer.supervision.planning import Supervised
+from enforcer.supervision.target import Target, lacking
 
 
-class Ptrace:
-    """The mechanism. A leaky variant overrides `make_tracer`, `spec` or `protects`."""
+class Ptrace(Supervised):
+    """The mechanism."""
 
     name: str = MechanismName.PTRACE
-    supervised = True
     make_tracer: Callable[[Config, EventLog], Tracer] = Tracer
-    protects = True
 
     def probe(self) -> tuple[Missing, ...]:
         """Tracing by filter, descriptors of others, and openat2, each asked from the kernel."""
@@ -54,34 +49,13 @@ class Ptrace:
         """One Cover a rule, and one for the default."""
         return cover_by_tracer(policy, abis)
 
-    def compile(self, policies: Sequence[Policy], abis: Sequence[Abi], options: Options) -> Plan:
-        """The filter, and the policies for the tracer. Raises Inexpressible, FilterTooLarge."""
-        covers = [cover for policy in policies for cover in self.cover(policy, abis)]
-        lacking = shortfalls(covers, options)
-        spec = self.spec([*([changeable()] if options.rereads else []), *policies], abis)
-        return supervised_plan(
-            self.name,
-            policies,
-            abis,
-            options,
-            inexpressible=lacking,
-            spec=spec,
-            inherit=options.inherit,
-            quick=abis[0].name in WAYS,
-        )
-
     def spec(self, policies: Sequence[Policy], abis: Sequence[Abi]) -> FilterSpec:
         """What the filter must answer."""
         return build_filter(policies, abis)
 
-    def unfit(self, policy: Policy, abis: Sequence[Abi]) -> str | None:
-        """Why a policy that was read anew is not enforced in full; None where it is."""
-        lost = [each for each in self.cover(policy, abis) if each.extent is not Extent.FULL]
-        return str(Inexpressible(lost)) if lost else None
-
-    def describe(self, plan: Plan) -> str:
-        """A listing of the filter; TRACE is where the tracer decides."""
-        return filter_listing(plan)
+    def own_data(self, abis: Sequence[Abi], options: Options) -> Mapping[str, object]:
+        """Whose policy a program without one gets, and whether there is a trampoline."""
+        return {"inherit": options.inherit, "quick": abis[0].name in WAYS}
 
     def launch(self, plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
         """See Mechanism.launch."""
@@ -106,7 +80,7 @@ class Ptrace:
                 defences=target.defences,
                 inherit=bool(plan.data["inherit"]),
                 permissive=target.permissive,
-                rereads=rereading(target.rereads, lambda policy: self.unfit(policy, target.abis)),
+                rereads=self.rereads(target.rereads, target.abis),
                 has_quick=bool(plan.data["quick"]),
             )
             tracer = self.make_tracer(config, log)

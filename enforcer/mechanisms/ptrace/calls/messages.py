@@ -27,15 +27,13 @@ from enforcer.supervision.messages import Message, path_of, read_content, read_p
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
-    LOW_HALF,
-    MOST_MESSAGES,
     Header,
     header_struct,
+    length_place,
+    message_places,
     read_address,
-    read_destination,
-    read_header,
+    read_message,
     signed,
-    vector_step,
 )
 from enforcer.syscalls.memory import Refused, UnreadableMemory
 from enforcer.syscalls.sockaddr import Address
@@ -114,9 +112,8 @@ class Messages:
     def sendmmsg(self, call: HeldCall, pins: ExitStack) -> None:
         """sendmmsg(fd, vector, count, flags): one sendmsg after the other, lengths written back."""
         act = self.act
-        vector, step = call.args[1], vector_step(self.size(call))
-        count = min(call.args[2] & LOW_HALF, MOST_MESSAGES)
-        sendings = [self.read(call, vector + index * step, pins) for index in range(count)]
+        places = message_places(call.args[1], call.args[2], self.size(call))
+        sendings = [self.read(call, place, pins) for place in places]
         if not self.judge(call, [sending.address for sending in sendings]):
             return
         if not sendings or not act.copies:
@@ -153,9 +150,8 @@ class Messages:
 
     def read(self, call: HeldCall, address: int, pins: ExitStack) -> _Sending:
         """A message header and its address, read once. Raises UnreadableMemory, Refused."""
-        header = read_header(call, address, self.size(call))
-        raw = read_destination(call, header) or b""
-        return _Sending(header, *self.reached(call, raw, pins))
+        header, raw = read_message(call, address, self.size(call))
+        return _Sending(header, *self.reached(call, raw or b"", pins))
 
     def reached(self, call: HeldCall, raw: bytes, pins: ExitStack) -> tuple[Address, Pinned | None]:
         """What rules compare: empty without an address, the canonical name of a path socket.
@@ -203,11 +199,11 @@ class Messages:
         (EFAULT, although the message has gone): so each message is a sendmsg of its own.
         """
         size = self.size(call)
-        socket, vector, _, flags = call.args[:4]
+        socket, vector, count, flags = call.args[:4]
         sendmsg = number(call.abi, "sendmsg")
         assert sendmsg is not None
         done = sent = 0
-        for sending in sendings:
+        for place, sending in zip(message_places(vector, count, size), sendings, strict=True):
             if sending.pinned is None:
                 sent = yield sendmsg, (socket, self.put(call, slot, sending), flags)
             else:
@@ -215,9 +211,8 @@ class Messages:
                 sent = yield from self.reach(call, socket, sending.pinned, content, flags)
             if sent < 0:
                 break
-            place = vector + done * vector_step(size) + header_struct(size).size
             try:
-                write_bytes(call.tid, place, sent.to_bytes(4, sys.byteorder))
+                write_bytes(call.tid, length_place(place, size), sent.to_bytes(4, sys.byteorder))
             except UnreadableMemory:
                 sent = -EFAULT
                 break
