@@ -6,6 +6,7 @@ Standard library only: this also runs inside guests.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import os
@@ -189,7 +190,10 @@ def tmp_is_free() -> bool:
 def _reveal(paths: Iterable[Path], covered: Mapping[Path, str], *, closed_too: bool) -> None:
     """Cover directories, with these options, and `closed_too` those that the target's uid may not
     enter (root's home) where any of `paths` lies in them; in either the paths alone show.
+    Raises OSError; also where that is the root itself, on which a mount would cover nothing.
     """
+    if closed_too and _is_closed(Path("/")):
+        raise PermissionError(errno.EACCES, "others may not enter it, so no target could run", "/")
     hidden: dict[Path, list[Path]] = {directory: [] for directory in covered}
     for path in paths:
         for directory in (*reversed(path.parents), path):

@@ -489,3 +489,15 @@ def test_without_walls_a_lost_root_is_made_again(tmp_path: Path) -> None:
 def test_numbers_are_fresh() -> None:
     """No two questions have the same."""
     assert len({numbered({})["number"] for _ in range(50)}) == 50
+
+
+@pytest.mark.skipif(Isolation.NAMESPACES not in WORKING, reason="no namespaces can be made here")
+def test_a_root_that_nobody_else_enters_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount over "/" would cover nothing, and no target could execute anything below it."""
+    monkeypatch.setattr(isolation, "_is_closed", lambda path: path == Path("/"))
+    place = LocalPlace()
+    request = request_for(place.layout(), Path("/bin/true"), "file", Effect.READ)
+    seen = run_isolated(request, request.runs[0], Isolation.NAMESPACES)
+    place.close()
+    assert seen.outcome is Outcome.BROKEN
+    assert "others may not enter it" in seen.detail
