@@ -122,7 +122,10 @@ ATTACK_UNUSED void flip_pause(void)
 
 /*
  * True while another attempt at a race is due. Waits until the other side has
- * moved since the last one: an attempt made while it has no CPU is none.
+ * moved since the last one: an attempt made while it has no CPU is none. The wait
+ * is a sleep: on a busy machine a caller that computes or yields takes its
+ * processor's time from the other side and from the enforcer, and waits for it
+ * itself when the enforcer has let it go.
  */
 ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
 {
@@ -137,7 +140,7 @@ ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
 	for (int i = 1; atomic_load(turns) == sweep->turns_seen; i++) {
 		if (i % 64)
 			continue;
-		sched_yield();
+		sleep_ns(1);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (!end.tv_sec)
 			end.tv_sec = now.tv_sec + PATIENCE_S;
