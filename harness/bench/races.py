@@ -13,8 +13,8 @@ from typing import cast
 
 from harness.attack import Attack, AttackKind
 from harness.cases import EVERY_LEAKY, Selection, expand
-from harness.model import RunKind, Scenario
-from harness.places.local import Place
+from harness.model import Outcome, RunKind, Scenario
+from harness.places.local import Place, PlaceError
 from harness.runner import Job, prepare
 from harness.wideners import Widener, widener_of
 
@@ -102,5 +102,8 @@ def _attack_alone(job: Job, place: Place, within_s: float) -> Mapping[str, objec
 
 
 def _seconds(request: Mapping[str, object], place: Place, within_s: float) -> float | None:
+    """Raises PlaceError where there was no race: that is not one that won nothing."""
     seen = place.run(request, within_s).observations[0]
+    if seen.outcome in (Outcome.BROKEN, Outcome.UNSUPPORTED, Outcome.UNAVAILABLE):
+        raise PlaceError(f"{seen.outcome}: {seen.detail or seen.stderr.strip()}")
     return seen.seconds if seen.effect and seen.seconds <= within_s else None

@@ -104,9 +104,11 @@ def new_backend(name: str, external: bool, mechanism: str | None) -> None:
 
 
 def _here() -> Path:
-    """The tree that one works in; what is installed is nobody's to write to."""
-    root = tree.root()
-    return Path.cwd() if root == tree.SHIPPED else root
+    """The tree that one stands in, else where one stands: another's, installed from a clone or
+    not, is not written to.
+    """
+    here, root = Path.cwd(), tree.root()
+    return root if here.is_relative_to(root) else here
 
 
 def _check_name(name: str) -> None:

@@ -198,6 +198,21 @@ def test_mistakes(copy: Path, arguments: tuple[str, ...], message: str) -> None:
     assert "Traceback" not in said.stderr
 
 
+def test_a_first_attack_is_written_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory that is no tree yet, though the laboratory is one; in a tree, at its top."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").mkdir()
+    monkeypatch.setattr(tree, "OWN", tmp_path / "ours")
+    for where in ("theirs", "theirs/attacks/race"):
+        monkeypatch.chdir(tmp_path / where)
+        said = CliRunner().invoke(cli, ["new", "attack", f"my-{where.count('/')}"])
+        assert said.exit_code == 0, said.output
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.c")}
+    assert written == {f"theirs/attacks/race/my-{count}.c" for count in (0, 2)}
+
+
 def test_a_leaky_backend_is_called_leaky_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

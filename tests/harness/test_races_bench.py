@@ -19,7 +19,7 @@ from harness.cases import Selection
 from harness.cli import cli
 from harness.model import Observation, Outcome, RunKind
 from harness.places.layout import Layout
-from harness.places.local import Answer
+from harness.places.local import Answer, PlaceError
 from harness.scenario import Known, load_scenarios
 from harness.wideners import Widener
 
@@ -33,8 +33,9 @@ class Timed:
 
     name, kernel, abis, patience, machine = "local", "6.18", native().abis, 1.0, "m"
 
-    def __init__(self, *seconds: float) -> None:
+    def __init__(self, *seconds: float, outcome: Outcome = Outcome.EFFECT) -> None:
         self.seconds = list(seconds)
+        self.outcome = outcome
         self.asked: list[Mapping[str, object]] = []
 
     def layout(self) -> Layout:
@@ -44,7 +45,7 @@ class Timed:
         self.asked.append(request)
         took = self.seconds.pop(0)
         seen = Observation(
-            kind=RunKind.ATTACK, outcome=Outcome.EFFECT, effect=took > 0, seconds=abs(took)
+            kind=RunKind.ATTACK, outcome=self.outcome, effect=took > 0, seconds=abs(took)
         )
         return Answer(observations=(seen,), isolation="namespaces")
 
@@ -81,6 +82,16 @@ def test_a_run_is_the_attack_alone_until_it_wins_or_its_time_is_up() -> None:
         (run,) = cast("list[dict[str, object]]", request["runs"])
         assert (run["kind"], run["stop"], run["backend"]) == ("attack", True, job.case.backend)
         assert cast("dict[str, object]", request["limits"])["timeout_s"] == 5.0
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.BROKEN, Outcome.UNSUPPORTED, Outcome.UNAVAILABLE], ids=str
+)
+def test_a_run_that_was_no_race_is_not_one_that_lost(outcome: Outcome) -> None:
+    """A failure of the laboratory ends the measurement; it is no statement on the race."""
+    (job, *_) = race_jobs(SCENARIOS, ATTACKS, HERE, None)
+    with pytest.raises(PlaceError, match=outcome.value):
+        first_wins(job, Timed(-1.0, outcome=outcome), 1, 5.0)
 
 
 @pytest.mark.parametrize(("lost", "often"), [(0, True), (1, True), (2, False)])
