@@ -19,6 +19,8 @@ from enforcer.kernel.pidfd import pidfd_open
 
 _CREDENTIALS = struct.Struct("=iII")
 _SO_PEERPIDFD = 77
+_FIRST_PIDS = 0xEFFFFFFC
+"""The first pid namespace's inode (PROC_PID_INIT_INO in include/linux/proc_ns.h)."""
 
 
 class Stranger(Exception):
@@ -28,16 +30,26 @@ class Stranger(Exception):
 def socket_directory() -> Path:
     """Where the sockets of a user's supervisors are: `enforcer` in the user's runtime directory.
 
-    It is made where it is missing. Raises PermissionError where somebody else could write there.
+    They are named by process numbers, and other pid namespaces give the same ones: each but the
+    first has a directory of its own beneath. What is missing is made. Raises PermissionError where
+    somebody else could write there.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     place = Path(runtime) / "enforcer" if runtime else Path(f"/tmp/enforcer-{os.geteuid()}")
+    _make_private(place)
+    numbers = os.stat("self/ns/pid", dir_fd=procfs.root()).st_ino
+    if numbers != _FIRST_PIDS:
+        place /= str(numbers)
+        _make_private(place)
+    return place
+
+
+def _make_private(place: Path) -> None:
     with suppress(FileExistsError):
         place.mkdir(mode=0o700)
     found = place.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o170077 != 0o040000:
         raise PermissionError(1, f"{place} must be a directory of yours alone (mode 0700)")
-    return place
 
 
 def filters_of(pid: int) -> int:

@@ -27,9 +27,9 @@ def ask(options: Sequence[str | Path], typed: str) -> process.Completed:
 class Running:
     """A started command; whatever is waited for comes within a limit."""
 
-    def __init__(self, words: Sequence[str | Path], *, gives: bool) -> None:
+    def __init__(self, words: Sequence[str | Path], *, gives: bool, by: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [*_ENFORCER, *map(str, words)],
+            [*by, *_ENFORCER, *map(str, words)],
             stdin=subprocess.PIPE if gives else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -96,9 +96,14 @@ class Running:
 
 
 @contextmanager
-def running(words: Sequence[str | Path], *, gives: bool = False) -> Iterator[Running]:
-    """A command that is killed where it has not ended by then. `gives`: it can be typed to."""
-    started = Running(words, gives=gives)
+def running(
+    words: Sequence[str | Path], *, gives: bool = False, by: Sequence[str] = ()
+) -> Iterator[Running]:
+    """A command that is killed where it has not ended by then. `gives`: it can be typed to.
+
+    `by`: what starts it.
+    """
+    started = Running(words, gives=gives, by=by)
     try:
         yield started
     finally:

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from harness import process
 from tests.asking.people import Running, ask, running
 
 BOTH = ("ptrace", "notify")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a pid namespace")
 
 ASKS = """
 default: permit
@@ -423,6 +424,26 @@ def test_a_directory_of_others_holds_no_sockets(tmp_path: Path, runtime: Path) -
     ran = process.run([sys.executable, "-m", "enforcer", "status"])
     assert ran.status == 2
     assert "yours alone" in ran.stderr
+
+
+@needs_root
+def test_equal_numbers_of_two_pid_namespaces_have_a_socket_each(
+    runtime: Path, tmp_path: Path
+) -> None:
+    """Containers may share a directory for sockets, and give their processes the same numbers."""
+    policed = ("-b", "ptrace", "-p", policy(tmp_path))
+    words = ("run", *policed, "--", "sh", "-c", "echo there; read line")
+    apart = ("unshare", "-pf", "--mount-proc", "--kill-child=KILL")
+    with ExitStack() as both:
+        for _ in "ab":
+            target = both.enter_context(running(words, gives=True, by=apart))
+            assert target.line() == "there\n"
+        assert not list((runtime / "enforcer").glob("*.sock"))
+        found = list((runtime / "enforcer").glob("*/*.sock"))
+        assert len({path.parent for path in found}) == 2
+        for path in found:
+            with socket.socket(socket.AF_UNIX) as end:
+                end.connect(str(path))
 
 
 def test_a_socket_left_behind_is_swept(runtime: Path) -> None:
