@@ -10,7 +10,11 @@ import fcntl
 import mmap
 import os
 
+from enforcer.kernel.raw import UNSIGNED, raw_call
+
 F_SEAL_FUTURE_WRITE = 0x0010
+
+memfd_secret = raw_call("memfd_secret", arguments=(UNSIGNED,))
 
 
 class SealedFile:

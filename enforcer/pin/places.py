@@ -11,10 +11,12 @@ import os
 import select
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from errno import EACCES
 
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import STATX_ATTR_MOUNT_ROOT, status
+from enforcer.kernel.memory_file import memfd_secret
 from enforcer.kernel.mountinfo import Mount, parse
 from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
@@ -73,7 +75,7 @@ class Places:
         self._looking = threading.Lock()
         self._first = self._current = self._read()
         self._by_id = {mount.id: mount for mount in self._first}
-        self._memory = _memory_device()
+        self._memory = _memory_devices()
 
     def _read(self) -> tuple[Mount, ...]:
         return parse(_all_of(self._mountinfo))
@@ -122,7 +124,7 @@ class Places:
             if as_before or mount in self._first:
                 return (seen,)
             return self._first_names(mount, _beneath(seen, mount.point))
-        if self._had_name(seen, facts.identity) or facts.identity[:2] == self._memory:
+        if self._had_name(seen, facts.identity) or facts.identity[:2] in self._memory:
             return (seen,)
         for root, mounts in _namespaces(tid):
             for mount in mounts:
@@ -214,18 +216,25 @@ def has_left_its_mount(fd: int) -> bool:
     return bool(known and not facts.attributes & STATX_ATTR_MOUNT_ROOT)
 
 
-def _memory_device() -> tuple[int, int]:
-    """The device of files that memfd_create(2) makes.
+def _memory_devices() -> frozenset[tuple[int, int]]:
+    """The devices of files that are memory: of memfd_create(2), each page size, memfd_secret(2).
 
-    They lie on a mount of the kernel's own (shm_mnt in mm/shmem.c), which no namespace lists and
+    They lie on mounts of the kernel's own (shm_mnt in mm/shmem.c, hugetlbfs_vfsmount for each
+    size in fs/hugetlbfs/inode.c, secretmem_mnt in mm/secretmem.c), which no namespace lists and
     nobody can mount: no file of any other kind is there, and rules see `/memfd:NAME (deleted)`.
     """
-    fd = os.memfd_create("place", os.MFD_CLOEXEC)
-    try:
-        device = os.fstat(fd).st_dev
-    finally:
-        os.close(fd)
-    return os.major(device), os.minor(device)
+    made = [memfd_secret(os.O_CLOEXEC)]
+    # MFD_HUGETLB and the logarithm of a size; sizes that a machine lacks are refused (ENODEV).
+    for kind in (0, *(os.MFD_HUGETLB | log << os.MFD_HUGE_SHIFT for log in range(64))):
+        with suppress(OSError):
+            made.append(os.memfd_create("place", os.MFD_CLOEXEC | kind))
+    devices = set()
+    for fd in made:
+        if fd >= 0:
+            device = os.fstat(fd).st_dev
+            os.close(fd)
+            devices.add((os.major(device), os.minor(device)))
+    return frozenset(devices)
 
 
 def _all_of(fd: int) -> bytes:

@@ -337,6 +337,11 @@ ELSEWHERE: Mapping[str, str] = {
         os.write(fd, b"kept")
         again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
         return os.read(again, 9), os.readlink(f"/proc/self/fd/{again}")""",
+    "memory of other kinds": """
+        alone()
+        made = [call("memfd_secret", 0), call("memfd_create", "huge", 4), call("epoll_create1", 0)]
+        by = [(fd, "x") for fd in made] + [(HERE, f"/proc/self/fd/{fd}") for fd in made]
+        return [call("newfstatat", fd, name, bytes(256), 0) for fd, name in by if fd]""",
     "unmounted at once": """
         alone(), os.mkdir("pub/d")
         busy = 0
