@@ -8,11 +8,13 @@ import secrets
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from enforcer.mechanisms import notify
+from enforcer.mechanisms.notify.states import States
 from tests.logs.test_killed import POLICY, called
 
 pytestmark = pytest.mark.skipif(bool(notify.MECHANISM.probe()), reason="notify lacks something")
@@ -51,3 +53,27 @@ def test_without_descriptors_a_supervisor_refuses(tmp_path: Path) -> None:
     assert not has_ended
     assert output == "end\n"
     assert errors.count("Too many open files") == 2
+
+
+@pytest.mark.parametrize(
+    ("act", "has_call", "has_ended"),
+    [
+        (lambda ends: None, False, False),
+        (lambda ends: os.write(ends[1], b"call"), True, False),
+        (lambda ends: os.close(ends[1]), False, True),
+    ],
+    ids=["nothing", "a call", "the end"],
+)
+def test_states_are_told_without_descriptors(
+    act: Callable[[tuple[int, int]], object], has_call: bool, has_ended: bool
+) -> None:
+    """A pipe stands for the listener: POLLIN and POLLHUP mean the same of both."""
+    ends = os.pipe()
+    states = States(ends[0])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    act(ends)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        assert (states.has_call(), states.has_ended(0)) == (has_call, has_ended)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -20,6 +20,7 @@ from enforcer.kernel.pidfd import pidfd_getfd, pidfd_open
 from enforcer.mechanisms.contract import MechanismName, Options
 from enforcer.mechanisms.notify.calls import Handlers, is_acted_on
 from enforcer.mechanisms.notify.shared import Shared
+from enforcer.mechanisms.notify.states import States
 from enforcer.mechanisms.notify.worker import Worker
 from enforcer.pin import View
 from enforcer.pin.identity import interrupt
@@ -43,7 +44,7 @@ MOST_WORKERS = 4096
 NO_THREAD = "no thread is left for another held call"
 
 _LISTENER_LINK = "anon_inode:seccomp notify"
-_TICK_MS = 10
+_TICK_S = 0.01
 _LOOKED_AT = 32
 """Acts that are looked at in one tick: each costs a read of its task's status."""
 _FAREWELL_S = 1.0
@@ -68,6 +69,7 @@ class Session(Shared):
     ) -> None:
         super().__init__(policy, abis, options, log)
         self.listener = -1
+        self.states: States | None = None
         self.rereads: Rereads | None = None
         self._begin = threading.Event()
         self._make_worker = worker
@@ -90,15 +92,12 @@ class Session(Shared):
         number = int(handshake.wait_go())
         self.listener = _take_listener(handshake, number)
         is_synchronous = notification.wake_synchronously(self.listener)
-        # Not poll(2), which is EINVAL under a limit of fewer descriptors than it is asked about
-        # (do_sys_poll): whoever can set our limits would end us, and each held call with ENOSYS.
-        hung_up = select.epoll()
-        hung_up.register(self.listener, 0)
+        self.states = states = States(self.listener)
         self._greet(number, is_synchronous)
         threading.excepthook = self._die
         handshake.ending.act = self._told_to_end
         self._begin.set()
-        self._watch(hung_up)
+        self._watch(states)
         handshake.close()
         if self.desk is not None:
             self.desk.close()
@@ -122,10 +121,9 @@ class Session(Shared):
         """
         self._say_last_word(action=Action.KILL, signal=number.name)
         own = filters_of(os.getpid())
-        poller = select.poll()
-        poller.register(self.listener, 0)
+        assert self.states is not None
         until = time.monotonic() + _FAREWELL_S
-        while not any(events & select.POLLHUP for _, events in poller.poll(_TICK_MS)):
+        while not self.states.has_ended(_TICK_S):
             if time.monotonic() > until:
                 return
             # Those that were there first: none is to see its child's end, and go on from there.
@@ -230,8 +228,8 @@ class Session(Shared):
             self._workers.append(worker)
         return len(self._workers) < MOST_WORKERS
 
-    def _watch(self, hung_up: select.epoll) -> None:
-        """Return when no target is left, of which `hung_up` tells.
+    def _watch(self, states: States) -> None:
+        """Return when no target is left.
 
         Meanwhile interrupt acts that nobody waits for, let others receive where one takes long, and
         see to it that somebody is there to receive: a name may never come (userfaultfd, FUSE), nor
@@ -240,9 +238,7 @@ class Session(Shared):
         slow: tuple[Worker, int] | None = None
         seen: dict[Worker, tuple[int, bool]] = {}
         start = 0
-        # EPOLLHUP: no task is left that has the filter (seccomp_notify_poll, Linux 5.9).
-        # EPOLLERR: a signal came while it waited for the filter's lock.
-        while not any(events & select.EPOLLHUP for _, events in hung_up.poll(_TICK_MS / 1000)):
+        while not states.has_ended(_TICK_S):
             if self.rereads is not None and self.rereads.is_due():
                 self._read_again(self.rereads)
             holder = self.turn.holder
@@ -296,11 +292,7 @@ class Session(Shared):
 
     def _is_waited_for(self) -> bool:
         """Whether a held call waits to be received, and nobody is about to."""
-        waiting = select.poll()
-        waiting.register(self.listener, select.POLLIN)
-        return self.turn.holder is None and any(
-            events & select.POLLIN for _, events in waiting.poll(0)
-        )
+        return self.turn.holder is None and self.states is not None and self.states.has_call()
 
     def _interrupt(self, worker: Worker, cookie: int, *, is_signalled: bool) -> None:
         """Make what `worker` does for `cookie` return EINTR, if it still does (see end_act)."""
