@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EMSGSIZE, ENOBUFS
 from struct import Struct
+from typing import TypeVar
 
 from enforcer.kernel import procfs
 from enforcer.syscalls.arguments import Header
 from enforcer.syscalls.constants import CONSTANTS
-from enforcer.syscalls.memory import Memory, Refused
+from enforcer.syscalls.memory import Memory, Refused, UnreadableMemory
 
 _AF_UNIX = CONSTANTS["AF_UNIX"]
 _LONGEST_UNIX_ADDRESS = 110
@@ -32,6 +33,8 @@ _SCM_RIGHTS = 1
 _NATIVE_CONTROL = Struct("@Nii")
 
 _CONTROLS = {8: Struct("=Qii"), 4: Struct("=Iii")}
+
+Read = TypeVar("Read")
 
 ControlMessage = tuple[int, int, bytes]
 """Its level, its kind, and what is in it."""
@@ -76,16 +79,30 @@ def read_content(
         raise Refused(ENOBUFS)
     words = Struct(f"={2 * header.vector_count}{'Q' if pointer_size == 8 else 'I'}")
     pairs = words.unpack(memory.read_bytes(header.vectors, words.size))
+    if any(length >> (8 * pointer_size - 1) for length in pairs[1::2]):
+        raise Refused(EINVAL)  # as a ssize_t it is negative (copy_iovec_from_user)
     room = _MOST_BYTES
     data = bytearray()
     for place, wanted in zip(pairs[::2], pairs[1::2], strict=True):
         taken = min(wanted, room)
         data += memory.read_bytes(place, taken)
         room -= taken
-    raw = b""
-    if header.control:
-        raw = memory.read_bytes(header.control, header.control_length)
+    raw = memory.read_bytes(header.control, header.control_length)
     return bytes(data), tuple(_control(raw, _CONTROLS[pointer_size], pointer_size))
+
+
+def readable(reads: Iterable[Callable[[], Read]]) -> Iterator[Read]:
+    """The messages of a sendmmsg up to the first that cannot be read, or has no such address.
+
+    What is sent before that one is the result (__sys_sendmmsg); the first of all raises.
+    """
+    for found, read in enumerate(reads):
+        try:
+            yield read()
+        except (Refused, UnreadableMemory):
+            if not found:
+                raise
+            return
 
 
 def read_plain(memory: Memory, address: int, size: int) -> bytes:

@@ -26,19 +26,26 @@ def path_refusal(descriptor: int, attempt: Callable[[int], int]) -> int:
         return EBADF
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return ENOTSOCK
-    family = family_of(descriptor)
+    family, kind = kind_of(descriptor)
     if family == socket.AF_UNIX:
         return 0
-    if family in (socket.AF_INET, socket.AF_INET6):
+    # A raw socket would be bound to what a path's bytes are as an address (raw_bind).
+    if family in (socket.AF_INET, socket.AF_INET6) and kind != socket.SOCK_RAW:
         return -attempt(descriptor) or EINVAL
     return EINVAL
 
 
 def family_of(descriptor: int) -> int:
     """The address family of a socket."""
+    return kind_of(descriptor)[0]
+
+
+def kind_of(descriptor: int) -> tuple[int, int]:
+    """The address family and the type of a socket."""
     # With all four arguments nothing is looked up, and nothing can fail.
     asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
     try:
-        return asked.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+        family = asked.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+        return family, asked.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
     finally:
         asked.detach()

@@ -392,6 +392,17 @@ MESSAGES: Acts = {
         headers = [struct.pack("PIPNPNi0P", at(inet(9)), 16, at(one * 1025), count, 0, 0, 0)
                    for count in (0, 1024, 1025)]
         return [call("sendmsg", datagram(), header, 0) for header in headers]""",
+    "parts too long": """
+        first, second = socket.socketpair()
+        sizes = (1 << 63, (1 << 64) - 1, 1 << 62)
+        return [call("sendmsg", first.fileno(), struct.pack("PIPNPNi0P", 0, 0,
+                     at(struct.pack("PNPN", at(b"x"), 1, at(b"x"), size)), 2, 0, 0, 0), 0)
+                for size in sizes]""",
+    "control that is nowhere": """
+        first, second = socket.socketpair()
+        one = at(struct.pack("PN", at(b"x"), 1))
+        headers = [struct.pack("PIPNPNi0P", 0, 0, one, 1, place, 24, 0) for place in (0, BAD)]
+        return [call("sendmsg", first.fileno(), header, 0) for header in headers]""",
     "parts in order": """
         first, second = socket.socketpair()
         sent = call("sendmsg", first.fileno(), message(b"", b"a", b"", b"bc", b"d"), 0)
@@ -415,6 +426,14 @@ MESSAGES: Acts = {
         return [call("sendmmsg", sender, vector, count, 0) for vector, count in
                 ((good + wrong + good, 3), (wrong + good, 2), (good * 2, 2),
                  (good, 0xDEAD << 32 | 1))]""",
+    "one of several that cannot be read": """
+        receiver = socket.socket(type=socket.SOCK_DGRAM)
+        receiver.bind(("127.0.0.1", 0))
+        good = message(inet(receiver.getsockname()[1]), b"x") + bytes(8)
+        wrong = (struct.pack("PIP", BAD, 16, 0) + good[24:],
+                 struct.pack("PI", at(b"x" * 16), (1 << 32) - 1) + good[12:])
+        return [call("sendmmsg", datagram(), vector, 3, 0)
+                for bad in wrong for vector in (good + bad + good, bad + good + good)]""",
     "descriptors": """
         first, second = socket.socketpair()
         read, write = os.pipe()

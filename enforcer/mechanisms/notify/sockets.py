@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from enforcer.arch import ABIS
 from enforcer.kernel import sockets as raw
@@ -32,6 +33,7 @@ from enforcer.supervision.messages import (
     path_of,
     read_content,
     read_plain,
+    readable,
 )
 from enforcer.supervision.named_bind import bind_path
 from enforcer.supervision.reaching import connect_to, reach_address, send
@@ -162,7 +164,7 @@ def _judge_and_send(worker: Worker, register: int, message: Message, flags: int)
 def _sendmmsg(worker: Worker, args: Arguments) -> int:
     size = ABIS[worker.abi].pointer_size
     places = message_places(args[1], args[2], size)
-    messages = [_read_message(worker, place) for place in places]
+    messages = list(readable(partial(_read_message, worker, place) for place in places))
     with ExitStack() as pins:
         pinned = [_pinned(worker, args[0], message, pins) for message in messages]
         addresses = [address for address, _, _ in pinned]
@@ -174,7 +176,7 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
             return -descriptor_refusal(signed(args[0]), worker.duplicate)
         with _Duplicate(worker, args[0]) as socket:
             done = 0
-            for place, (_, message, target) in zip(places, pinned, strict=True):
+            for place, (_, message, target) in zip(places, pinned, strict=False):
                 sent = _send(worker, socket, message, target, args[3] & LOW_HALF)
                 if sent < 0:
                     return done or sent

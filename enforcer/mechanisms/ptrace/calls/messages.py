@@ -23,7 +23,7 @@ from enforcer.mechanisms.ptrace.tasks import Script, Step
 from enforcer.pin import Pinned, resolve
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path
 from enforcer.supervision.memory import write_bytes
-from enforcer.supervision.messages import Message, path_of, read_content, read_plain
+from enforcer.supervision.messages import Message, path_of, read_content, read_plain, readable
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
@@ -113,7 +113,7 @@ class Messages:
         """sendmmsg(fd, vector, count, flags): one sendmsg after the other, lengths written back."""
         act = self.act
         places = message_places(call.args[1], call.args[2], self.size(call))
-        sendings = [self.read(call, place, pins) for place in places]
+        sendings = list(readable(partial(self.read, call, place, pins) for place in places))
         if not self.judge(call, [sending.address for sending in sendings]):
             return
         if not sendings or not act.copies:
@@ -203,7 +203,7 @@ class Messages:
         sendmsg = number(call.abi, "sendmsg")
         assert sendmsg is not None
         done = sent = 0
-        for place, sending in zip(message_places(vector, count, size), sendings, strict=True):
+        for place, sending in zip(message_places(vector, count, size), sendings, strict=False):
             if sending.pinned is None:
                 sent = yield sendmsg, (socket, self.put(call, slot, sending), flags)
             else:
