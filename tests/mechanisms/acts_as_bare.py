@@ -52,6 +52,17 @@ OPENS: Acts = {
     "new and exclusive": """
         fds = [call("openat", HERE, "once", os.O_CREAT | os.O_EXCL, 0o600) for _ in "ab"]
         return fds[0] >= 0, fds[1], os.unlink("once")""",
+    "new with a slash": """
+        return [call("openat", HERE, name, os.O_CREAT | os.O_WRONLY | more, 0o600)
+                for name in ("file/", "link/", "dir/", "absent/") for more in (0, os.O_EXCL)]""",
+    "beneath a closed directory": """
+        os.makedirs("closed/open"), os.chdir("closed/open"), os.chmod("..", 0), os.chmod(".", 0o777)
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        flags = (os.O_RDONLY, os.O_PATH, os.O_CREAT | os.O_EXCL | os.O_WRONLY, os.O_CREAT)
+        names = "new", ".", "/proc/self/cwd/other"
+        return [min(call("openat", HERE, name, each, 0o600), 0) for name in names for each in flags]
+        """,
     "exclusive through a link":
         'call("openat", HERE, "dangling", os.O_CREAT | os.O_EXCL, 0o600)',
     "exclusive on a link": 'call("openat", HERE, "link", os.O_CREAT | os.O_EXCL, 0o600)',
@@ -292,6 +303,14 @@ PERFORMED: Acts = {
 
 
 CALLER: Acts = {
+    "about beneath a closed directory": """
+        os.makedirs("closed/about"), os.chdir("closed/about")
+        os.chmod("..", 0), os.chmod(".", 0o777)
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        os.mkdir("in", 0o700), os.mkdir("no", 0)
+        names = "in", "..", "no", ".", "in/../in", "/proc/self/cwd", "absent"
+        return [call("chdir", name) for name in names]""",
     "go there": """
         results = [call("chdir", name) for name in ("dir", "..", "to_dir", "file", "absent", "")]
         return results, os.path.basename(os.getcwd())""",

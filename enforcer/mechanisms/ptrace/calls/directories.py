@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from errno import EACCES
 from functools import partial
 from pathlib import Path
 
@@ -59,15 +60,28 @@ class Directories:
             held = act.pins and not pinned.magic and len(canonical) < NAME_SIZE
             if act.verifies and is_removed(pinned.fd):
                 held = False  # no name leads there any more but the caller's own, "." or the like
+            if act.verifies and call.task.retry:
+                held = False  # the caller may come there by its own name alone
             judged = identity(pinned.fd) if act.verifies else None
-        at_exit = partial(self.changed, call=call, judged=judged)
+        at_exit = partial(self.changed, call=call, judged=judged, held=held)
         act.pass_changed(call, {0: (canonical if held else name) + b"\0"}, at_exit)
 
-    def changed(self, task: Task, *, call: HeldCall, judged: tuple[int, int] | None) -> None:
-        """The exit: where the task is now must be what was judged, else the sandbox ends."""
+    def changed(
+        self, task: Task, *, call: HeldCall, judged: tuple[int, int] | None, held: bool
+    ) -> None:
+        """The exit: where the task is now must be what was judged, else the sandbox ends.
+
+        What lies above may be closed to the task: then the way is its own name, and once more.
+        """
         act = self.act
         info = ptrace.syscall_info(task.tid)
-        if judged is not None and ptrace.exit_result() == 0:
+        result = ptrace.exit_result()
+        if judged is not None and held and result == -EACCES:
+            task.retry = 1
+            act.repeat(task, info)
+            return
+        task.retry = 0
+        if judged is not None and result == 0:
             place = Path(f"/proc/{task.tid}/{_LINKS[call.name]}")
             if not is_at(place, judged) and not self.may_be_at(place, call):
                 reason = "another directory than judged"

@@ -73,6 +73,10 @@ _BY_DELIVERY = 16
 
 _UNREACHED = frozenset({-EACCES, -ENAMETOOLONG, -ENOENT, -ENOTDIR})
 """Failures of an absolute name that the relative name that it stands for might not have."""
+_UNSEARCHED = frozenset({-EACCES})
+"""The same where nothing is yet: what lies above a working directory, or behind a magic link, may
+be closed to the task (inode_permission with MAY_EXEC for each name of a walk).
+"""
 _KNOWN_LINKS = 4096
 
 
@@ -283,13 +287,16 @@ class Opens:
         """
         act, task, flags = self.act, call.task, opening.flags
         is_place = flags & os.O_PATH
-        if act.pins and (is_odd or task.retry >= _BY_DELIVERY):
-            if is_place and opening.links:
-                self.open_place(call, opening, name)
-                return
-            if not is_place or task.retry >= _BY_DELIVERY:
-                self.deliver(call, opening, name)
-                return
+        is_unreached = task.retry >= _BY_DELIVERY
+        is_odd = act.pins and (is_odd or is_unreached)
+        # O_CREAT with a slash at the end is EISDIR whatever is there (open_last_lookups).
+        is_slashed = act.pins and flags & os.O_CREAT and name.endswith(b"/")
+        if (is_odd or is_slashed) and not is_place:
+            self.deliver(call, opening, name)
+            return
+        if is_odd and opening.links:
+            self.open_place(call, opening, name)
+            return
         follow = follows_open(flags)
         with resolve_as_caller(call.view, opening.dirfd, name, follow=follow) as pinned:
             if pinned.unplaced:
@@ -321,11 +328,11 @@ class Opens:
             place = identity(pinned.fd) if is_odd and is_place and act.verifies else None
             beneath = _beneath(call.view, opening.dirfd, name, pinned.fd) if place else b""
         task.retry = max(task.retry, _BY_STEPS)
-        if not by_name:
+        if not by_name or (is_unreached and not beneath):
             self.deliver(call, opening, name)
             return
         self.has_links.discard(canonical)
-        again = _UNREACHED if exists else frozenset[int]()
+        again = _UNREACHED if exists else _UNSEARCHED
         if follow:
             again |= {-ELOOP}
         if place is not None:
@@ -335,8 +342,7 @@ class Opens:
             else:
                 self.rewrite(call, opening, canonical, at_exit)
             return
-        then = _BY_DELIVERY if exists else _BY_STEPS
-        self.rewrite(call, opening, canonical, self.exit_of(again, then))
+        self.rewrite(call, opening, canonical, self.exit_of(again, _BY_DELIVERY))
 
     def open_place(self, call: HeldCall, opening: Opening, name: bytes) -> None:
         """O_PATH within a scope: found and judged by the tracer, opened by the canonical name.
@@ -437,6 +443,8 @@ def _beneath(view: View, dirfd: int, name: bytes, fd: int) -> bytes:
         return b""
     finally:
         release(base)
+    if full and full == prefix:
+        return b"."
     prefix = prefix.rstrip(b"/") + b"/"
     rest = full[len(prefix) :] if full.startswith(prefix) else b""
     return rest if len(rest) < NAME_SIZE else b""
