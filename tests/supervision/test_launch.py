@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -98,6 +99,25 @@ def test_supervisor_is_detached() -> None:
     assert facts["cwd"] == "/"
     others = [target for target in facts["open"] if target != "/dev/null"]
     assert [target.partition(":")[0] for target in others] == ["socket"]
+
+
+def test_a_supervisor_does_not_look_for_garbage_in_what_its_launcher_had() -> None:
+    """That takes 10 ms, and again whenever a quarter as much is remembered of a target's names."""
+
+    def tell(handshake: Handshake) -> None:
+        handshake.ready(json.dumps([gc.get_freeze_count(), len(gc.get_objects())]))
+        handshake.wait_go()
+
+    def body() -> object:
+        launcher = start_supervisor(tell)
+        told = json.loads(launcher.wait_ready())
+        launcher.go()
+        return told
+
+    told = _in_child(body)
+    assert isinstance(told, list)
+    frozen, watched = told
+    assert frozen > 20 * watched
 
 
 def test_kept_descriptor_stays_open_and_is_not_inherited_by_the_command(tmp_path: Path) -> None:
