@@ -13,7 +13,7 @@ from errno import EBADF, EFAULT, ENOTSOCK
 from enforcer.call import Decision
 from enforcer.supervision.messages import Duplicate
 from enforcer.syscalls.memory import Refused
-from enforcer.syscalls.sockaddr import Address, Socket, meant_address, refusal
+from enforcer.syscalls.sockaddr import Address, Look, Socket, meant_address, refusal
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -25,25 +25,34 @@ _meanings: dict[tuple[str, bytes], Address] = {}
 def meant_by(raw: bytes, call: str, descriptor: int, duplicate: Duplicate) -> Address:
     """What `raw` means as an address of `call` on the caller's socket `descriptor`.
 
-    What it means on any socket is worked out once.
+    What it means on any socket is worked out once; for connect(2) a judge knows what it permitted.
     """
+
+    def look() -> Socket | None:
+        return _socket_of(descriptor, duplicate)
+
+    address = meant_address(raw, call, look) if call == "connect" else _known(raw, call, look)
+    wrong = descriptor_refusal(descriptor, duplicate) if address.text is None else 0
+    return address._replace(errno=wrong) if wrong else address
+
+
+def _known(raw: bytes, call: str, look: Look) -> Address:
     known = _meanings.get((call, raw))
     if known is not None:
         return known
     is_asked = False
 
-    def look() -> Socket | None:
+    def asked() -> Socket | None:
         nonlocal is_asked
         is_asked = True
-        return _socket_of(descriptor, duplicate)
+        return look()
 
-    address = meant_address(raw, call, look)
+    address = meant_address(raw, call, asked)
     if not is_asked and address.text is not None:
         if len(_meanings) >= _MOST_MEANINGS:
             _meanings.clear()
         _meanings[call, raw] = address
-    wrong = descriptor_refusal(descriptor, duplicate) if address.text is None else 0
-    return replace(address, errno=wrong) if wrong else address
+    return address
 
 
 def early_refusal(call: str, descriptor: int, duplicate: Duplicate) -> int:

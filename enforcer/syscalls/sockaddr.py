@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EAFNOSUPPORT, EINVAL
+from typing import NamedTuple
 
 from enforcer.syscalls.constants import CONSTANTS
 
@@ -43,6 +44,7 @@ _NETLINK_BYTES = 12
 _VSOCK_BYTES = 16
 
 _MAPPED = bytes(10) + b"\xff\xff"
+_PORT_AND_HOST = struct.Struct(">H4B")
 _ANY, _ANY6 = bytes(4), bytes(16)
 _LOOPBACK, _LOOPBACK6 = b"\x7f\x00\x00\x01", bytes(15) + b"\x01"
 
@@ -63,13 +65,13 @@ Look = Callable[[], Socket | None]
 """Asks for the socket of a call; None where the caller has no such descriptor."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """What an address of a call means.
 
     `text` is what rules compare, None where it cannot be told: the kernel has no use for such an
     address, and says so with `errno`. `raw` are the bytes to hand to the kernel, in which no choice
-    is left to what the socket may have become meanwhile.
+    is left to what the socket may have become meanwhile: to connect(2) they mean the same on every
+    socket.
     """
 
     text: str | None
@@ -96,6 +98,8 @@ def meant_address(
         return Address(text=None, raw=raw, errno=EINVAL)
     order = ">" if big_endian else "<"
     (family,) = struct.unpack_from(order + "H", raw)
+    if family == _INET and len(raw) >= _INET_BYTES and raw[4:8] != _ANY:
+        return Address(_inet(raw[_FAMILY_BYTES:]), raw)  # to every call and socket
     if call == "bind":
         family, given = _bound(raw, family, look), raw
     elif call == "connect":
@@ -263,8 +267,8 @@ def _unix(body: bytes) -> str:
 
 
 def _inet(body: bytes) -> str:
-    (port,) = struct.unpack_from(">H", body)
-    return f"inet-[{_dotted(body[2:6])}]:{port}"
+    port, a, b, c, d = _PORT_AND_HOST.unpack_from(body)
+    return f"inet-[{a}.{b}.{c}.{d}]:{port}"
 
 
 def _inet6(body: bytes, order: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Mapping
@@ -82,6 +83,38 @@ rules:
         else:
             wanted = {outcome if is_permitted else "EXDEV"}
         assert found[spelling] in wanted, f"{spelling}: {outcome} bare"
+
+
+_ANY_TWICE = """\
+import socket
+
+for source in ("127.0.0.1", "127.0.0.1", "127.0.0.2"):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind((source, 0))
+        try:
+            bound.connect(("0.0.0.0", 9))
+            print(bound.getpeername()[0])
+        except OSError as error:
+            print(error.errno)
+"""
+
+
+@pytest.mark.parametrize("backend", ["ptrace", "notify"])
+def test_what_an_any_address_was_permitted_as_is_not_what_it_always_means(
+    backend: str, tmp_path: Path
+) -> None:
+    """Bytes that a permitted destination was written in lead a socket with another source on."""
+    policy = """\
+default: permit
+rules:
+  - deny[exdev]: connect
+    when: sockaddr eq "inet-[127.0.0.2]:9"
+  - permit: connect
+    when: sockaddr eq "inet-[127.0.0.1]:9"
+"""
+    ran = run(backend, policy, [sys.executable, "-c", _ANY_TWICE], tmp_path)
+    assert (ran.status, ran.stderr) == (0, "")
+    assert ran.stdout.split() == ["127.0.0.1", "127.0.0.1", str(errno.EXDEV)]
 
 
 def _outcomes(text: str, port: int) -> Mapping[str, str]:

@@ -32,13 +32,15 @@ def test_an_any_address_means_what_each_socket_is_bound_to() -> None:
     """The same bytes are two destinations, one after the other."""
     with bound_to("127.0.0.1") as first, bound_to("127.0.0.2") as second:
         found = [
-            meant_by(spelled("0.0.0.0"), "connect", 0, _gives(each)) for each in (first, second)
+            meant_by(spelled("0.0.0.0"), call, 0, _gives(each)).text
+            for call in ("connect", "sendto")
+            for each in (first, second)
         ]
-    assert [each.text for each in found] == ["inet-[127.0.0.1]:80", "inet-[127.0.0.2]:80"]
+    assert found == ["inet-[127.0.0.1]:80", "inet-[127.0.0.2]:80"] * 2
 
 
 def test_what_no_socket_changes_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By call and bytes: for a bind an AF_UNSPEC is AF_INET, for a connect it is none."""
+    """By call and bytes: an any-address is one to a bind, and loopback to what is sent."""
     worked: list[tuple[bytes, str]] = []
     plain = sockaddr.meant_address
 
@@ -50,13 +52,13 @@ def test_what_no_socket_changes_is_worked_out_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(addresses, "_meanings", {})
     with bound_to("127.0.0.1") as made:
         for _ in "ab":
-            found = meant_by(spelled("127.0.0.9"), "connect", 0, _gives(made))
+            found = meant_by(spelled("127.0.0.9"), "sendto", 0, _gives(made))
             assert found.text == "inet-[127.0.0.9]:80"
         for _ in "ab":
-            meant_by(spelled("127.0.0.9"), "sendto", 0, _gives(made))
+            meant_by(spelled("127.0.0.9"), "bind", 0, _gives(made))
         for _ in "ab":
-            assert meant_by(b"\x02\0", "connect", 0, _gives(made)).text is None
-    assert [call for _, call in worked] == ["connect", "sendto", "connect", "connect"]
+            assert meant_by(b"\x02\0", "sendto", 0, _gives(made)).text is None
+    assert [call for _, call in worked] == ["sendto", "bind", "sendto", "sendto"]
 
 
 def test_what_is_worked_out_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +68,7 @@ def test_what_is_worked_out_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with bound_to("127.0.0.1") as made:
         for port in range(100):
             raw = internet("127.0.0.1", port) + bytes(8)
-            assert meant_by(raw, "connect", 0, _gives(made)).text == f"inet-[127.0.0.1]:{port}"
+            assert meant_by(raw, "sendto", 0, _gives(made)).text == f"inet-[127.0.0.1]:{port}"
     assert len(addresses._meanings) <= 10
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from errno import EAFNOSUPPORT, EINVAL
+from functools import partial
 
 import pytest
 
@@ -113,6 +114,21 @@ REFUSED = [
     ("bind", UNIX, struct.pack("=H", 1) + b"/" * 120, EINVAL),
     ("connect", None, inet("1.2.3.4", 999), EINVAL),
 ]
+
+
+def _same(on: Socket | None) -> Socket | None:
+    return on
+
+
+@pytest.mark.parametrize("on", [None, TCP, UDP, UDP_BOUND, TCP6, UDP6_MAPPED, RAW6, UNIX])
+@pytest.mark.parametrize("raw", [raw for call, _, raw, _ in MEANT if call == "connect"])
+def test_what_connect_is_given_means_the_same_on_every_socket(
+    raw: bytes, on: Socket | None
+) -> None:
+    """So a judge may know it by its bytes, whatever the socket."""
+    for first in (None, TCP, UDP_BOUND, UDP6_MAPPED):
+        meant = meant_address(raw, "connect", partial(_same, first))
+        assert meant_address(meant.raw, "connect", lambda: on) == meant
 
 
 @pytest.mark.parametrize(("call", "on", "raw", "errno"), REFUSED)

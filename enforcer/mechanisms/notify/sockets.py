@@ -95,19 +95,21 @@ def _connect(worker: Worker, args: Arguments) -> int:
     if path is not None:
         return _at_path(worker, args, address, path)
     descriptor = signed(args[0])
-    meant = meant_by(address, worker.name, descriptor, worker.duplicate)
-    if worker.name != "connect" or not worker.is_known(meant.raw):
+    connects, to = worker.name == "connect", address
+    if not connects or not worker.is_known(address):
+        meant = meant_by(address, worker.name, descriptor, worker.duplicate)
         number = _judged(worker, texts_of(worker.name, meant), meant)
         if number:
             return -number
-        if worker.name == "connect":  # to which the bytes say all that the text says
-            worker.remember(meant.raw)
+        to = meant.raw
+        if connects:  # to which the bytes say all that the text says, on every socket
+            worker.remember(to)
     socket = worker.duplicate(descriptor)
     if socket < 0:
         return socket
     try:
-        waits = worker.name == "connect" and raw.may_wait(socket)
-        view, name, to = worker.view, worker.name, meant.raw
+        waits = connects and raw.may_wait(socket)
+        view, name = worker.view, worker.name
         return worker.act(lambda: reach_address(view, name, socket, to), waits=waits)
     finally:
         os.close(socket)

@@ -57,16 +57,17 @@ class Sockets:
             self.by_path(call, raw, path)
             return
         if path is None:
-            meant = meant_by(raw, call.name, signed(call.args[0]), call.view.duplicate)
-            if call.name == "connect" and act.knows(call, meant.raw):
-                self.pass_copied(call, meant.raw)
+            if call.name == "connect" and act.knows(call, raw):
+                self.pass_copied(call, raw)
                 return
+            meant = meant_by(raw, call.name, signed(call.args[0]), call.view.duplicate)
             texts = texts_of(call.name, meant)
         else:
             meant = Address(text=self.name(call, path), raw=raw)
             texts = {"sockaddr": (meant.text,)}
         decision = act.decide(call, texts)
-        if path is None and call.name == "connect":  # to which the bytes say all that the text says
+        # To connect(2) the bytes say all that the text says, on every socket.
+        if path is None and call.name == "connect":
             call.policy.remember(call.name, meant.raw, decision)
         if act.settle(call, in_kernel_terms(decision, meant)):
             self.pass_copied(call, meant.raw)
