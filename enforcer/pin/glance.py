@@ -56,9 +56,19 @@ _NO_LINK: Mapping[int, int] = {-EISDIR: -EINVAL, -ENOENT: -ENOENT}
 
 
 _MOST_LINKS = 4096
-_links: set[bytes] = set()
-"""Names that were links when last read: what may have changed since is only in which order the
-kernel is asked."""
+
+
+class _Links(set[bytes]):
+    """Names that were links when last read, and whether what was read last was one.
+
+    Links are read in a row (find, ls -l), as are directories (realpath). What may have changed
+    since is only in which order the kernel is asked.
+    """
+
+    was_last = False
+
+
+_links = _Links()
 
 _Act = Callable[[View, int, bytes, Sequence[int]], "int | None"]
 
@@ -199,7 +209,8 @@ def _from(
         # An open for writing with a slash at the end tells of a directory and of nothing there by
         # its error, leaves no descriptor to close (may_open, EISDIR), and with RESOLVE_CACHED
         # mounts nothing (follow_automount); a link at the end would have been ELOOP.
-        found = -ELOOP if full in _links else openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
+        is_likely = _links.was_last or full in _links
+        found = -ELOOP if is_likely else openat2(base, clean + b"/", os.O_WRONLY, 0, _IN_CACHE)
         if found in _NO_LINK:
             return -refusal(full) or _NO_LINK[found]
         release(found)
@@ -276,10 +287,12 @@ def _reached(
 
 def _note_link(name: bytes, result: int | None) -> None:
     if result == -EINVAL:
+        _links.was_last = False
         _links.discard(name)
     elif result is not None and result >= 0:
         if len(_links) >= _MOST_LINKS:
             _links.clear()
+        _links.was_last = True
         _links.add(name)
 
 

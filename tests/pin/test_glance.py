@@ -386,15 +386,50 @@ def test_a_link_that_is_known_is_asked_about_once(
         return kernel.openat2(dirfd, path, flags, mode, resolve)
 
     monkeypatch.setattr(glancing, "openat2", openat2)
-    name = os.fsencode(tree / "to_file")
+    monkeypatch.setattr(glancing, "_links", glancing._Links())
+    name, directory = os.fsencode(tree / "to_file"), os.fsencode(tree)
     view = target.view()
-    found = [(glanced(target, view, "readlink", name, Judge()), len(asked)) for _ in "ab"]
-    assert found == [(4, 2), (4, 3)]
+    for name_read, result, calls in (
+        (name, 4, 2),
+        (directory, -EINVAL, 1),
+        (name, 4, 1),
+    ):
+        asked.clear()
+        assert glanced(target, view, "readlink", name_read, Judge()) == result
+        assert len(asked) == calls
     (tree / "to_file").unlink()
     assert glanced(target, view, "readlink", name, Judge()) == -ENOENT
     (tree / "to_file").mkdir()
     for _ in "ab":
         assert glanced(target, view, "readlink", name, Judge()) == -EINVAL
+
+
+def test_after_a_link_another_is_expected(
+    target: Target, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of many links is asked about once; what is none after all is seen for what it is."""
+    asked: list[int] = []
+
+    def openat2(dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+        asked.append(flags)
+        return kernel.openat2(dirfd, path, flags, mode, resolve)
+
+    monkeypatch.setattr(glancing, "openat2", openat2)
+    monkeypatch.setattr(glancing, "_links", glancing._Links())
+    for number in range(3):
+        (tree / f"link{number}").symlink_to("file")
+    view = target.view()
+    for name, result, calls in (
+        ("link0", 4, 2),
+        ("link1", 4, 1),
+        ("missing", -ENOENT, 1),
+        (".", -EINVAL, 1),
+        ("link2", 4, 2),
+    ):
+        asked.clear()
+        place = os.fsencode(tree / name)
+        assert glanced(target, view, "readlink", place, Judge()) == result, name
+        assert len(asked) == calls, name
 
 
 class Bound:
