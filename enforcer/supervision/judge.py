@@ -19,7 +19,9 @@ _SHOWN = frozenset({"filename", "sockaddr"})
 """What a person wants to know of a call, and answers by."""
 
 _TEXTS = frozenset({"filename", "sockaddr", "call"})
-_MOST_KNOWN = 8192
+MOST_KNOWN = 16_384
+LONGEST_KNOWN = 512
+"""Together they bound what a target that makes names up has its supervisor remember."""
 
 Values = Mapping[str, Sequence[str | None]]
 """The texts of arguments in memory by translator."""
@@ -80,10 +82,10 @@ class Judge:
 
     def remember(self, call: str, name: bytes, decision: Decision) -> None:
         """Know a decision from now on, if it is a plain permission that hangs on the name alone."""
-        if not is_plain(decision) or not self.hangs_on_name(call):
+        if len(name) > LONGEST_KNOWN or not is_plain(decision) or not self.hangs_on_name(call):
             return
         known = self.known[call]
-        if len(known) >= _MOST_KNOWN:
+        if len(known) >= MOST_KNOWN:
             known.clear()
         known[name] = decision
 

@@ -112,7 +112,17 @@ def test_what_is_known_is_bounded() -> None:
     """A target that makes names up does not fill its supervisor's memory."""
     judge = Judge(parse_yaml("default: permit\nrules:\n  - permit: stat\n", "test"))
     permit = Decision(action=Action.PERMIT)
-    for number in range(20_000):
+    for number in range(40_000):
         judge.remember("stat", b"%d" % number, permit)
         assert b"%d" % number in judge.known["stat"]
-    assert len(judge.known["stat"]) < 10_000
+    assert len(judge.known["stat"]) < 20_000
+    judge.remember("stat", b"x" * 4000, permit)
+    assert max(map(len, judge.known["stat"])) < 1000
+
+
+def test_so_many_names_are_known_at_once() -> None:
+    """A program goes over 10,000 names again and again: none is forgotten meanwhile."""
+    judge = Judge(parse_yaml("default: permit\nrules:\n  - permit: stat\n", "test"))
+    for number in range(10_000):
+        judge.remember("stat", b"/%d" % number, Decision(action=Action.PERMIT))
+    assert len(judge.known["stat"]) == 10_000

@@ -23,7 +23,7 @@ from enforcer.pin.ourselves import hides
 from enforcer.pin.view import View
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.looks import looks_only_at
-from enforcer.supervision.judge import Values, asks
+from enforcer.supervision.judge import LONGEST_KNOWN, MOST_KNOWN, Values, asks
 from enforcer.syscalls.arguments import AT_FDCWD, may_create, open_how
 
 _PLAIN_FLAGS = (
@@ -44,7 +44,6 @@ _NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY
 _PATH_FLAGS = os.O_PATH | os.O_CLOEXEC
-_MOST = 8192
 _JUDGED_TEXTS = frozenset({"filename", "oflags", "call"})
 
 
@@ -150,7 +149,9 @@ class QuickOpens:
         return decision
 
     def _keep(self, name: str, full: bytes, flags: int, decision: Decision) -> None:
-        if len(self.permitted) > _MOST or len(self.links) > _MOST:
+        if len(full) > LONGEST_KNOWN:
+            return
+        if len(self.permitted) > MOST_KNOWN or len(self.links) > MOST_KNOWN:
             self.permitted.clear()
             self.links.clear()
         self.permitted[name, full, flags] = decision
@@ -167,7 +168,7 @@ class QuickOpens:
             return
         canonical = os.fsencode(names[0])
         self._keep(call.name, canonical, flags, decision)
-        if call.full_name not in (b"", canonical):
+        if call.full_name not in (b"", canonical) and len(call.full_name) <= LONGEST_KNOWN:
             self.links[call.full_name] = canonical
 
     def _fits(self, name: str) -> bool:

@@ -34,12 +34,12 @@ from enforcer.mechanisms.ptrace.trampoline import (
 )
 from enforcer.pin import lexical
 from enforcer.pin.view import name_of
+from enforcer.supervision.judge import MOST_KNOWN
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import AT_FDCWD, follows_open, open_how, signed
 from enforcer.syscalls.memory import UnreadableMemory
 
 _CWD = AT_FDCWD & 0xFFFF_FFFF_FFFF_FFFF
-_MOST_PERMITTED = 4096
 _DELETED = b" (deleted)"
 _PLACE = os.O_PATH | os.O_CLOEXEC
 
@@ -134,7 +134,7 @@ class Quick:
             if decision.action is not Action.PERMIT or decision.log:
                 return False
             if policy.remembers:
-                if len(permitted) >= _MOST_PERMITTED:
+                if len(permitted) >= MOST_KNOWN:
                     permitted.clear()
                 permitted.add(question)
         slot = task.small
