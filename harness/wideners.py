@@ -58,3 +58,11 @@ def widener_of(variant: str) -> Widener | None:
     """The widener of `default+filter`; None for a plain variant, and for one that goes a way."""
     _, _, word = variant.partition("+")
     return Widener(word) if word in list(Widener) else None
+
+
+def on_one_cpu(variant: str, *, guest: bool, race: bool) -> bool:
+    """Whether a run gets one CPU only. In a guest all do but races, which need two: under emulation
+    each CPU is a thread of QEMU's, and what a process does on another one than before (wake, be
+    woken, flush its translations) is paid with signals between the two.
+    """
+    return widener_of(variant) is Widener.ONE_CPU or (guest and not race)

@@ -57,7 +57,7 @@ from harness.process import (
     kill_group,
     wait,
 )
-from harness.wideners import Widener, widener_of
+from harness.wideners import on_one_cpu
 
 CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
 CONTROLS_AGAIN = 2  # behind the others; with the first one three
@@ -283,7 +283,8 @@ def _guard(
         with contextlib.suppress(BrokenPipeError), open(write_end, "wb") as stream:
             stream.write(encode_observation(number, observation))
 
-    if widener_of(request.variant) is Widener.ONE_CPU:
+    procfs.forget()
+    if on_one_cpu(request.variant, guest=request.disposable, race=request.race):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     try:
         walls.enter(isolation)
@@ -445,6 +446,7 @@ def serve(requests: Callable[[], str], answer: Callable[[str], None]) -> NoRetur
         return cast("dict[str, object]", json.loads(requests()))
 
     isolation = walls.available()
+    walls.needed_paths(), tmp_is_free()  # they stay the same: found before the forks
     gc.freeze()
     gc.disable()
     number: object = None

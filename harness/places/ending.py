@@ -11,6 +11,7 @@ import signal
 from collections.abc import Container
 from pathlib import Path
 
+from enforcer.kernel import procfs
 from harness.places.usage import below
 from harness.process import kill
 
@@ -21,7 +22,8 @@ def children() -> frozenset[int]:
     for thread in Path("/proc/self/task").iterdir():
         # A thread may end while we look.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found |= set(map(int, (thread / "children").read_text().split()))
+            told = procfs.read(os.getpid(), f"task/{thread.name}/children")
+            found |= set(map(int, told.split()))
     return frozenset(found)
 
 

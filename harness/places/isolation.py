@@ -174,6 +174,7 @@ def _clear(layout: Layout) -> None:
         remove(leaving)
 
 
+@functools.cache
 def needed_paths() -> tuple[Path, ...]:
     """What an enforcer in a run reads: the interpreter, its packages and our own modules."""
     roots = {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *sys.path) if path}
@@ -181,6 +182,7 @@ def needed_paths() -> tuple[Path, ...]:
     return tuple(sorted(each for each in found if not set(each.parents) & set(found)))
 
 
+@functools.cache
 def tmp_is_free() -> bool:
     """Whether nothing of the laboratory lies in /tmp."""
     paths = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve()))

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from enforcer.kernel import procfs
 from harness.model import Limits
 
 EVERY_S = 0.1
+BETWEEN = 9  # times what a look took: under emulation that is a long time
 PAGE = os.sysconf("SC_PAGE_SIZE")
 RESERVE = 50  # one part in so many of the machine's memory stays free
 BLOCK = 512  # the unit of st_blocks
@@ -36,12 +38,17 @@ class Meter:
         return ""
 
 
+def until_next(took_s: float) -> float:
+    """Seconds between a look that took so long and the next: a tenth of a run is enough."""
+    return max(EVERY_S, BETWEEN * took_s)
+
+
 def resident() -> int:
     """Bytes of memory in all processes below the calling one; shared pages count for each."""
     total = 0
     for pid in below(os.getpid()):
         try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+            total += int(procfs.read(pid, "statm").split()[1]) * PAGE
         except (FileNotFoundError, ProcessLookupError):
             continue
     return total
@@ -51,7 +58,7 @@ def below(pid: int) -> Iterator[int]:
     """Every living process below `pid`."""
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
+            for child in procfs.read(pid, f"task/{thread.name}/children").split():
                 yield int(child)
                 yield from below(int(child))
     except (FileNotFoundError, ProcessLookupError):

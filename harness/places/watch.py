@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enforcer.events import EventKind
 from harness.model import Limits
 from harness.places.sentinels import Sentinel
-from harness.places.usage import EVERY_S, Meter
+from harness.places.usage import EVERY_S, Meter, until_next
 
 CHUNK = 1 << 16
 LAST_BYTES = 4096
@@ -188,7 +188,8 @@ def watch(
             break
         if now >= next_look and not seen.ended:
             seen.stopped = meter.excess()
-            next_look = time.monotonic() + EVERY_S
+            looked = time.monotonic()
+            next_look = looked + until_next(looked - now)
         if seen.stdout.flooded or seen.stderr.flooded:
             seen.stopped = "it printed far more than its limit of output"
         if seen.stopped:

@@ -12,7 +12,15 @@ import pytest
 
 from harness.model import Limits
 from harness.places import usage
-from harness.places.usage import Meter, below, machine_is_full, resident, stored
+from harness.places.usage import (
+    EVERY_S,
+    Meter,
+    below,
+    machine_is_full,
+    resident,
+    stored,
+    until_next,
+)
 from harness.process import fork, kill, wait
 
 SIZE = 8 << 20
@@ -94,3 +102,11 @@ def test_disk_counts_at_any_depth(tmp_path: Path) -> None:
     assert Meter(limits=limits, scratch=top).excess() == "it wrote more than its limit of disk"
     assert Meter(limits=limits).excess() == ""
     assert usage.BLOCK == 512
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wait_s"), [(0.0, EVERY_S), (EVERY_S / 20, EVERY_S), (0.5, 4.5), (2.0, 18.0)]
+)
+def test_looking_is_a_tenth_of_a_run(took_s: float, wait_s: float) -> None:
+    """Where a look takes long, as under emulation, the next one waits; nowhere it comes sooner."""
+    assert until_next(took_s) == pytest.approx(wait_s)

@@ -9,6 +9,7 @@ import pytest
 from harness.model import VerdictKind
 from harness.places.layout import variant_words
 from harness.report.wideners import widened
+from harness.wideners import on_one_cpu
 from tests.harness.test_results import FALLEN
 
 RACE = replace(FALLEN, attack="race/x", backend="leaky-ptrace-bare", leaky=True, catalogue=("A1",))
@@ -53,3 +54,19 @@ def test_wins_are_counted_by_widener_and_backend() -> None:
         ("race/x", "userfaultfd", "leaky-ptrace-bare", "this kernel lacks userfaultfd: EPERM"),
     ]
     assert widened([PLAIN, WAY]) == []
+
+
+@pytest.mark.parametrize(
+    ("variant", "guest", "race", "one"),
+    [
+        ("default", False, False, False),
+        ("default", False, True, False),
+        ("default", True, False, True),
+        ("default", True, True, False),
+        ("default+one-cpu", False, True, True),
+        ("default+one-cpu", True, True, True),
+    ],
+)
+def test_who_runs_on_one_cpu(variant: str, guest: bool, race: bool, one: bool) -> None:
+    """A race that asks for it, and in guests whatever is no race."""
+    assert on_one_cpu(variant, guest=guest, race=race) is one
