@@ -2,7 +2,8 @@
 
 Known from the leaky cases of the same run, else from an earlier run of the same provenance that is
 not too old, else the leaky cases are added to the run. A reference is of the same scenario,
-variant, ABI, kernel and place; those of one backend in one run are counted together.
+variant, ABI, kernel and place; those of one backend in one run are counted together. What is no
+race may be judged in a guest by what it won on this machine: see `natively`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.backends import mechanism_of
+from harness.cases import local_abis
 from harness.model import Provenance, Reference, VerdictKind
 from harness.odds import attempts_needed
+from harness.places.local import kernel_release
 from harness.results import LeakyRun
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, expresses
 
+LOCAL = "local"
 OLDEST_S = 24 * 3600.0
 """Older references are measured anew: what else a machine does changes how often a race is won."""
 
@@ -36,7 +40,7 @@ class _Known:
     finished: float
     rung: int | None
 
-    def reference(self, name: str, now: float) -> Reference:
+    def reference(self, name: str, now: float, where: str = "") -> Reference:
         source = "this run"
         if self.campaign is not None:
             source = f"campaign {self.campaign}, {_age(now - self.finished)} ago"
@@ -44,7 +48,7 @@ class _Known:
             backend=name,
             attempts=self.attempts,
             wins=self.wins,
-            source=source,
+            source=source + where,
             rung=self.rung,
         )
 
@@ -87,8 +91,21 @@ class Calibration:
 
     def reference(self, job: Job) -> Reference | None:
         """The leaky enforcer to judge by: one that lost, of the same mechanism, the hardest to
-        win from.
+        win from; where none lost, one that lost on this machine itself.
         """
+        return self._lost_here(job) or self._among(job)
+
+    def _lost_here(self, job: Job) -> Reference | None:
+        """What lost on this machine to a job in a guest, of whose own place nothing better is
+        known.
+        """
+        twin, own = natively(job), self._among(job)
+        if twin is None or (own and own.wins):
+            return None
+        found = self._among(twin, f", on this machine's Linux {twin.case.kernel}")
+        return found if found and found.wins else None
+
+    def _among(self, job: Job, where: str = "") -> Reference | None:
         known = self._found.get(self._key(job), {})
         same = mechanism_of(job.case.backend)
         names = sorted(
@@ -100,7 +117,13 @@ class Calibration:
                 name,
             ),
         )
-        return known[names[0]].reference(names[0], self._now()) if names else None
+        return known[names[0]].reference(names[0], self._now(), where) if names else None
+
+    def lacking_here(self, jobs: Sequence[Job], leaky: Iterable[Job]) -> list[Job]:
+        """What `lacking` would have guests measure, on this machine itself as far as it can be: to
+        be carried out before that is asked.
+        """
+        return [twin for twin in natives(self.lacking(jobs, leaky)) if not self._is_known(twin)]
 
     def lacking(self, jobs: Sequence[Job], leaky: Iterable[Job]) -> list[Job]:
         """Those of the jobs `leaky` without which cases among `jobs` could not be judged.
@@ -117,6 +140,8 @@ class Calibration:
         wanted: dict[tuple[_Key, str], Job] = {}
         known: dict[_Stated, bool] = {}
         for judged in filter(needs_reference, jobs):
+            if self._lost_here(judged):
+                continue
             case = judged.case
             stated = (case.scenario.id, case.backend, case.place, case.kernel)
             if stated not in known:
@@ -151,6 +176,27 @@ class Calibration:
             case.place,
             self._belongs(job),
         )
+
+
+def natively(job: Job) -> Job | None:
+    """The job of a guest on this machine itself, where its program runs here; None for a race.
+
+    A reference says that this program, in this variant, gets past an enforcer that has a weakness.
+    For an act that is no race it does or it does not, and guests are slow: under emulation a leaky
+    ptrace takes ten times as long. What might differ in the guest is its kernel, and there the
+    control has to show the program's effect before anything is judged. How often a race is won is
+    the machine's own, so races keep their references in the place that they are judged in.
+    """
+    case = job.case
+    if job.race or case.place == LOCAL or case.abi not in local_abis():
+        return None
+    return replace(job, place=None, case=replace(case, place=LOCAL, kernel=kernel_release()))
+
+
+def natives(jobs: Iterable[Job]) -> list[Job]:
+    """Of those that have one; each once, in however many guests they are."""
+    twins = filter(None, map(natively, jobs))
+    return list({twin.case.id: twin for twin in twins}.values())
 
 
 def beside(job: Job, reference: Reference | None) -> Job:

@@ -74,8 +74,9 @@ def _judged(job: Job, beside: Sequence[Job], target: Target) -> Result:
     job = replace(job, place=place)
     if needs_reference(job):
         leaky = [replace(each, place=place) for each in beside]
-        for each in _calibration().lacking([job], leaky):
-            _noted(carry_out(each))
+        for lacking in (_calibration().lacking_here, _calibration().lacking):
+            for each in lacking([job], leaky):
+                _noted(carry_out(each))
         job = _calibration().fitted(job)
     return _noted(carry_out(job))
 

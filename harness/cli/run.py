@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from harness import tree
 from harness.backends import is_file, leaky_names
-from harness.calibration import Calibration
+from harness.calibration import Calibration, natives
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
 from harness.cli import Status, UserError
@@ -34,6 +33,7 @@ from harness.cli.load import (
 )
 from harness.cli.names import complete_backends, complete_scenarios
 from harness.cli.progress import Shown, progress
+from harness.cli.written import STANDARD_OUTPUT, lines, write_junit
 from harness.judged import (
     Excuse,
     JudgedError,
@@ -48,15 +48,12 @@ from harness.places.local import machine_in_words
 from harness.process import end_as_interrupted
 from harness.provenance import modules_digest
 from harness.report.junit import junit
-from harness.report.lines import json_line
 from harness.report.terminal import console, print_results
 from harness.results import Campaign, Origin, ResultsError, Row, Store, default_path, row_of
 from harness.runner import Job
 from harness.suites import Suite, mutation_score
 from harness.vm.capacity import free_mib, machines_at_once, processors
 from harness.workers import end_workers, pool
-
-STANDARD_OUTPUT = Path("-")
 
 
 @click.command("run")
@@ -203,7 +200,7 @@ def command(
         asked = _stored(resumed, asked, given)
     unmeasured(lab, asked.wanted)
     targets = chosen_targets(asked.wish(), asked.wanted)
-    todo = _todo(lab, asked, targets)
+    todo = todo_of(lab, asked, targets)
     if not todo:
         raise UserError(_nothing(lab, asked, targets))
     remote = _remote(scheduler, targets)
@@ -214,10 +211,10 @@ def command(
         messages.print(str(mistake), highlight=False, markup=False, soft_wrap=True)
     if asked.quick:
         whole = replace(asked, quick=False)
-        every = len(_todo(lab, whole, targets))
+        every = len(todo_of(lab, whole, targets))
         said = f"quick: {len(todo)} of {every} cases, one way of each attack"
         messages.print(said, highlight=False)
-    with _lines(json_file) as write, progress(messages, len(todo)) as shown:
+    with lines(json_file) as write, progress(messages, len(todo)) as shown:
         run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
             crew = partial(crew_of, at_once=jobs, shown=shown, remote=remote)
@@ -232,7 +229,7 @@ def command(
     if not run.is_interrupted:
         campaign = store.finish(campaign.id)
     if junit_file is not None:
-        _write_junit(junit_file, junit(run.rows, (campaign,)))
+        write_junit(junit_file, junit(run.rows, (campaign,)))
     if run.rows:
         is_taken = STANDARD_OUTPUT in (json_file, junit_file)
         print_results(messages if is_taken else console(), run.rows, (campaign,))
@@ -295,14 +292,19 @@ class Run:
         placed, lost = places.placed(todo)
         measuring = places.beside(leaky)
         calibration = Calibration(self.store.leaky_runs(), belongs=belongs)
-        done = self._still_true([*placed, *measuring]) if again else {}
-        wanted = [*placed, *calibration.lacking(placed, measuring)]
-        left = [job for job in wanted if job.case.id not in done]
-        self.total = len(done) + len(lost) + len(left)
-        self.shown.expect(self.total)
+        done = self._still_true([*placed, *measuring, *natives(measuring)]) if again else {}
         for row in done.values():
             self._show(row)
-        carry_out_all(left, crew(left), calibration, self._take)
+
+        def carry_out(jobs: Sequence[Job], further: int) -> None:
+            left = [job for job in jobs if job.case.id not in done]
+            self.total = len(self.rows) + len(lost) + len(left) + further
+            self.shown.expect(self.total)
+            carry_out_all(left, crew(left), calibration, self._take)
+
+        unjudged = sum(job.case.id not in done for job in placed)
+        carry_out(calibration.lacking_here(placed, measuring), unjudged)
+        carry_out([*placed, *calibration.lacking(placed, measuring)], 0)
         # Nothing is known of these, and nothing is stored: the campaign goes on once their place
         # can be prepared.
         self.is_interrupted = bool(lost)
@@ -403,7 +405,7 @@ def origin_of(lab: Laboratory, asked: Asked) -> Origin:
     )
 
 
-def _todo(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Job]:
+def todo_of(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Job]:
     """What was asked for, in each place what runs there."""
     return [
         job
@@ -415,7 +417,7 @@ def _todo(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Job]
 
 def _nothing(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> str:
     """Why no case is selected: what is left has no place for the backends that are asked for."""
-    beside = _todo(lab, replace(asked, wanted=()), targets) if asked.wanted else []
+    beside = todo_of(lab, replace(asked, wanted=()), targets) if asked.wanted else []
     own = sorted({job.case.scenario.id for job in beside if job.case.scenario.backends})
     if not own:
         return "no case is selected; `harness list` shows what there is"
@@ -468,28 +470,3 @@ def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:
     if machines < cases:
         shown.say(f"free memory is enough for {machines} machines of {guest_mib} MiB at once")
     return machines
-
-
-def _write_junit(path: Path, text: str) -> None:
-    if path == STANDARD_OUTPUT:
-        click.echo(text, nl=False)
-    else:
-        path.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _lines(path: Path | None) -> Iterator[Callable[[Row], None]]:
-    """Writes one line a result, at once."""
-    if path is None:
-        yield lambda row: None
-        return
-    # Without a buffer, that a full disk is an error of its line and not of the closing.
-    name = 1 if path == STANDARD_OUTPUT else path
-    with open(name, "wb", buffering=0, closefd=name != 1) as stream:
-
-        def write(row: Row) -> None:
-            data = f"{json_line(row)}\n".encode()
-            while data:
-                data = data[stream.write(data) :]
-
-        yield write

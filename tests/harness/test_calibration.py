@@ -14,7 +14,7 @@ from harness.cases import most_attempts
 from harness.model import Case, Provenance, Scenario, VerdictKind
 from harness.odds import attempts_needed
 from harness.places.layout import Layout
-from harness.places.local import LocalPlace
+from harness.places.local import LocalPlace, kernel_release
 from harness.results import LeakyRun, Origin, Row, Store, leaky_run, row_of
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, broken_result
@@ -295,3 +295,79 @@ def test_recorded_runs_are_found_again(tmp_path: Path) -> None:
     reference = calibration(*runs).reference(JOB)
     assert reference is not None
     assert reference.wins == 2
+
+
+GUEST = replace(CASE, place="vm:x86_64", kernel="6.1", backend="notify")
+ACTED = Job(case=GUEST, attack=ACT, attempts=1, place=Elsewhere())
+LEAKY_IN_GUEST = replace(ACTED, case=replace(GUEST, backend="leaky-notify-bare", leaky=True))
+LOST_HERE = replace(
+    RACE, backend="leaky-notify-bare", kernel=kernel_release(), attempts=1, wins=1, campaign=None
+)
+LOST_THERE = replace(LOST_HERE, kernel="6.1", place="vm:x86_64")
+
+
+def test_an_act_in_a_guest_is_judged_by_what_it_won_here() -> None:
+    """The leaky enforcer runs on this machine first; the verdict says where it lost."""
+    found = calibration()
+    (first,) = found.lacking_here([ACTED, ACTED], [LEAKY_IN_GUEST, LEAKY_IN_GUEST])
+    assert (first.place, first.case.place, first.case.kernel) == (None, "local", kernel_release())
+    assert first.case.backend == "leaky-notify-bare"
+    assert found.lacking([ACTED], [LEAKY_IN_GUEST]) == [LEAKY_IN_GUEST]
+    found.note(replace(LOST_HERE, wins=0))
+    assert found.lacking_here([ACTED], [LEAKY_IN_GUEST]) == []
+    assert found.lacking([ACTED], [LEAKY_IN_GUEST]) == [LEAKY_IN_GUEST]
+    found.note(replace(LOST_HERE, campaign=1))
+    found.note(LOST_HERE)
+    assert found.lacking_here([ACTED], [LEAKY_IN_GUEST]) == []
+    assert found.lacking([ACTED], [LEAKY_IN_GUEST]) == []
+    assert found.lacking_here([ACTED, LEAKY_IN_GUEST], [LEAKY_IN_GUEST]) == []
+    reference = found.fitted(ACTED).reference
+    assert reference is not None
+    assert reference.source == f"this run, on this machine's Linux {kernel_release()}"
+
+
+@pytest.mark.parametrize(
+    ("job", "run"),
+    [
+        pytest.param(
+            replace(ACTED, attack=ATTACK), replace(LOST_HERE, attempts=2000, wins=100), id="a race"
+        ),
+        pytest.param(
+            replace(ACTED, case=replace(GUEST, abi="arm64")),
+            replace(LOST_HERE, arch="arm64"),
+            id="a program that does not run here",
+        ),
+        pytest.param(ACTED, replace(LOST_HERE, wins=0), id="one that held here"),
+        pytest.param(ACTED, replace(LOST_HERE, arch="i386"), id="another ABI"),
+        pytest.param(
+            ACTED,
+            replace(LOST_HERE, provenance=replace(HERE, program="other")),
+            id="another program",
+        ),
+    ],
+)
+def test_what_this_machine_does_not_tell_is_measured_in_the_guest(job: Job, run: LeakyRun) -> None:
+    """Races, programs of other machines, and what was not lost here."""
+    leaky = replace(job, case=replace(job.case, backend="leaky-notify-bare", leaky=True))
+    found = calibration(run)
+    assert found.lacking([job], [leaky]) == [leaky]
+    assert found.reference(job) is None
+
+
+def test_what_was_lost_in_the_guest_itself_goes_before() -> None:
+    """And nothing is run here for its sake."""
+    found = calibration(LOST_THERE)
+    assert found.lacking_here([ACTED], [LEAKY_IN_GUEST]) == []
+    found.note(LOST_HERE)
+    reference = found.reference(ACTED)
+    assert reference is not None
+    assert reference.source == "this run"
+
+
+def test_nothing_is_run_here_for_a_race_or_for_what_is_here_already() -> None:
+    """How often a race is won is the machine's own; a job of this machine is its own twin."""
+    race = replace(ACTED, attack=ATTACK)
+    assert calibration().lacking_here([race], [replace(LEAKY_IN_GUEST, attack=ATTACK)]) == []
+    assert calibration().lacking_here([JOB], [LEAKY]) == []
+    act = replace(JOB, attack=ACT)
+    assert calibration().lacking_here([act], [replace(LEAKY, attack=ACT)]) == []

@@ -15,11 +15,13 @@ from harness.attack import load_attacks
 from harness.calibration import Calibration
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of, measured
 from harness.cases import TIMES_DEFAULT, Selection
+from harness.cli import run
+from harness.cli.run import Run
 from harness.model import Provenance, Reference, Result, Scenario, Verdict, VerdictKind
 from harness.odds import attempts_needed
 from harness.places.choice import Driver, Target
 from harness.places.local import Place, PlaceError, this_machine
-from harness.results import leaky_run, row_of
+from harness.results import Origin, Store, leaky_run, row_of
 from harness.runner import Executors, Job
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
@@ -307,3 +309,93 @@ def test_a_killed_leaky_attack_counts_as_one_attempt() -> None:
     run = leaky_run(row_of(Result(case=leaky.case, verdict=verdict, provenance=HERE)), 3)
     assert run is not None
     assert (run.attempts, run.wins, run.campaign) == (1, 1, 3)
+
+
+IN_GUEST = replace(
+    LOCAL, arch=native().name, kernel="6.1", here=(ABI,), abis=(ABI,), driver=Driver.SNAPSHOT
+)
+
+
+class Ready:
+    """Stands in for Places: every place is there."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def placed(self, given: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        return [replace(job, place=There("guest")) for job in given], []  # type: ignore[arg-type]
+
+    def beside(self, given: Sequence[Job]) -> list[Job]:
+        return self.placed(given)[0]
+
+
+class Silent:
+    """Stands in for what is shown."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+
+    def expect(self, total: int) -> None:
+        self.totals.append(total)
+
+    def take(self, *_: object) -> None:
+        """Nobody looks."""
+
+    say = preparing = take
+
+
+def test_guests_are_spared_what_this_machine_can_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Leaky enforcers run here first, those of races in the guest; only what nothing was lost to
+    here goes to the guest after all.
+    """
+    lab = (SCENARIO, OF_ACT, replace(OF_ACT, id="act/held"))
+    everything = [
+        replace(job, case=replace(job.case, place=IN_GUEST.name, kernel="6.1"))
+        for job in jobs_of(lab, ATTACKS, CHOSEN, attempts=9, quick=True)
+    ]
+    judged = [job for job in everything if not job.case.leaky]
+    leaky = [job for job in everything if job.case.leaky]
+    calls: list[list[Job]] = []
+
+    def carry(
+        given: Sequence[Job], pool: Pool, calibration: Calibration, take: Callable[[Result], None]
+    ) -> None:
+        calls.append(list(given))
+        for job in given:
+            lost = job.case.leaky and job.case.scenario.id != "act/held"
+            kind = VerdictKind.BYPASSED if lost else VerdictKind.HELD
+            verdict = Verdict(kind=kind, reason="", attempts=1, wins=int(lost))
+            result = Result(case=job.case, verdict=verdict, provenance=belongs(job))
+            if (found := measured(result)) is not None:
+                calibration.note(found)
+            take(result)
+
+    monkeypatch.setattr(run, "Places", Ready)
+    monkeypatch.setattr(run, "carry_out_all", carry)
+    store, shown = Store(tmp_path / "results.sqlite"), Silent()
+    carrying = Run(
+        store=store,
+        campaign=store.begin([], 3, Origin(root="/tree", tree="", machine="")),
+        write=lambda row: None,
+        shown=shown,  # type: ignore[arg-type]
+    )
+    crew = Pool(start=no_executor, workers=1)
+    carrying.carry_out((IN_GUEST,), judged, leaky, lambda _: crew, again=False)
+    store.close()
+    here, there = (
+        {(job.case.scenario.id, job.case.place, job.case.leaky) for job in call} for call in calls
+    )
+    guest = IN_GUEST.name
+    assert here == {("act/x", "local", True), ("act/held", "local", True)}
+    assert there == {
+        ("act/held", guest, False),
+        ("act/held", guest, True),
+        ("act/x", guest, False),
+        ("race/x", guest, False),
+        ("race/x", guest, True),
+    }
+    sent = [len(call) for call in calls]
+    assert shown.totals == [sent[0] + len(judged), sum(sent)]
+    assert len(carrying.rows) == sum(sent)
