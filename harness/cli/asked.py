@@ -25,6 +25,7 @@ class Asked:
     attempts: int | None
     quick: bool
     suite: str | None = None
+    all_ways: bool = False
 
     def as_suite(self) -> Asked:
         """With what the suite selects, if there is one. Raises UserError."""

@@ -123,6 +123,11 @@ from harness.workers import end_workers, pool
     "what is left out is counted.",
 )
 @click.option(
+    "--all-ways",
+    is_flag=True,
+    help="Every way of each attack in virtual machines, too, where by default there is one.",
+)
+@click.option(
     "--suite",
     type=click.Choice([suite.value for suite in Suite]),
     help="`mutation`: every attack on its leaky backends, one way of each, and the score: 1 is the "
@@ -209,11 +214,11 @@ def command(
     campaign = resumed or store.begin(sys.argv[1:], len(todo), origin_of(lab, asked))
     for mistake in lab.mistakes:
         messages.print(str(mistake), highlight=False, markup=False, soft_wrap=True)
-    if asked.quick:
-        whole = replace(asked, quick=False)
-        every = len(todo_of(lab, whole, targets))
-        said = f"quick: {len(todo)} of {every} cases, one way of each attack"
-        messages.print(said, highlight=False)
+    every = len(todo_of(lab, replace(asked, quick=False, all_ways=True), targets))
+    if len(todo) < every:
+        said = f"{len(todo)} of {every} cases, one way of each attack"
+        rest = "quick: {}" if asked.quick else "{} in virtual machines; --all-ways takes the rest"
+        messages.print(rest.format(said), highlight=False)
     with lines(json_file) as write, progress(messages, len(todo)) as shown:
         run = Run(store=store, campaign=campaign, write=write, shown=shown)
         try:
@@ -417,6 +422,8 @@ def todo_of(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> list[Jo
 
 def _nothing(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> str:
     """Why no case is selected: what is left has no place for the backends that are asked for."""
+    if not asked.quick and todo_of(lab, replace(asked, all_ways=True), targets):
+        return "no case is selected in virtual machines without --all-ways: add it"
     beside = todo_of(lab, replace(asked, wanted=()), targets) if asked.wanted else []
     own = sorted({job.case.scenario.id for job in beside if job.case.scenario.backends})
     if not own:
@@ -428,12 +435,15 @@ def _nothing(lab: Laboratory, asked: Asked, targets: Sequence[Target]) -> str:
 
 
 def _jobs(lab: Laboratory, asked: Asked, target: Target, keywords: Sequence[str]) -> list[Job]:
+    guest = target.arch is not None
     return jobs_of(
         lab.scenarios,
         lab.attacks,
-        selection(asked.wanted, keywords, target, quick=asked.quick),
+        selection(
+            asked.wanted, keywords, target, quick=asked.quick or (guest and not asked.all_ways)
+        ),
         attempts=asked.attempts,
-        quick=asked.quick or target.arch is not None,
+        quick=asked.quick or guest,
     )
 
 

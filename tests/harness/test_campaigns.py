@@ -16,7 +16,9 @@ from harness.calibration import Calibration
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of, measured
 from harness.cases import TIMES_DEFAULT, Selection
 from harness.cli import run
-from harness.cli.run import Run
+from harness.cli.asked import Asked
+from harness.cli.load import laboratory
+from harness.cli.run import Run, todo_of
 from harness.model import Provenance, Reference, Result, Scenario, Verdict, VerdictKind
 from harness.odds import attempts_needed
 from harness.places.choice import Driver, Target
@@ -399,3 +401,27 @@ def test_guests_are_spared_what_this_machine_can_tell(
     sent = [len(call) for call in calls]
     assert shown.totals == [sent[0] + len(judged), sum(sent)]
     assert len(carrying.rows) == sum(sent)
+
+
+@pytest.mark.parametrize(
+    ("where", "asked", "whole"),
+    [
+        pytest.param(LOCAL, {}, True, id="here"),
+        pytest.param(LOCAL, {"quick": True}, False, id="here, quick"),
+        pytest.param(IN_GUEST, {}, False, id="in a guest"),
+        pytest.param(IN_GUEST, {"all_ways": True}, True, id="in a guest, all ways"),
+        pytest.param(IN_GUEST, {"all_ways": True, "quick": True}, False, id="quick all the same"),
+    ],
+)
+def test_a_guest_runs_one_way_of_each_attack(
+    where: Target, asked: dict[str, bool], whole: bool
+) -> None:
+    """Machines are slow where they are emulated; --all-ways takes the rest."""
+    name = "indirect/hardlink-alias["
+    wish = replace(Asked.quickly(), quick=False, keywords=(name,), wanted=("ptrace",))
+    wish = replace(wish, **asked)  # type: ignore[arg-type]
+    found = todo_of(laboratory(), wish, [where])
+    every = ATTACKS["indirect/hardlink-alias"].expanded(ABI)
+    assert len(every) > 2
+    assert (len(found) == len(every)) is whole
+    assert {job.case.variant for job in found} <= {*every}
