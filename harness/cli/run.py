@@ -210,7 +210,7 @@ def command(
         raise UserError(_nothing(lab, asked, targets))
     remote = _remote(scheduler, targets)
     leaky = replace(asked, wanted=(EVERY_LEAKY,))
-    beside = [job for each in targets for job in _jobs(lab, leaky, each, ())]
+    beside = [job.as_yardstick() for each in targets for job in _jobs(lab, leaky, each, ())]
     campaign = resumed or store.begin(sys.argv[1:], len(todo), origin_of(lab, asked))
     for mistake in lab.mistakes:
         messages.print(str(mistake), highlight=False, markup=False, soft_wrap=True)

@@ -437,3 +437,15 @@ def test_what_is_asked_of_the_log() -> None:
     of_command = runner._asked(WITH_DIRECT, Scripted())
     assert of_command.direct == Attributed(denied="/srv/shut/object")
     assert (of_command.command, evidence.command) == (True, False)
+
+
+def test_a_yardstick_makes_no_more_attempts_than_its_manifest_says() -> None:
+    """However many the judged race is asked for; it may go on to as many, and fewer stay fewer."""
+    many = replace(OF_RACE, attempts=200_000, most=200_000)
+    leaky = replace(many, case=replace(many.case, leaky=True))
+    lower = RACE.attempts.quick
+    assert leaky.as_yardstick() == replace(leaky, attempts=lower)
+    assert replace(leaky, attempts=lower - 1).as_yardstick().attempts == lower - 1
+    assert many.as_yardstick() == many
+    act = replace(leaky, attack=ACT, attempts=1)
+    assert act.as_yardstick() == act
