@@ -6,6 +6,7 @@
  *	openat(DENIED, O_WRONLY)	judged
  *	fchmodat(DENIED, 0600)		never looked at by those who guard content
  *	utimensat(DENIED)
+ *	fchmod(openat(DENIED, O_RDONLY), 0600)
  *
  * The variants are the calls. A win changes the denied file's mode or times.
  */
@@ -16,6 +17,8 @@ static void change(struct run *run, const char *name)
 	run->attempts = 1;
 	if (!strcmp(run->variant, "times"))
 		run_result(run, syscall(SYS_utimensat, JUNK(way_from), name, NULL, JUNK(0)));
+	else if (!strcmp(run->variant, "descriptor"))
+		run_result(run, syscall(SYS_fchmod, JUNK(raw_open(name, O_RDONLY)), JUNK(0600)));
 	else
 		run_result(run, raw_chmod(name, 0600));
 }

@@ -21,7 +21,7 @@ rules:
     when: filename sub "walled"
   - deny[eacces]: execve
     when: argv sub "forbidden"
-  - permit: [chdir, bind, execve]
+  - permit: [chdir, bind, execve, execveat]
     when: filename match "/*"
   - permit: mkdir
     when: filename match "/*"
@@ -109,6 +109,31 @@ CASES = {
         libc.execve(name, words, None)
         """,
         "forbidden",
+    ),
+    "execveat of a script's descriptor": (
+        """
+        def swap(task):
+            other = os.stat(place / "other").st_ino
+            while os.stat(f"/proc/{task.tid}/fd/100").st_ino != other:
+                pass  # a thread of the target's puts it there
+        """,
+        f"""
+        import threading
+        for name in ("script", "other"):
+            with open(name, "w") as script:
+                print(f"#!/bin/sh\\necho {{name}}", file=script)
+            os.chmod(name, 0o755)
+        script, other = (os.open(name, os.O_PATH) for name in ("script", "other"))
+        os.dup2(script, 100)
+        def exchange():
+            while os.path.exists("armed"):
+                pass
+            os.dup2(other, 100)
+        threading.Thread(target=exchange).start()
+        words = (ctypes.c_char_p * 2)(b"script", None)
+        libc.syscall({number(NATIVE_ABI, "execveat")}, 100, b"", words, None, 0x1000)
+        """,
+        "other",
     ),
 }
 

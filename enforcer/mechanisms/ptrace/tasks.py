@@ -33,13 +33,15 @@ class Execution:
     """What a permitted execve is expected to become; None: not looked at.
 
     `image` is the device and inode of the program in memory at the end (of a script's interpreter),
-    `tail` its whole argument vector, a zero byte after each.
+    `tail` its whole argument vector, a zero byte after each, `script` the descriptor by which an
+    interpreter finds its script (/dev/fd/N), and the script's device and inode.
     """
 
     call: str
     name: str
     image: tuple[int, int] | None
     tail: bytes | None
+    script: tuple[int, tuple[int, int]] | None
     policy: TaskPolicy | None
 
 

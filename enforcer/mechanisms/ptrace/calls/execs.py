@@ -16,6 +16,7 @@ from enforcer.kernel import ptrace
 from enforcer.kernel.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from enforcer.mechanisms.ptrace import new_tasks
 from enforcer.mechanisms.ptrace.act import Act
+from enforcer.mechanisms.ptrace.calls.directories import identity, is_at
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
@@ -100,16 +101,20 @@ class Execs:
                 raise Refused(pinned.errno)
             shown = _shown(dirfd, name) if call.name == "execveat" else name
             image, expected, program = self.follow_scripts(call, pinned, shown)
+            found = identity(pinned.fd)
         policy = self.next_policy(call, decision.transition, pinned.name, program)
         tail = None
         if given is not None:
             rest = given[1:] if expected is not None else given
             tail = b"".join(each + b"\0" for each in (*(expected or ()), *rest))
+        by_descriptor = call.name == "execveat" and not name
+        script = (dirfd, found) if by_descriptor and expected is not None and found else None
         call.task.executing = Execution(
             call=call.name,
             name=pinned.name,
             image=image if act.verifies else None,
             tail=tail if act.verifies else None,
+            script=script if act.verifies else None,
             policy=policy,
         )
         act.pass_copied(call, {place: name})
@@ -189,7 +194,12 @@ class Execs:
         """A permitted execve of a single policy that names no file: it only may detach."""
         if transition is Transition.DETACH:
             call.task.executing = Execution(
-                call=call.name, name="", image=None, tail=None, policy=self.config.detached
+                call=call.name,
+                name="",
+                image=None,
+                tail=None,
+                script=None,
+                policy=self.config.detached,
             )
 
 
@@ -228,6 +238,13 @@ def executed(sandbox: Sandbox, leader: Task) -> None:
 
 
 def _is_as_judged(leader: Task, execution: Execution) -> bool:
+    """Scripts of one interpreter are one image. But nobody else has the table of descriptors by
+    now (begin_new_exec, unshare_files): what is at a script's is what will be read.
+    """
+    if execution.script is not None:
+        descriptor, script = execution.script
+        if not is_at(Path(f"/proc/{leader.tid}/fd/{descriptor}"), script):
+            return False
     if execution.image is not None:
         try:
             status = Path(f"/proc/{leader.tid}/exe").stat()
