@@ -27,7 +27,7 @@ from harness.cli import Status, UserError
 from harness.cli.asked import Asked
 from harness.cli.audit_runtime import audit_runtimes
 from harness.cli.load import Laboratory, chosen_targets, laboratory, opened, selection
-from harness.cli.progress import progress
+from harness.cli.progress import Counted, progress
 from harness.cli.run import Run, crew_of, origin_of
 from harness.directories import state_directory
 from harness.model import VerdictKind
@@ -45,6 +45,8 @@ SHOWN = 3
 """Of the cases that came out worst, how many are named."""
 
 FAILING = (VerdictKind.BYPASSED, VerdictKind.NOT_ENFORCING, VerdictKind.UNLOGGED)
+FAILED = Counted(word="failed", holds_for=lambda row: not row.leaky and row.verdict in FAILING)
+"""A policy's author expects nothing of a case: a rule is to hold in it."""
 
 
 @click.command("audit")
@@ -199,7 +201,7 @@ def _carry_out(lab: Laboratory, at_once: int | None, results: Path | None) -> li
     store = opened(results or default_path())
     campaign = store.begin(sys.argv[1:], len(todo), origin_of(lab, Asked.quickly()))
     messages = console(stderr=True)
-    with progress(messages, len(todo)) as shown:
+    with progress(messages, len(todo), FAILED) as shown:
         run = Run(store=store, campaign=campaign, write=lambda row: None, shown=shown)
         try:
             crew = partial(crew_of, at_once=at_once, shown=shown, remote=None)

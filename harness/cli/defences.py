@@ -20,7 +20,7 @@ from harness.campaign import Ablation, Pool, ablation_of, carry_out_settings
 from harness.cli import Status, UserError
 from harness.cli.load import chosen_targets, laboratory, selection
 from harness.cli.names import complete_scenarios
-from harness.cli.progress import Shown, progress
+from harness.cli.progress import Counted, Shown, progress
 from harness.defences import MECHANISMS, SETTINGS, Line, has_broken, lines, was_ended
 from harness.model import Result, VerdictKind
 from harness.places.choice import Driver, Wish
@@ -31,6 +31,9 @@ from harness.report.matrix import SEVERITY, SHORT
 from harness.report.terminal import STYLE, console
 from harness.results import row_of
 from harness.workers import end_workers, pool
+
+BROKEN = Counted(word="broken", holds_for=lambda row: not row.as_expected)
+"""A setting may well lose: that is what the table is to tell."""
 
 
 @click.command("defences")
@@ -85,7 +88,7 @@ def command(
     wanted = ablation_of(lab.scenarios, lab.attacks, chosen, attempts=attempts)
     if not wanted.jobs:
         raise UserError("no case is selected; `harness list cases` shows what there is")
-    with progress(console(stderr=True), len(wanted.jobs)) as shown:
+    with progress(console(stderr=True), len(wanted.jobs), BROKEN) as shown:
         results = _carry_out(wanted, shown)
     if json_file is not None:
         json_file.write_text("".join(map(_json, results)), encoding="utf-8")
@@ -131,9 +134,12 @@ def _carry_out(wanted: Ablation, shown: Shown) -> list[Result]:
     workers = os.cpu_count() or 1
     results: list[Result] = []
 
+    def show(result: Result) -> None:
+        shown.take(replace(row_of(result), as_expected=not has_broken(result)))
+
     def take(result: Result) -> None:
         results.append(result)
-        shown.take(replace(row_of(result), as_expected=not has_broken(result)))
+        show(result)
 
     try:
         carry_out_settings(
@@ -141,7 +147,7 @@ def _carry_out(wanted: Ablation, shown: Shown) -> list[Result]:
             wanted.leaky,
             Pool(start=pool(workers, shown.address), workers=workers),
             take,
-            measured_aside=lambda result: shown.take(row_of(result)),
+            measured_aside=show,
             expect=shown.expect,
         )
     except KeyboardInterrupt:

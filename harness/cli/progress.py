@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
@@ -39,11 +40,23 @@ class Shown(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Which cases are counted beside those that are done, and what they are called."""
+
+    word: str
+    holds_for: Callable[[Row], bool]
+
+
+UNEXPECTED = Counted(word="unexpected", holds_for=lambda row: not row.as_expected)
+"""Of scenarios, which say what is expected."""
+
+
 @contextmanager
-def progress(messages: Console, total: int) -> Iterator[Shown]:
-    """Shows `total` cases until the end of the block."""
+def progress(messages: Console, total: int, counted: Counted = UNEXPECTED) -> Iterator[Shown]:
+    """Shows `total` cases, and how many of those done are `counted`, until the end of the block."""
     if not messages.is_terminal:
-        yield Lines(messages, total)
+        yield Lines(messages, total, counted)
         return
     columns = (
         TextColumn("cases"),
@@ -53,7 +66,7 @@ def progress(messages: Console, total: int) -> Iterator[Shown]:
         TextColumn("{task.fields[now]}", markup=False),
     )
     with Progress(*columns, console=messages, transient=True) as bar:
-        shown = Bar(bar, total)
+        shown = Bar(bar, total, counted)
         with listening(shown.stages) as address:
             shown.address = address
             yield shown
@@ -64,10 +77,11 @@ class Lines:
 
     address = ""
 
-    def __init__(self, messages: Console, total: int) -> None:
+    def __init__(self, messages: Console, total: int, counted: Counted) -> None:
         self._messages = messages
         self._total = total
-        self._done = self._unexpected = 0
+        self._counted = counted
+        self._done = self._count = 0
         self._started: float | None = None
 
     def say(self, text: str) -> None:
@@ -82,11 +96,10 @@ class Lines:
 
     def take(self, row: Row) -> None:
         self._done += 1
-        self._unexpected += not row.as_expected
+        self._count += self._counted.holds_for(row)
         if self._done % PLAIN_LINE_EVERY == 0 or self._done == self._total:
-            self.say(
-                f"{self._done}/{self._total} cases, {self._unexpected} unexpected{self._left()}"
-            )
+            counts = f"{self._done}/{self._total} cases, {self._count} {self._counted.word}"
+            self.say(f"{counts}{self._left()}")
 
     def _left(self) -> str:
         if self._started is None or self._done == self._total:
@@ -98,11 +111,12 @@ class Lines:
 class Bar:
     """For terminals."""
 
-    def __init__(self, bar: Progress, total: int) -> None:
+    def __init__(self, bar: Progress, total: int, counted: Counted) -> None:
         self.address = ""
         self._bar = bar
         self._task = bar.add_task("cases", total=total, now="")
-        self._unexpected = 0
+        self._counted = counted
+        self._count = 0
         self._workers = self._preparing = ""
 
     def say(self, text: str) -> None:
@@ -116,7 +130,7 @@ class Bar:
         self._bar.update(self._task, total=total)
 
     def take(self, row: Row) -> None:
-        self._unexpected += not row.as_expected
+        self._count += self._counted.holds_for(row)
         self._bar.advance(self._task)
         self._draw()
 
@@ -126,6 +140,6 @@ class Bar:
         self._draw()
 
     def _draw(self) -> None:
-        unexpected = f"{self._unexpected} unexpected" if self._unexpected else ""
-        now = ", ".join(part for part in (unexpected, self._preparing or self._workers) if part)
+        count = f"{self._count} {self._counted.word}" if self._count else ""
+        now = ", ".join(part for part in (count, self._preparing or self._workers) if part)
         self._bar.update(self._task, now=now)

@@ -204,7 +204,8 @@ def print_unexpected(to: Console, rows: Sequence[Row]) -> None:
         line, *more = found.reason.splitlines() or [""]
         to.print(Text(f"    {line}"), soft_wrap=True)
         if more:
-            to.print(f"    ({len(more)} more lines: harness explain {found.rows[0].scenario})")
+            left = f"{len(more)} more line{'s' * (len(more) > 1)}"
+            to.print(f"    ({left}: harness explain {found.rows[0].scenario})")
 
 
 def _print_summary(to: Console, rows: Sequence[Row]) -> None:

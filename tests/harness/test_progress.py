@@ -8,10 +8,13 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from harness import process
-from harness.cli.progress import PLAIN_LINE_EVERY, Bar, progress
+from harness.cli.audit import FAILED
+from harness.cli.defences import BROKEN
+from harness.cli.progress import PLAIN_LINE_EVERY, UNEXPECTED, Bar, Counted, progress
 from harness.model import Case, Result, Scenario, Verdict, VerdictKind
 from harness.results import Row, row_of
 from harness.stages import HERE, Stage, Teller, listening
@@ -54,6 +57,27 @@ def test_a_file_gets_plain_lines() -> None:
     assert first.startswith(f"{PLAIN_LINE_EVERY}/{total} cases, 1 unexpected, about ")
     assert first.endswith(" min left")
     assert last == f"{total}/{total} cases, 1 unexpected"
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"), [(UNEXPECTED, "2 unexpected"), (FAILED, "1 failed"), (BROKEN, "2 broken")]
+)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_counted_has_the_word_of_its_command(
+    counted: Counted, said: str, *, terminal: bool
+) -> None:
+    """`run` counts what a scenario did not expect, an audit the cases in which a rule fails, not
+    those of leaky enforcers.
+    """
+    lost = replace(_row(as_expected=False), verdict=VerdictKind.BYPASSED)
+    messages, text = _console(terminal=terminal)
+    with progress(messages, 3, counted) as shown:
+        for row in (_row(as_expected=True), lost, replace(lost, leaky=True)):
+            shown.take(row)
+        if isinstance(shown, Bar):
+            assert shown._bar.tasks[0].fields["now"] == said
+        else:
+            assert text.getvalue() == f"3/3 cases, {said}\n"
 
 
 def test_a_terminal_shows_what_is_being_done() -> None:
