@@ -26,7 +26,7 @@ from harness.backends import (
     BrokenBackend,
     Ours,
     backend,
-    blamed,
+    compiled,
     is_external,
     mechanism,
 )
@@ -273,8 +273,7 @@ def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Pla
     if case.defences is not None:
         return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
     if case.backend not in case.scenario.partial:
-        with blamed(case.backend):
-            return backend(case.backend).compile(policies, abis)
+        return compiled(case.backend, policies, abis)
     found = backend(case.backend)
     if isinstance(found, Prepared):
         return found.compile(policies, abis, partial=True)

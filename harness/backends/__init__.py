@@ -10,12 +10,13 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import json
 import pkgutil
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, get_origin, get_type_hints
 
 from enforcer.arch.record import Abi
 from enforcer.events import EventLog
@@ -231,8 +232,29 @@ def _own(path: Path) -> Backend:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found: Backend = module.BACKEND
+        said: Any = getattr(module, "BACKEND", None)
+        if wrong := not_of_a_backend(said):
+            raise BrokenBackend(f"{path}: {wrong}: write e.g. BACKEND = Ours(NAME, enforcer=...)")
+        found: Backend = said
         return found
+
+
+def not_of_a_backend(found: object) -> str:
+    """What a module's BACKEND lacks, or has of another type; empty: it is a Backend."""
+    if found is None:
+        return "it says no BACKEND"
+    for name, member in vars(Backend).items():
+        if name.startswith("_"):
+            continue
+        if not hasattr(found, name):
+            return f"its BACKEND, of {type(found).__name__}, has no `{name}`"
+        if isinstance(member, property):
+            wanted = get_type_hints(member.fget)["return"]
+            if not isinstance(getattr(found, name), get_origin(wanted) or wanted):
+                return f"`{name}` of its BACKEND is not of {wanted.__name__}"
+        elif not callable(getattr(found, name)):
+            return f"`{name}` of its BACKEND cannot be called"
+    return ""
 
 
 NO_BLAME = (BrokenBackend, Inexpressible, LaunchError, PolicyError)
@@ -247,16 +269,30 @@ def blamed(name: str) -> Iterator[None]:
         yield
     except NO_BLAME:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BrokenBackend(f"{place_of(error, name)}: {type(error).__name__}: {error}") from error
 
 
+def compiled(name: str, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
+    """A backend's plan, which can be sent to where it is launched. Raises Inexpressible,
+    BrokenBackend.
+    """
+    with blamed(name):
+        plan: object = backend(name).compile(policies, abis)
+        if not isinstance(plan, Plan):
+            raise BrokenBackend(f"{name}: `compile` of its BACKEND gave no Plan: {plan!r:.80}")
+        json.dumps(plan.to_json())
+        return plan
+
+
 def place_of(error: BaseException, name: str) -> str:
-    """The last line of a backend's own file on the way to an error, as file:line."""
+    """The last line of a backend's own file on the way to an error, as file:line, or that file."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     module = name.removeprefix(LEAKY_PREFIX).replace("-", "_") + ".py"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if name in frame.filename or frame.filename.endswith(module)]
+    if not own and is_file(name):
+        return name
     frame = (own or frames)[-1]
     return f"{frame.filename}:{frame.lineno}"

@@ -11,7 +11,7 @@ from enforcer.arch import native
 from enforcer.mechanisms.contract import Extent
 from enforcer.policy.problem import PolicyError
 from harness.attack import Attack
-from harness.backends import backend
+from harness.backends import BrokenBackend, backend, blamed
 from harness.calibration import Calibration, needs_reference
 from harness.campaign import belongs
 from harness.cases import Selection, attempts_of, expand, most_attempts
@@ -188,9 +188,14 @@ def _explain_cover(scenario: Scenario, backends: Iterable[str]) -> None:
     click.echo("\nHow far each backend enforces it:")
     for name in backends:
         try:
-            covers = [
-                cover for policy in policies for cover in backend(name).cover(policy, native().abis)
-            ]
+            with blamed(name):
+                found = backend(name)
+                covers = [
+                    cover for policy in policies for cover in found.cover(policy, native().abis)
+                ]
+        except BrokenBackend as error:
+            click.echo(folded(str(error), FIRST))
+            continue
         except ImportError as error:
             click.echo(folded(f"{name}: not available: {error}", FIRST))
             continue

@@ -16,7 +16,7 @@ from enforcer.events import EventLog, FileLog, NullLog
 from enforcer.kernel import namespaces
 from enforcer.mechanisms.contract import Inexpressible, LaunchError, Plan
 from enforcer.policy.problem import PolicyError
-from harness.backends import BrokenBackend, UnknownBackend, backend, names
+from harness.backends import BrokenBackend, UnknownBackend, backend, compiled, names
 from harness.backends.external import External
 from harness.backends.life import Backend, stage_of
 from harness.cli import UserError
@@ -45,7 +45,7 @@ def command(name: str, policy: Path, log: Path | None, command: tuple[str, ...])
     try:
         confining = backend(name)
         policies = parse_policies(policy.read_text(encoding="utf-8"), dialect, str(policy))
-        plan = confining.compile(policies, native().abis)
+        plan = compiled(name, policies, native().abis)
         if confining.held:
             sys.exit(_prepared(confining, plan, command, policy.resolve().parent, _event_log(log)))
         confining.launch(plan, command, _event_log(log))

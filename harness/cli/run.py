@@ -203,6 +203,8 @@ def command(
         resumed = _interrupted(store, str(lab.root))
         given = [name for name in selected if _is_given(context, name)]
         asked = _stored(resumed, asked, given)
+    if not lab.scenarios:
+        raise UserError(f"there is no scenario in {lab.root}: `harness new scenario` writes one")
     unmeasured(lab, asked.wanted)
     targets = chosen_targets(asked.wish(), asked.wanted)
     todo = todo_of(lab, asked, targets)

@@ -249,6 +249,51 @@ def test_a_broken_module_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stdout + ran.stderr
 
 
+NO_BACKEND = {
+    "nothing": ("", "it says no BACKEND"),
+    "a number": ("BACKEND = 42\n", "its BACKEND, of int, has no `name`"),
+    "another type": (
+        'from harness.backends import Ours\n\n\nclass Mine(Ours):\n    needs = "userns"\n\n\n'
+        'BACKEND = Mine("notify")\n',
+        "`needs` of its BACKEND is not of Needs",
+    ),
+    "no plan": (MODULE.replace("undefined_here", '{"a": 1}'), "gave no Plan: {'a': 1}"),
+    "a plan that is not JSON": (
+        MODULE.replace(
+            "undefined_here", 'Plan(mechanism="none", machine="x86_64", data={"a": {1}})'
+        ).replace("\n", "\nfrom enforcer.mechanisms.contract import Plan\n", 1),
+        "TypeError: Object of type set is not JSON serializable",
+    ),
+    "an end": ("import sys\n\nsys.exit(0)\n", ":3: SystemExit: 0"),
+}
+
+
+@pytest.mark.parametrize("wrong", NO_BACKEND)
+def test_what_is_no_backend_is_an_error_of_its_own_cases(wrong: str, tmp_path: Path) -> None:
+    """Of a module's BACKEND, of what it gives back, or that it ends the program; others are judged
+    beside it.
+    """
+    text, said = NO_BACKEND[wrong]
+    root = small_tree(tmp_path / "tree", {"replication/stranger": SCENARIO})
+    module = tmp_path / "mine.py"
+    module.write_text(text)
+    ran = harness_run(root, "--backend", str(module), "--backend", "leaky")
+    reasons = {str(row["backend"]): str(row["reason"]) for row in ran.rows}
+    assert ran.verdicts["replication/stranger", "mine"] == "broken"
+    assert ran.verdicts["replication/stranger", LEAKY] == "bypassed"
+    assert reasons["mine"].startswith(str(module))
+    assert said in reasons["mine"]
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_a_tree_without_scenarios_is_said(tmp_path: Path) -> None:
+    """Where somebody begins with an attack, nothing else is run, and the error says why."""
+    root = small_tree(tmp_path / "tree", {})
+    ran = harness_run(root, "--backend", "ptrace")
+    assert ran.status == 2
+    assert f"there is no scenario in {root}: `harness new scenario`" in ran.stderr
+
+
 def test_an_attack_that_does_not_compile_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
     """The compiler's line that names the cause stands in the reason, and others are judged."""
     other = SCENARIO.replace(ACT, "race/toy").replace("[honest]", "[claims]")
