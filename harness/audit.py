@@ -184,7 +184,7 @@ def untried(
                 continue
             named = {call for each in rule.calls for call in ALIASES.get(each, (each,))}
             why = "its calls are made by attacks, but on objects that another rule decides about, "
-            why += "or that are permitted nowhere"
+            why += "that are permitted nowhere, or whose names no sentinel has (*.key, ~/key)"
             if not named & made:
                 why = f"no attack is made of {listed(sorted(named))}"
             left.append(Untried(place=_place(rule, source), said=_said(rule, policy), why=why))

@@ -126,13 +126,15 @@ class External:
         return tuple(missing)
 
     def version(self) -> str:
-        """The first line that its version command prints which has a digit."""
+        """The first line of its version command that has a number, or why there is none."""
         try:
             said = process.run(self._words(self.definition.version, {}), timeout_s=VERSION_S)
         except (OSError, process.ProcessTimeout) as error:
             return f"unknown: {error}"
         lines = f"{said.stdout}\n{said.stderr}".splitlines()
-        found = next((line.strip() for line in lines if re.search(r"\d\.?\d", line)), "unknown")
+        found = next((line.strip() for line in lines if re.search(r"\d\.?\d", line)), "")
+        if not found:
+            return f"unknown: {' '.join(said.describe().split())}"
         # PRoot draws its name.
         return found if found[0].isalnum() else f"{self.name} {found.split()[-1]}"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness import tree
+from harness.backends import backend
+from harness.backends.external import External
 from harness.cli.load import chosen_targets
 from harness.places import isolation
 from harness.places.choice import Wish
@@ -247,6 +249,26 @@ def test_a_broken_module_is_an_error_of_its_own_cases(tmp_path: Path) -> None:
     assert ran.verdicts["replication/stranger", LEAKY] == "bypassed"
     assert reasons["mine"].startswith(f"{module}:6: NameError")
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+VERSIONS = {
+    "echo box 1.21": "box 1.21",
+    "echo no place for its state >&2; exit 1": "no place for its state",
+    "exit 3": "ended with status 3",
+}
+
+
+@pytest.mark.parametrize("command", VERSIONS)
+def test_a_version_that_is_not_told_says_why(command: str, tmp_path: Path) -> None:
+    """In one line of what the command said, and of how it ended."""
+    described = tmp_path / "mine.yaml"
+    described.write_text(STRANGER.replace("[unshare, --version]", f'[sh, -c, "{command}"]'))
+    found = backend(str(described))
+    assert isinstance(found, External)
+    version = found.version()
+    assert version.startswith("unknown: ") is ("exit" in command)
+    assert VERSIONS[command] in version
+    assert "\n" not in version
 
 
 NO_BACKEND = {
