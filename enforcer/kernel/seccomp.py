@@ -103,8 +103,13 @@ def actions_available() -> frozenset[int]:
 
 
 def is_flag_available(flag: FilterFlag) -> bool:
-    """Whether the kernel knows a flag. Nothing is loaded: the program's address is wrong."""
+    """Whether the kernel knows a flag."""
     flags = flag | FilterFlag.NEW_LISTENER if flag & _NEEDS_LISTENER else flag
+    return are_flags_right(flags)
+
+
+def are_flags_right(flags: int) -> bool:
+    """Whether the kernel takes these. Nothing is loaded: the program's address is wrong."""
     return _seccomp(_SET_MODE_FILTER, flags, None) == -EFAULT
 
 

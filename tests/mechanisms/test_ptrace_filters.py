@@ -104,6 +104,37 @@ def test_strict_mode_is_too_late(mechanism: str, tmp_path: Path) -> None:
     assert ran.stdout.split() == ["-1", "True"]
 
 
+LISTENING = """
+import ctypes, errno, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+body = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))
+def program(length, address):
+    return ctypes.create_string_buffer(struct.pack("=H6xQ", length, address))
+libc.prctl(38, 1, 0, 0, 0)
+kept = program(1, ctypes.addressof(body)), program(0, ctypes.addressof(body)), program(1, 8)
+for flags in (-1, 1 << 31, 8 | 64, 8 | 1, 32, 8, 8 | 32, 8 | 1 | 16):
+    for each in (None, *kept)[: 4 if flags != 32 and len(sys.argv) > 2 else 1]:
+        result = libc.syscall(int(sys.argv[1]), 1, ctypes.c_uint(flags), each)
+        print(flags, errno.errorcode[ctypes.get_errno()] if result < 0 else "done")
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
+def test_a_listener_is_refused_after_all_other_errors(mechanism: str, tmp_path: Path) -> None:
+    """Wrong flags and addresses are the kernel's errors, and only then is the place taken."""
+    words = [sys.executable, "-c", LISTENING, str(_numbers()["seccomp"])]
+    rules = "default: permit\nrules: []\n"
+    bare = process.run(words).stdout
+    told = dict(line.split() for line in bare.splitlines())
+    assert set(told.values()) == {"EINVAL", "EFAULT"}
+    assert run(mechanism, rules, words, tmp_path).stdout == bare
+    held = run(mechanism, rules, [*words, "all"], tmp_path).stdout.splitlines()
+    right = ["EFAULT", "EBUSY", "EINVAL", "EFAULT"]
+    for flags, error in told.items():
+        found = [each.split()[1] for each in held if each.split()[0] == flags]
+        assert found == (right if error == "EFAULT" else ["EINVAL"] * len(found))
+
+
 AIMED = """
 import errno, os
 (tracer,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("TracerPid:"))

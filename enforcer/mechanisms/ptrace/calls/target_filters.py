@@ -9,12 +9,13 @@ target wrote. A listener of its own it cannot have (see filter.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from errno import EBUSY, EPERM
+from errno import EBUSY, EFAULT, EINVAL, EPERM
 from struct import Struct
 
 from enforcer.arch.record import Abi
 from enforcer.cbpf.spec import ALLOW
 from enforcer.condition import LOW_HALF, All, Any, Compare, Operator, holds
+from enforcer.kernel.seccomp import are_flags_right
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
@@ -99,11 +100,28 @@ class Filters:
         if call.args[0] & LOW_HALF != _SET_MODE_FILTER:
             self.general.by_registers(call)
         elif call.args[1] & LISTENS:
-            # A listener of the target's would be asked before the tracer is: USER_NOTIF is the
-            # stricter of the two answers, and CONTINUE would end the matter.
-            self.act.refuse(call, EBUSY, "the listener's place is taken")
+            self.listen(call)
         else:
             self.install(call, 2)
+
+    def listen(self, call: HeldCall) -> None:
+        """Refuse a listener of the target's, which would be asked before the tracer is.
+
+        USER_NOTIF is the stricter of the two answers, and CONTINUE would end the matter. Whether a
+        listener is there the kernel asks last (seccomp_set_mode_filter in kernel/seccomp.c).
+        """
+        if not are_flags_right(call.args[1] & LOW_HALF):
+            self.act.fail(call, EINVAL)
+            return
+        try:
+            is_empty = not self.own_program(call, 2)
+        except UnreadableMemory:
+            self.act.fail(call, EFAULT)
+            return
+        if is_empty:
+            self.act.fail(call, EINVAL)
+        else:
+            self.act.refuse(call, EBUSY, "the listener's place is taken")
 
     def prctl(self, call: HeldCall) -> None:
         """prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program), prctl(PR_SET_MM, ...)"""
@@ -115,6 +133,12 @@ class Filters:
         else:
             self.general.by_registers(call)
 
+    def own_program(self, call: HeldCall, place: int) -> bytes:
+        """What the struct sock_fprog at an argument holds. Raises UnreadableMemory."""
+        shape = _PROGRAMS[self.act.abis[call.arch].pointer_size]
+        length, address = shape.unpack(call.read_bytes(call.args[place], shape.size))
+        return call.read_bytes(address, length * _INSTRUCTION.size)
+
     def install(self, call: HeldCall, place: int) -> None:
         """Judge by registers, then let the task load a copy of its program with the passage."""
         act = self.act
@@ -124,16 +148,11 @@ class Filters:
         if not act.copies:
             act.proceed(call)
             return
-        abi = act.abis[call.arch]
-        shape = _PROGRAMS[abi.pointer_size]
         try:
-            length, address = shape.unpack(call.read_bytes(call.args[place], shape.size))
-            size = length * _INSTRUCTION.size
-            own = call.read_bytes(address, size)
+            own = self.own_program(call, place)
         except UnreadableMemory:
-            act.proceed(call)
-            return
-        if length == 0:
+            own = b""
+        if not own:
             act.proceed(call)
             return
         if act.take_slot(call) is None:
@@ -149,6 +168,7 @@ class Filters:
             return
         act.arena.write(area, code)
         header = area + _MOST * _INSTRUCTION.size
+        shape = _PROGRAMS[act.abis[call.arch].pointer_size]
         act.arena.write(header, shape.pack(len(code) // _INSTRUCTION.size, base + area))
         arguments = list(call.args)
         arguments[place] = base + header
