@@ -1,13 +1,22 @@
-"""Sandboxes whose files tell them what to enforce: without that part nothing is claimed."""
+"""Sandboxes whose files tell them what to enforce, and one of ours that takes something away:
+without that part nothing is claimed.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from enforcer.events import EventLog
+from enforcer.kernel import prctl
+from enforcer.mechanisms.capabilities import MECHANISM, Capabilities
+from enforcer.mechanisms.contract import Plan
+from enforcer.syscalls.privileges import CAPABILITIES
 from harness.backends import backend
 from harness.backends.external import External
 from harness.evidence import witnessed
@@ -80,3 +89,29 @@ def test_without_what_it_is_told_nothing_is_claimed(
     assert seen.finished, seen
     assert witnessed(seen.events) is told
     assert seen.effect is not told
+
+
+def _leaves_everything(plan: Plan, command: Sequence[str], log: EventLog) -> NoReturn:
+    """What its launcher would do if it took nothing away, and said that it had."""
+    Capabilities().launch(replace(plan, data={**plan.data, "drops": []}), command, log)
+
+
+CHROOT = "default: permit\nrules:\n  - deny[eperm]: chroot\n"
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "left"])
+def test_without_what_it_takes_away_nothing_is_claimed(
+    taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The direct attempt, by a program that holds the capability, goes through where it is left."""
+    in_reach = prctl.has_in_bounds(CAPABILITIES["sys_chroot"])
+    if walls.available() is not Isolation.NAMESPACES or not in_reach:
+        pytest.skip("no root, or no CAP_SYS_CHROOT to be had")
+    if not taken:
+        monkeypatch.setattr(MECHANISM, "launch", _leaves_everything)
+    case = Case(attack="subset/changed-root", policy=CHROOT, variant="child")
+    confining = backend("capabilities")
+    direct = observe(case, confining, [RunKind.DIRECT], tmp_path, monkeypatch)[RunKind.DIRECT]
+    assert direct.finished, direct
+    assert witnessed(direct.events) is taken
+    assert direct.effect is not taken
