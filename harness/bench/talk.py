@@ -28,7 +28,10 @@ BARE = "bare"
 TIMEOUT_S = 3600.0
 MISS = 0.05
 """How often an interval may miss the median."""
-_STOPS = 200  # as many times fewer calls where each of them stops the target
+LONGEST_S = 60.0
+"""How long a loop of the talk's way may last: where each call stops the target it makes fewer. 10^8
+calls of setuid under ptrace would take two hours.
+"""
 
 PROGRAMS: Mapping[tuple[str, ...], int | None] = {
     ("pwd",): 36,
@@ -44,17 +47,16 @@ _TOTAL = re.compile(r"^100\.00\s+\S+\s+(?:\S+\s+)?(\d+)(?:\s+\d+)?\s+total$", re
 
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
-    """One column: the words before the program. `stops`: every call stops the target."""
+    """One column: the words before the program."""
 
     title: str
     prefix: tuple[str, ...] = ()
-    stops: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One call under one confinement, in nanoseconds a call: `once` by the talk's way (None: left
-    out), `turns` by ours, with those of bare in the same turns.
+    """One call under one confinement, in nanoseconds a call: `once` by the talk's way, one loop of
+    `calls` (None and 0: left out), `turns` by ours, with those of bare in the same turns.
     """
 
     call: str
@@ -116,12 +118,13 @@ def confinements(directory: Path) -> tuple[Confinement, ...]:
     if shutil.which("strace"):
         # What SUBTERFUGUE and systrace's users had: a tracer that sees every call.
         plain = ("strace", "-f", "-e", "trace=none", "-e", "signal=none", "-o", "/dev/null")
-        found.append(Confinement(title="a plain tracer", prefix=plain, stops=True))
+        found.append(Confinement(title="a plain tracer", prefix=plain))
     return tuple(found)
 
 
 def measured(directory: Path, calls: int, turns: int, a_turn: int) -> Iterator[Cell]:
-    """Every call under every confinement: `calls` once (0: not), and `turns` of `a_turn` calls.
+    """Every call under every confinement: `turns` of `a_turn` calls, and `calls` once (0: not), or
+    as many of them as fit into LONGEST_S by what the turns took.
 
     Raises BenchError, BuildError.
     """
@@ -129,18 +132,19 @@ def measured(directory: Path, calls: int, turns: int, a_turn: int) -> Iterator[C
     shutil.copy2(build_source(SOURCE, native().abis[0].name, include=SOURCE.parent), program)
     columns = confinements(directory)
     for call in CALLS:
-        once = {
-            each.title: _loop(program, call, each, _rounds(calls, each)) if calls else None
-            for each in columns
-        }
         taken: dict[str, list[float]] = {each.title: [] for each in columns}
         for each in (each for _ in range(turns) for each in columns):
-            taken[each.title].append(_loop(program, call, each, _rounds(a_turn, each)))
+            taken[each.title].append(_loop(program, call, each, a_turn))
+        made = {title: fitting(calls, statistics.median(its)) for title, its in taken.items()}
+        once = {
+            each.title: _loop(program, call, each, made[each.title]) if calls else None
+            for each in columns
+        }
         for each in columns:
             yield Cell(
                 call=call,
                 confinement=each.title,
-                calls=_rounds(calls, each),
+                calls=made[each.title],
                 once=once[each.title],
                 once_bare=once[BARE],
                 turns=tuple(taken[each.title]),
@@ -148,8 +152,9 @@ def measured(directory: Path, calls: int, turns: int, a_turn: int) -> Iterator[C
             )
 
 
-def _rounds(calls: int, confinement: Confinement) -> int:
-    return max(1, calls // _STOPS) if confinement.stops else calls
+def fitting(calls: int, nanoseconds: float, longest_s: float = LONGEST_S) -> int:
+    """How many of `calls` a loop makes that is to end in time."""
+    return min(calls, max(1, int(longest_s * 1e9 / nanoseconds)))
 
 
 def _loop(program: Path, call: str, confinement: Confinement, rounds: int) -> float:

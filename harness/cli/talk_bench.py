@@ -32,11 +32,11 @@ MANY = 10.0
 def command(calls: int, turns: int, a_turn: int, as_json: bool) -> None:
     """Time getuid, setuid, chdir and read under each mechanism, over bare.
 
-    Once as the talk of 2013 did, by one loop of CALLS calls (under a tracer that sees every call,
-    a two hundredth of them), and by TURNS loops of A-TURN calls in which all take turns: the median
-    of the overheads, with an interval that has it in 95 of 100 measurements, whatever their
-    distribution. Then `strace -cf` counts the calls of some programs. Everything runs on one
-    processor. The policy denies mkdir by name, or the four calls by an argument.
+    By TURNS loops of A-TURN calls in which all take turns: the median of the overheads, with an
+    interval that has it in 95 of 100 measurements, whatever their distribution. And once as the
+    talk of 2013 did, by one loop of CALLS calls, or of as many as fit into a minute. Then
+    `strace -cf` counts the calls of some programs. Everything runs on one processor. The policy
+    denies mkdir by name, or the four calls by an argument.
     """
     end_as_interrupted()
     with Scratch() as scratch:
@@ -46,7 +46,8 @@ def command(calls: int, turns: int, a_turn: int, as_json: bool) -> None:
             if not as_json:
                 kernel = platform.uname()
                 click.echo(f"{kernel.system} {kernel.release} {kernel.machine}, one processor\n")
-                click.echo(f"{'call':<8}{'under':<22}{'ns':>9}{'as the talk':>13}{'in turns':>28}")
+                head = f"{'call':<8}{'under':<22}{'ns':>9}{'in turns':>28}"
+                click.echo(f"{head}{'as the talk':>13}{'by calls':>13}")
             with bound(True):
                 for cell in measured(directory, calls, turns, a_turn):
                     click.echo(_record(cell) if as_json else _line(cell))
@@ -74,11 +75,12 @@ def _record(cell: Cell) -> str:
 def _line(cell: Cell) -> str:
     nanoseconds = sorted(cell.turns)[len(cell.turns) // 2]
     head = f"{cell.call:<8}{cell.confinement:<22}{nanoseconds:>9,.0f}"
-    if cell.confinement == BARE:
-        return head
-    once = "-" if cell.overhead_once is None else _told(cell.overhead_once)
-    median, low, high = map(_told, cell.overhead)
-    return f"{head}{once:>13}{f'{median} ({low} to {high})':>28}"
+    turns = once = ""
+    if cell.confinement != BARE:
+        median, low, high = map(_told, cell.overhead)
+        turns = f"{median} ({low} to {high})"
+        once = "-" if cell.overhead_once is None else _told(cell.overhead_once)
+    return f"{head}{turns:>28}{once:>13}{cell.calls or '-':>13,}".rstrip()
 
 
 def _told(overhead: float) -> str:

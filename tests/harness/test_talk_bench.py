@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 from click.testing import CliRunner
 
-from harness.bench.talk import BARE, CALLS, MISS, Cell, interval
+from harness.bench.talk import BARE, CALLS, MISS, TALKS_CALLS, Cell, fitting, interval
 from harness.cli import cli
 
 
@@ -46,6 +46,20 @@ def test_an_overhead_is_of_the_same_turn() -> None:
     )
     assert cell.overhead_once == pytest.approx(0.5)
     assert all(math.isclose(each, 0.1) for each in cell.overhead)
+
+
+@pytest.mark.parametrize(
+    ("calls", "nanoseconds", "made"),
+    [
+        (TALKS_CALLS, 500.0, TALKS_CALLS),
+        (TALKS_CALLS, 75_000.0, 800_000),
+        (7, 1e12, 1),
+        (0, 75.0, 0),
+    ],
+)
+def test_a_loop_ends_within_a_minute(calls: int, nanoseconds: float, made: int) -> None:
+    """All of the talk's calls where they fit into it, else as many as do; none is none."""
+    assert fitting(calls, nanoseconds, longest_s=60.0) == made
 
 
 def test_every_call_is_told_under_every_confinement() -> None:
