@@ -26,8 +26,9 @@ HEAD = """\
 Every system that was built to stand between a program and the kernel, as far as we know of it, with
 what of it is here. Made by `harness list systems --markdown` from `harness/systems.yaml` and from
 what the scenarios expect: a run in which a verdict is another one fails. *Held* and *bypassed*
-count scenarios by class of attack, with the catalogue's ids of what goes by; *not told* are those
-whose policy the system cannot be told.
+count scenarios by class of attack, with the catalogue's ids of what goes by; *not logged* are acts,
+denied or to be told of, that the log does not name; *not told* are those whose policy the system
+cannot be told.
 """
 _PLACE = tuple(ABIS[abi] for abi in MACHINES["x86_64"].abis)
 """Of the machine that such a mechanism gets where no other is asked for."""
@@ -158,7 +159,7 @@ def _told(
     for kind, word in (
         (VerdictKind.HELD, "held"),
         (VerdictKind.BYPASSED, "bypassed"),
-        (VerdictKind.UNLOGGED, "denied, but not logged as such"),
+        (VerdictKind.UNLOGGED, "not logged"),
         (VerdictKind.INEXPRESSIBLE, "not told"),
     ):
         if kind in counted:

@@ -62,6 +62,15 @@ def test_what_goes_by_and_what_is_held_are_both_shown(backend: str) -> None:
     assert counted[VerdictKind.BYPASSED]
 
 
+def test_what_only_tells_has_told_and_not_told() -> None:
+    """audit denies nothing: what goes by it is what its log does not name."""
+    lab = laboratory(ROOT)
+    counted = verdicts("audit", lab.scenarios, lab.attacks, our_backends())
+    assert counted[VerdictKind.HELD]
+    assert counted[VerdictKind.UNLOGGED]
+    assert VerdictKind.BYPASSED not in counted
+
+
 def test_a_mistake_in_the_file_is_an_error(tmp_path: Path) -> None:
     """A key that no system has is not left out silently."""
     path = tmp_path / "systems.yaml"
