@@ -256,14 +256,15 @@ class PortSentinel(_Mute):
 class SocketSentinel(_Mute):
     """Two datagram sockets of the agent's; a message arrives, or does not.
 
-    The program is told a nonce for each, so that what arrives is known to come from it.
+    The program is told a nonce for each, so that what arrives is known to come from it; and only
+    at its own socket it counts, because a race may send either to both.
     """
 
     def __init__(self, layout: Layout, who: Identity) -> None:
         self._layout = layout
         self._sockets: dict[int, socket.socket] = {}
         self._nonces = {layout.denied: fresh_nonce(), layout.allowed: fresh_nonce()}
-        self._seen = b""
+        self._seen: dict[str, bytes] = {}
         for path in self._nonces:
             found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             found.bind(str(path))
@@ -287,13 +288,14 @@ class SocketSentinel(_Mute):
             message = self._sockets[descriptor].recv(1 << 16)
         except BlockingIOError:
             return
-        self._seen = (self._seen + message)[-(1 << 20) :]
+        name = self._sockets[descriptor].getsockname()
+        self._seen[name] = (self._seen.get(name, b"") + message)[-(1 << 20) :]
 
     def _arrived(self, path: Path) -> bool:
         while readable := select.select(self.sources(), [], [], 0)[0]:
             for descriptor in readable:
                 self.receive(descriptor)
-        return self._nonces[path].encode() in self._seen
+        return self._nonces[path].encode() in self._seen.get(str(path), b"")
 
     def reached(self, output: bytes) -> bool:
         return self._arrived(self._layout.denied)
