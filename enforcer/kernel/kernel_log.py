@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import time
 from pathlib import Path
 
+from enforcer.kernel.audit import Audit
+
+_PRINTED_S = 10.0
 _RECORD_BYTES = 8192  # CONSOLE_EXT_LOG_MAX, more than any record has
 _RATE_LIMIT = Path("/proc/sys/kernel/printk_ratelimit")
 
@@ -34,3 +39,29 @@ def lines(descriptor: int) -> list[str]:
             continue
         text = record.decode("utf-8", "backslashreplace").partition(";")[2]
         found.append(text.partition("\n")[0])
+
+
+def audited(descriptor: int) -> list[str]:
+    """The same, with every audit record that there was when it was asked for.
+
+    Where no daemon takes them a kernel thread prints them, some time after the act (kauditd_thread,
+    kernel/audit.c), in their order: so one of our own goes behind them. Raises OSError, also when
+    that one does not come.
+    """
+    mark = os.urandom(8).hex()
+    audit = Audit()
+    try:
+        audit.say(mark)
+    finally:
+        audit.close()
+    printed = select.poll()
+    printed.register(descriptor, select.POLLIN)
+    until = time.monotonic() + _PRINTED_S
+    found: list[str] = []
+    while True:
+        for line in lines(descriptor):
+            if mark in line:
+                return found
+            found.append(line)
+        if not printed.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel's log lacks audit records")

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.cli.progress import Lines
+from harness.cli.progress import UNEXPECTED, Lines
 from harness.cli.run import Run
 from harness.model import (
     Case,
@@ -111,7 +111,7 @@ def test_modules_that_change_during_a_run_are_told(tmp_path: Path) -> None:
     """
     said = io.StringIO()
     store = Store(tmp_path / "results.sqlite")
-    shown = Lines(Console(file=said, width=80), 3)
+    shown = Lines(Console(file=said, width=80), 3, UNEXPECTED)
     campaign = store.begin(["run"], 3, ORIGIN)
     run = Run(store=store, campaign=campaign, write=lambda row: None, shown=shown)
     for modules, times in ((modules_digest(), 0), ("others", 1), ("others", 1)):

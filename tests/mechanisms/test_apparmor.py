@@ -165,7 +165,7 @@ def test_no_profile_no_witness(
     assert probe == f"read:{where.denied}"
     records = [DENIED.format(operation="open", name='"/srv/shut/object"')]
     monkeypatch.setattr(type(MECHANISM), "confinement", lambda self, plan, pid: current)
-    monkeypatch.setattr(kernel_log, "lines", lambda _: [records.pop()])
+    monkeypatch.setattr(kernel_log, "audited", lambda _: [records.pop()])
     plan = replace(plan, data={**plan.data, "records": 0})
     events = MECHANISM.witness(plan, where, Met(pid=7, answers={probe: answer}))
     assert witnessed(events) is not bool(missing)

@@ -72,7 +72,7 @@ class AppArmor(SecurityModule):
         return procfs.read(pid, "attr/apparmor/current").decode().strip()
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
-        return tuple(refusals(kernel_log.lines(descriptor_of(plan, "records"))))
+        return tuple(refusals(kernel_log.audited(descriptor_of(plan, "records"))))
 
 
 @contextlib.contextmanager

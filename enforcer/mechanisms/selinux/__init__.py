@@ -86,7 +86,7 @@ class SeLinux(SecurityModule):
         return f"{said}, enforcing {enforced}"
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
-        lines = kernel_log.lines(descriptor_of(plan, "records"))
+        lines = kernel_log.audited(descriptor_of(plan, "records"))
         objects = cast("Mapping[int, str]", plan.data["objects"])
         return tuple(refusals(lines, Labels(tree_of_plan(plan)), objects))
 
