@@ -27,7 +27,7 @@ from enforcer.policy.load import process_variables
 from enforcer.policy.problem import PolicyError
 from enforcer.syscalls import ALIASES, syscall, table
 from enforcer.syscalls.model import Kind
-from enforcer.syscalls.translate import CONSTANTS
+from enforcer.syscalls.translate import CONSTANTS, translate_oflags
 from harness.attack import Attack, SentinelKind
 from harness.model import Effect, Scenario, VerdictKind
 from harness.results import Row
@@ -71,11 +71,13 @@ class Act:
         abi = native().abis[0].name
         model = syscall(self.call, abi)
         address = f"inet-[127.0.0.1]:{port}" if self.sentinel is SentinelKind.PORT else name
-        texts = {"filename": name, "sockaddr": address}
+        opened = _OPENED.get(self.effect, os.O_RDONLY)
+        # openat2 has its flags in memory, the others in a register.
+        texts = {"filename": name, "sockaddr": address, "oflags": translate_oflags(opened)}
         registers = [0] * 6
         for argument in model.arguments:
             if argument.kind is Kind.OFLAGS:
-                registers[argument.index] = _OPENED.get(self.effect, 0)
+                registers[argument.index] = opened
         if self.sentinel is SentinelKind.TTY:
             registers[1] = CONSTANTS["TIOCSTI"]
         a, b, c, d, e, f = registers
@@ -197,7 +199,7 @@ def _denial(policy: Policy, act: Act) -> Decision | None:
     if denied.action is Action.PERMIT:
         return None
     if denied.rule is None and policy.default is Action.PERMIT:
-        return None  # refused for what an Act does not say (the flags in a struct open_how)
+        return None  # refused for what an Act does not say (a mode)
     if not _NAMED_BY.get(act.sentinel, "filename"):
         return denied
     allowed = decide(policy, act.on(str(SAMPLE.allowed), SAMPLE.allowed_port))

@@ -236,7 +236,22 @@ def _own(path: Path) -> Backend:
         if wrong := not_of_a_backend(said):
             raise BrokenBackend(f"{path}: {wrong}: write e.g. BACKEND = Ours(NAME, enforcer=...)")
         found: Backend = said
+        if unasked := _never_asked(found):
+            raise BrokenBackend(
+                f"{path}: `{unasked}` of its BACKEND is asked only where the target waits at a "
+                "gate: say `held = True` beside it"
+            )
         return found
+
+
+def _never_asked(found: Backend) -> str:
+    """What an author wrote to judge the target by, and nobody would call; empty: nothing."""
+    if found.held or not isinstance(found, InProcess):
+        return ""
+    made = ("witness", "probes")
+    return next(
+        (each for each in made if vars(InProcess)[each] is not getattr(type(found), each)), ""
+    )
 
 
 def not_of_a_backend(found: object) -> str:

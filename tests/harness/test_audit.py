@@ -129,6 +129,23 @@ def test_the_attacks_that_rules_speak_of(
     assert absent not in {attack for _, attack in by_rule}
 
 
+@pytest.mark.parametrize(
+    ("denied", "permitted"),
+    [("[open, openat]", True), ("[open, openat, openat2]", False), ("fswrite", False)],
+)
+def test_what_the_policy_itself_permits_is_said(denied: str, permitted: bool) -> None:
+    """openat2 belongs to fswrite by flags that lie in memory."""
+    text = f"""\
+default: permit
+rules:
+  - deny: {denied}
+    when: filename match "/srv/secret/*"
+"""
+    found = probes(text, "yaml", "my.yaml", ATTACKS.values())
+    (probe,) = (each for each in found if each.attack.id == "subset/openat2-open")
+    assert ("openat2" in probe.permitted) is permitted
+
+
 def test_only_names_are_exchanged() -> None:
     """The lines stay, so that a rule is told by its place; it is told as it was written."""
     text = BINARY.format(home="/home/me")

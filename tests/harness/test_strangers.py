@@ -286,6 +286,12 @@ NO_BACKEND = {
         ).replace("\n", "\nfrom enforcer.mechanisms.contract import Plan\n", 1),
         "TypeError: Object of type set is not JSON serializable",
     ),
+    "a witness that nobody asks": (
+        "from harness.backends import Ours\n\n\nclass Mine(Ours):\n"
+        "    def witness(self, plan, stage, met):\n        return ()\n\n\n"
+        'BACKEND = Mine("notify")\n',
+        "`witness` of its BACKEND is asked only where the target waits at a gate",
+    ),
     "an end": ("import sys\n\nsys.exit(0)\n", ":3: SystemExit: 0"),
 }
 
