@@ -22,6 +22,7 @@ from enforcer.arch import ABIS, native
 from harness import process, tree
 from harness.attack import Attack
 from harness.directories import cache_directory
+from harness.installing import by_pip
 from harness.scratch import Scratch
 
 FLAGS = ("-std=gnu11", "-O2", "-static", "-pthread", "-D_FILE_OFFSET_BITS=64")
@@ -133,7 +134,7 @@ def compiler(abi: str) -> Compiler:
             said += f"\n{tried.describe()}"
     raise BuildError(
         f"no compiler here builds static {abi} programs; install gcc and libc6-dev "
-        f"(for i386 gcc-multilib), or ziglang: pip install ziglang{said}"
+        f"(for i386 gcc-multilib), or ziglang: {by_pip('ziglang')}{said}"
     )
 
 

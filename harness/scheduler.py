@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness import tree
 from harness.campaign import Pool
+from harness.installing import by_pip
 from harness.model import Result
 from harness.places.local import this_machine
 from harness.provenance import modules_digest
@@ -42,7 +43,7 @@ def pool(address: str) -> Pool:
     try:
         from distributed import Client
     except ImportError:
-        mend = "pip install 'interposition-lab[scale]'"
+        mend = by_pip("distributed")
         raise SchedulerError(f"many machines need Dask's distributed: {mend}") from None
 
     # A lost scheduler is our own error's to tell, not a traceback of the library's before it.

@@ -42,6 +42,7 @@ from enforcer.syscalls import number
 from harness import process
 from harness.backends.definition import Definition
 from harness.backends.fitting import fit, nearest
+from harness.installing import by_pip
 from harness.model import VerdictKind
 
 VERSION_S = 20.0
@@ -110,7 +111,7 @@ class External:
         case's.
         """
         needs = self.definition.needs
-        installs = " or ".join(f"{_INSTALLS[name]} {what}" for name, what in needs.packages.items())
+        installs = " or ".join(_installed(name, what) for name, what in needs.packages.items())
         missing = [
             Missing(feature=f"{each} is not installed", mend=installs)
             for each in needs.binaries
@@ -373,12 +374,12 @@ class External:
 
 # Calls that take a name first: with none they do nothing, and answer EFAULT if nobody refuses.
 _HARMLESS = ("mkdir", "rmdir", "unlink", "chmod", "truncate", "creat", "chdir", "stat", "access")
-_INSTALLS = {
-    "debian": "apt-get install",
-    "pypi": "pip install",
-    "go": "go install",
-    "source": "a build of",
-}
+_INSTALLS = {"debian": "apt-get install", "go": "go install", "source": "a build of"}
+
+
+def _installed(where: str, what: str) -> str:
+    """What to do for packages that are kept there."""
+    return by_pip(what) if where == "pypi" else f"{_INSTALLS[where]} {what}"
 
 
 def values_of(stage: Stage) -> dict[str, str]:

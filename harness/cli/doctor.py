@@ -23,6 +23,7 @@ from harness.build import BuildError, compiler
 from harness.cases import local_abis
 from harness.cli import Status
 from harness.directories import cache_directory
+from harness.installing import by_pip
 from harness.places import isolation
 from harness.places.choice import Say
 from harness.places.features import FEATURES, lacking
@@ -165,7 +166,7 @@ def _compilers(say: Say) -> Iterator[Finding]:
         what="attacks for other architectures",
         state=OK if zig else LACKING,
         detail="ziglang" if zig else "ziglang is not installed",
-        mend="" if zig else "pip install ziglang",
+        mend="" if zig else by_pip("ziglang"),
     )
     cache = cache_directory()
     place = cache if cache.exists() else next(each for each in cache.parents if each.exists())

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from enforcer.policy.problem import suggestion
 from harness.cli import Status, UserError
+from harness.installing import by_pip
 from harness.process import end_as_interrupted
 from harness.report.terminal import console
 
@@ -93,8 +94,7 @@ def command(
     """
     if importlib.util.find_spec("hypothesis") is None:
         raise UserError(
-            "fuzzing needs Hypothesis: in a clone, ci/setup fuzz; "
-            "else pip install 'interposition-lab[fuzz]'"
+            f"fuzzing needs Hypothesis: in a clone, ci/setup fuzz; else {by_pip('hypothesis')}"
         )
     if wanted[:1] in (("replay",), ("promote",), ("findings",)):
         _with_findings(wanted[0], wanted[1:])

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from harness.cli import UserError
+from harness.installing import by_pip
 
 
 @click.command("manual")
@@ -23,7 +24,7 @@ def command(directory: Path) -> None:
     """
     if importlib.util.find_spec("click_man") is None:
         raise UserError(
-            "man pages are made by click-man: in a clone, ci/setup dev; else pip install click-man"
+            f"man pages are made by click-man: in a clone, ci/setup dev; else {by_pip('click-man')}"
         )
     from enforcer.cli import cli as enforcer
     from harness.cli import cli as harness

@@ -265,6 +265,7 @@ _NEEDED = {
             "__init__.py",
             "backends",
             "external",
+            "installing.py",
             "model.py",
             "nodes.py",
             "places",

@@ -21,6 +21,7 @@ from pathlib import Path
 from enforcer.arch import arch, native
 from enforcer.arch.record import Abi
 from harness import process
+from harness.installing import by_pip
 from harness.places.layout import Layout, coverable_root
 from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
 from harness.places.vm import library
@@ -190,7 +191,7 @@ def vng_place(
     program = Path(sys.executable).parent / "vng"
     found = str(program) if program.exists() else shutil.which("vng")
     if found is None:
-        raise PlaceError("virtme-ng is not installed: pip install 'interposition-lab[vm]'")
+        raise PlaceError(f"virtme-ng is not installed: {by_pip('virtme-ng')}")
     foreign = name != native().name
     if not foreign and root is None and shutil.which("udevadm") is None:
         raise PlaceError("virtme-ng's guests need udev: run as root: apt-get install udev")

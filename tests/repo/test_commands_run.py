@@ -63,7 +63,7 @@ RUN = {
 NOT_RUN = {
     "minutes of a whole matrix, which quickstart runs": r"harness run"
     r"($| --quick| --suite| -k| -b NAME| --resume$| --json FILE)"
-    r"|harness run --backend (capabilities|strict|broker)",
+    r"|harness run --backend (capabilities|strict|broker|preload|systemd)",
     "minutes of races": r"harness defences( |$)|harness run --backend seccomp --backend notify",
     "minutes of generated cases; tests/fuzz has each with a budget": r"harness fuzz( |$)",
     "a quarter of an hour on an idle machine": r"harness bench",
