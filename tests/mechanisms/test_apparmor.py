@@ -119,6 +119,8 @@ DENIED = (
         ("rename_dest", '"/srv/shut/object"', {"renameat2"}),
         ("open", b"/srv/shut/object".hex().upper(), {"openat2"}),
         ("link", '"/srv/open/new" target="/srv/shut/object"', {"linkat"}),
+        ("chmod", '"/srv/shut/object"', {"fchmodat", "fchmod"}),
+        ("chown", '"/srv/shut/object"', {"fchownat", "fchown"}),
     ],
 )
 def test_a_record_is_a_decision(operation: str, name: str, calls: set[str]) -> None:
