@@ -8,6 +8,8 @@ from contextlib import suppress
 
 from enforcer.kernel import procfs
 
+_STARTTIME = 19  # of the fields behind the name (proc(5))
+
 
 def shown(pids: Iterable[int]) -> list[dict[str, object]]:
     """Number, parent and program of those that still live."""
@@ -36,6 +38,17 @@ def descendants(*tids: int) -> set[int]:
                 pending += children - found
                 found |= children
     return found
+
+
+def by_age(pids: Iterable[int]) -> list[int]:
+    """Those that still live, who began first before the others. Numbers do not tell: behind
+    pid_max they begin anew, so that a child may have a smaller one than its parent.
+    """
+    begun: dict[int, int] = {}
+    for pid in pids:
+        with suppress(OSError):
+            begun[pid] = int(procfs.stat_fields(procfs.read(pid, "stat"))[_STARTTIME])
+    return sorted(begun, key=lambda pid: (begun[pid], pid))
 
 
 def _process(tid: int) -> int:

@@ -32,7 +32,7 @@ from enforcer.supervision.greeting import GREETING
 from enforcer.supervision.judge import Judge
 from enforcer.supervision.launch import Handshake
 from enforcer.supervision.peers import filters_of
-from enforcer.supervision.processes import descendants, shown
+from enforcer.supervision.processes import by_age, descendants, shown
 from enforcer.supervision.rereading import Rereads, tell
 
 WORKERS = 12
@@ -127,7 +127,7 @@ class Session(Shared):
             if time.monotonic() > until:
                 return
             # Those that were there first: none is to see its child's end, and go on from there.
-            for pid in sorted(self._processes()):
+            for pid in by_age(self._processes()):
                 with suppress(OSError):
                     if filters_of(pid) > own:
                         os.kill(pid, signal.SIGKILL)
