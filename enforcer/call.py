@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from errno import EPERM
 
@@ -88,6 +88,9 @@ class Decision:
     `errno` (Linux generic number, positive) counts for DENY only. `rule` is the index in
     `policy.rules` of the rule that decided, None when the default or a stated exception did;
     `reason` then names it.
+
+    Two things follow, and are asked of every held call: `refusal`, the errno with which it fails
+    (0 where it is permitted), and `is_plain`: it is permitted, and nothing more is to be done.
     """
 
     action: Action
@@ -98,13 +101,22 @@ class Decision:
     elevation: Elevation | None = None
     transition: Transition = Transition.SWITCH
     would_be: Action | None = None
+    refusal: int = field(init=False, repr=False, compare=False)
+    is_plain: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def refusal(self) -> int:
-        """The errno with which the call fails, 0 where it is permitted.
+    def __post_init__(self) -> None:
+        """Find out what follows, once a rule."""
+        is_permitted = self.action is Action.PERMIT
+        object.__setattr__(self, "refusal", self._refusal())
+        object.__setattr__(
+            self, "is_plain", is_permitted and not self.log and self.elevation is None
+        )
 
-        EPERM where the policy names none: nobody is asked, and a kill must not look like success to
-        those who see its call fail before the signal arrives.
+    def _refusal(self) -> int:
+        """EPERM where the policy names no errno.
+
+        Nobody is asked, and a kill must not look like success to those who see its call fail before
+        the signal arrives.
         """
         match self.action:
             case Action.PERMIT:

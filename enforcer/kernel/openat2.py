@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from errno import ENOSYS
 
-from enforcer.kernel.raw import LONG, NATIVE_ABI, SIZE, untyped
+from enforcer.kernel.raw import LONG, NATIVE_ABI, SIZE, fixed, untyped
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import AT_FDCWD as AT_FDCWD
 
@@ -24,7 +24,7 @@ def _bind() -> Callable[[int, bytes, int, int, int], int]:
     if nr is None:
         return lambda dirfd, path, flags, mode, resolve: -ENOSYS
     function = untyped("syscall")
-    call_number, how_size = LONG(nr), SIZE(24)
+    call_number, how_size = fixed(LONG, nr), fixed(SIZE, 24)
     pack = struct.Struct("=QQQ").pack
     get_errno = ctypes.get_errno
 

@@ -1,4 +1,4 @@
-"""process_vm_readv(2) and process_vm_writev(2) on one range, raw.
+"""process_vm_readv(2) and process_vm_writev(2) on one range.
 
 Both may block for as long as a page of the other task needs to come (userfaultfd, FUSE); only a
 fatal signal ends that wait.
@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable
 from errno import EFAULT
 
-from enforcer.kernel.raw import LONG, NATIVE_ABI, SIZE, untyped
-from enforcer.syscalls import number
+from enforcer.kernel.raw import SIZE, fixed, untyped
 
 PAGE = 4096  # the smallest page of any supported machine: a finer cut of a range does no harm
 
-_NONE, _ONE = SIZE(0), SIZE(1)
+_NONE, _ONE = fixed(SIZE, 0), fixed(SIZE, 1)
 _END = 1 << struct.calcsize("P") * 8
 
 
@@ -51,8 +50,7 @@ def _ranges(address: int, size: int) -> tuple[bytes, int]:
 
 
 def _bind(name: str) -> Callable[[int, int, int, int], int]:
-    call_number = LONG(number(NATIVE_ABI, name) or -1)
-    function = untyped("syscall")
+    function = untyped(name)
     pack_pair = struct.Struct("NN").pack
 
     def transfer(pid: int, address: int, buffer: int, size: int) -> int:
@@ -62,10 +60,10 @@ def _bind(name: str) -> Callable[[int, int, int, int], int]:
         local = pack_pair(buffer, size)
         if address % PAGE + size <= PAGE:
             remote = pack_pair(address, size)
-            result = function(call_number, pid, local, _ONE, remote, _ONE, _NONE)
+            result = function(pid, local, _ONE, remote, _ONE, _NONE)
         else:
             remote, count = _ranges(address, size)
-            result = function(call_number, pid, local, _ONE, remote, SIZE(count), _NONE)
+            result = function(pid, local, _ONE, remote, SIZE(count), _NONE)
         return result if result >= 0 else -ctypes.get_errno()
 
     return transfer
@@ -75,19 +73,20 @@ _MOST_TEXT = 256
 
 
 class _Text(threading.local):
+    """Room for a short text. `both`: the iovec of all of it and the text, by one look."""
+
     def __init__(self) -> None:
         self.content = new_buffer(_MOST_TEXT)
         self.view = memoryview(self.content).cast("B")
         self.address = address_of(self.content)
-        self.vector = struct.pack("NN", self.address, _MOST_TEXT)
+        self.both = struct.pack("NN", self.address, _MOST_TEXT), self.content
 
 
 _text = _Text()
 
 
 def _bind_text() -> Callable[[int, int], bytes | None]:
-    call_number = LONG(number(NATIVE_ABI, "process_vm_readv") or -1)
-    function = untyped("syscall")
+    function = untyped("process_vm_readv")
     pack_pair = struct.Struct("NN").pack
 
     def read_text(pid: int, address: int) -> bytes | None:
@@ -99,19 +98,18 @@ def _bind_text() -> Callable[[int, int], bytes | None]:
         if address < 0 or address + room > _END:
             return None
         remote = pack_pair(address, room if room < _MOST_TEXT else _MOST_TEXT)
-        text = _text
-        size = function(call_number, pid, text.vector, _ONE, remote, _ONE, _NONE)
+        vector, content = _text.both
+        size = function(pid, vector, _ONE, remote, _ONE, _NONE)
         if size <= 0:
             return None
-        found: bytes = text.content.value
+        found: bytes = content.value
         return found if len(found) < size else None
 
     return read_text
 
 
 def _bind_read_short() -> Callable[[int, int, int], bytes | None]:
-    call_number = LONG(number(NATIVE_ABI, "process_vm_readv") or -1)
-    function = untyped("syscall")
+    function = untyped("process_vm_readv")
     pack_pair = struct.Struct("NN").pack
 
     def read_short(pid: int, address: int, size: int) -> bytes | None:
@@ -120,7 +118,7 @@ def _bind_read_short() -> Callable[[int, int, int], bytes | None]:
             return None
         text = _text
         local, remote = pack_pair(text.address, size), pack_pair(address, size)
-        if function(call_number, pid, local, _ONE, remote, _ONE, _NONE) != size:
+        if function(pid, local, _ONE, remote, _ONE, _NONE) != size:
             return None
         return text.content.raw[:size]
 
@@ -128,8 +126,7 @@ def _bind_read_short() -> Callable[[int, int, int], bytes | None]:
 
 
 def _bind_write_short() -> Callable[[int, int, bytes], bool]:
-    call_number = LONG(number(NATIVE_ABI, "process_vm_writev") or -1)
-    function = untyped("syscall")
+    function = untyped("process_vm_writev")
     pack_pair = struct.Struct("NN").pack
 
     def write_short(pid: int, address: int, data: bytes) -> bool:
@@ -140,7 +137,7 @@ def _bind_write_short() -> Callable[[int, int, bytes], bool]:
         text = _text
         text.view[:size] = data
         local, remote = pack_pair(text.address, size), pack_pair(address, size)
-        return function(call_number, pid, local, _ONE, remote, _ONE, _NONE) == size
+        return function(pid, local, _ONE, remote, _ONE, _NONE) == size
 
     return write_short
 

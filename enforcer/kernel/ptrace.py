@@ -10,11 +10,12 @@ import errno
 import os
 import struct
 import sys
+from collections.abc import Callable
 
 from ptrace.binding import func as binding
 
 from enforcer.arch.record import NT_PRSTATUS
-from enforcer.kernel.raw import ADDRESS, SIZE, untyped
+from enforcer.kernel.raw import SIZE, fixed, untyped
 
 TRACESYSGOOD = binding.PTRACE_O_TRACESYSGOOD
 TRACEFORK = binding.PTRACE_O_TRACEFORK
@@ -59,12 +60,12 @@ _SETSIGMASK = 0x420B
 _ptrace = untyped("ptrace")
 """Without the binding's wrapper, which costs as much as the request itself."""
 _FAILED = -1
-_NOTHING = SIZE(0)
+_NOTHING = fixed(SIZE, 0)
 
 _INFO = struct.Struct("=BxxxIQQQ6QI4x")
 _INFO_EXIT = struct.Struct("=24xqB")
 _info = ctypes.create_string_buffer(_INFO.size)
-_INFO_ADDRESS, _INFO_SIZE = ADDRESS(ctypes.addressof(_info)), SIZE(_INFO.size)
+_INFO_ADDRESS, _INFO_SIZE = fixed(SIZE, ctypes.addressof(_info)), fixed(SIZE, _INFO.size)
 _unpack_info = _INFO.unpack_from
 _pack_info = _INFO.pack_into
 
@@ -78,7 +79,7 @@ class _IoVec(ctypes.Structure):
 
 
 _iovec = _IoVec(ctypes.addressof(_registers), _REGISTERS_SIZE)
-_IOVEC_ADDRESS, _NOTE = ADDRESS(ctypes.addressof(_iovec)), SIZE(NT_PRSTATUS)
+_IOVEC_ADDRESS, _NOTE = fixed(SIZE, ctypes.addressof(_iovec)), fixed(SIZE, NT_PRSTATUS)
 _message = ctypes.c_ulong()
 _MESSAGE_ADDRESS = ctypes.addressof(_message)
 _siginfo = ctypes.create_string_buffer(128)
@@ -189,6 +190,25 @@ def set_syscall_info(
 def poke_register(tid: int, offset: int, value: int) -> None:
     """Change one register, by its offset in the native register set. Raises TaskGone, OSError."""
     _request(_POKEUSER, tid, offset, value)
+
+
+def word(value: int) -> object:
+    """A register's content that will be written often, made ready for `Poke`."""
+    return fixed(SIZE, value)
+
+
+Poke = Callable[[int, object], None]
+
+
+def poking(offset: int) -> Poke:
+    """`poke_register` for one register and words made ready: half of its time went into these."""
+    place = fixed(SIZE, offset)
+
+    def poke(tid: int, content: object) -> None:
+        if _ptrace(_POKEUSER, tid, place, content) == _FAILED:
+            raise _failed()
+
+    return poke
 
 
 def set_call_number(request: int, tid: int, number: int) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOSYS
-from typing import NamedTuple
 
 from enforcer.arch import ABIS
 from enforcer.kernel.file_status import native_stat, on_procfs, statx_bytes
@@ -77,7 +77,8 @@ Refusal = Callable[[bytes], int]
 """
 
 
-class Glance(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Glance:
     """How one call acts. `name`, `dirfd` and `flags` are registers, -1 where it has none.
 
     `known` are the flags with which it does nothing else, `never`: it follows no link at the end.

@@ -69,12 +69,21 @@ def parse_identity(
 
 
 class _Acting(threading.local):
-    """Whose rights the current thread acts with, and for which thread; None: its own, itself."""
+    """Whose rights the current thread acts with, and for which thread; None: its own, itself.
 
+    `is_any`: it acts for another at all. Every held call asks that, and to look into what a thread
+    has of its own takes as long as a call of a function, once for each attribute.
+    """
+
+    is_any = False
     identity: Identity | None = None
     own: Identity | None = None
     asking: Asking | None = None
     deputy: object = None
+
+    def changes(self) -> None:
+        """Something of it was just set."""
+        self.is_any = not (self.identity is None and self.asking is None and self.deputy is None)
 
 
 _acting = _Acting()
@@ -82,8 +91,7 @@ _acting = _Acting()
 
 def is_acting() -> bool:
     """Whether the current thread acts with the rights of a task."""
-    acting = _acting
-    return acting.identity is not None or acting.asking is not None or acting.deputy is not None
+    return _acting.is_any
 
 
 def acting_deputy() -> object:
@@ -96,11 +104,13 @@ def becomes(deputy: object, pidfd: int, identity: Identity | None = None) -> Ite
     """The current thread acts by a deputy, or it is one and has taken `identity` on for ever."""
     own = threading.get_ident()
     _acting.deputy, _acting.identity = deputy, identity
+    _acting.changes()
     _deputed[own] = pidfd
     try:
         yield
     finally:
         _acting.deputy = _acting.identity = None
+        _acting.changes()
         del _deputed[own]
 
 
@@ -157,10 +167,12 @@ def stand_in(asking: Asking) -> Iterator[None]:
     """The current thread acts for the one that serves `asking`."""
     asking.thread = threading.get_ident()
     _acting.asking = asking
+    _acting.changes()
     try:
         yield
     finally:
         _acting.asking = None
+        _acting.changes()
 
 
 _deputed: dict[int, int] = {}
@@ -217,9 +229,11 @@ def act_as(identity: Identity, own: Identity, act: Callable[[], int]) -> int:
         if set_effective_capabilities(identity.effective & own.permitted, own.permitted):
             raise OutOfReach("its capabilities cannot be taken on")
         _acting.identity, _acting.own = identity, own
+        _acting.changes()
         return act()
     finally:
         _acting.identity = _acting.own = None
+        _acting.changes()
         if (
             set_effective_capabilities(own.permitted, own.permitted)
             or set_acting_ids(own.uids, own.gids, own.permitted)

@@ -12,6 +12,7 @@ from enforcer.kernel import procfs, sysfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import AT_FDCWD, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.kernel.process_memory import write_short
 from enforcer.pin.deputy import deputies, links_of
 from enforcer.pin.domain import Domain
 from enforcer.pin.elevation import elevated
@@ -166,7 +167,7 @@ class View:
             self.validate()
         if is_acting():
             as_supervisor(lambda: memory.write_bytes(self.tid, address, data))
-        else:
+        elif not write_short(self.tid, address, data):
             memory.write_bytes(self.tid, address, data)
 
     def duplicate(self, descriptor: int) -> int:

@@ -59,7 +59,7 @@ _Test = Callable[[Sequence[int], Read, int, int], bool | None]
 _Holds = Callable[[Sequence[int]], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Rule:
     predicate: Predicate | None
     test: _Test
@@ -67,7 +67,7 @@ class _Rule:
     unreadable: Decision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Compiled:
     """The rules for one call. `accesses` counts files judged one by one; `repeated` is the
     translator whose texts are, however many there are. `model` is given where what is permitted may

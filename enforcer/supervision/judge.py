@@ -82,7 +82,7 @@ class Judge:
 
     def remember(self, call: str, name: bytes, decision: Decision) -> None:
         """Know a decision from now on, if it is a plain permission that hangs on the name alone."""
-        if len(name) > LONGEST_KNOWN or not is_plain(decision) or not self.hangs_on_name(call):
+        if len(name) > LONGEST_KNOWN or not decision.is_plain or not self.hangs_on_name(call):
             return
         known = self.known[call]
         if len(known) >= MOST_KNOWN:
@@ -102,11 +102,6 @@ class Judge:
         rules = _rules_for(self.policy, name) if self.elevates else ()
         found = (rule.elevation for rule in rules)
         return tuple(dict.fromkeys(each for each in found if each is not None))
-
-
-def is_plain(decision: Decision) -> bool:
-    """Whether a call is permitted with nothing more to be done about it."""
-    return decision.action is Action.PERMIT and not decision.log and decision.elevation is None
 
 
 def asks(policy: Policy, call: str = "") -> bool:

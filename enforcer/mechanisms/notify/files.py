@@ -11,7 +11,7 @@ from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.mechanisms.contract import Defence
 from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.pin import open_for_reading, wrong_flags
-from enforcer.pin.glance import GLANCES
+from enforcer.pin.glance import GLANCES, glance
 from enforcer.pin.view import is_same
 from enforcer.supervision.devices import device_texts
 from enforcer.supervision.journal import UNREADABLE
@@ -180,7 +180,11 @@ def looking(name: str) -> Handler:
         except UnreadableMemory:
             _perform(worker, args)
             return
-        result = worker.glance(how, args, text)
+        worker.acting = worker.cookie
+        result = glance(how, worker.view, args, text, worker.refusal)
+        worker.acting = 0
+        if worker.is_interrupted:
+            worker.end_act()
         if result is None:
             _answer(worker, worker.walk(args, {place: text}))
         else:

@@ -22,7 +22,7 @@ from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import TargetGone, perform
 from enforcer.pin import open_judged as open_pinned
 from enforcer.pin.elevation import acting_with
-from enforcer.pin.glance import Glance, glance, glance_at_descriptor
+from enforcer.pin.glance import glance_at_descriptor
 from enforcer.pin.identity import OutOfReach, as_supervisor
 from enforcer.pin.performing import perform_walking
 from enforcer.pin.places import UNPLACED
@@ -178,6 +178,8 @@ class Worker:
             return
         self.decision = None
         self.decisions += 1
+        if decision.is_plain:
+            return
         if decision.log or decision.action is not Action.PERMIT:
             self.report(decision)
             if decision.action is Action.KILL:
@@ -191,7 +193,9 @@ class Worker:
         """
         if self.elevation is not None:
             self._must_be_elevated()
-        if self.decision is not None and self.decision.action is Action.ASK and self.can_ask:
+        decision = self.decision
+        is_asked = not (decision is None or decision.is_plain) and decision.action is Action.ASK
+        if is_asked and self.can_ask:
             raise Asked
         if result == -errno.EINTR and self.is_signalled:
             result = -ERESTARTSYS
@@ -312,16 +316,22 @@ class Worker:
         if judge.has_predicates:
             uid, gid = self.effective_ids()
         decision = judge.decide(self.name, self.args, values, uid, gid, missing, self.abi)
+        if not decision.is_plain or self.elevation is not None:
+            decision = self._as_granted(decision, values)
+        self.values = values
+        self.decision = decision
+        self.policy = judge.policy
+        return decision.refusal
+
+    def _as_granted(self, decision: Decision, values: Values) -> Decision:
+        """The same, held against the ids that the call is tried with, and against given answers."""
         granted = decision.elevation if decision.action is Action.PERMIT else None
         if granted != self.elevation:
             tried = self.elevation is not None
             decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
         if decision.action is Action.ASK and self.granted:
             decision = given_answer(self.granted, self.name, values, decision)
-        self.values = values
-        self.decision = decision
-        self.policy = judge.policy
-        return decision.refusal
+        return decision
 
     @property
     def can_ask(self) -> bool:
@@ -447,15 +457,6 @@ class Worker:
         self.acting = self.cookie
         result = perform_walking(self.view, self.abi, self.name, args, self.judge, given)
         self.end_act()
-        return result
-
-    def glance(self, how: Glance, args: Arguments, name: bytes) -> int | None:
-        """A call on one name in the usual case; None: nothing was done."""
-        self.acting = self.cookie
-        result = glance(how, self.view, args, name, self.refusal)
-        self.acting = 0
-        if self.is_interrupted:
-            self.end_act()
         return result
 
     def look(self, args: Arguments, call: str) -> int:

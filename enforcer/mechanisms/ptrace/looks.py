@@ -22,9 +22,11 @@ from enforcer.mechanisms.ptrace.slots import CODE_SIZE
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
 from enforcer.mechanisms.ptrace.tasks import Task
 from enforcer.pin.glance import GLANCES, Glance, glance
-from enforcer.supervision.judge import is_plain
 from enforcer.syscalls import number
 from enforcer.syscalls.memory import UnreadableMemory
+
+_ANSWERS = {result: ptrace.word(number) for result, number in ANSWERS.items()}
+_NO_CALL = ptrace.word(NO_CALL)
 
 QuickWay = Callable[[Task, SyscallInfo], bool]
 """Serves a call at its stop; False: nothing was done."""
@@ -52,8 +54,9 @@ class _Look:
         self.abi = abi
         self.name = name
         self.how = how
-        self.number_register = abi.layouts[0].number
-        self.result_register = abi.layouts[0].result
+        self.place = how.name
+        self.put_number = ptrace.poking(abi.layouts[0].number)
+        self.put_result = ptrace.poking(abi.layouts[0].result)
 
     def serve(self, task: Task, info: SyscallInfo) -> bool:
         """At a seccomp stop: give the call its result. Raises TaskGone, TargetGone."""
@@ -62,7 +65,7 @@ class _Look:
         if info[11] != ASKS or process.launching or is_returning:
             return False
         policy, sandbox, name = process.policy, self.sandbox, self.name
-        if policy.has_predicates or not policy.needs(name) or policy.elevates:
+        if name not in policy.looks:
             return False
         sandbox.call = name
         view = task.view
@@ -72,7 +75,7 @@ class _Look:
         self.policy = policy
         self.is_refused = False
         try:
-            text = reading.read_string(task, args[self.how.name])
+            text = reading.read_string(task, args[self.place])
         except UnreadableMemory:
             return False
         result = glance(self.how, view, args, text, self.refusal)
@@ -94,15 +97,16 @@ class _Look:
         texts = {"filename": (os.fsdecode(canonical),)}
         decision = policy.decide(name, self.args, texts, 0, 0, 0, self.abi.name)
         policy.remember(name, canonical, decision)
-        self.is_refused = not is_plain(decision)
+        self.is_refused = not decision.is_plain
         return self.is_refused
 
     def answer(self, tid: int, result: int) -> None:
         """The call is not carried out; the task goes on with `result`."""
-        answering = ANSWERS.get(result, NO_CALL)
-        if answering == NO_CALL:
+        answering = _ANSWERS.get(result)
+        if answering is None:
             # A call that is not made leaves the result as it is (do_syscall_64): two registers are
             # written in less time than all are read and written back.
-            ptrace.poke_register(tid, self.result_register, result)
-        ptrace.poke_register(tid, self.number_register, answering)
+            self.put_result(tid, ptrace.word(result))
+            answering = _NO_CALL
+        self.put_number(tid, answering)
         ptrace.resume(tid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from enforcer.pin.glance import GLANCES
 from enforcer.pin.places import Places
 from enforcer.pin.same_objects import SameObjects
 from enforcer.policy.ast import (
@@ -23,8 +24,9 @@ class TaskPolicy(Judge):
     """One policy.
 
     `permitted` are calls of openat that were permitted: name, dirfd, flags and mode. They may only
-    be remembered where no rule looks at the pointer, or at who calls. `standing` has the answers of
-    whoever is asked, by rules of their own.
+    be remembered where no rule looks at the pointer, or at who calls. `looks` are the calls of
+    GLANCES that it judges, by names and nobody's ids. `standing` has the answers of whoever is
+    asked, by rules of their own.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class TaskPolicy(Judge):
         self.permitted: set[tuple[bytes, int, int, int]] = set()
         self.remembers = self.is_fixed and not looks_at_pointer(policy)
         self.judges_names = "filename" in self.needs("openat")
+        has_ids = self.has_predicates or self.elevates
+        self.looks = frozenset(() if has_ids else filter(self.needs, GLANCES))
         self.same_objects: SameObjects | None = None
 
     def renew(self, policy: Policy, places: Places) -> None:

@@ -180,12 +180,15 @@ class Tracer:
         """Wait for a stop and handle it; False: no task is left."""
         sandbox = self.sandbox
         sandbox.is_waiting = True
-        sandbox.waiting.idle()
+        is_asked = self.desk is not None
+        if is_asked:
+            sandbox.waiting.idle()
         try:
             tid, status = self.wait()
         except ChildProcessError:
             return False
-        sandbox.waiting.busy()
+        if is_asked:
+            sandbox.waiting.busy()
         sandbox.at_hand = tid
         sandbox.handled += 1
         sandbox.is_waiting = False
