@@ -194,7 +194,7 @@ def _call(model: Syscall, abi: str, args: tuple[str, ...], uid: int, gid: int) -
         if argument is None:
             known = [each.translator for each in every] + [each.name for each in model.arguments]
             raise Refused(f"{model.name} has no {name}\n{suggestion(name, known)}".rstrip())
-        if argument.kind in REGISTER_KINDS:
+        if argument.kind in REGISTER_KINDS and (name, index) not in _memory(every):
             registers[argument.index] = _number(value)
         else:
             translator = name if (name, index) in _memory(every) else _translator(argument)

@@ -37,19 +37,13 @@ ON_NAMES: Mapping[str, frozenset[str]] = {
     "link": frozenset(LINKS),
     "unlink": frozenset({"unlink", "unlinkat"}),
     "rmdir": frozenset({"rmdir", "unlinkat"}),
-    "chmod": frozenset({"chmod", "fchmodat", "fchmodat2"}),
-    "chown": frozenset({"chown", "chown32", "fchownat", "lchown", "lchown32"}),
+    "chmod": frozenset({"chmod", "fchmod", "fchmodat", "fchmodat2"}),
+    "chown": frozenset(
+        {"chown", "chown32", "fchown", "fchown32", "fchownat", "lchown", "lchown32"}
+    ),
 }
 """The calls behind what modules call operations, where they call them the same; a file may be
-emptied while it is opened."""
-BY_DESCRIPTOR: Mapping[str, tuple[str, ...]] = {
-    "fchmodat": ("fchmod",),
-    "fchownat": ("fchown", "fchown32"),
-    "setxattr": ("fsetxattr",),
-    "removexattr": ("fremovexattr",),
-}
-"""Calls without a name, on what a descriptor leads to, of which the kernel asks modules by the same
-hooks (chmod_common and chown_common of fs/open.c, vfs_setxattr)."""
+emptied while it is opened, and changed through a descriptor (chmod_common of fs/open.c)."""
 PROBED = (Access.READ, Access.WRITE, Access.EXECUTE)
 
 
@@ -177,13 +171,10 @@ def programs_of(stage: Stage) -> tuple[Path, ...]:
 
 def refusal(calls: Iterable[str], name: str, record: Mapping[str, str] | None = None) -> Event:
     """One refusal as a decision: one of `calls`, on the object `name`."""
-    possible = set(calls)
-    for call in possible & BY_DESCRIPTOR.keys():
-        possible.update(BY_DESCRIPTOR[call])
     return {
         "event": EventKind.DECISION.value,
         "action": Action.DENY.value,
-        "calls": sorted(possible),
+        "calls": sorted(calls),
         "values": {"object": [name]},
         "record": dict(record or {}),
     }

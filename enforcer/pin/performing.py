@@ -26,11 +26,11 @@ from enforcer.pin.opening import Judge
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed
 from enforcer.pin.request import Act, Request
-from enforcer.pin.resolution import resolve
+from enforcer.pin.resolution import resolve, resolve_open_file
 from enforcer.pin.view import View, as_caller
 from enforcer.supervision.memory import UnreadableMemory
 from enforcer.syscalls import syscall
-from enforcer.syscalls.model import Argument, Follow, Kind
+from enforcer.syscalls.model import Argument, Follow
 
 _ACTS: Mapping[str, Act] = {
     **entries.ACTS,
@@ -223,7 +223,7 @@ def _without_act(request: Request, judge: Judge) -> int | None:
 @cache
 def _paths(call: str, abi: str) -> tuple[Argument, ...]:
     return tuple(
-        argument for argument in syscall(call, abi).arguments if argument.kind is Kind.PATH
+        argument for argument in syscall(call, abi).arguments if argument.is_name
     )
 
 
@@ -248,6 +248,8 @@ def _judged(request: Request, judge: Judge) -> int:
 
 def _pin(request: Request, argument: Argument) -> Pinned:
     """Read one name and resolve it as the model says."""
+    if argument.named:
+        return resolve_open_file(request.view, request.int32(argument.index))
     dirfd = AT_FDCWD if argument.dirfd is None else request.int32(argument.dirfd)
     flags = 0 if argument.follow_argument is None else request.uint32(argument.follow_argument)
     empty = argument.empty or bool(flags & argument.empty_flag)
@@ -256,12 +258,14 @@ def _pin(request: Request, argument: Argument) -> Pinned:
     if is_null and argument.null:
         if dirfd == AT_FDCWD:
             return Pinned(name=b"", errno=EFAULT)
-        empty = True
-    elif not (is_null and argument.nullable and empty):
+        return resolve_open_file(request.view, dirfd)
+    if not (is_null and argument.nullable and empty):
         try:
             name = request.string(argument.index)
         except UnreadableMemory as error:
             return Pinned(name=b"", errno=error.errno)
+    if argument.opened and empty and not name and dirfd >= 0:
+        return resolve_open_file(request.view, dirfd)
     match argument.follow:
         case Follow.NEVER:
             follow = False

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from errno import EACCES, EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from fcntl import F_GETFL, fcntl
 
 from enforcer.kernel.file_status import (
     PROC_SUPER_MAGIC,
@@ -82,7 +83,7 @@ def resolve(
     if is_deputed():
         return _by_deputy(view, (dirfd, name, follow, entry, empty, magic, creates))
     if not name:
-        return _descriptor(view, dirfd) if empty else Pinned(name=b"", errno=ENOENT)
+        return _of_descriptor(view, view.directory(dirfd)) if empty else Pinned(name=b"", errno=ENOENT)
     if len(name) >= PATH_MAX:
         return Pinned(name=b"", errno=ENAMETOOLONG)
     base = AT_FDCWD
@@ -215,8 +216,7 @@ def _nameless(error: OSError) -> Pinned:
     return Pinned(name=b"", errno=error.errno or EACCES, unplaced=is_unplaced)
 
 
-def _descriptor(view: View, dirfd: int) -> Pinned:
-    fd = view.directory(dirfd)
+def _of_descriptor(view: View, fd: int) -> Pinned:
     if fd < 0:
         return Pinned(name=b"", errno=-fd)
     try:
@@ -224,6 +224,19 @@ def _descriptor(view: View, dirfd: int) -> Pinned:
     except OSError as error:
         release(fd)
         return _nameless(error)
+
+
+def resolve_open_file(view: View, descriptor: int) -> Pinned:
+    """What a task's descriptor is open on, for calls that take it (fget): not if by O_PATH.
+
+    Pinned is a duplicate: what another thread puts under that number meanwhile is nobody's
+    business. Raises TargetGone.
+    """
+    fd = view.duplicate(descriptor) if descriptor >= 0 else -EBADF
+    if fd >= 0 and fcntl(fd, F_GETFL) & os.O_PATH:
+        release(fd)
+        fd = -EBADF
+    return _of_descriptor(view, fd)
 
 
 def _stopped(view: View, name: bytes, stop: _Stopped, leaf: bytes) -> Pinned:

@@ -50,7 +50,7 @@ def sources(name: str, abi: str | None = None) -> tuple[Source, ...]:
     """All texts of a call, in argument order. Raises KeyError for an unknown call.
 
     A uid also has the user's name (`uname`). The address of a call that belongs to an alias by it
-    (bind of a path socket) is also a file name.
+    (bind of a path socket) is also a file name, and so is the object of some descriptors (fchmod).
     """
     model = syscall(name, abi)
     found: list[Source] = []
@@ -62,7 +62,7 @@ def sources(name: str, abi: str | None = None) -> tuple[Source, ...]:
             found.append(Source(translator=translator, origin=origin, argument=argument))
         if argument.kind is Kind.UID:
             found.append(Source(translator="uname", origin=Origin.REGISTER, argument=argument))
-        if argument.kind is Kind.SOCKADDR and by_memory:
+        if argument.named or (argument.kind is Kind.SOCKADDR and by_memory):
             found.append(Source(translator="filename", origin=Origin.MEMORY, argument=argument))
         found.extend(
             Source(translator=inside, origin=Origin.MEMORY, argument=argument)

@@ -262,14 +262,14 @@ def read_texts(
     arguments = syscall(call, abi).arguments
     oflags = next((args[each.index] for each in arguments if each.kind is Kind.OFLAGS), 0)
     for argument in arguments:
-        translator = TRANSLATOR_OF.get(argument.kind)
-        if argument.kind in REGISTER_KINDS or (
+        translator = "filename" if argument.named else TRANSLATOR_OF.get(argument.kind)
+        if (argument.kind in REGISTER_KINDS and not argument.named) or (
             needs is not None and translator is not None and translator not in needs
         ):
             continue
         address = args[argument.index]
         try:
-            if argument.kind is Kind.PATH:
+            if argument.is_name:
                 texts = found.setdefault("filename", [])
                 text, is_missing = _walked(memory, walk, argument, args, oflags)
                 missing |= is_missing << len(texts)
@@ -295,6 +295,8 @@ def _walked(
     if argument.layout:
         return None, False
     address = args[argument.index]
+    if argument.named:
+        return walk(Name(signed(address), b"", follow=True, entry=False, empty=True))
     if not address and (argument.null or argument.nullable):
         name = name_of(argument, args, b"")
         return walk(name._replace(empty=True) if argument.null else name)

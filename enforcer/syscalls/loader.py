@@ -223,6 +223,10 @@ def _argument(name: str, label: str, text: str, places: Mapping[str, int]) -> Ar
                 kind=kind,
                 length=places[options[0]] if options else None,
             )
+        case Kind.FD if options == ["named"]:
+            return Argument(index=index, name=label, kind=kind, width=width, named=True)
+        case _ if options:
+            raise ModelError(f"{name}: {label}: no such word: {options[0]}")
         case _:
             return Argument(index=index, name=label, kind=kind, width=width)
 
@@ -234,7 +238,7 @@ def _path(
     follow = Follow.ALWAYS
     follow_argument: int | None = None
     follow_flag = empty_flag = 0
-    plain = {"creates", "entry", "null", "nullable", "empty", "untranslatable"}
+    plain = {"creates", "entry", "null", "nullable", "opened", "empty", "untranslatable"}
     for option in options:
         mark = next((mark for mark in _FLAG_WORDS if mark in option), None)
         if mark is not None:
@@ -267,6 +271,7 @@ def _path(
         empty="empty" in options,
         null="null" in options,
         nullable="nullable" in options,
+        opened="opened" in options,
         layout="file_handle" if "untranslatable" in options else "",
     )
 

@@ -72,12 +72,14 @@ class Argument:
     `parent` whether the call acts on the directory entry, not on the object (unlink, rename,
     mkdir). For SOCKADDR and STRUCT: `length` is the register of the length in bytes (None: fixed
     or within the struct); `layout` names the struct (open_how, clone_args, msghdr, iovec...).
+    For FD: `named` whether the object that the descriptor is of is a file name, too.
     `width32` says that the kernel takes the argument as 32 bits or fewer; `width` is their exact
     number (64, 32, or 16: modes, and the user ids of old calls), `mask` those bits.
     A STRING with `length` need not end in a zero byte. `empty`: an empty path means the
     descriptor without any flag (readlinkat). `null`: so does a null pointer, and no flag goes with
     it (do_utimes). `nullable`: a null pointer stands for an empty path where `empty_flag` permits
-    one (getname_maybe_null, since Linux 6.11).
+    one (getname_maybe_null, since Linux 6.11). `opened`: what an empty path means must be open, not
+    by O_PATH (fdget, where others take what fd_raw does).
     A PATH whose layout is `file_handle` is no text at all: nothing can translate it. A SOCKADDR
     of a call that belongs to an alias by memory (bind) is a filename too if it names a path.
     """
@@ -98,6 +100,13 @@ class Argument:
     empty: bool = False
     null: bool = False
     nullable: bool = False
+    opened: bool = False
+    named: bool = False
+
+    @property
+    def is_name(self) -> bool:
+        """Whether rules see a file name of it."""
+        return self.named or self.kind is Kind.PATH
 
     @property
     def width32(self) -> bool:
@@ -188,6 +197,8 @@ class Syscall:
         for argument in self.arguments:
             if argument.kind in TRANSLATOR_OF:
                 found.append(TRANSLATOR_OF[argument.kind])
+            if argument.named:
+                found.append("filename")
             found.extend(LAYOUT_TRANSLATORS.get(argument.layout, ()))
         return tuple(found)
 

@@ -186,7 +186,7 @@ def test_an_attack_is_told_whole() -> None:
         "Claim: ",
         "- classes: C18\n",
         "- falls: leaky-notify-content-only\n",
-        "- known weaknesses: apparmor, times (C18), landlock (C18), notify, descriptor (C18), ",
+        "- known weaknesses: apparmor, times (C18), landlock (C18), tomoyo, times (C18)\n",
         "- scenarios: subset/metadata\n",
         *entry.source,
     ):

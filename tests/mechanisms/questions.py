@@ -105,7 +105,7 @@ def asked_calls(abi: str) -> list[str]:
     for name in sorted(modelled() & table(abi).keys() - OF_THE_MACHINE):
         model = syscall(name, abi)
         texts = any(
-            each.kind in (Kind.PATH, Kind.SOCKADDR) or each.layout in ("msghdr", "mmsghdr")
+            each.is_name or each.kind is Kind.SOCKADDR or each.layout in ("msghdr", "mmsghdr")
             for each in model.arguments
         )
         if texts and model.implemented:
@@ -191,7 +191,9 @@ def _are_two_names(arguments: Sequence[Argument], *places: int) -> bool:
 
 
 def _is_quirk(call: str, question: Question) -> bool:
-    """These two forget AT_FDCWD where the name is empty (EBADF, Linux 6.13 to 6.18)."""
+    """These forget AT_FDCWD where the name is empty, or take it for one (Linux 6.13 to 6.18)."""
+    if call == "fsetxattr":
+        return question[0] == -100
     if call not in ("listxattrat", "removexattrat"):
         return False
     return question[0] == -100 and question[1] in ("=", "NULL")

@@ -109,6 +109,17 @@ def test_words_of_paths(model: Path) -> None:
     )
 
 
+def test_a_descriptor_may_be_a_name(model: Path) -> None:
+    """Which its object has; no other kind of argument in a register takes a word."""
+    model.write_text("a d:fd(named) e:fd\nb d:fd(shown)\nc m:mode(named)\n")
+    call = loader.syscall("a")
+    assert [(each.named, each.is_name) for each in call.arguments] == [(True,) * 2, (False,) * 2]
+    assert call.translators == ("fd", "filename", "fd")
+    for name, word in (("b", "shown"), ("c", "named")):
+        with pytest.raises(ModelError, match=f"{name}: .: no such word: {word}"):
+            loader.syscall(name)
+
+
 @pytest.mark.parametrize(
     ("abi", "places"),
     [(None, [0, 1, 2, 3]), ("x86_64", [0, 1, 2, 3]), ("i386", [0, 1, 3, 5]), ("arm", [0, 2, 4, 6])],

@@ -17,9 +17,10 @@ READS = """
 """
 WRITES = """
     creat mkdir mkdirat mknod mknodat rmdir unlink unlinkat rename renameat renameat2 link linkat
-    symlink symlinkat truncate truncate64 chmod fchmodat fchmodat2 chown chown32 lchown lchown32
-    fchownat utime utimes futimesat utimensat utimensat_time64 setxattr lsetxattr setxattrat
-    removexattr lremovexattr removexattrat file_setattr acct spu_create swapon
+    symlink symlinkat truncate truncate64 chmod fchmod fchmodat fchmodat2 chown chown32 fchown
+    fchown32 lchown lchown32 fchownat utime utimes futimesat utimensat utimensat_time64 setxattr
+    lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr
+    acct spu_create swapon
 """
 """What looks at an object by its name, and what changes one or what a name means."""
 

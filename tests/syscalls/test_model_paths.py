@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from enforcer.arch import ABIS
-from enforcer.syscalls import names, number, syscall
+from enforcer.syscalls import names, number, syscall, table
 from enforcer.syscalls.model import Argument, Follow, Kind
 
 FLAGS = {
@@ -78,7 +78,9 @@ PATHS = """
 1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH
     open_tree open_tree_attr mount_setattr
 1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH,nullable
-    statx getxattrat listxattrat setxattrat removexattrat
+    statx
+1 0   object        unless:2:AT_SYMLINK_NOFOLLOW    2:AT_EMPTY_PATH,nullable,opened
+    getxattrat listxattrat setxattrat removexattrat
 1 0   object        unless:2:FSPICK_SYMLINK_NOFOLLOW 2:FSPICK_EMPTY_PATH
     fspick
 1 0   object        unless:3:AT_SYMLINK_NOFOLLOW    3:AT_EMPTY_PATH,nullable
@@ -89,7 +91,7 @@ PATHS = """
     faccessat2 fchmodat2
 1 0   object        unless:4:AT_SYMLINK_NOFOLLOW    4:AT_EMPTY_PATH
     fchownat execveat
-1 0   object        unless:4:AT_SYMLINK_NOFOLLOW    4:AT_EMPTY_PATH,nullable
+1 0   object        unless:4:AT_SYMLINK_NOFOLLOW    4:AT_EMPTY_PATH,nullable,opened
     file_getattr file_setattr
 3 2   object        if:4:MOVE_MOUNT_T_SYMLINKS      4:MOVE_MOUNT_T_EMPTY_PATH
     move_mount
@@ -98,7 +100,7 @@ PATHS = """
 """
 """The argument's place; the directory's descriptor or cwd; whether the call makes the name, acts
 on the entry or on what it names; whether a link is followed (`oflags`: by O_NOFOLLOW and its like,
-else by a flag in an argument); when no name means the descriptor. Beneath: the calls that take such
+else by a flag in an argument); when no name means the descriptor (`opened`: none of O_PATH). Beneath: the calls that take such
 a name, on 64-bit ABIs."""
 
 FOLLOWS = {
@@ -144,6 +146,7 @@ def expected(place: str, start: str, acts: str, link: str, empty: str) -> Argume
         empty="empty" in empties,
         null="null" in empties,
         nullable="nullable" in empties,
+        opened="opened" in empties,
     )
 
 
@@ -172,6 +175,17 @@ def test_names_are_those_of_the_manual(call: str) -> None:
 def test_no_call_takes_another_name() -> None:
     """The table has every call with a name, and nothing else."""
     assert {call for call in names() if taken(call)} == set(BY_CALL)
+
+
+NAMED = "fchmod fchown fchown32 fsetxattr fremovexattr"
+
+
+@pytest.mark.parametrize("abi", [None, *ABIS])
+def test_descriptors_that_are_names_too(abi: str | None) -> None:
+    """Of these calls, on every ABI, the first argument; of no other call any."""
+    for call in names() if abi is None else table(abi):
+        named = [each.index for each in syscall(call, abi).arguments if each.named]
+        assert named == ([0] if call in NAMED.split() else []), call
 
 
 @pytest.mark.parametrize("abi", ABIS)

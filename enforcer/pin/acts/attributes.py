@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import stat
 import struct
 from collections.abc import Callable, Mapping
-from errno import EBADF, EFBIG, EINVAL
+from errno import EFBIG, EINVAL
 
 from enforcer.kernel.file_status import status
 from enforcer.kernel.paths import (
@@ -116,17 +115,7 @@ def _check_times(request: Request) -> int:
     is_direct = is_direct and request.int32(0) != AT_FDCWD
     if request.call.startswith("utimensat") and request.int32(3) & ~(0 if is_direct else _AT_FLAGS):
         return -EINVAL
-    return _check_descriptor(request) if is_direct else 0
-
-
-def _check_descriptor(request: Request) -> int:
-    """do_utimes_fd takes no O_PATH descriptor."""
-    fd = request.view.duplicate(request.int32(0))
-    if fd < 0:
-        return fd
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    os.close(fd)
-    return -EBADF if flags & os.O_PATH else 0
+    return 0
 
 
 def _check_chown(request: Request) -> int:
@@ -185,6 +174,9 @@ ACTS: Mapping[str, Act] = {
     "fchmodat2": _fchmodat2,
     "chown": _chown,
     "chown32": _chown,
+    "fchmod": _chmod,
+    "fchown": _chown,
+    "fchown32": _chown,
     "lchown": _chown,
     "lchown32": _chown,
     "fchownat": _chown,

@@ -12,6 +12,7 @@ class _ContentOnly(Forgetful):
         "chmod",
         "fchmodat",
         "fchmodat2",
+        "fchmod",
         "utime",
         "utimes",
         "futimesat",
