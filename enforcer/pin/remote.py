@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 from enforcer.pin.channel import Answer, Deputed, Question, Value
 from enforcer.pin.deputy import current
+from enforcer.pin.identity import acting_deputy
 from enforcer.pin.ourselves import hides
 from enforcer.pin.places import Unplaced
 from enforcer.pin.view import Names, View, names_in
@@ -37,7 +38,7 @@ def permit(names: tuple[str, ...], missing: int) -> int:
 
 def is_deputed() -> bool:
     """Whether the current thread acts by a deputy."""
-    return current() is not None
+    return acting_deputy() is not None
 
 
 def carry_out(

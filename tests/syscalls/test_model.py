@@ -218,6 +218,16 @@ def test_registers_that_differ_between_abis() -> None:
     assert not varies("openat")
 
 
+def test_a_call_varies_where_its_arguments_do() -> None:
+    """Most calls are told by their one line; it says the same as the models of all ABIs."""
+    different = {
+        name
+        for name in modelled()
+        if any(syscall(name, abi).arguments != syscall(name).arguments for abi in ABIS)
+    }
+    assert {name for name in modelled() if varies(name)} == different
+
+
 def test_what_the_kernel_takes_as_32_bits() -> None:
     """int arguments, whose upper half no comparison may look at."""
     assert syscall("ioctl").arguments[1].width32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from enforcer.kernel.pidfd import leads
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import View
 from enforcer.pin.domain import Domain
@@ -70,7 +71,10 @@ class HeldView(View):
 
     @property
     def tgid(self) -> int:
-        return self.standing().tgid
+        if not leads(self.tid):
+            return self.standing().tgid
+        self._worker.validate()
+        return self.tid
 
     @tgid.setter
     def tgid(self, value: int) -> None:

@@ -104,12 +104,12 @@ def _connect(worker: Worker, args: Arguments) -> int:
         to = meant.raw
         if connects:  # to which the bytes say all that the text says, on every socket
             worker.remember(to)
-    socket = worker.duplicate(descriptor)
+    view, name = worker.view, worker.name
+    socket = view.duplicate(descriptor)
     if socket < 0:
         return socket
     try:
         waits = connects and raw.may_wait(socket)
-        view, name = worker.view, worker.name
         return worker.act(lambda: reach_address(view, name, socket, to), waits=waits)
     finally:
         os.close(socket)

@@ -257,13 +257,15 @@ class Worker:
     @property
     def view(self) -> HeldView:
         """How the task sees names."""
-        session = self.shared
-        if self._generation != session.generation or len(self._views) > _MOST_VIEWS:
-            self._views.clear()
-            self._generation = session.generation
-        view = self._views.get(self.tid)
+        views = self._views
+        if self._generation != self.shared.generation:
+            views.clear()
+            self._generation = self.shared.generation
+        view = views.get(self.tid)
         if view is None:
-            view = self._views[self.tid] = HeldView(self)
+            if len(views) > _MOST_VIEWS:
+                views.clear()
+            view = views[self.tid] = HeldView(self)
         return view
 
     def judge(self, names: tuple[str, ...], missing: int) -> int:

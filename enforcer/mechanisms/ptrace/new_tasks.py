@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
-from pathlib import Path
 
 from enforcer.kernel import ptrace
 from enforcer.kernel.kcmp import has_own_umask, shares_memory
@@ -95,4 +95,4 @@ def give_registers(sandbox: Sandbox, child: Task) -> None:
 
 
 def _is_thread_of(tid: int, tgid: int) -> bool:
-    return Path(f"/proc/{tgid}/task/{tid}").exists()
+    return os.path.exists(f"/proc/{tgid}/task/{tid}")  # noqa: PTH110 (at every birth)

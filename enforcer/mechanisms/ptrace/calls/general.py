@@ -14,8 +14,9 @@ from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.mechanisms.ptrace.private import DELIVER
 from enforcer.mechanisms.ptrace.tasks import Script
-from enforcer.pin import Judge, finish, perform, prepare
+from enforcer.pin import Judge, finish, prepare
 from enforcer.pin.glance import GLANCES, glance
+from enforcer.pin.performing import perform_walking
 from enforcer.supervision.devices import device_texts
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.journal import UNREADABLE
@@ -151,8 +152,8 @@ class General:
         return found
 
     def perform(self, call: HeldCall, judge: Judge, given: Mapping[int, bytes]) -> int:
-        """The act itself. Raises TargetGone."""
-        return perform(call.view, call.abi, call.name, call.args, judge, given)
+        """The act itself, for which a glance was not enough. Raises TargetGone."""
+        return perform_walking(call.view, call.abi, call.name, call.args, judge, given)
 
     def status_of_descriptor(self, call: HeldCall) -> bool:
         """newfstatat and statx of an empty name: the C library's fstat, and judged as that.
