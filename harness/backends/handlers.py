@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from enforcer.mechanisms.ptrace.dispatch import Dispatch
+from enforcer.mechanisms.ptrace.dispatch import Dispatch, Entries
 from enforcer.mechanisms.ptrace.held import Handler
 
 
 def exchanged(table: Dispatch, handlers: Mapping[str, Handler]) -> Dispatch:
     """A tracer's table with the handlers of these calls in place of its own."""
-    return {
-        arch: {
-            number: entry._replace(handler=handlers.get(entry.name, entry.handler))
-            for number, entry in entries.items()
-        }
-        for arch, entries in table.items()
-    }
+
+    def instead(of: Callable[[str], Handler]) -> Callable[[str], Handler]:
+        return lambda name: handlers[name] if name in handlers else of(name)
+
+    return {arch: Entries(entries.abi, instead(entries.of)) for arch, entries in table.items()}

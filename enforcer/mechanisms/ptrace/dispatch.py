@@ -1,8 +1,8 @@
-"""Which handler sees which call: one table an ABI, made once."""
+"""Which handler sees which call: one table an ABI, filled as calls come."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.directories import Directories
@@ -20,10 +20,30 @@ from enforcer.mechanisms.ptrace.held import Entry, Handler
 from enforcer.pin import performs
 from enforcer.pin.glance import GLANCES
 from enforcer.supervision.elevation import can_elevate
-from enforcer.syscalls import syscall, table
+from enforcer.syscalls import name as name_of
+from enforcer.syscalls import syscall
 from enforcer.syscalls.model import Kind
 
-Dispatch = Mapping[int, Mapping[int, Entry]]
+
+class Entries(dict[int, Entry]):
+    """The entries of one ABI, each made when its call comes first: all of them cost 10 ms at each
+    start. KeyError for a number that no call has.
+    """
+
+    def __init__(self, abi: str, of: Callable[[str], Handler]) -> None:
+        super().__init__()
+        self.abi = abi
+        self.of = of
+
+    def __missing__(self, number: int) -> Entry:
+        name = name_of(self.abi, number)
+        if name is None:
+            raise KeyError(number)
+        entry = self[number] = Entry(name, self.abi, self.of(name))
+        return entry
+
+
+Dispatch = Mapping[int, Entries]
 """AUDIT_ARCH -> number -> entry."""
 
 
@@ -81,10 +101,4 @@ class Handlers:
 
     def table(self) -> Dispatch:
         """Every listed call of the plan's ABIs."""
-        return {
-            arch: {
-                number: Entry(name, abi.name, self.of(name))
-                for name, number in table(abi.name).items()
-            }
-            for arch, abi in self.act.abis.items()
-        }
+        return {arch: Entries(abi.name, self.of) for arch, abi in self.act.abis.items()}

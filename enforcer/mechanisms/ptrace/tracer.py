@@ -275,12 +275,11 @@ class Tracer:
             return
         if task.away is not None:
             info = returns.own_call(self.sandbox, task, info, task.away)
-        table = self.dispatch.get(info[1])
-        entry = None if table is None else table.get(info[4])
-        if entry is None:
+        try:
+            name, abi, handler = self.dispatch[info[1]][info[4]]
+        except KeyError:
             self.at_unknown_call(task, info)
             return
-        name, abi, handler = entry
         self.sandbox.count(task, name)
         if self.config.abis[info[1]].bits == NARROW:
             info = narrow(info)
