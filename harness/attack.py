@@ -38,7 +38,7 @@ _REQUIRED = (
     "source",
 )
 _OPTIONAL = ("variants", "ways", "wideners", "attack_call", "attempts", "needs", "holds")
-_RACE_ATTEMPTS = {"default": 20_000, "quick": 2_000}
+_RACE_ATTEMPTS = {"default": 2_000, "quick": 400}
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _Member = TypeVar("_Member", bound=StrEnum)
 

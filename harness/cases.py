@@ -15,8 +15,10 @@ from harness.wideners import Widener
 
 EVERY_LEAKY = "leaky"
 EVERY_EXTERNAL = "external"
-TIMES_DEFAULT = 5
-"""How far a race goes beyond the manifest's number: what five wins of that number ask for."""
+TIMES_DEFAULT = 50
+"""How far a race goes beyond the manifest's number: what five wins ask for, of all those attempts
+that a leaky one makes at most."""
+TIMES_LEAKY = 10
 ALL = "all"
 
 
@@ -160,10 +162,10 @@ def attempts_of(case: Case, attack: Attack | None, *, asked: int | None, quick: 
 def most_attempts(case: Case, attack: Attack | None, *, asked: int | None) -> int:
     """How many tries a race may be given when its first ones are not enough for a verdict.
 
-    What the user asked for is not raised. A leaky race goes on to the manifest's number.
+    What the user asked for is not raised.
     """
     if attack is None or attack.kind is not AttackKind.RACE:
         return 1
     if asked is not None:
         return asked
-    return attack.attempts.default * (1 if case.leaky else TIMES_DEFAULT)
+    return attack.attempts.default * (TIMES_LEAKY if case.leaky else TIMES_DEFAULT)
