@@ -21,8 +21,9 @@ from enforcer.policy.problem import PolicyError
 from harness.attack import Attack
 from harness.audit import Judged, Probe, Untried, judged, probes, untried, write
 from harness.audit_filter import is_filter, probes_of_filter
+from harness.backends import external_names, is_leaky
 from harness.campaign import jobs_of
-from harness.cases import EVERY_LEAKY, matches
+from harness.cases import EVERY_EXTERNAL, EVERY_LEAKY, matches
 from harness.cli import Status, UserError
 from harness.cli.asked import Asked
 from harness.cli.audit_runtime import audit_runtimes
@@ -113,13 +114,14 @@ def command(
     lab = laboratory()
     attacks = [each for each in lab.attacks.values() if matches(each.id, keywords)]
     asked_for = selection(wanted, (), chosen_targets(Wish(driver=Driver.NONE))[0])
+    named = _named(asked_for.backends)
     dialect = _dialect(policy, form)
     if is_filter(policy, form):
         found, left = _probes_of_filter(policy, attacks, form)
-        backends = asked_for.backends or (MechanismName.SECCOMP.value,)
+        backends = named or (MechanismName.SECCOMP.value,)
     else:
         found, left = _probes(policy, attacks, dialect)
-        backends = asked_for.backends or asked_for.ours
+        backends = named or asked_for.ours
     directory = _directory(policy, keep)
     write(found, directory, dialect=dialect, backends=backends, scenarios=lab.scenarios)
     rows = _carry_out(laboratory(directory), jobs, results)
@@ -131,6 +133,18 @@ def command(
         _print_untried(left)
     verdicts = [each for _, of_it in _by_rule(found, rows) for each in judged(of_it)]
     sys.exit(_status(verdicts))
+
+
+def _named(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The backends that are asked for, one by one. Raises UserError where one of them is leaky."""
+    for name in wanted:
+        if name == EVERY_LEAKY or is_leaky(name):
+            raise UserError(
+                f"{name}: a leaky backend loses, so that others can be judged by it: name those, "
+                f"or see it lose: harness run -b {name}"
+            )
+    every = {EVERY_EXTERNAL: external_names()}
+    return tuple(name for each in wanted for name in every.get(each, (each,)))
 
 
 def _directory(policy: Path, keep: Path | None) -> Path:

@@ -14,7 +14,8 @@ from enforcer.policy.problem import PolicyError
 from harness import tree
 from harness.attack import load_attacks
 from harness.audit import judged, probes, untried, write
-from harness.cli import cli
+from harness.backends import external_names
+from harness.cli import audit, cli
 from harness.model import VerdictKind
 from tests.harness.test_results import HELD
 from tests.harness.test_resuming import LIVE
@@ -238,6 +239,23 @@ def test_nothing_to_try_and_nothing_to_lose(tmp_path: Path) -> None:
     said = CliRunner().invoke(cli, ["audit", str(policy), *quick, "--keep", str(tmp_path)])
     assert (said.exit_code, "is not empty" in said.output) == (2, True)
     assert policy.exists()
+
+
+@pytest.mark.parametrize("name", ["leaky", "leaky-ptrace-bare"])
+def test_a_leaky_backend_is_not_audited(tmp_path: Path, name: str) -> None:
+    """The others are judged by it: who asks for one is told so, before anything is written."""
+    policy = tmp_path / "my.yaml"
+    policy.write_text(CLOSED.format(home="/home/me"))
+    keep = tmp_path / "kept"
+    words = ["audit", str(policy), "-b", "seccomp", "-b", name, "--keep", str(keep)]
+    said = CliRunner().invoke(cli, words)
+    assert (said.exit_code, said.output.startswith(f"Error: {name}: a leaky")) == (2, True)
+    assert not keep.exists()
+
+
+def test_every_external_sandbox_is_audited_by_its_name() -> None:
+    """Scenarios, which know no word for all of them, get each."""
+    assert audit._named(("seccomp", "external")) == ("seccomp", *external_names())
 
 
 @LIVE
