@@ -183,8 +183,10 @@ def carry_out_all(
                 if run is not None:
                     calibration.note(run)
                 take(result)
-    finally:
-        executors.close()
+    except BaseException:
+        executors.close(wait=False)
+        raise
+    executors.close()
 
 
 def carry_out_settings(

@@ -330,8 +330,10 @@ class Executors:
             self._now = self._start()
         return self._now.submit(carry_out, job)
 
-    def close(self, *, wait: bool = False) -> None:
-        """Let go of the workers; a job that is sent later gets new ones."""
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of the workers, who end what they do only with `wait`; a job that is sent later
+        gets new ones.
+        """
         if self._now is not None:
             self._now.shutdown(wait=wait, cancel_futures=not wait)
             self._now = None
@@ -361,13 +363,13 @@ def run_all(jobs: Sequence[Job], executors: Executors, at_once: int) -> Iterator
             except BrokenExecutor:
                 suspects.append(job)
         if suspects and not running:
-            executors.close(wait=True)
+            executors.close()
             for job in suspects:
                 try:
                     yield executors.submit(job).result()
                 except BrokenExecutor as error:
                     yield broken_result(job, f"its worker process was lost twice: {error}")
-                    executors.close(wait=True)
+                    executors.close()
             suspects.clear()
 
 

@@ -28,11 +28,21 @@ def pool(workers: int, address: str) -> Callable[[], Executor]:
     signal.signal(signal.SIGINT, before)
 
     def start() -> Executor:
-        return ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_begin, initargs=(address,)
-        )
+        return _Processes(workers, mp_context=context, initializer=_begin, initargs=(address,))
 
     return start
+
+
+class _Processes(ProcessPoolExecutor):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Whoever does not wait for what is running ends it. The pool's own thread has ended then:
+        at exit concurrent.futures wakes such threads through a pipe that one may be closing just
+        then, without a lock (`_python_exit` in its process.py), which leaves a traceback.
+        """
+        if not wait:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # whatever it started ends with it
+        super().shutdown(wait=True, cancel_futures=cancel_futures)
 
 
 @functools.cache
@@ -43,12 +53,6 @@ def _keep_sockets_together() -> None:
     before, tempfile.tempdir = tempfile.tempdir, str(scratch.path)
     get_temp_dir()
     tempfile.tempdir = before
-
-
-def end_workers() -> None:
-    """Terminate all of them; whatever they started ends with them."""
-    for child in multiprocessing.active_children():
-        child.terminate()
 
 
 def _begin(address: str) -> None:

@@ -39,7 +39,6 @@ from harness.report.matrix import SHORT
 from harness.report.terminal import console
 from harness.results import Row, default_path
 from harness.runner import Job
-from harness.workers import end_workers
 
 WIDTH = 80
 SHOWN = 3
@@ -221,7 +220,6 @@ def _carry_out(lab: Laboratory, at_once: int | None, results: Path | None) -> li
             crew = partial(crew_of, at_once=at_once, shown=shown, remote=None)
             run.carry_out([target], todo, jobs((EVERY_LEAKY,)), crew, again=False)
         except KeyboardInterrupt:
-            end_workers()
             messages.print("interrupted")
             sys.exit(Status.INTERRUPTED)
     store.finish(campaign.id)

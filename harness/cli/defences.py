@@ -30,7 +30,7 @@ from harness.report.lines import json_line
 from harness.report.matrix import SEVERITY, SHORT
 from harness.report.terminal import STYLE, console
 from harness.results import row_of
-from harness.workers import end_workers, pool
+from harness.workers import pool
 
 BROKEN = Counted(word="broken", holds_for=lambda row: not row.as_expected)
 """A setting may well lose: that is what the table is to tell."""
@@ -141,18 +141,14 @@ def _carry_out(wanted: Ablation, shown: Shown) -> list[Result]:
         results.append(result)
         show(result)
 
-    try:
-        carry_out_settings(
-            wanted.jobs,
-            wanted.leaky,
-            Pool(start=pool(workers, shown.address), workers=workers),
-            take,
-            measured_aside=show,
-            expect=shown.expect,
-        )
-    except KeyboardInterrupt:
-        end_workers()
-        raise
+    carry_out_settings(
+        wanted.jobs,
+        wanted.leaky,
+        Pool(start=pool(workers, shown.address), workers=workers),
+        take,
+        measured_aside=show,
+        expect=shown.expect,
+    )
     return results
 
 

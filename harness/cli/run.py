@@ -53,7 +53,7 @@ from harness.results import Campaign, Origin, ResultsError, Row, Store, default_
 from harness.runner import Job
 from harness.suites import Suite, mutation_score
 from harness.vm.capacity import free_mib, machines_at_once, processors
-from harness.workers import end_workers, pool
+from harness.workers import pool
 
 
 @click.command("run")
@@ -227,10 +227,8 @@ def command(
             crew = partial(crew_of, at_once=jobs, shown=shown, remote=remote)
             run.carry_out(targets, todo, beside, crew, again=resumed is not None)
         except KeyboardInterrupt:
-            end_workers()
             run.is_interrupted = run.is_ended_by_user = True
         except (ResultsError, OSError) as error:
-            end_workers()
             shown.say(f"stopped: {error}")
             run.is_interrupted = True
     if not run.is_interrupted:
