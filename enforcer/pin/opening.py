@@ -28,7 +28,7 @@ from enforcer.pin.caller import take_umask
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
-from enforcer.pin.ourselves import hides
+from enforcer.pin.ourselves import hides, open_own_table
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
@@ -286,6 +286,8 @@ def _open_pinned(
                 if wrong:
                     return wrong
             fd = _open_object(view, pinned, flags, mode)
+            if fd == -EACCES and pinned.exists and pinned.parent >= 0:
+                fd = open_own_table(view, pinned.parent, pinned.leaf, flags)
         if fd == -ELOOP and follow:
             continue
         # Ours, not the caller's: a name that was free when it was judged has been taken since.

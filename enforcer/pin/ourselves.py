@@ -8,13 +8,15 @@ caller would be refused: the supervisor is not dumpable.
 from __future__ import annotations
 
 import os
-from errno import ENOENT
+from errno import EACCES, ENOENT
 from typing import TYPE_CHECKING
 
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import on_procfs, status
+from enforcer.kernel.openat2 import RESOLVE_NO_SYMLINKS
 from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.deputy import pids
+from enforcer.pin.identity import is_acting
 
 if TYPE_CHECKING:
     from enforcer.pin.view import View
@@ -104,3 +106,23 @@ def own_text(view: View, directory: int, leaf: bytes) -> bytes | int:
             return -ENOENT
         process, thread = found
     return b"%d" % process if leaf == b"self" else b"%d/task/%d" % (process, thread)
+
+
+_OF_DESCRIPTORS = (b"fd", b"fdinfo")
+
+
+def open_own_table(view: View, directory: int, leaf: bytes, flags: int) -> int:
+    """A directory of the task's descriptors, or an entry of one, as the task itself may open it.
+
+    They are root's where the task has changed its ids since it was executed (task_dump_owner in
+    fs/proc/base.c); its own process may search and list them all the same (proc_fd_permission).
+    -EACCES for what is another's, or something else.
+    """
+    if not is_acting() or flags & os.O_ACCMODE or not on_procfs(directory):
+        return -EACCES
+    if leaf not in _OF_DESCRIPTORS:
+        name = os.readlink(b"self/fd/%d" % directory, dir_fd=procfs.root())
+        if name.rpartition(b"/")[2] not in _OF_DESCRIPTORS:
+            return -EACCES
+    found = view.open_own(directory, leaf, flags, RESOLVE_NO_SYMLINKS)
+    return -EACCES if found is None else found

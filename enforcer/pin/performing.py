@@ -222,9 +222,7 @@ def _without_act(request: Request, judge: Judge) -> int | None:
 
 @cache
 def _paths(call: str, abi: str) -> tuple[Argument, ...]:
-    return tuple(
-        argument for argument in syscall(call, abi).arguments if argument.is_name
-    )
+    return tuple(argument for argument in syscall(call, abi).arguments if argument.is_name)
 
 
 def _check(request: Request) -> int:

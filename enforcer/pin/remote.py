@@ -14,7 +14,7 @@ from enforcer.pin.deputy import current
 from enforcer.pin.identity import acting_deputy
 from enforcer.pin.ourselves import hides
 from enforcer.pin.places import Unplaced
-from enforcer.pin.view import Names, View, names_in
+from enforcer.pin.view import O_PATH, Names, View, names_in
 from enforcer.syscalls.memory import UnreadableMemory
 
 Judge = Callable[[tuple[str, ...], int], int]
@@ -91,8 +91,8 @@ def _questions(view: View, judge: Judge) -> Mapping[str, Question]:
     def same(fd: int) -> Answer:
         return () if view.same_objects is None else view.same_objects.of(fd), ()
 
-    def follow(leaf: bytes, fd: int) -> Answer:
-        found = view.follow_own(fd, leaf)
+    def open_own(leaf: bytes, flags: int, resolve: int, fd: int) -> Answer:
+        found = view.open_own(fd, leaf, flags, resolve)
         return (found, ()) if found is None or found < 0 else (0, (found,))
 
     def names(fd: int) -> Answer:
@@ -103,7 +103,8 @@ def _questions(view: View, judge: Judge) -> Mapping[str, Question]:
 
     return {
         "names": names,
-        "follow": follow,
+        "own": open_own,
+        "text": lambda leaf, fd: (view.own_text(fd, leaf), ()),
         "root": descriptor(view.root),
         "directory": descriptor(view.directory),
         "duplicate": descriptor(view.duplicate),
@@ -190,9 +191,15 @@ class RemoteView(View):
     def told_hidden(self, fd: int, writes: bool) -> bool | None:
         return bool(self._ask_number("hides", int(writes), descriptors=(fd,)))
 
-    def follow_own(self, directory: int, leaf: bytes) -> int | None:
-        found, given = self._deputed.ask("follow", leaf, descriptors=(directory,))
+    def open_own(
+        self, directory: int, leaf: bytes, flags: int = O_PATH, resolve: int = 0
+    ) -> int | None:
+        found, given = self._deputed.ask("own", leaf, flags, resolve, descriptors=(directory,))
         return given[0] if given else cast("int | None", found)
+
+    def own_text(self, directory: int, leaf: bytes) -> bytes | int | None:
+        found, _ = self._deputed.ask("text", leaf, descriptors=(directory,))
+        return cast("bytes | int | None", found)
 
     def number_on(self, procfs_root: int) -> tuple[int, int] | None:
         found, _ = self._deputed.ask("number", descriptors=(procfs_root,))

@@ -29,7 +29,7 @@ from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.identity import is_acting
 from enforcer.pin.lexical import lexical
-from enforcer.pin.ourselves import hides, is_own_link, own_text
+from enforcer.pin.ourselves import hides, is_own_link, open_own_table, own_text
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
 from enforcer.pin.protected_links import is_protected
@@ -83,7 +83,8 @@ def resolve(
     if is_deputed():
         return _by_deputy(view, (dirfd, name, follow, entry, empty, magic, creates))
     if not name:
-        return _of_descriptor(view, view.directory(dirfd)) if empty else Pinned(name=b"", errno=ENOENT)
+        fd = view.directory(dirfd) if empty else -ENOENT
+        return _of_descriptor(view, fd)
     if len(name) >= PATH_MAX:
         return Pinned(name=b"", errno=ENAMETOOLONG)
     base = AT_FDCWD
@@ -296,10 +297,10 @@ class _Walk:
                 return self._object(self._step_directory(parent, leaf))
             trailing = len(bare) != len(name)
             last = leaf + b"/" if trailing else leaf
-            fd = openat2(parent, last, O_PATH, 0, RESOLVE_NO_SYMLINKS)
+            fd = self._at(parent, last, O_PATH)
             if fd == -ELOOP:
                 if not follow and not trailing:
-                    fd = openat2(parent, leaf, O_PATH_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS)
+                    fd = self._at(parent, leaf, O_PATH_NOFOLLOW)
                 else:
                     text, magic = self._link(parent, leaf)
                     if text is None:
@@ -383,7 +384,7 @@ class _Walk:
             if part == b"..":
                 at = self._step_directory(at, part, tuple(reversed(todo)))
                 continue
-            fd = openat2(at, part, O_PATH_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)
+            fd = self._at(at, part, O_PATH_DIRECTORY)
             if fd >= 0:
                 release(at)
                 at = fd
@@ -404,6 +405,11 @@ class _Walk:
         if not _is_directory(at):
             raise _Stopped(ENOTDIR, at)
         return at
+
+    def _at(self, at: int, leaf: bytes, flags: int) -> int:
+        """The entry `leaf` of directory `at`, or -ELOOP where it is a link that is followed."""
+        fd = openat2(at, leaf, flags, 0, RESOLVE_NO_SYMLINKS)
+        return open_own_table(self.view, at, leaf, flags) if fd == -EACCES else fd
 
     def _root(self) -> int:
         """A descriptor of the task's root."""
@@ -440,7 +446,7 @@ class _Walk:
         self.links += 1
         if self.links > MOST_LINKS:
             raise _Stopped(ELOOP, at, (leaf, *rest))
-        link = openat2(at, leaf, O_PATH_NOFOLLOW, 0, 0)
+        link = self._at(at, leaf, O_PATH_NOFOLLOW)
         if link < 0:
             raise _Stopped(-link, at, (leaf, *rest))
         try:
@@ -448,7 +454,7 @@ class _Walk:
             if isinstance(facts, int):
                 raise _Stopped(-facts, at, (leaf, *rest))
             if facts.f_type == PROC_SUPER_MAGIC and self.magic and is_acting():
-                found = self.view.follow_own(at, leaf)
+                found = self.view.open_own(at, leaf)
                 if found is not None and found < 0:
                     raise _Stopped(-found, at, (leaf, *rest))
                 if found is not None:

@@ -7,7 +7,7 @@ import os
 from enforcer.kernel import procfs
 from enforcer.kernel.file_status import status
 from enforcer.kernel.openat2 import openat2
-from enforcer.kernel.paths import AT_EMPTY_PATH
+from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
 
 _PLACE = os.O_PATH | os.O_CLOEXEC
 _WITH_SETTINGS = ("ipc", "net", "user", "uts")
@@ -26,8 +26,10 @@ def namespace_of(tid: int, kind: str) -> str:
         return ""
 
 
-def follow_own(directory: int, leaf: bytes, tgid: int, tid: int) -> int | None:
-    """See View.follow_own."""
+def open_own(
+    directory: int, leaf: bytes, tgid: int, tid: int, flags: int, resolve: int
+) -> int | None:
+    """See View.open_own."""
     above = openat2(directory, b"..", _PLACE, 0, 0)
     own = [openat2(procfs.root(), place, _PLACE, 0, 0) for place in _places_of(tgid, tid)]
     try:
@@ -36,12 +38,23 @@ def follow_own(directory: int, leaf: bytes, tgid: int, tid: int) -> int | None:
         for fd in (directory, above):
             found = status(fd, b"", AT_EMPTY_PATH) if fd >= 0 else fd
             if not isinstance(found, int) and found.identity in known:
-                return openat2(directory, leaf, _PLACE, 0, 0)
+                return openat2(directory, leaf, flags, 0, resolve)
         return None
     finally:
         for fd in (above, *own):
             if fd >= 0:
                 os.close(fd)
+
+
+def own_text(directory: int, leaf: bytes, tgid: int, tid: int) -> bytes | int | None:
+    """See View.own_text."""
+    link = open_own(directory, leaf, tgid, tid, _PLACE | os.O_NOFOLLOW, 0)
+    if link is None or link < 0:
+        return link
+    try:
+        return readlinkat(link, b"")
+    finally:
+        os.close(link)
 
 
 def _places_of(tgid: int, tid: int) -> tuple[bytes, bytes]:

@@ -20,7 +20,7 @@ from enforcer.pin.identity import Identity, act_as, as_supervisor, is_acting, pa
 from enforcer.pin.pidfds import Pidfds, duplicate_of
 from enforcer.pin.places import Places, Unplaced, has_left_its_mount
 from enforcer.pin.standing import Standing
-from enforcer.pin.task_links import follow_own, namespace_of, number_on, setting_namespaces
+from enforcer.pin.task_links import namespace_of, number_on, open_own, own_text, setting_namespaces
 from enforcer.supervision import memory
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
@@ -201,13 +201,23 @@ class View:
         """What the supervisor says to names_in; None where that is who asks."""
         return None
 
-    def follow_own(self, directory: int, leaf: bytes) -> int | None:
-        """What the magic link `leaf` in a directory of the task's own process leads to, or -errno.
+    def open_own(
+        self, directory: int, leaf: bytes, flags: int = O_PATH, resolve: int = 0
+    ) -> int | None:
+        """What `leaf` in a directory of the task's own process is, or leads to; or -errno.
 
-        The task always may follow it (same_thread_group in __ptrace_may_access), and whoever acts
-        for it is another process to the kernel. None: the directory is another process's.
+        The task always may follow its magic links and search its table of descriptors
+        (same_thread_group in __ptrace_may_access and proc_fd_permission), and whoever acts for it
+        is another process to the kernel. None: the directory is another process's, or a Landlock
+        domain has a say in it.
         """
-        return as_supervisor(lambda: follow_own(directory, leaf, self.tgid, self.tid))
+        if self.domain is not None and not flags & os.O_PATH:
+            return None
+        return as_supervisor(lambda: open_own(directory, leaf, self.tgid, self.tid, flags, resolve))
+
+    def own_text(self, directory: int, leaf: bytes) -> bytes | int | None:
+        """The text of the link `leaf` in a directory of the task's own process, as open_own."""
+        return as_supervisor(lambda: own_text(directory, leaf, self.tgid, self.tid))
 
     def number_on(self, procfs_root: int) -> tuple[int, int] | None:
         """The process and thread number of the task in the procfs with this root directory.

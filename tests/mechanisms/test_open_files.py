@@ -99,19 +99,19 @@ def test_rules_on_names_hold_for_descriptors(
     if (rule, way) == ("pattern", "by its second name"):
         pytest.skip("not of the pattern: docs/limits.md, Names")
     place = planted(tmp_path)
-    before = [os.stat(place / name).st_ctime_ns for name in ("shut", "shut/file")]
+    before = [(place / name).stat().st_ctime_ns for name in ("shut", "shut/file")]
     calls = {**DIRECT, **BY_EMPTY_NAME}
     ran, found = run_acts(mechanism, policy(rule, place), acts(SHUT[way], calls), place)
     takes_none = ONLY_OPEN if way == "path only" else ()
     assert found == {title: str(-(EBADF if title in takes_none else EROFS)) for title in calls}
-    assert [os.stat(place / name).st_ctime_ns for name in ("shut", "shut/file")] == before
+    assert [(place / name).stat().st_ctime_ns for name in ("shut", "shut/file")] == before
     assert len(ran.decisions()) == len(calls) - len(takes_none)
 
 
 @MECHANISMS
 @pytest.mark.parametrize("what", OTHERS)
 def test_other_descriptors_are_as_bare(mechanism: str, what: str, tmp_path: Path) -> None:
-    """Files beside the rules, things without a name, O_PATH, and numbers that are no descriptors."""
+    """Files beside the rules, things without a name, and numbers that are no descriptors."""
     calls = {**DIRECT, **BY_EMPTY_NAME}
     if what == "the working directory":
         calls = {name: text for name, text in DIRECT.items() if name != "fsetxattr"}

@@ -159,6 +159,13 @@ def many():
         for fd in fds:
             os.close(fd)
 
+def by_descriptor(act):
+    fd = os.open("open/file", os.O_RDONLY)
+    try:
+        return act(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
 ACTS = {}
 for d in "open", "mine", "open/dir":
     ACTS |= {
@@ -207,6 +214,14 @@ ACTS |= {
     "own memory": lambda: opened("/proc/self/mem", os.O_RDONLY),
     "limits": lambda: opened("/proc/self/limits", os.O_RDONLY),
     "own descriptor": lambda: opened("/proc/self/fd/1", os.O_RDONLY) and "opened",
+    "own descriptors": lambda: {"0", "1"} <= set(os.listdir("/proc/self/fd")),
+    "own file again": lambda: by_descriptor(lambda name: opened(name, os.O_RDONLY)),
+    "own file's access": lambda: by_descriptor(lambda name: [os.access(name, m) for m in (4, 2)]),
+    "own file's mode": lambda: by_descriptor(lambda name: oct(os.stat(name).st_mode)),
+    "own link": lambda: stat.S_ISLNK(os.lstat("/proc/self/fd/1").st_mode),
+    "own link's text": lambda: os.readlink("/proc/self/fd/1").partition(":")[0],
+    "own program": lambda: os.path.basename(os.readlink("/proc/self/exe"))[:6],
+    "own descriptor's place": lambda: open("/proc/thread-self/fdinfo/1").readline(),
     "host name": lambda: opened("/proc/sys/kernel/hostname", os.O_RDONLY),
     "working directory": lambda: os.chdir("open") or os.listdir("."),
 }

@@ -21,10 +21,10 @@ READERS = """
 """
 WRITERS = """
     open openat openat2 creat mkdir mkdirat mknod mknodat rmdir unlink unlinkat rename renameat
-    renameat2 link linkat symlink symlinkat truncate truncate64 chmod fchmod fchmodat fchmodat2 chown
-    chown32 lchown lchown32 fchown fchown32 fchownat utime utimes futimesat utimensat utimensat_time64 setxattr
-    lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr bind acct swapon
-    open_by_handle_at
+    renameat2 link linkat symlink symlinkat truncate truncate64 chmod fchmod fchmodat fchmodat2
+    chown chown32 lchown lchown32 fchown fchown32 fchownat utime utimes futimesat utimensat
+    utimensat_time64 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr
+    fremovexattr removexattrat file_setattr bind acct swapon open_by_handle_at
 """
 NAME_TAKERS = {"fsread": set(READERS.split()), "fswrite": set(WRITERS.split())}
 

@@ -100,8 +100,8 @@ PATHS = """
 """
 """The argument's place; the directory's descriptor or cwd; whether the call makes the name, acts
 on the entry or on what it names; whether a link is followed (`oflags`: by O_NOFOLLOW and its like,
-else by a flag in an argument); when no name means the descriptor (`opened`: none of O_PATH). Beneath: the calls that take such
-a name, on 64-bit ABIs."""
+else by a flag in an argument); when no name means the descriptor (`opened`: none of
+O_PATH). Beneath: the calls that take such a name, on 64-bit ABIs."""
 
 FOLLOWS = {
     "followed": (Follow.ALWAYS, None, 0),

@@ -19,9 +19,10 @@ from enforcer.kernel.paths import (
 from enforcer.pin.identity import has_other_ids
 from enforcer.pin.layouts import STATFS64_SIZES, pack_stat, pack_statfs
 from enforcer.pin.ourselves import hides, is_own_link, own_text
+from enforcer.pin.pinned import Pinned
 from enforcer.pin.request import Act, Request
 from enforcer.pin.resolution import resolve
-from enforcer.pin.view import own, strip_root
+from enforcer.pin.view import View, own, strip_root
 
 _AT_NO_AUTOMOUNT = 0x800
 _AT_STATX_SYNC = 0x6000
@@ -75,7 +76,7 @@ def _readlink(request: Request) -> int:
     pinned = request.pins[0]
     text = _own_text(request)
     if text is None:
-        text = readlinkat(pinned.fd, b"")
+        text = _text(request.view, pinned)
     elif isinstance(text, int):
         return text
     if isinstance(text, int):
@@ -87,6 +88,15 @@ def _readlink(request: Request) -> int:
             text = strip_root(request.view, text)
     request.write(first, text[:size])
     return min(len(text), size)
+
+
+def _text(view: View, pinned: Pinned) -> bytes | int:
+    text = readlinkat(pinned.fd, b"")
+    if text != -EACCES or pinned.parent < 0 or not on_procfs(pinned.parent):
+        return text
+    # proc_pid_readlink lets a process read its own, whatever its ids have become.
+    found = view.own_text(pinned.parent, pinned.leaf)
+    return text if found is None else found
 
 
 def _own_text(request: Request) -> bytes | int | None:
