@@ -14,9 +14,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from enforcer.arch.record import Abi
 from enforcer.call import Action
-from enforcer.mechanisms.contract import Inexpressible, Options, Plan
+from enforcer.mechanisms.contract import Inexpressible, Plan
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.policy.problem import PolicyError
 from enforcer.syscalls.privileges import CAPABILITIES
@@ -24,14 +23,10 @@ from harness.attack import Attack, AttackKind, ManifestError
 from harness.backends import (
     EXTERNAL,
     BrokenBackend,
-    Ours,
     backend,
-    compiled,
     is_external,
-    mechanism,
 )
 from harness.backends.life import Backend
-from harness.backends.prepared import Prepared
 from harness.build import BuildError, build, build_source
 from harness.evidence import attributed
 from harness.model import (
@@ -48,12 +43,12 @@ from harness.model import (
 )
 from harness.oracle import Evidence, judge
 from harness.places.isolation import Isolation
-from harness.places.layout import Layout
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
+from harness.plans import plan_of
 from harness.process import end_with_parent
 from harness.provenance import provenance
 from harness.rounds import next_round, pooled
-from harness.scenario import parse_policies, substitute
+from harness.scenario import substitute
 
 CONTROL = "none"
 CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
@@ -192,7 +187,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
     layout = place.layout()
     values = layout.placeholders()
     confining = backend(case.backend)
-    plan = _compile(case, _policies(case.scenario, layout), place.abis)
+    plan = plan_of(case, layout, place.abis)
     control = backend(CONTROL)
     control_plan = control.compile([_PERMISSIVE], place.abis)
     program = build(job.attack, case.abi) if job.attack else None
@@ -238,17 +233,12 @@ def expresses(job: Job) -> bool:
         return True
     place = job.place or _local_place()
     try:
-        _compile(case, _policies(case.scenario, place.layout()), place.abis)
+        plan_of(case, place.layout(), place.abis)
     except Inexpressible:
         return False
     except (BrokenBackend, PolicyError, ImportError):
         return True  # what is wrong with it, the case itself will say
     return True
-
-
-def _policies(scenario: Scenario, layout: Layout) -> tuple[Policy, ...]:
-    text = substitute(scenario.policy, layout.placeholders())
-    return parse_policies(text, scenario.dialect, str(scenario.path))
 
 
 def _gate(place: Place) -> Path:
@@ -267,17 +257,6 @@ def needs_of(scenario: Scenario, attack: Attack | None, variant: str) -> list[st
 def needs_of_backend(confining: Backend) -> tuple[str, ...]:
     """What a kernel has to give somebody else's sandbox; our own mechanisms ask by themselves."""
     return (*confining.needs.features, *(f"lsm:{name}" for name in confining.needs.lsm))
-
-
-def _compile(case: Case, policies: Sequence[Policy], abis: Sequence[Abi]) -> Plan:
-    if case.defences is not None:
-        return Ours(case.backend, Options(defences=case.defences)).compile(policies, abis)
-    if case.backend not in case.scenario.partial:
-        return compiled(case.backend, policies, abis)
-    found = backend(case.backend)
-    if isinstance(found, Prepared):
-        return found.compile(policies, abis, partial=True)
-    return mechanism(case.backend).compile(policies, abis, Options(partial=True))
 
 
 _PERMISSIVE = Policy(binary=None, dialect=Dialect.STRICT, rules=(), default=Action.PERMIT)
