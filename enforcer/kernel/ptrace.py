@@ -10,7 +10,7 @@ import errno
 import os
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ptrace.binding import func as binding
 
@@ -175,9 +175,7 @@ def exit_result() -> int:
     return result
 
 
-def set_syscall_info(
-    tid: int, op: int, number: int, arguments: tuple[int, int, int, int, int, int]
-) -> None:
+def set_syscall_info(tid: int, op: int, number: int, arguments: Sequence[int]) -> None:
     """Change number and arguments at the entry stop that `op` names (Linux 6.16).
 
     Raises OSError with EIO where the kernel lacks it, and TaskGone.
@@ -185,11 +183,6 @@ def set_syscall_info(
     _pack_info(_info, 0, op, 0, 0, 0, number, *arguments, 0)
     if _ptrace(_SET_SYSCALL_INFO, tid, _INFO_SIZE, _INFO_ADDRESS) == _FAILED:
         raise _failed()
-
-
-def poke_register(tid: int, offset: int, value: int) -> None:
-    """Change one register, by its offset in the native register set. Raises TaskGone, OSError."""
-    _request(_POKEUSER, tid, offset, value)
 
 
 def word(value: int) -> object:
@@ -201,7 +194,10 @@ Poke = Callable[[int, object], None]
 
 
 def poking(offset: int) -> Poke:
-    """`poke_register` for one register and words made ready: half of its time went into these."""
+    """What changes the register at `offset` of the native set. It raises TaskGone, OSError.
+
+    It takes its arguments made ready, which as ints took half of its time.
+    """
     place = fixed(SIZE, offset)
 
     def poke(tid: int, content: object) -> None:

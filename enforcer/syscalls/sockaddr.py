@@ -44,6 +44,7 @@ _NETLINK_BYTES = 12
 _VSOCK_BYTES = 16
 
 _MAPPED = bytes(10) + b"\xff\xff"
+_HALF = {True: struct.Struct(">H"), False: struct.Struct("<H")}
 _PORT_AND_HOST = struct.Struct(">H4B")
 _ANY, _ANY6 = bytes(4), bytes(16)
 _LOOPBACK, _LOOPBACK6 = b"\x7f\x00\x00\x01", bytes(15) + b"\x01"
@@ -97,7 +98,7 @@ def meant_address(
     if len(raw) < _FAMILY_BYTES:
         return Address(text=None, raw=raw, errno=EINVAL)
     order = ">" if big_endian else "<"
-    (family,) = struct.unpack_from(order + "H", raw)
+    (family,) = _HALF[big_endian].unpack_from(raw)
     if family == _INET and len(raw) >= _INET_BYTES and raw[4:8] != _ANY:
         return Address(_inet(raw[_FAMILY_BYTES:]), raw)  # to every call and socket
     if call == "bind":

@@ -58,14 +58,22 @@ class Act:
             identity = call.task.view.standing().identity
             uid, gid = identity.uids[1], identity.gids[1]
         call.values = values
-        decision = policy.decide(name or call.name, call.args, values, uid, gid, missing, call.abi)
+        judged = name or call.name
+        decision = policy.decide(judged, call.args, values, uid, gid, missing, call.abi)
+        if not decision.is_plain or call.elevation is not None:
+            decision = self._as_granted(call, judged, decision)
+        call.decision = decision
+        return decision
+
+    @staticmethod
+    def _as_granted(call: HeldCall, name: str, decision: Decision) -> Decision:
+        """The same, held against the ids that the call is tried with, and against given answers."""
         granted = decision.elevation if decision.action is Action.PERMIT else None
         if granted != call.elevation:
             tried = call.elevation is not None
             decision = refusal(errno.EPERM, NOT_PERMITTED_SO if tried else NOT_WITH_OTHERS_IDS)
         if decision.action is Action.ASK and call.task.granted:
-            decision = given_answer(call.task.granted, name or call.name, values, decision)
-        call.decision = decision
+            decision = given_answer(call.task.granted, name, call.values, decision)
         return decision
 
     def knows(self, call: HeldCall, name: bytes) -> bool:
@@ -77,6 +85,8 @@ class Act:
 
     def note(self, call: HeldCall, decision: Decision) -> bool:
         """Log what is to be logged; False when the process was killed, or the task waits now."""
+        if decision.is_plain:
+            return True
         if decision.action is Action.ASK and self.sandbox.waiting.ask(call, decision):
             return False
         if decision.action is not Action.PERMIT or decision.log:

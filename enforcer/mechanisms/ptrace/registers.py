@@ -61,6 +61,7 @@ class CallRegisters:
 
     def __init__(self) -> None:
         self.has_set_syscall_info = True
+        self._send_to: dict[int, ptrace.Poke] = {}
 
     @staticmethod
     def of_call(tid: int, abi: Abi, info: SyscallInfo) -> bytes:
@@ -86,9 +87,9 @@ class CallRegisters:
         Raises TaskGone, FrozenArgument (nothing was changed), and OSError, which ends the sandbox.
         """
         if self.has_set_syscall_info:
-            a, b, c, d, e, f = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+            words = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
             try:
-                ptrace.set_syscall_info(tid, info[0], number & _CANCELLED, (a, b, c, d, e, f))
+                ptrace.set_syscall_info(tid, info[0], number & _CANCELLED, words)
             except OSError as error:
                 if error.errno not in (errno.EIO, errno.EINVAL):
                     raise
@@ -119,7 +120,10 @@ class CallRegisters:
     ) -> None:
         """At a seccomp stop of the usual layout: another call, which returns to `pointer`."""
         self.rewrite(tid, info, abi, number, arguments)
-        ptrace.poke_register(tid, abi.layouts[0].instruction_pointer, pointer)
+        poke = self._send_to.get(info[1])
+        if poke is None:
+            poke = self._send_to[info[1]] = ptrace.poking(abi.layouts[0].instruction_pointer)
+        poke(tid, ptrace.word(pointer))
 
     def bring_back(self, tid: int, abi: Abi, info: SyscallInfo, way: Way, base: int) -> bool:
         """Give a task all its own registers if it is on its way back, as if there were no such way.

@@ -98,7 +98,8 @@ class Sandbox:
         if task.again:
             task.again = False
         else:
-            task.granted, task.told = [], []
+            if task.granted or task.told:
+                task.granted, task.told = [], []
             self.judged[name] += 1
 
     # ----- memory for arguments -----
