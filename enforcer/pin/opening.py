@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from errno import EACCES, EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
+from errno import EACCES, EAGAIN, EEXIST, EINTR, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENXIO
 
 from enforcer.kernel.file_status import on_procfs, status
 from enforcer.kernel.openat2 import (
@@ -23,7 +23,7 @@ from enforcer.kernel.openat2 import (
     RESOLVE_NO_XDEV,
     openat2,
 )
-from enforcer.kernel.paths import AT_EMPTY_PATH, readlinkat
+from enforcer.kernel.paths import AT_EMPTY_PATH
 from enforcer.pin.caller import take_umask
 from enforcer.pin.channel import Answer, Deputed
 from enforcer.pin.identity import is_acting
@@ -32,11 +32,11 @@ from enforcer.pin.ourselves import hides, open_own_table
 from enforcer.pin.pinned import Pinned
 from enforcer.pin.places import Unplaced
 from enforcer.pin.remote import Facts, RemoteView, carry_out, is_deputed, permit
-from enforcer.pin.resolution import MOST_LINKS, lexically
+from enforcer.pin.resolution import MOST_LINKS
 from enforcer.pin.resolution import resolve as resolve_name
+from enforcer.pin.scopes import NOTHING_THERE, by_magic, by_self, nothing_there
 from enforcer.pin.view import (
     O_PATH,
-    O_PATH_DIRECTORY,
     O_PATH_NOFOLLOW,
     View,
     as_caller,
@@ -62,7 +62,6 @@ _SLASH = ord("/")
 _CREATES_NEW = os.O_CREAT | os.O_EXCL
 _NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 _SCOPES = RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV
-_NOTHING_THERE = frozenset({-ENOENT, -ENOTDIR})
 _TERMINAL = (5, 0)  # /dev/tty
 
 
@@ -238,12 +237,12 @@ def _open_plain(
     if errno:
         probe_flags = O_PATH_NOFOLLOW if flags & os.O_NOFOLLOW else O_PATH
         probe = openat2(base, rest, probe_flags, 0, RESOLVE_NO_SYMLINKS)
-        if probe == -ELOOP or (probe in _NOTHING_THERE and view.tells_missing):
+        if probe == -ELOOP or (probe in NOTHING_THERE and view.tells_missing):
             return -ELOOP
         release(probe)
         return -errno
     fd = openat2(base, rest, flags, mode, RESOLVE_NO_SYMLINKS | how)
-    if fd in _NOTHING_THERE and view.tells_missing:
+    if fd in NOTHING_THERE and view.tells_missing:
         return -ELOOP
     if fd == -ENXIO:  # /dev/tty is the terminal of who opens it: we have none
         return _open_terminal(view, openat2(base, rest, O_PATH, 0, RESOLVE_NO_SYMLINKS), flags)
@@ -370,10 +369,15 @@ def _open_scoped(
             walked = name.lstrip(b"/") or b"."
             how |= RESOLVE_IN_ROOT
         follow = follows_open(flags)
-        fd = openat2(base, walked, O_PATH if follow else O_PATH_NOFOLLOW, 0, how)
-        if fd >= 0 and on_procfs(fd):  # it may have come by `self`, which there means us
+        look = O_PATH if follow else O_PATH_NOFOLLOW
+        fd = openat2(base, walked, look, 0, how)
+        if fd == -ELOOP and not asked & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
+            fd = by_magic(base, walked, look, how)
+        elif fd >= 0 and on_procfs(fd):  # it may have come by `self`, which there means us
             release(fd)
-            fd = openat2(base, walked, O_PATH, 0, how | RESOLVE_NO_SYMLINKS)
+            fd = openat2(base, walked, look, 0, how | RESOLVE_NO_SYMLINKS)
+            if fd == -ELOOP and not asked & RESOLVE_NO_SYMLINKS and (inside or not absolute):
+                fd = by_self(view, dirfd, walked.lstrip(b"/"), follow)
         if fd >= 0:
             if flags & _CREATES_NEW == _CREATES_NEW:
                 flags &= ~os.O_NOFOLLOW
@@ -388,9 +392,9 @@ def _open_scoped(
                 if flags & os.O_NOFOLLOW and _is_link(fd):
                     return os.dup(fd) if flags & os.O_PATH else -ELOOP
                 return _reopen(view, fd, flags, mode)
-        if fd not in _NOTHING_THERE:
+        if fd not in NOTHING_THERE:
             return fd
-        place = _nothing_there(view, base, walked, how)
+        place = nothing_there(view, base, walked, how)
         if isinstance(place, bytes):
             if links == MOST_LINKS:
                 return -ELOOP
@@ -414,44 +418,6 @@ def _open_scoped(
         return -(error.errno or ENOENT)
     finally:
         release(base)
-
-
-def _nothing_there(view: View, base: int, walked: bytes, how: int) -> Pinned | bytes:
-    """What the kernel would have to come to for `walked` to lead to something, within a scope.
-
-    From its last directory that is there, or where that has a link to nothing, a name by which to
-    go on. The name is empty where there is none, or a link that the scope does not follow is in
-    between. Raises OSError as names_in.
-    """
-    head, rest = walked.rstrip(b"/"), b""
-    slash = b"/" if len(head) < len(walked) else b""
-    while head:
-        head, _, leaf = head.rpartition(b"/")
-        rest = leaf + b"/" + rest if rest else leaf
-        start = head or (b"/" if walked[:1] == b"/" else b".")
-        parent = openat2(base, start, O_PATH_DIRECTORY, 0, how)
-        if parent >= 0:
-            first, further, behind = rest.partition(b"/")
-            text = readlinkat(parent, first)
-            if isinstance(text, int) or on_procfs(parent):
-                return _missing_from(view, parent, rest, slash)
-            release(parent)
-            before = b"" if text[:1] == b"/" or not head else head + b"/"
-            return before + text + further + behind + slash
-        if parent not in _NOTHING_THERE:
-            break
-    return Pinned(name=b"", errno=ENOENT)
-
-
-def _missing_from(view: View, parent: int, rest: bytes, slash: bytes) -> Pinned:
-    """What `rest` would be in directory `parent` (consumed). Raises OSError."""
-    try:
-        names = names_in(view, parent).changed(lambda name: lexically(name, rest))
-    except OSError:
-        release(parent)
-        raise
-    missing = b"/" in rest
-    return Pinned(name=names, parent=parent, leaf=rest + slash, missing=missing, errno=ENOENT)
 
 
 def _is_link(fd: int) -> bool:

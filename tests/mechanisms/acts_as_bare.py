@@ -75,6 +75,14 @@ OPENS: Acts = {
         opened = [call("openat", HERE, name, flags | more, 0o600) for name in ("/file", "/x")
                   for more in (0, os.O_NOFOLLOW, os.O_NOFOLLOW, os.O_EXCL)]
         return [min(fd, 0) for fd in opened], call("openat", HERE, "/link", os.O_NOFOLLOW)""",
+    "place in a closed directory": """
+        os.makedirs("walled")
+        fd = os.open("walled/file", os.O_CREAT, 0o666)
+        os.chmod("walled", 0)
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        found = call("openat", HERE, f"/proc/self/fd/{fd}", os.O_PATH)
+        return found if found < 0 else os.path.sameopenfile(found, fd)""",
     "truncated": """
         os.close(os.open("short", os.O_CREAT | os.O_WRONLY)), os.truncate("short", 7)
         os.close(call("openat", HERE, "short", os.O_WRONLY | os.O_TRUNC))
@@ -140,6 +148,12 @@ HOWS: Acts = {
     "how, no magic links": """
         file = os.open("file", 0)
         return call("openat2", HERE, f"/proc/self/fd/{file}", struct.pack("=QQQ", 0, 0, 2), 24)""",
+    "how, in procfs": """
+        top, own = os.open("/proc", os.O_RDONLY), os.open("/proc/self", os.O_RDONLY)
+        names = [(top, "self/comm"), (top, "thread-self/comm"), (HERE, "/proc/self/comm"),
+                 (own, "comm"), (own, "exe"), (own, "cwd"), (own, "fd/1"), (own, "root/proc")]
+        return [min(call("openat2", at, name, struct.pack("=QQQ", 0, 0, how), 24), 0)
+                for at, name in names for how in (1, 2, 4, 8, 9, 16, 17)]""",
     "how, beneath": """
         how = struct.pack("=QQQ", 0, 0, 8)
         names = ("dir/file", "../x", "to_dir/file", "/etc/passwd", "out")

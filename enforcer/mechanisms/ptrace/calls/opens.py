@@ -241,8 +241,9 @@ class Opens:
         name: bytes,
         at_exit: Continuation,
         dirfd: int = AT_FDCWD,
+        resolve: int = RESOLVE_NO_SYMLINKS,
     ) -> None:
-        """Let the task itself open `name` from its slot, refusing any symbolic link."""
+        """Let the task itself open `name` from its slot, over no symbolic link by default."""
         act = self.act
         slot = act.take_slot(call)
         if slot is None:
@@ -250,7 +251,7 @@ class Opens:
         base = call.task.process.space.base + slot
         arena = self.arena
         arena.write_name(slot, name)
-        how = _HOW.pack(opening.flags, opening.mode, RESOLVE_NO_SYMLINKS)
+        how = _HOW.pack(opening.flags, opening.mode, resolve)
         arena.write(slot + NAME_SIZE, how)
         arguments = (dirfd & _ALL_BITS, base, base + NAME_SIZE, _HOW_SIZE, 0, 0)
         act.redirect(call, self.numbers[call.arch], arguments, at_exit)
@@ -325,11 +326,17 @@ class Opens:
                 and (flags & os.O_PATH or not self.own_entries.may_have(canonical))
             )
             exists = pinned.exists
-            place = identity(pinned.fd) if is_odd and is_place and act.verifies else None
+            is_verified = is_place and exists and act.verifies and (is_odd or not by_name)
+            place = identity(pinned.fd) if is_verified else None
             beneath = _beneath(call.view, opening.dirfd, name, pinned.fd) if place else b""
         task.retry = max(task.retry, _BY_STEPS)
         if not by_name or (is_unreached and not beneath):
-            self.deliver(call, opening, name)
+            if place is None or len(name) >= NAME_SIZE:
+                self.deliver(call, opening, name)
+                return
+            # No other name leads there: a magic link passes by what the task may not search.
+            at_exit = partial(self.placed, call=call, judged=place)
+            self.rewrite(call, opening, name, at_exit, opening.dirfd, opening.links or 0)
             return
         self.has_links.discard(canonical)
         again = _UNREACHED if exists else _UNSEARCHED
