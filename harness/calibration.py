@@ -129,7 +129,8 @@ class Calibration:
         """Those of the jobs `leaky` without which cases among `jobs` could not be judged.
 
         A race that won little and could have gone on is not known well enough. What a backend
-        cannot express needs none.
+        cannot express needs none. Where none is of a backend's own mechanism, all are as foreign to
+        it, and the first that the scenario names will do.
         """
         there = {job.case.id for job in jobs}
         measuring: dict[_Key, list[Job]] = {}
@@ -151,7 +152,7 @@ class Calibration:
             comparable = measuring.get(self._key(judged), [])
             same = mechanism_of(judged.case.backend)
             of_it = [job for job in comparable if mechanism_of(job.case.backend) == same]
-            for job in of_it or comparable:
+            for job in of_it or comparable[:1]:
                 if job.case.id not in there and not self._is_known(job):
                     wanted[self._key(job), job.case.id] = job
         return list(wanted.values())
