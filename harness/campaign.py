@@ -18,6 +18,7 @@ from harness.places.local import Place, PlaceError, this_machine
 from harness.provenance import provenance
 from harness.results import LeakyRun, leaky_run, row_of
 from harness.runner import Executors, Job, run_all
+from harness.vm.machines import MACHINES
 
 
 def jobs_of(
@@ -88,9 +89,14 @@ def _scenario(job: Job) -> _Key:
     return (job.case.place, job.case.kernel, job.case.scenario.id)
 
 
-def booted_with(job: Job) -> str:
-    """What the kernel of a job's machine is told: by its scenario, and by its backend."""
-    return boot_options(job.case.scenario.needs, boot_of(job.case.backend))
+def booted_with(job: Job, target: Target) -> str:
+    """What the kernel of a job's machine is told beside what all are: by its scenario, and by its
+    backend. This machine is not booted.
+    """
+    if target.arch is None:
+        return ""
+    own = MACHINES[target.arch].append
+    return boot_options(job.case.scenario.needs, boot_of(job.case.backend), own)
 
 
 class Places:
@@ -137,7 +143,7 @@ class Places:
 
     def _key(self, job: Job) -> _Key:
         target = self._targets[job.case.place, job.case.kernel]
-        return (*target.key, booted_with(job) if target.arch else "")
+        return (*target.key, booted_with(job, target))
 
     def _prepare(self, key: _Key) -> Place | PlaceError | None:
         name, kernel, append = key

@@ -69,7 +69,7 @@ def _place(target: Target, append: str) -> Place | None:
 
 def _judged(job: Job, beside: Sequence[Job], target: Target) -> Result:
     """Carry the case out, and before it those of its leaky references `beside` that are new."""
-    append = booted_with(job) if target.arch else ""
+    append = booted_with(job, target)
     place = _place(target, append)
     job = replace(job, place=place)
     if needs_reference(job):

@@ -144,15 +144,17 @@ def _machine(name: str, kernel: str | None, wish: Wish, *, named: bool) -> Targe
     )
 
 
-def boot_options(needs: Mapping[str, object], boot: Sequence[str] = ()) -> str:
+def boot_options(needs: Mapping[str, object], boot: Sequence[str] = (), own: str = "") -> str:
     """What a scenario's `needs` ask of the kernel's command line.
 
     `lsm` is a list of security modules in their order, `cmdline` further words; `boot` are those
-    that a backend needs beside them, or alone.
+    that a backend needs beside them, or alone. What a machine is told anyway (`own`) is left out:
+    it is booted once for all.
     """
     modules = needs.get("lsm") or ()
     assert isinstance(modules, Sequence)
-    words = [str(needs.get("cmdline", ""))]
+    usual = own.split()
+    words = [word for word in str(needs.get("cmdline", "")).split() if word not in usual]
     chosen = dict.fromkeys([*([modules] if isinstance(modules, str) else modules), *boot])
     if chosen:
         words.insert(0, f"lsm={','.join(map(str, chosen))}")

@@ -13,7 +13,15 @@ from enforcer.arch import native
 from harness import campaign, tree
 from harness.attack import load_attacks
 from harness.calibration import Calibration
-from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of, measured
+from harness.campaign import (
+    Places,
+    Pool,
+    belongs,
+    booted_with,
+    carry_out_all,
+    jobs_of,
+    measured,
+)
 from harness.cases import TIMES_DEFAULT, TIMES_LEAKY, Selection
 from harness.cli import run
 from harness.cli.asked import Asked
@@ -25,6 +33,7 @@ from harness.places.choice import Driver, Target
 from harness.places.local import Place, PlaceError, this_machine
 from harness.results import Origin, Store, leaky_run, row_of
 from harness.runner import Executors, Job
+from harness.vm.machines import MACHINES
 
 ATTACKS = load_attacks(tree.OWN / "attacks")
 ACT, RACE = ATTACKS["replication/name-forms"], ATTACKS["race/path-race"]
@@ -170,6 +179,18 @@ def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(prepared.made) == 4
     elsewhere = at(job, GUEST, lsm=["landlock"])
     assert places.beside([elsewhere]) == []
+
+
+def test_a_machine_is_not_booted_for_what_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is this one for anything."""
+    (job,) = jobs(COMMAND).values()
+    there = target("x86_64", "7.2")
+    own = MACHINES["x86_64"].append
+    assert own
+    wanted = [
+        booted_with(at(job, where, cmdline=f"{own} quiet"), where) for where in (there, LOCAL)
+    ]
+    assert wanted == ["quiet", ""]
 
 
 def test_leaky_ones_follow_what_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,13 @@ def test_what_a_machine_is_booted_with(needs: dict[str, object], words: str) -> 
     assert boot_options(needs) == words
 
 
+def test_what_a_machine_is_told_anyway_is_not_told_twice() -> None:
+    """It would be booted and saved once more for the same command line."""
+    needs = {"lsm": ["bpf"], "cmdline": "quiet syscall.x32=y audit=1"}
+    assert boot_options(needs, (), "syscall.x32=y no_timer_check") == "lsm=bpf quiet audit=1"
+    assert boot_options({"cmdline": "syscall.x32=y"}, (), "syscall.x32=y no_timer_check") == ""
+
+
 def test_places_are_made_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each by its driver, this machine by none."""
     made: list[tuple[object, ...]] = []
