@@ -5,11 +5,12 @@ Talks to `concurrent.futures.Executor` only. The caller is the one writer of res
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.backends import (
     BrokenBackend,
     backend,
     is_external,
+    needs_machine,
 )
 from harness.backends.life import Backend
 from harness.build import BuildError, build, build_source
@@ -42,16 +44,17 @@ from harness.model import (
     VerdictKind,
 )
 from harness.oracle import Evidence, judge
+from harness.places.controls import CONTROLS
 from harness.places.isolation import Isolation
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.plans import plan_of
 from harness.process import end_with_parent
 from harness.provenance import provenance
-from harness.rounds import next_round, pooled
+from harness.rounds import ENOUGH_WINS, next_round, pooled
 from harness.scenario import substitute
+from harness.together import Answered, merged, parted
 
 CONTROL = "none"
-CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
 MODES = {
     RunKind.CONTROL: "attack",
     RunKind.DIRECT_CONTROL: "direct",
@@ -61,6 +64,9 @@ MODES = {
 }
 """The runs that are asked for, in their order, and what an attack program is told to do in each."""
 GATE = EXTERNAL / "gate.c"
+_OURS = (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError)
+_THEIRS = (BrokenBackend, ManifestError)
+"""What breaks a case; of the second the text is enough."""
 ATTEMPT_S = 0.05  # of a race, added to its limit: an idle machine needs a hundredth of it
 
 
@@ -70,6 +76,7 @@ class Job:
 
     A race is judged beside `reference`, the same race against a leaky backend, and may be given up
     to `most` attempts: a leaky one that won too few goes on, another gets what its reference asks.
+    A leaky race ends behind `enough` wins, where that is not 0.
     """
 
     case: Case
@@ -78,6 +85,7 @@ class Job:
     most: int = 0
     place: Place | None = None
     reference: Reference | None = None
+    enough: int = 0
 
     @property
     def race(self) -> bool:
@@ -90,11 +98,13 @@ class Job:
 
     def as_yardstick(self) -> Job:
         """Run for the sake of others: of a leaky race the win rate alone is wanted, for which the
-        manifest's lower number serves, and more rounds where that is not enough.
+        manifest's lower number serves, and more rounds where that is not enough; with enough wins
+        it ends (the lower end of the interval of its rate is the same, however it was stopped).
         """
         if self.attack is None or not (self.race and self.case.leaky):
             return self
-        return replace(self, attempts=min(self.attempts, self.attack.attempts.quick))
+        attempts = min(self.attempts, self.attack.attempts.quick)
+        return replace(self, attempts=attempts, enough=ENOUGH_WINS)
 
     def limits(self, place: Place) -> Limits:
         """The scenario's, with time for every attempt of a race, on a machine as slow as this."""
@@ -121,9 +131,9 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
         evidence = replace(evidence, observations=observations, reachable=reachable)
     except Inexpressible as error:
         evidence = replace(evidence, inexpressible=error)
-    except (BrokenBackend, ManifestError) as error:
+    except _THEIRS as error:
         evidence = replace(evidence, broken=str(error))
-    except (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError) as error:
+    except _OURS as error:
         evidence = replace(evidence, broken=f"{type(error).__name__}: {error}")
     return Result(
         case=job.case,
@@ -133,6 +143,51 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
         seconds=round(time.monotonic() - started, 3),
         provenance=known,
     )
+
+
+def carry_out_each(jobs: Sequence[Job]) -> tuple[Result, ...]:
+    """The results of jobs that may share a copy of a machine; what is broken in company is carried
+    out once more, alone.
+    """
+    found = _in_company(jobs) if len(jobs) > 1 else {}
+    results = []
+    for number, job in enumerate(jobs):
+        if number in found:
+            place, seconds = found[number]
+            result = carry_out(job, place)
+            if result.verdict.kind is not VerdictKind.BROKEN:
+                results.append(replace(result, seconds=round(result.seconds + seconds, 3)))
+                continue
+        results.append(carry_out(job))
+    return tuple(results)
+
+
+def _in_company(jobs: Sequence[Job]) -> Mapping[int, tuple[Place, float]]:
+    """Those of the jobs that were carried out in one copy, by number, each with a place that has
+    its answer, and its share of the time.
+    """
+    started = time.monotonic()
+    (place,) = {id(job.place): job.place for job in jobs}.values()
+    assert place is not None
+    asked: dict[int, Mapping[str, object]] = {}
+    for number, job in enumerate(jobs):
+        with contextlib.suppress(Inexpressible, *_THEIRS, *_OURS):  # said where it is alone
+            asked[number] = prepare(job, place)
+    if len(asked) < 2:
+        return {}
+    request, numbers = merged(asked)
+    timeout_s = sum(_patience_s(jobs[number], place) for number in numbers)
+    try:
+        answer = place.run(request, timeout_s)
+    except PlaceError:
+        return {}
+    command, race = jobs[0].attack is None, jobs[0].race
+    answers = parted(answer, len(numbers), command=command, race=race)
+    seconds = (time.monotonic() - started) / len(numbers)
+    return {
+        number: (Answered(place, each), seconds)
+        for number, each in zip(numbers, answers, strict=True)
+    }
 
 
 def _asked(job: Job, place: Place) -> Evidence:
@@ -160,6 +215,8 @@ def _asked(job: Job, place: Place) -> Evidence:
 
 def _observe(job: Job, place: Place) -> Answer:
     """The case's runs; of a leaky race as many rounds as it takes."""
+    if isinstance(place, Answered):
+        return place.answer
     answer = _one_round(job, place)
     while job.case.leaky and job.race:
         further = next_round(answer.observations, job.most)
@@ -174,8 +231,11 @@ def _observe(job: Job, place: Place) -> Answer:
 
 
 def _one_round(job: Job, place: Place) -> Answer:
-    timeout_s = job.limits(place).timeout_s * (len(RunKind) + 1)
-    return place.run(prepare(job, place), timeout_s)
+    return place.run(prepare(job, place), _patience_s(job, place))
+
+
+def _patience_s(job: Job, place: Place) -> float:
+    return job.limits(place).timeout_s * (len(RunKind) + 1)
 
 
 def prepare(job: Job, place: Place) -> dict[str, object]:
@@ -278,6 +338,7 @@ def _run(
         "attempts": job.attempts,
         # Only the judged attack makes all of its attempts: elsewhere one that wins is enough.
         "stop": kind is not RunKind.ATTACK,
+        "enough": job.enough if kind is RunKind.ATTACK else 0,
         "command": list(direct if MODES[kind] == "direct" else command),
     }
 
@@ -303,11 +364,11 @@ class Executors:
         self._start = start
         self._now: Executor | None = None
 
-    def submit(self, job: Job) -> Future[Result]:
-        """Send a job. Raises BrokenExecutor where a worker died before."""
+    def submit(self, jobs: Sequence[Job]) -> Future[tuple[Result, ...]]:
+        """Send jobs to one worker. Raises BrokenExecutor where a worker died before."""
         if self._now is None:
             self._now = self._start()
-        return self._now.submit(carry_out, job)
+        return self._now.submit(carry_out_each, jobs)
 
     def close(self, *, wait: bool = True) -> None:
         """Let go of the workers, who end what they do only with `wait`; a job that is sent later
@@ -318,34 +379,53 @@ class Executors:
             self._now = None
 
 
+def companies(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
+    """The jobs, those together that one copy of a machine may serve: where the first of them is."""
+    found: dict[Hashable, list[Job]] = {}
+    for number, job in enumerate(jobs):
+        found.setdefault(_shared(job) or number, []).append(job)
+    return [tuple(each) for each in found.values()]
+
+
+def _shared(job: Job) -> Hashable:
+    """What jobs of one company have in common; None for one that stays alone: only a backend that
+    is judged in machines that are thrown away may leave its traces in one.
+    """
+    case = job.case
+    if job.place is None or case.leaky or not needs_machine(case.backend):
+        return None
+    return (job.place.machine, case.scenario.id, case.variant, case.abi, case.kernel, case.place)
+
+
 def run_all(jobs: Sequence[Job], executors: Executors, at_once: int) -> Iterator[Result]:
-    """Results as they come, at most `at_once` cases running, so that an interruption is quick.
+    """Results as they come, at most `at_once` cases running (or companies that share a machine), so
+    that an interruption is quick.
 
     When a worker dies, the cases that were running are tried once more, each alone, in a new
     executor: so only the one that kills workers is broken.
     """
-    waiting = iter(jobs)
-    running: dict[Future[Result], Job] = {}
+    waiting = iter(companies(jobs))
+    running: dict[Future[tuple[Result, ...]], tuple[Job, ...]] = {}
     suspects: list[Job] = []
     while True:
-        for job in itertools.islice(waiting, at_once - len(running)):
+        for company in itertools.islice(waiting, at_once - len(running)):
             try:
-                running[executors.submit(job)] = job
+                running[executors.submit(company)] = company
             except BrokenExecutor:  # by a case that still counts as running
-                suspects.append(job)
+                suspects += company
         if not running and not suspects:
             return
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            job = running.pop(future)
+            company = running.pop(future)
             try:
-                yield future.result()
+                yield from future.result()
             except BrokenExecutor:
-                suspects.append(job)
+                suspects += company
         if suspects and not running:
             executors.close()
             for job in suspects:
                 try:
-                    yield executors.submit(job).result()
+                    yield from executors.submit((job,)).result()
                 except BrokenExecutor as error:
                     yield broken_result(job, f"its worker process was lost twice: {error}")
                     executors.close()

@@ -65,6 +65,7 @@ struct run {
 	int enforcer_pid;
 	int limit;
 	int stop_at_win;
+	int enough;
 	int rung;
 	int best_rung;
 	int attempts;
@@ -166,6 +167,7 @@ ATTACK_UNUSED struct run run_begin(int argc, char **argv)
 		{ "enforcer_pid", NULL, &run.enforcer_pid },
 		{ "attempts", NULL, &run.limit },
 		{ "stop", NULL, &run.stop_at_win },
+		{ "enough", NULL, &run.enough },
 		{ "rung", NULL, &run.rung },
 	};
 	int mode = -1;

@@ -121,6 +121,15 @@ ATTACK_UNUSED void flip_pause(void)
 #define PATIENCE_S 10
 
 /*
+ * A leaky enforcer, whose rate is all that is wanted, has lost often enough to tell it,
+ * once every delay has had its round: those win more or less than others.
+ */
+ATTACK_UNUSED bool race_is_measured(const struct run *run)
+{
+	return run->enough && run->wins >= run->enough && sweep->rounds >= RUNGS;
+}
+
+/*
  * True while another attempt at a race is due. Waits until the other side has
  * moved since the last one: an attempt made while it has no CPU is none. The wait
  * is a sleep: on a busy machine a caller that computes or yields takes its
@@ -133,7 +142,7 @@ ATTACK_UNUSED bool race_next(struct run *run, _Atomic unsigned int *turns)
 
 	if (run->attempts && !(run->attempts % ROUND))
 		sweep_turn(run);
-	if (!run_next(run)) {
+	if (race_is_measured(run) || !run_next(run)) {
 		run->best_rung = sweep_best(-1);
 		return false;
 	}

@@ -13,7 +13,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +29,14 @@ from harness.backends.prepared import settle
 from harness.model import Effect, Limits, Observation, Outcome, RunKind
 from harness.places import isolation as walls
 from harness.places.arranging import arranged, nobody
+from harness.places.controls import (
+    CONTROLS,
+    CONTROLS_AGAIN,
+    asks_for_another_control,
+    cases,
+    repeated,
+    shows_something,
+)
 from harness.places.ending import children, end_all
 from harness.places.features import lacking
 from harness.places.gate import Gate, NotMet
@@ -59,8 +67,6 @@ from harness.process import (
 )
 from harness.wideners import on_one_cpu
 
-CONTROLS = (RunKind.CONTROL, RunKind.DIRECT_CONTROL)
-CONTROLS_AGAIN = 2  # behind the others; with the first one three
 MARGIN_S = 10.0  # beyond a run's own time limit, before its init is given up
 UNREADABLE = (
     AttributeError,
@@ -87,6 +93,7 @@ class Run:
     attempts: int
     stop: bool
     command: tuple[str, ...]
+    enough: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +136,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
                 mode=str(item["mode"]),
                 attempts=int(str(item["attempts"])),
                 stop=bool(item["stop"]),
+                enough=int(str(item.get("enough", 0))),
                 command=tuple(cast("list[str]", item["command"])),
             )
         )
@@ -158,7 +166,7 @@ def parse_request(raw: Mapping[str, object]) -> Request:
 
 def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[Observation]:
     """The observations of the runs, in order; the rest is left out once a control shows nothing,
-    and a control is added behind them where its effect might come and go.
+    and a control is added behind them where the effect of a case might come and go.
 
     On a kernel that lacks what the case needs there are none but one that says so.
     """
@@ -169,65 +177,34 @@ def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[
     for run in request.runs:
         backend(run.backend)
         warm(run.plan.mechanism)
-    seen: dict[RunKind, Observation] = {}
+    command = request.program is None
+    seen: list[Observation] = []
     for run in request.runs:
-        seen[run.kind] = arranged(
-            run.backend,
-            run.kind,
-            run.plan,
-            ask,
-            _runner(request, run, isolation),
-            disposable=request.disposable,
+        seen.append(
+            arranged(
+                run.backend,
+                run.kind,
+                run.plan,
+                ask,
+                _runner(request, run, isolation),
+                disposable=request.disposable,
+            )
         )
-        if run.kind in CONTROLS and not _shows_something(request, seen[run.kind]):
+        if run.kind in CONTROLS and not shows_something(seen[-1], command=command):
             break
-    if _asks_for_another_control(request, seen):
+    if any(
+        asks_for_another_control(each, command=command, race=request.race) for each in cases(seen)
+    ):
         control = next(run for run in request.runs if run.kind is RunKind.CONTROL)
         again = replace(control, kind=RunKind.CONTROL_AGAIN)
-        repeats = 1 if request.program is None else CONTROLS_AGAIN
-        seen[again.kind] = repeated(
-            [run_isolated(request, again, isolation) for _ in range(repeats)]
-        )
-    return list(seen.values())
+        repeats = 1 if command else CONTROLS_AGAIN
+        seen.append(repeated([run_isolated(request, again, isolation) for _ in range(repeats)]))
+    return seen
 
 
 def _runner(request: Request, run: Run, isolation: Isolation) -> Callable[[Plan], Observation]:
     """The run, with the plan that it gets."""
     return lambda plan: run_isolated(request, replace(run, plan=plan), isolation)
-
-
-def _shows_something(request: Request, control: Observation) -> bool:
-    """Whether the runs behind this control can prove anything; a command's own need no effect."""
-    if request.program is None and control.kind is RunKind.CONTROL:
-        return control.exit_status == 0
-    return control.effect
-
-
-def _asks_for_another_control(request: Request, seen: Mapping[RunKind, Observation]) -> bool:
-    """The control is repeated behind the others before its effect's absence counts, and where it
-    shows none itself: what comes and goes proves nothing. Races have a rate of their own.
-    """
-    control, attack = seen.get(RunKind.CONTROL), seen.get(RunKind.ATTACK)
-    if control is None or any(each.outcome is Outcome.BROKEN for each in seen.values()):
-        return False
-    if request.program is None:
-        confined = seen.get(RunKind.BENIGN)
-        return confined is not None and not alike(control, confined)
-    if request.race or control.outcome is Outcome.UNSUPPORTED:
-        return False
-    return not control.effect or (attack is not None and not attack.effect)
-
-
-def repeated(runs: Sequence[Observation]) -> Observation:
-    """One observation for several of the same run: the last without effect, else the last."""
-    shown = next((each for each in reversed(runs) if not each.effect), runs[-1])
-    return replace(shown, repeats=len(runs), effects=sum(each.effect for each in runs))
-
-
-def alike(bare: Observation, other: Observation) -> bool:
-    """Whether two runs of a command ended, printed and left the same."""
-    fields = ("exit_status", "signal", "stdout", "stderr", "tree")
-    return all(getattr(bare, name) == getattr(other, name) for name in fields)
 
 
 def run_isolated(request: Request, run: Run, isolation: Isolation) -> Observation:
@@ -429,6 +406,7 @@ def _command(request: Request, run: Run, sentinel: Sentinel | None, nonce: str) 
     words = {"dir": str(request.layout.directory), "nonce": nonce}
     words |= variant_words(request.variant)
     words |= {} if request.rung is None else {"rung": str(request.rung)}
+    words |= {"enough": str(run.enough)} if run.enough else {}
     words |= {"attempts": str(run.attempts), "stop": str(int(run.stop))}
     words |= sentinel.arguments() if sentinel else {}
     return [str(request.layout.program), run.mode, *(f"{k}={v}" for k, v in words.items())]

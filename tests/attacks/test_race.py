@@ -51,12 +51,13 @@ SWEEPS = [
 ]
 
 
-def swept(tmp_path: Path, winner: int, rung: int | None) -> tuple[list[int], str]:
+def swept(tmp_path: Path, winner: int, rung: int | None, *further: str) -> tuple[list[int], str]:
     """The attempts with each delay, and what the program says besides."""
     source = tmp_path / "sweeping.c"
     source.write_text(SWEEPING)
     program = build_source(source, NATIVE, include=ROOT / "include")
     words = ["attempts=1000", f"peer={winner}", *([] if rung is None else [f"rung={rung}"])]
+    words += further
     first, _, rest = process.run([str(program), "attack", *words]).stdout.partition("\n")
     return [int(word) for word in first.split()], rest
 
@@ -79,6 +80,20 @@ def test_without_a_win_every_delay_has_its_turn(tmp_path: Path) -> None:
     """Nothing says that one is better."""
     made, _ = swept(tmp_path, 99, None)
     assert max(made) - min(made) <= 16
+
+
+@pytest.mark.parametrize(
+    ("winner", "enough", "made"),
+    [(0, 3, 80), (9, 8, 80), (9, 12, 84), (99, 8, 1000), (0, 0, 1000)],
+    ids=["in the first round", "in the last", "behind it", "never", "not asked for"],
+)
+def test_enough_wins_end_a_race_behind_a_round_of_each_delay(
+    tmp_path: Path, winner: int, enough: int, made: int
+) -> None:
+    """A rate that only its best delay had would be that of no race."""
+    found, rest = swept(tmp_path, winner, None, f"enough={enough}")
+    assert sum(found) == made
+    assert (f"RUNG {winner}\n" in rest) == (winner < RUNGS)
 
 
 @pytest.mark.parametrize("variant", [each for each in RACE.every_variant if widener_of(each)])

@@ -195,6 +195,8 @@ def test_a_program_is_told_what_it_needs(place: LocalPlace, tmp_path: Path) -> N
 def test_a_race_is_told_its_widener_and_where_to_begin(place: LocalPlace, tmp_path: Path) -> None:
     """One processor is the agent's to give: whatever the run is made of shares it."""
     request = request_of(place, tmp_path, PROCESSORS, RunKind.ATTACK, "file", "read", Limits())
+    (run,) = cast("list[dict[str, object]]", request["runs"])
+    run["enough"] = 8
     seen = {
         how: place.run({**request, "variant": how, "rung": 3}, 60).observations[0].stdout.split()
         for how in ("default", "default+one-cpu")
@@ -202,7 +204,9 @@ def test_a_race_is_told_its_widener_and_where_to_begin(place: LocalPlace, tmp_pa
     here = len(os.sched_getaffinity(0))
     assert int(seen["default"][0]) == here
     assert int(seen["default+one-cpu"][0]) == 1
-    assert {"variant=default", "widener=one-cpu", "rung=3"} <= {*seen["default+one-cpu"]}
+    assert {"variant=default", "widener=one-cpu", "rung=3", "enough=8"} <= {
+        *seen["default+one-cpu"]
+    }
 
 
 def test_a_command_is_run_as_it_stands(place: LocalPlace, tmp_path: Path) -> None:

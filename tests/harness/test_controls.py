@@ -12,7 +12,8 @@ from enforcer.mechanisms.contract import Plan
 from harness.model import Effect, Limits, Observation, Outcome, RunKind, VerdictKind
 from harness.oracle import Evidence, judge
 from harness.places import agent
-from harness.places.agent import Request, Run, alike, repeated, run_case
+from harness.places.agent import Request, Run, run_case
+from harness.places.controls import alike, repeated
 from harness.places.isolation import Isolation
 from harness.places.layout import Layout
 

@@ -29,7 +29,17 @@ from harness.places.isolation import Isolation
 from harness.places.layout import Layout
 from harness.places.local import PlaceError
 from harness.provenance import provenance
-from harness.runner import ATTEMPT_S, Executors, Job, broken_result, carry_out, prepare, run_all
+from harness.rounds import ENOUGH_WINS
+from harness.runner import (
+    ATTEMPT_S,
+    Executors,
+    Job,
+    broken_result,
+    carry_out,
+    carry_out_each,
+    prepare,
+    run_all,
+)
 from harness.scenario import parse_policies, substitute
 from tests.harness.scripted import (
     ABI,
@@ -350,8 +360,8 @@ class _Executor(Executor):
         self._dead = False
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
-        assert function is carry_out
-        (job,) = arguments
+        assert function is carry_out_each
+        ((job,),) = arguments
         if self._dead:
             raise BrokenExecutor("a worker died before")
         name = job.case.scenario.id
@@ -362,7 +372,7 @@ class _Executor(Executor):
             future.set_exception(BrokenExecutor(f"{name} died"))
         else:
             verdict = Verdict(kind=VerdictKind.HELD, reason=name)
-            future.set_result(Result(case=job.case, verdict=verdict))
+            future.set_result((Result(case=job.case, verdict=verdict),))
         return future
 
 
@@ -444,8 +454,16 @@ def test_a_yardstick_makes_no_more_attempts_than_its_manifest_says() -> None:
     many = replace(OF_RACE, attempts=200_000, most=200_000)
     leaky = replace(many, case=replace(many.case, leaky=True))
     lower = RACE.attempts.quick
-    assert leaky.as_yardstick() == replace(leaky, attempts=lower)
+    assert leaky.as_yardstick() == replace(leaky, attempts=lower, enough=ENOUGH_WINS)
     assert replace(leaky, attempts=lower - 1).as_yardstick().attempts == lower - 1
     assert many.as_yardstick() == many
     act = replace(leaky, attack=ACT, attempts=1)
     assert act.as_yardstick() == act
+
+
+def test_only_a_yardstick_ends_behind_enough_wins() -> None:
+    """And of its runs the judged attack alone: one win ends the others."""
+    leaky = replace(OF_RACE, case=replace(OF_RACE.case, leaky=True))
+    assert {run["enough"] for run in runs(leaky).values()} == {0}
+    found = {kind: run["enough"] for kind, run in runs(leaky.as_yardstick()).items()}
+    assert found == {**dict.fromkeys(found, 0), "attack": ENOUGH_WINS}
