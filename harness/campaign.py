@@ -174,7 +174,8 @@ def carry_out_all(
     goes before the calibration's.
 
     Leaky enforcers come before those that are judged by them, races after all others: a race needs
-    two processors of its own.
+    two processors of its own. In a guest it has two that are emulated, and is mostly what one
+    process does: there as many run as workers are there.
     """
     first = [job for job in jobs if not job.race and not needs_reference(job)]
     judged = [job for job in jobs if not job.race and needs_reference(job)]
@@ -182,8 +183,9 @@ def carry_out_all(
     races = [job for job in jobs if job.race and needs_reference(job)]
     executors = Executors(pool.start)
     try:
-        for group in filter(None, (first, judged, races_first, races)):
-            at_once = pool.workers if not group[0].race else max(1, pool.workers // 2)
+        for group in filter(None, (first, judged, *_apart(races_first), *_apart(races))):
+            alone = group[0].race and group[0].place is None
+            at_once = max(1, pool.workers // 2) if alone else pool.workers
             for result in run_all(_fitted(group, calibration, own), executors, at_once):
                 run = measured(result)
                 if run is not None:
@@ -193,6 +195,12 @@ def carry_out_all(
         executors.close(wait=False)
         raise
     executors.close()
+
+
+def _apart(races: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Those of this machine, and those of guests."""
+    here = [job for job in races if job.place is None]
+    return here, [job for job in races if job.place is not None]
 
 
 def carry_out_settings(

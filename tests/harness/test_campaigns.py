@@ -181,7 +181,7 @@ def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places.beside([elsewhere]) == []
 
 
-def test_a_machine_is_not_booted_for_what_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_is_not_booted_for_what_all_are_told() -> None:
     """Neither is this one for anything."""
     (job,) = jobs(COMMAND).values()
     there = target("x86_64", "7.2")
@@ -270,6 +270,15 @@ def test_the_order(monkeypatch: pytest.MonkeyPatch, workers: int, races: int) ->
         ({("race/x", LEAKY)}, races),
         ({("race/x", "ptrace")}, races),
     ]
+
+
+def test_races_of_guests_take_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind those of this machine, which have two processors each."""
+    here = list(jobs(SCENARIO).values())
+    there = [replace(job, place=There("x")) for job in here]  # type: ignore[arg-type]
+    stand_in = carried(monkeypatch, [*there, *here], 4)
+    order = [({job.place is None for job in group}, at_once) for group, at_once in stand_in.groups]
+    assert order == [({True}, 2), ({False}, 4)] * 2
 
 
 def test_the_leaky_ones_measure(monkeypatch: pytest.MonkeyPatch) -> None:
