@@ -167,6 +167,8 @@ def _open_judged(
             prefix = names_in(view, base).seen
             full = prefix + clean if prefix == b"/" else prefix + b"/" + clean
             fd = _open_plain(view, base, clean, os.fsdecode(full), flags, mode, judge, how)
+        except Unplaced:
+            return -judge((), 0)
         except OSError as error:
             return -(error.errno or ENOENT)
         finally:

@@ -21,7 +21,7 @@ from enforcer.kernel.mountinfo import Mount, parse
 from enforcer.kernel.openat2 import AT_FDCWD, RESOLVE_NO_SYMLINKS, openat2
 from enforcer.kernel.paths import AT_EMPTY_PATH
 
-UNPLACED = "it was reached by a mount of which nobody can tell what it shows"
+UNPLACED = "nobody can tell its name: its mount shows no known place, or the name is too long"
 """The reason of a refusal where an object has no name that rules could be asked about."""
 
 MOUNTING = frozenset(

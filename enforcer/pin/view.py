@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from errno import EBADF, ENOENT
+from errno import EBADF, ENAMETOOLONG, ENOENT
 from typing import NamedTuple, Protocol
 
 from enforcer.call import Elevation
@@ -366,9 +366,14 @@ def release(*fds: int) -> None:
 def name_of(fd: int) -> bytes:
     """The kernel's name for the object behind `fd`, from the supervisor's root.
 
-    Raises OSError (ENAMETOOLONG) where the kernel cannot print it.
+    Raises Unplaced where the kernel cannot print it: do_proc_readlink has PATH_MAX bytes for a name.
     """
-    return os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())
+    try:
+        return os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            raise Unplaced from error
+        raise
 
 
 def through(fd: int) -> bytes:
