@@ -21,18 +21,6 @@ def pidfd_open(pid: int, flags: int = 0) -> int:
     return _open(pid, flags)
 
 
-def leads(tid: int) -> bool:
-    """Whether a task leads its process, whose number it then has; False where it is gone, too.
-
-    Of all that say so it is the quickest: pidfd_prepare (kernel/fork.c) looks for a thread group of
-    that number.
-    """
-    pidfd = _open(tid, 0)
-    if pidfd >= 0:
-        os.close(pidfd)
-    return pidfd >= 0
-
-
 def pidfd_getfd(pidfd: int, descriptor: int) -> int:
     """A close-on-exec duplicate of `descriptor` of that process, or -errno."""
     return _getfd(pidfd, descriptor, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from enforcer.kernel.pidfd import leads
 from enforcer.mechanisms.notify.shared import Shared
 from enforcer.pin import View
 from enforcer.pin.domain import Domain
@@ -71,10 +70,7 @@ class HeldView(View):
 
     @property
     def tgid(self) -> int:
-        if not leads(self.tid):
-            return self.standing().tgid
-        self._worker.validate()
-        return self.tid
+        return self.standing().tgid
 
     @tgid.setter
     def tgid(self, value: int) -> None:
