@@ -366,7 +366,7 @@ def release(*fds: int) -> None:
 def name_of(fd: int) -> bytes:
     """The kernel's name for the object behind `fd`, from the supervisor's root.
 
-    Raises Unplaced where the kernel cannot print it: do_proc_readlink has PATH_MAX bytes for a name.
+    Raises Unplaced where the kernel cannot print it (do_proc_readlink has PATH_MAX bytes).
     """
     try:
         return os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())

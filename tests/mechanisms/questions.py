@@ -159,6 +159,8 @@ def _values(call: str, argument: Argument) -> Sequence[Word]:
         return ["=new", *_NAMES]
     if kind is Kind.FD and (call in _SENDS or call in ("bind", "connect")):
         return _SOCKETS
+    if argument.named:
+        return ["FILE", "DIR", 99, -1, -100, "PATHFILE"]
     if kind is Kind.FD and call == "inotify_add_watch":
         return ["INOTIFY", "FILE", 99]
     if kind is Kind.STRING:
