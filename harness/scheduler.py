@@ -9,7 +9,7 @@ import functools
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_S = 10.0
+Jobs = Sequence[Job]
+Results = tuple[Result, ...]
+"""What goes to one worker together, and what comes back, in its order."""
 _Answer = TypeVar("_Answer")
 _ONE_AT_A_TIME = threading.Lock()  # a process has one agent, whatever number of threads it is given
 
@@ -79,12 +82,12 @@ class SchedulerExecutor(Executor):
         self._inner = client.get_executor(pure=False)
 
     def submit(  # type: ignore[override]
-        self, function: Callable[[Job], Result], job: Job, /
-    ) -> Future[Result]:
+        self, function: Callable[[Jobs], Results], jobs: Jobs, /
+    ) -> Future[Results]:
         inner = self._inner.submit(
-            there, function, job, tree.OWN, (modules_digest(), this_machine())
+            there, function, jobs, tree.OWN, (modules_digest(), this_machine())
         )
-        outer: Future[Result] = Future()
+        outer: Future[Results] = Future()
         inner.add_done_callback(functools.partial(_hand_over, outer))
         return outer
 
@@ -94,9 +97,9 @@ class SchedulerExecutor(Executor):
 
 
 def there(
-    function: Callable[[Job], Result], job: Job, own: Path, judged_by: tuple[str, str]
-) -> Result:
-    """Carry a job out, on the worker. `own` is where the sender's own attacks are; what comes with
+    function: Callable[[Jobs], Results], jobs: Jobs, own: Path, judged_by: tuple[str, str]
+) -> Results:
+    """Carry jobs out, on the worker. `own` is where the sender's own attacks are; what comes with
     them is found where it is here. A worker of other modules or of another kind of machine than
     the sender's judges nothing: its references would be somebody else's.
     """
@@ -104,12 +107,17 @@ def there(
     for what, mine, yours in zip(("modules", "a kind of machine"), here, judged_by, strict=True):
         if mine != yours:
             host = socket.gethostname()
-            return broken_result(job, f"the worker on {host} has {what} of its own: {mine}")
-    if job.attack is not None and job.attack.program.is_relative_to(own):
-        program = tree.OWN / job.attack.program.relative_to(own)
-        job = replace(job, attack=replace(job.attack, program=program))
+            why = f"the worker on {host} has {what} of its own: {mine}"
+            return tuple(broken_result(job, why) for job in jobs)
     with _ONE_AT_A_TIME:
-        return function(job)
+        return function([_found_here(job, own) for job in jobs])
+
+
+def _found_here(job: Job, own: Path) -> Job:
+    if job.attack is None or not job.attack.program.is_relative_to(own):
+        return job
+    program = tree.OWN / job.attack.program.relative_to(own)
+    return replace(job, attack=replace(job.attack, program=program))
 
 
 def _hand_over(outer: Future[_Answer], inner: Future[_Answer]) -> None:

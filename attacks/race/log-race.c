@@ -88,7 +88,6 @@ static void try_once(struct run *run, unsigned int turn)
 
 static void race(struct run *run, const char *second)
 {
-	int enough = run->stop_at_win ? 1 : ENOUGH_WINS;
 	pthread_t thread;
 
 	run_learn_decoy(run);
@@ -98,7 +97,7 @@ static void race(struct run *run, const char *second)
 	if (pthread_create(&thread, NULL, flipper, NULL))
 		broken("no second thread");
 	stand_behind();
-	for (unsigned int turn = 1; turn <= TRIES && run->wins < enough; turn++)
+	for (unsigned int turn = 1; turn <= TRIES && run->wins < (run->stop_at_win ? 1 : ENOUGH_WINS); turn++)
 		try_once(run, turn);
 }
 

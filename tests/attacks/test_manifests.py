@@ -188,15 +188,15 @@ def test_a_widener_is_a_variant_with_a_class_and_a_need_of_its_own(tmp_path: Pat
 
 
 def test_a_race_has_attempts(tmp_path: Path) -> None:
-    """20,000 by default, 2,000 in a quick run, or what the manifest says."""
+    """2,000 by default, 400 in a quick run, or what the manifest says."""
 
     def attempts(text: str) -> tuple[int, int]:
         found = load_attack(write(tmp_path, text)).attempts
         return found.default, found.quick
 
     race = GOOD.replace("deterministic", AttackKind.RACE)
-    assert attempts(race) == (20_000, 2_000)
-    assert attempts(race + "attempts: {quick: 7}\n") == (20_000, 7)
+    assert attempts(race) == (2_000, 400)
+    assert attempts(race + "attempts: {quick: 7}\n") == (2_000, 7)
 
 
 @pytest.mark.parametrize(

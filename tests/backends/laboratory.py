@@ -83,7 +83,8 @@ def observe(
             plan=plan,
             mode=kind.value,
             attempts=case.attempts,
-            stop=True,
+            # Where a log is judged, whose lines are counted, all attempts are made.
+            stop=attack.effect is not Effect.LOG,
             command=(),
         )
         request = Request(

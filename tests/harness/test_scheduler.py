@@ -20,11 +20,11 @@ from harness.attack import load_attacks
 from harness.campaign import jobs_of
 from harness.cases import Selection
 from harness.cli.load import laboratory
-from harness.model import Result, VerdictKind
+from harness.model import VerdictKind
 from harness.places.local import this_machine
 from harness.provenance import modules_digest
 from harness.runner import Job, broken_result
-from harness.scheduler import SchedulerError, pool, there
+from harness.scheduler import Jobs, Results, SchedulerError, pool, there
 from tests.attacks.laboratory import free_ports
 from tests.harness.test_resuming import LIVE, interrupt
 from tests.harness.toys import ACT, call, harness_run, scenario, small_tree
@@ -109,9 +109,9 @@ def test_three_workers_judge_as_one_process_does(tmp_path: Path) -> None:
         assert resumed.verdicts == alone.verdicts
 
 
-def judged(job: Job) -> Result:
-    """What a worker would do with a job: here it tells where the attack's program is."""
-    return broken_result(job, str(job.attack.program) if job.attack else "")
+def judged(jobs: Jobs) -> Results:
+    """What a worker would do with jobs: here it tells where the attacks' programs are."""
+    return tuple(broken_result(job, str(job.attack and job.attack.program)) for job in jobs)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,10 @@ def test_the_attacks_of_a_worker_are_its_own(job: Job) -> None:
     program = load_attacks(tree.OWN / "attacks")["abi/upper-bits"].program
     assert job.attack is not None
     sent = Path("/elsewhere/attacks/abi/upper-bits.c")
-    job = replace(job, attack=replace(job.attack, program=sent))
-    assert there(judged, job, Path("/elsewhere"), HERE).verdict.reason == str(program)
-    assert there(judged, job, Path("/other"), HERE).verdict.reason == str(sent)
+    jobs = [replace(job, attack=replace(job.attack, program=sent))] * 2
+    for own, found in ((Path("/elsewhere"), program), (Path("/other"), sent)):
+        results = there(judged, jobs, own, HERE)
+        assert [result.verdict.reason for result in results] == [str(found)] * 2
 
 
 @pytest.mark.parametrize(
@@ -142,9 +143,9 @@ def test_a_worker_of_another_kind_judges_nothing(
     job: Job, judged_by: tuple[str, str], said: str
 ) -> None:
     """Its results would have no reference of their own: the case is broken, and says why."""
-    verdict = there(judged, job, tree.OWN, judged_by).verdict
-    assert verdict.kind is VerdictKind.BROKEN
-    assert said in verdict.reason
+    for result in there(judged, [job, job], tree.OWN, judged_by):
+        assert result.verdict.kind is VerdictKind.BROKEN
+        assert said in result.verdict.reason
 
 
 def test_nobody_to_send_cases_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
