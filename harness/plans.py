@@ -22,7 +22,7 @@ def plan_of(case: Case, layout: Layout, abis: Sequence[Abi]) -> Plan:
     """Compiled for all of a place's ABIs. Raises Inexpressible, PolicyError, BrokenBackend."""
     scenario = case.scenario
     text = substitute(scenario.policy, layout.placeholders())
-    found = _plan(
+    found = planned(
         (text, scenario.dialect, str(scenario.path)),
         case.backend,
         tuple(abi.name for abi in abis),
@@ -35,7 +35,7 @@ def plan_of(case: Case, layout: Layout, abis: Sequence[Abi]) -> Plan:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _plan(
+def planned(
     policy: tuple[str, str, str],
     name: str,
     abi_names: tuple[str, ...],
@@ -43,7 +43,7 @@ def _plan(
     partial: bool,
     defences: frozenset[Defence] | None,
 ) -> Plan | tuple[Cover, ...]:
-    """The plan, or what cannot be expressed."""
+    """The plan, or what cannot be expressed; kept, as long as nobody clears this cache."""
     policies = parse_policies(*policy)
     abis = [ABIS[each] for each in abi_names]
     try:
