@@ -64,10 +64,11 @@ from harness.workers import pool
     shell_complete=complete_backends,
     multiple=True,
     metavar="NAME",
-    help="ptrace, seccomp, notify, landlock, capabilities, strict, none; apparmor, tomoyo, "
-    "selinux, bpf-lsm, removed, syscalls-cgroup, in machines of their own; a leaky one, or `leaky` "
-    "for all of those; bwrap and others' sandboxes, or `external` for all of those; a FILE that "
-    "describes one; `all`. May be repeated. Default: what the scenarios name.",
+    help="ptrace, seccomp, notify, landlock, broker, capabilities, strict, none; apparmor, tomoyo, "
+    "selinux, bpf-lsm, audit, removed, syscalls-cgroup, in machines of their own; a leaky one, "
+    "or `leaky` for all of those; bwrap, preload, systemd and others' sandboxes, or `external` "
+    "for all of those; a FILE that describes one; `all`. May be repeated. Default: what the "
+    "scenarios name.",
 )
 @click.option(
     "--arch",

@@ -19,7 +19,9 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
+from enforcer.mechanisms.contract import MechanismName
 from harness import tree
+from harness.backends import prepared_names
 from harness.cli import cli
 from harness.places.local import kernel_release
 
@@ -69,6 +71,13 @@ def test_it_explains_itself(copy: Path) -> None:
         said = harness(copy, module=module)
         assert said.returncode == 0
         assert word in said.stdout
+
+
+def test_the_help_names_every_mechanism_of_ours(copy: Path) -> None:
+    """Nobody asks for what the help does not name."""
+    said = harness(copy, "run", "--help").stdout.split()
+    words = {word.strip(",;.") for word in said}
+    assert words >= {*MechanismName, *prepared_names()}
 
 
 def test_run_report_explain_repro(copy: Path) -> None:
