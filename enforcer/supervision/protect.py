@@ -67,12 +67,17 @@ In the supervisor's group a target could signal it by the number 0.
 _NO_TASK = frozenset({"setpgid", "tgkill", "rt_tgsigqueueinfo"})
 """Calls that reach no thread of the supervisor without naming the process (do_send_specific)."""
 
+_SENT = {"kill": 1, "tkill": 1, "tgkill": 2, "rt_sigqueueinfo": 1, "rt_tgsigqueueinfo": 2}
+"""The register of the signal. 0 is never sent, it asks whether one could be (kill(2))."""
+
+_SENDS = {name: Compare(at, Operator.NE, 0, LOW_HALF) for name, at in _SENT.items()}
 _ONLY_WHEN: Mapping[str, Condition] = {
+    **_SENDS,
     "fcntl": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
     "fcntl64": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
 }
 _ALSO_WHEN: Mapping[str, Condition] = {
-    "kill": Compare(0, Operator.EQ, _EVERY_PROCESS & LOW_HALF, LOW_HALF),
+    "kill": All((_SENDS["kill"], Compare(0, Operator.EQ, _EVERY_PROCESS & LOW_HALF, LOW_HALF))),
     "setpriority": Compare(0, Operator.EQ, _PRIO_USER, LOW_HALF),
     "ioprio_set": Compare(0, Operator.EQ, _IOPRIO_WHO_USER, LOW_HALF),
 }

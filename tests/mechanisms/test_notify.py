@@ -175,8 +175,9 @@ events = map(json.loads, open("events.jsonl"))
 number = next(event["supervisor"] for event in events if event["event"] == "enforcing")
 a, b = socket.socketpair()
 owner = struct.pack("ii", 1, number)
-acts = [lambda: os.kill(number, 9), lambda: os.kill(-number, 19), lambda: os.kill(-1, 0),
-        lambda: os.pidfd_open(number), lambda: os.setpriority(os.PRIO_PROCESS, number, 19),
+acts = [lambda: os.kill(number, 9), lambda: os.kill(-number, 19),
+        lambda: os.kill(-1, signal.SIGURG), lambda: os.pidfd_open(number),
+        lambda: os.setpriority(os.PRIO_PROCESS, number, 19),
         lambda: fcntl.fcntl(a, fcntl.F_SETOWN, number), lambda: fcntl.fcntl(a, 15, owner),
         lambda: fcntl.ioctl(a, 0x8901, struct.pack("i", number)),
         lambda: signal.pidfd_send_signal(os.open(f"/proc/{number}", os.O_RDONLY), 9)]
@@ -186,7 +187,7 @@ for act in acts:
     except OSError as error:
         print(error.errno, end=" ")
 fcntl.fcntl(a, 15, struct.pack("ii", 1, os.getpid()))
-print(signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0), os.close(os.open("/", 0)))
+print(os.kill(number, 0), signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0))
 """
     done = python(text, PERMIT, tmp_path)
     assert done.stdout == "1 1 1 1 1 1 1 1 1 None None\n", done.stderr

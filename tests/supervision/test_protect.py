@@ -78,6 +78,13 @@ def test_call_that_names_the_supervisor_is_refused(
     [
         ("kill", (OTHER, 9)),
         ("kill", (0, 9)),
+        ("kill", (SUPERVISOR, 0)),
+        ("kill", (SUPERVISOR, 1 << 32)),
+        ("kill", (-1, 0)),
+        ("tkill", (THREAD, 0)),
+        ("tgkill", (SUPERVISOR, THREAD, 0)),
+        ("rt_sigqueueinfo", (SUPERVISOR, 0)),
+        ("rt_tgsigqueueinfo", (SUPERVISOR, THREAD, 0)),
         ("tgkill", (OTHER, OTHER, 9)),
         ("fcntl", (SUPERVISOR, 3, 0)),
         ("fcntl", (5, 2, SUPERVISOR)),

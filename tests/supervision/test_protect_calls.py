@@ -74,6 +74,13 @@ REACHING_NO_THREAD = frozenset({"tgkill", "rt_tgsigqueueinfo", "setpgid"})
 """Those that name the process as well, and check it (tgkill(2)); or a group."""
 
 
+AS_ONE_TASK = {
+    "setpriority": (0, 0),
+    "ioprio_set": (0, 1),
+    **dict.fromkeys(("kill", "tkill", "rt_sigqueueinfo"), (1, 9)),
+}
+"""The register and value with which these take a number for a task's, and do something to it."""
+
 VALUES = ((OTHER, True), (OTHER | 0xDEAD << 32, True), (0, False), (-OTHER, False))
 
 
@@ -83,17 +90,12 @@ def test_a_number_of_any_task_is_the_supervisors_to_look_at(call: str) -> None:
     if call in REACHING_NO_THREAD:
         assert call not in NAMING_TASKS
         return
-    which = {"setpriority": (0, 0), "ioprio_set": (0, 1)}
     for register in NAMED_BY[call]:
-        for value, is_named in (
-            (OTHER, True),
-            (OTHER | 0xDEAD << 32, True),
-            (0, False),
-            (-OTHER, False),
-        ):
+        for value, is_named in VALUES:
             args = [0] * REGISTERS
-            if call in which:
-                args[which[call][0]] = which[call][1]
+            if call in AS_ONE_TASK:
+                at, meant = AS_ONE_TASK[call]
+                args[at] = meant
             args[register] = value & (1 << 64) - 1
             assert holds(NAMING_TASKS[call], args) is is_named, (register, value)
             assert (numbers_named(call, args) == (OTHER,)) is is_named
