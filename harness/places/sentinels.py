@@ -183,26 +183,28 @@ class PathSentinel(_Still):
 
 
 class PortSentinel(_Mute):
-    """Two loopback listeners; a connection is accepted, or was not made.
+    """Two loopback ports; a connection or a datagram came to one, or none did.
 
-    A client knows of its connection before the listener does: before an answer, a connection of
-    our own has to come out behind those of the target.
+    A client knows of its connection before the listener does: before an answer, one of our own has
+    to come out behind those of the target. So has a datagram, which a softirq delivers.
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._listeners: dict[int, socket.socket] = {}
-        self._accepted = {layout.port: 0, layout.allowed_port: 0}
+        self._sockets: dict[int, socket.socket] = {}
+        self._reached = {layout.port: 0, layout.allowed_port: 0}
         self._ports: dict[int, int] = {}
         self._own: object = None
         self._layout = layout
-        for port in self._accepted:
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", port))
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-            self._listeners[listener.fileno()] = listener
-            self._ports[listener.fileno()] = port
+        for port in self._reached:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                found = socket.socket(socket.AF_INET, kind)
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                found.bind(("127.0.0.1", port))
+                if kind is socket.SOCK_STREAM:
+                    found.listen(BACKLOG)
+                found.setblocking(False)
+                self._sockets[found.fileno()] = found
+                self._ports[found.fileno()] = port
 
     def arguments(self) -> dict[str, str]:
         return {
@@ -211,46 +213,60 @@ class PortSentinel(_Mute):
         }
 
     def sources(self) -> tuple[int, ...]:
-        return tuple(self._listeners)
+        return tuple(self._sockets)
 
     def receive(self, descriptor: int) -> None:
+        found = self._sockets[descriptor]
+        take = _taken if found.type is socket.SOCK_DGRAM else _accepted
         while True:
             try:
-                connection, peer = self._listeners[descriptor].accept()
+                peer = take(found)
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
-                self._accepted[self._ports[descriptor]] += 1
-                continue
-            # Reset on close: thousands of connections leave no TIME_WAIT behind.
-            linger = struct.pack("ii", 1, 0)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            connection.close()
-            if peer == self._own:
+                peer = None
+            if peer is not None and peer == self._own:
                 self._own = None
             else:
-                self._accepted[self._ports[descriptor]] += 1
+                self._reached[self._ports[descriptor]] += 1
 
     def _collect(self) -> None:
         for descriptor, port in self._ports.items():
             self.receive(descriptor)
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as own:
+            with socket.socket(socket.AF_INET, self._sockets[descriptor].type) as own:
+                own.settimeout(PATIENCE_S)
+                own.connect(("127.0.0.1", port))
                 self._own = own.getsockname()
+                if own.type is socket.SOCK_DGRAM:
+                    own.send(b"")
                 while self._own:
-                    await_input(descriptor, f"our own connection to port {port}")
+                    await_input(descriptor, f"our own way to port {port}")
                     self.receive(descriptor)
 
     def reached(self, output: bytes) -> bool:
         self._collect()
-        return self._accepted[self._layout.port] > 0
+        return self._reached[self._layout.port] > 0
 
     def served(self, output: bytes) -> bool:
         self._collect()
-        return self._accepted[self._layout.allowed_port] > 0
+        return self._reached[self._layout.allowed_port] > 0
 
     def close(self) -> None:
-        for listener in self._listeners.values():
-            listener.close()
+        for found in self._sockets.values():
+            found.close()
+
+
+def _accepted(listener: socket.socket) -> object:
+    """Who connects; reset on close: thousands of connections leave no TIME_WAIT behind."""
+    connection, peer = listener.accept()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    return peer
+
+
+def _taken(mailbox: socket.socket) -> object:
+    """Who sends; what is sent counts for nothing."""
+    return mailbox.recvfrom(1)[1]
 
 
 class SocketSentinel(_Mute):

@@ -177,16 +177,28 @@ def test_a_terminal_that_carries_nothing_is_no_witness(
         os.close(terminal)
 
 
-def test_connections_of_our_own_do_not_count(layout: Layout) -> None:
+def _connected(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port)).close()
+
+
+def _sent(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", ("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("come_to", [_connected, _sent], ids=["connection", "datagram"])
+def test_what_of_ours_comes_to_a_port_does_not_count(
+    come_to: Callable[[int], None], layout: Layout
+) -> None:
     """Each answer asks for one; only those of the target are the effect."""
     port, allowed_port = free_ports()
     layout = replace(layout, port=port, allowed_port=allowed_port)
     with contextlib.closing(plant("port", Effect.NET, layout, WHO)) as sentinel:
         assert not sentinel.reached(b"")
-        with socket.create_connection(("127.0.0.1", allowed_port)):
-            assert (sentinel.reached(b""), sentinel.served(b"")) == (False, True)
-        with socket.create_connection(("127.0.0.1", port)):
-            assert sentinel.reached(b"")
+        come_to(allowed_port)
+        assert (sentinel.reached(b""), sentinel.served(b"")) == (False, True)
+        come_to(port)
+        assert sentinel.reached(b"")
 
 
 def nonces(layout: Layout) -> tuple[str, str]:

@@ -13,12 +13,17 @@ from enforcer.syscalls.arguments import read_address
 from enforcer.syscalls.sockaddr import format_sockaddr
 from harness.backends.weak import Leaky
 
+_ADDRESS = {"connect": 1, "sendto": 4}
+"""The register of the address, before that of its length."""
+
 
 class _JudgesSpellings(Worker):
     def decide(self, values: Values, missing: int = 0) -> int:
         """Rules see what stands in memory, which the kernel may take for another address."""
-        if self.name == "connect":
-            values = {**values, "sockaddr": [_written(read_address(self, *self.args[1:3]))]}
+        if self.name in _ADDRESS:
+            place = _ADDRESS[self.name]
+            raw = read_address(self, *self.args[place : place + 2])
+            values = {**values, "sockaddr": [_written(raw)]}
         return super().decide(values, missing)
 
 
