@@ -117,10 +117,19 @@ class Arranging(Protocol):
     and undone behind them: by the agent, whose namespaces are the machine's, or by who has that.
     """
 
-    def arrange(
-        self, plan: Plan, ask: Ask, *, disposable: bool
-    ) -> AbstractContextManager[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> AbstractContextManager[Arranged]:
         """Raises Unavailable, LaunchError, OSError."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """What a mechanism offers beside that prepares all runs of a case alike, in part."""
+
+    def foresee(self, plan: Plan, stage: Stage, run: Run) -> None:
+        """Find it out and keep it, by who forks the runs, so that each has it already. `prepare`
+        must do without. Raises LaunchError, OSError.
+        """
         ...
 
 

@@ -77,9 +77,7 @@ class Removed:
         """One line a call."""
         return "".join(f"{call}: not implemented, for everybody\n" for call in _calls(plan))
 
-    def arrange(
-        self, plan: Plan, ask: Ask, *, disposable: bool
-    ) -> AbstractContextManager[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> AbstractContextManager[Arranged]:
         """The calls are gone as long as it is entered."""
         return _removed(plan, ask)
 

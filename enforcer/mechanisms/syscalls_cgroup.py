@@ -92,9 +92,7 @@ class SyscallsCgroup:
         numbers = [str(number(plan.machine, call)) for call in _calls(plan)]
         return "".join(f"echo {each} > syscalls.deny\n" for each in numbers)
 
-    def arrange(
-        self, plan: Plan, ask: Ask, *, disposable: bool
-    ) -> AbstractContextManager[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> AbstractContextManager[Arranged]:
         """The module is loaded, and stays as long as the machine."""
         return _loaded(plan, ask)
 

@@ -29,6 +29,7 @@ from enforcer.mechanisms.preparing import (
     Arranging,
     Ask,
     Event,
+    Foreseeing,
     Met,
     Needs,
     PreparedMechanism,
@@ -121,13 +122,15 @@ class Prepared:
         return [*missing, *self.enforcer.probe()]
 
     @contextlib.contextmanager
-    def arrange(self, plan: Plan, ask: Ask, *, disposable: bool) -> Iterator[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> Iterator[Arranged]:
         """What its mechanism has done outside of the run, if anything; see Arranging."""
-        self._check_machine(disposable)
+        self._check_machine(stage.disposable)
+        if isinstance(self.enforcer, Foreseeing):
+            self.enforcer.foresee(plan, stage, _run)
         if not isinstance(self.enforcer, Arranging):
             yield Arranged(plan=plan)
             return
-        with self.enforcer.arrange(plan, ask, disposable=disposable) as arranged:
+        with self.enforcer.arrange(plan, ask, stage) as arranged:
             yield arranged
 
     def _check_machine(self, disposable: bool) -> None:

@@ -22,7 +22,7 @@ from typing import NoReturn, cast
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.prctl import forbid_dumping
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
-from enforcer.mechanisms.preparing import Ask, Event
+from enforcer.mechanisms.preparing import Ask, Event, Stage
 from harness.backends import BrokenBackend, UnknownBackend, backend
 from harness.backends.life import stage_of
 from harness.backends.prepared import settle
@@ -178,6 +178,7 @@ def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[
         backend(run.backend)
         warm(run.plan.mechanism)
     command = request.program is None
+    stage = _stage(request, isolation, walls.identity(isolation))
     seen: list[Observation] = []
     for run in request.runs:
         seen.append(
@@ -187,7 +188,7 @@ def run_case(request: Request, isolation: Isolation, ask: Ask = nobody) -> list[
                 run.plan,
                 ask,
                 _runner(request, run, isolation),
-                disposable=request.disposable,
+                stage,
             )
         )
         if run.kind in CONTROLS and not shows_something(seen[-1], command=command):
@@ -310,15 +311,7 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             return _broken(run, f"preparing the run: {error}")
         nonce = fresh_nonce()
         command = _command(request, run, sentinel, nonce)
-        walled = isolation is Isolation.NAMESPACES
-        stage = stage_of(
-            request.layout,
-            uid=who.uid,
-            gid=who.gid,
-            walled=walled,
-            disposable=request.disposable,
-            holds=request.holds,
-        )
+        stage = _stage(request, isolation, who)
         try:
             plan = stack.enter_context(life.prepare(run.plan, stage))
         except Unavailable as error:
@@ -358,7 +351,8 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
         # What the target left behind keeps its supervisor from its last word.
         kill_group(target)
         drain(seen, pipes, GRACE_S)
-        status = end_all()[target]
+        status = end_all().get(target, seen.status)
+        assert status is not None
         drain(seen, pipes, 0)
         if failed and not seen.failure:
             seen.failure = b": ".join(filter(None, (failed.encode(), seen.stderr.content())))
@@ -375,6 +369,17 @@ def _first_process(request: Request, run: Run, isolation: Isolation, who: Identi
             )
         except (OSError, SentinelError) as error:
             return _broken(run, f"looking at what happened: {error}")
+
+
+def _stage(request: Request, isolation: Isolation, who: Identity) -> Stage:
+    return stage_of(
+        request.layout,
+        uid=who.uid,
+        gid=who.gid,
+        walled=isolation is Isolation.NAMESPACES,
+        disposable=request.disposable,
+        holds=request.holds,
+    )
 
 
 def _furnish_layout(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
-from enforcer.mechanisms.preparing import Arranging, Ask
+from enforcer.mechanisms.preparing import Arranging, Ask, Stage
 from harness.backends import backend
 from harness.model import Observation, Outcome, RunKind
 
@@ -22,15 +22,14 @@ def arranged(
     plan: Plan,
     ask: Ask,
     run: Callable[[Plan], Observation],
-    *,
-    disposable: bool,
+    stage: Stage,
 ) -> Observation:
     """One run of the backend `name`, with what that has to have done around it."""
     life = backend(name)
     if not isinstance(life, Arranging):
         return run(plan)
     try:
-        with life.arrange(plan, ask, disposable=disposable) as around:
+        with life.arrange(plan, ask, stage) as around:
             seen = run(around.plan)
             return replace(seen, events=(*seen.events, *around.tell(seen.events)))
     except Unavailable as error:

@@ -27,6 +27,7 @@ FIRST_EVENTS = 50  # of each kind
 LAST_EVENTS = 50
 KEPT_EVENTS = FIRST_EVENTS + LAST_EVENTS
 LINE_BYTES = 1 << 20
+CORE = 0x80  # of a wait status: the kernel dumped its core
 GRACE_S = 1.0  # for a supervisor to write its last event after the target has ended
 
 Event = dict[str, object]
@@ -135,6 +136,7 @@ class Seen:
     log: Log = field(default_factory=Log)
     failure: bytes = b""
     ended: bool = False
+    status: int | None = None  # the target's wait status, where it was reaped as soon as it ended
     stopped: str = ""  # why it had to be ended before its time was up
     seconds: float = 0.0
     open: set[int] = field(default_factory=set)  # pipes that somebody may still write to
@@ -168,7 +170,7 @@ def watch(
 ) -> Seen:
     """Serve every descriptor until the target has ended and its enforcer is done, or time is up.
 
-    `target` is a pidfd. Neither the target nor anything else is killed here.
+    `target` is a pidfd. Neither the target nor anything else is killed here; an init reaps it.
     """
     words = sentinel.words() if sentinel else ()
     seen = Seen(
@@ -198,6 +200,7 @@ def watch(
         for descriptor, _ in poll.poll(max(0.0, until - now) * 1000):
             if descriptor == target:
                 seen.ended = True
+                seen.status = _reaped(target) if os.getpid() == 1 else None
                 seen.seconds = time.monotonic() - started
                 deadline = time.monotonic() + GRACE_S
                 poll.unregister(target)
@@ -209,6 +212,21 @@ def watch(
     if not seen.ended:
         seen.seconds = time.monotonic() - started
     return seen
+
+
+def _reaped(target: int) -> int | None:
+    """The wait status of a child that ended; None for one whose tracer has not let it go.
+
+    Before Linux 6.11 a zombie keeps its filters (seccomp_filter_release in release_task), so that
+    a listener's supervisor waits until somebody reaps it. Elsewhere than in a pid namespace of the
+    run its number could be another's by the time that its group is killed.
+    """
+    told = os.waitid(os.P_PIDFD, target, os.WEXITED | os.WNOHANG)
+    if told is None:
+        return None
+    if told.si_code == os.CLD_EXITED:
+        return told.si_status << 8
+    return told.si_status | (CORE if told.si_code == os.CLD_DUMPED else 0)
 
 
 def drain(seen: Seen, pipes: Pipes, patience_s: float) -> None:

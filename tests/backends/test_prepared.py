@@ -35,6 +35,7 @@ from harness.backends.life import stage_of
 from harness.backends.prepared import Prepared
 from harness.cli import Status, UserError, cli
 from harness.cli.load import chosen_targets, supported, wanted_in
+from harness.places.arranging import nobody
 from harness.places.choice import Driver, Wish
 from harness.places.layout import Layout
 
@@ -54,6 +55,10 @@ class Fake:
     program: tuple[str, ...] = ("true",)
     is_on: bool = False
     is_settled: bool = False
+    foreseen: list[str] = field(default_factory=list)
+
+    def foresee(self, plan: Plan, stage: Stage, run: Run) -> None:
+        self.foreseen.append(run(("echo", str(stage.program)), ""))
 
     def settle(self) -> None:
         self.is_settled = True
@@ -123,6 +128,16 @@ def test_it_is_switched_on_nowhere_else(
     with pytest.raises(Unavailable, match=said.replace("(", r"\(").replace(")", r"\)")):
         Prepared(fake).prepare(PLAN, stage(tmp_path, **how)).__enter__()
     assert not fake.is_on
+
+
+def test_what_all_runs_share_is_found_before_them(tmp_path: Path) -> None:
+    """By the agent, on the machine that it is of, with a program's help; nowhere else."""
+    fake = Fake()
+    with Prepared(fake).arrange(PLAN, nobody, stage(tmp_path)):
+        assert fake.foreseen == [f"{tmp_path}/bin/program\n"]
+    with pytest.raises(Unavailable):
+        Prepared(fake).arrange(PLAN, nobody, stage(tmp_path / "shut", disposable=False)).__enter__()
+    assert len(fake.foreseen) == 1
 
 
 def test_a_module_of_the_kernels_is_asked_for(tmp_path: Path) -> None:

@@ -6,17 +6,21 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enforcer.mechanisms.contract import LaunchError, Plan, Unavailable
-from enforcer.mechanisms.preparing import Arranged, Ask
+from enforcer.mechanisms.preparing import Arranged, Ask, Stage
+from harness.backends.life import stage_of
 from harness.model import Observation, Outcome, RunKind
 from harness.places import arranging
+from harness.places.layout import Layout
 from harness.places.wire import NUMBER, Garbled, question_of
 
 PLAN = Plan(mechanism="none", machine="x86_64", data={})
+STAGE = stage_of(Layout(root=Path("/srv")), uid=1, gid=1, walled=True, disposable=True)
 
 
 class Backend:
@@ -27,10 +31,10 @@ class Backend:
         self.did: list[str] = []
 
     @contextlib.contextmanager
-    def arrange(self, plan: Plan, ask: Ask, *, disposable: bool) -> Iterator[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> Iterator[Arranged]:
         if self.failure:
             raise self.failure
-        self.did.append(f"on {ask({'do': 1})['done']} {disposable}")
+        self.did.append(f"on {ask({'do': 1})['done']} {stage.disposable}")
         yield Arranged(
             plan=replace(plan, data={"told": True}),
             tell=lambda events: [{"event": "start", "seen": len(events)}],
@@ -46,9 +50,7 @@ def carried_out(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Observation:
         return Observation(kind=RunKind.ATTACK, outcome=Outcome.SILENT, events=({"event": "end"},))
 
     monkeypatch.setattr(arranging, "backend", lambda name: backend)
-    return arranging.arranged(
-        "any", RunKind.ATTACK, PLAN, lambda _: {"done": "well"}, run, disposable=True
-    )
+    return arranging.arranged("any", RunKind.ATTACK, PLAN, lambda _: {"done": "well"}, run, STAGE)
 
 
 def test_it_is_on_around_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,6 +190,40 @@ def test_everything_arrives() -> None:
     assert (seen.ended, seen.stopped, seen.open) == (True, "", set())
 
 
+@pytest.mark.parametrize("how", [0, 3, -signal.SIGKILL])
+def test_an_init_reaps_its_target(how: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: a zombie keeps its filters, and their supervisor waits for their end. Nobody else
+    does, whose child's number is kept as long as it is a zombie.
+    """
+
+    def body(pipes: Pipes) -> int:
+        if how < 0:
+            os.kill(os.getpid(), -how)
+        return how
+
+    for pid in (1, os.getpid()):
+        child = fork(lambda: body(Pipes(stdout=-1, stderr=-1, log=-1, failure=-1)))
+        pidfd, ends = os.pidfd_open(child), [os.pipe() for _ in NAMES]
+        for _, write_end in ends:
+            os.close(write_end)
+        pipes = Pipes(**dict(zip(NAMES, (read_end for read_end, _ in ends), strict=True)))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda now=pid: now)
+            seen = watch(pidfd, pipes, None, Limits(), METER)
+        status = wait(child) if seen.status is None else seen.status
+        assert (os.waitstatus_to_exitcode(status), seen.status is None) == (how, pid != 1)
+        with pytest.raises(ChildProcessError):
+            wait(child)
+        for descriptor in (pidfd, *vars(pipes).values()):
+            os.close(descriptor)
+
+
+def test_whose_tracer_holds_it_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reaped with all others, in the end."""
+    monkeypatch.setattr(os, "waitid", lambda kind, which, how: None)
+    assert watching._reaped(0) is None
+
+
 class Late(Told):
     """Readable all the time. Once `watch` knows that the target has ended, which it does after two
     looks, each look takes a part of a second, and after three the supervisor says its last word.

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from enforcer.access.notes import Notes
 from enforcer.access.tree import Node, tree_of
 from enforcer.arch import native
 from enforcer.kernel import kernel_log
-from enforcer.mechanisms.apparmor import MECHANISM
+from enforcer.mechanisms.apparmor import MECHANISM, compiled
 from enforcer.mechanisms.apparmor.profile import PROFILE, profile
 from enforcer.mechanisms.apparmor.records import refusals
 from enforcer.mechanisms.contract import Extent, Inexpressible, Options
 from enforcer.mechanisms.preparing import Met, Stage
+from enforcer.mechanisms.security_module import programs_of, tree_of_plan
 from enforcer.policy.ast import Policy
 from harness.backends.life import stage_of
 from harness.evidence import Attributed, unwitnessed, witnessed
@@ -173,6 +175,24 @@ def test_no_profile_no_witness(
     assert witnessed(events) is not bool(missing)
     assert missing in unwitnessed(events)
     assert not records
+
+
+def test_a_profile_is_compiled_once_for_a_case(tmp_path: Path) -> None:
+    """Runs that are forked behind it have it; another text is another profile."""
+    asked: list[str] = []
+
+    def run(command: Sequence[str], stdin: str) -> str:
+        asked.append(stdin)
+        Path(command[-1]).write_text(f"{len(asked)} compiled")
+        return ""
+
+    where = stage(tmp_path)
+    said = policy(f'deny[eacces]: fsread, when: filename eq "{where.denied}"')
+    plan = MECHANISM.compile([said], native().abis[:1], Options(partial=True))
+    MECHANISM.foresee(plan, where, run)
+    told = MECHANISM.told(tree_of_plan(plan), programs_of(where))
+    assert (compiled(told, run), asked) == (b"1 compiled", [told])
+    assert compiled("another", run) == b"2 compiled"
 
 
 def test_two_policies_are_not_one() -> None:

@@ -24,6 +24,7 @@ POLICY = parse_yaml("default: permit\nrules:\n  - deny[enosys]: [vmsplice]\n", "
 PLAN = MECHANISM.compile([POLICY], native().abis, Options())
 PROBE = f"call:{number(native().abis[0].name, 'vmsplice')}"
 ENTRIES = {"__x64_sys_vmsplice": "48c7c0daffffffc3"}
+STAGE = stage_of(Layout(root=Path("/srv")), uid=1, gid=1, walled=True, disposable=True)
 
 
 def test_it_is_gone_as_long_as_it_is_entered() -> None:
@@ -34,7 +35,7 @@ def test_it_is_gone_as_long_as_it_is_entered() -> None:
         asked.append(question)
         return {"entries": ENTRIES}
 
-    arranging = MECHANISM.arrange(PLAN, ask, disposable=True)
+    arranging = MECHANISM.arrange(PLAN, ask, STAGE)
     assert arranging.__enter__().plan.data["entries"] == ENTRIES
     assert asked == [{"remove": ["vmsplice"]}]
     failure = KeyError()
@@ -44,7 +45,7 @@ def test_it_is_gone_as_long_as_it_is_entered() -> None:
 
 def test_who_cannot_remove_it_is_not_believed() -> None:
     """The run is not made."""
-    arranging = MECHANISM.arrange(PLAN, lambda _: {"error": "no entry"}, disposable=True)
+    arranging = MECHANISM.arrange(PLAN, lambda _: {"error": "no entry"}, STAGE)
     with pytest.raises(LaunchError, match="no entry"):
         arranging.__enter__()
 
@@ -64,16 +65,14 @@ def test_what_two_processes_see_is_the_witness(
     target: int,
     elsewhere: int,
     missing: str,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The target, another process, and the bytes that were read back."""
     monkeypatch.setattr(removed, "tried", lambda call: elsewhere)
-    stage = stage_of(Layout(root=tmp_path), uid=1, gid=1, walled=True)
-    assert MECHANISM.probes(PLAN, stage) == (PROBE,)
-    arranging = MECHANISM.arrange(PLAN, lambda _: {"entries": entries}, disposable=True)
+    assert MECHANISM.probes(PLAN, STAGE) == (PROBE,)
+    arranging = MECHANISM.arrange(PLAN, lambda _: {"entries": entries}, STAGE)
     with arranging as arranged:
-        events = MECHANISM.witness(arranged.plan, stage, Met(pid=7, answers={PROBE: target}))
+        events = MECHANISM.witness(arranged.plan, STAGE, Met(pid=7, answers={PROBE: target}))
     assert unwitnessed(events) == missing
     assert witnessed(events) is not bool(missing)
 

@@ -24,6 +24,7 @@ ABIS = native().abis
 NUMBER = number(ABIS[0].name, "vmsplice")
 PROBE = f"call:{NUMBER}"
 PLAN = MECHANISM.compile([POLICY], ABIS, Options(partial=True))
+STAGE = stage_of(Layout(root=Path("/srv")), uid=1, gid=1, walled=True, disposable=True)
 
 
 def test_numbers_are_those_of_the_native_abi() -> None:
@@ -54,20 +55,18 @@ def test_what_the_kernel_says_is_the_witness(
     counted: int,
     outside: int,
     missing: str,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The target's group, its refusal, the module's count, and a process that has the call."""
     monkeypatch.setattr(syscalls_cgroup, "_group", lambda pid: group)
     monkeypatch.setattr(syscalls_cgroup, "_denials", lambda: 4 + counted)
     monkeypatch.setattr(syscalls_cgroup, "tried", lambda call: outside)
-    stage = stage_of(Layout(root=tmp_path), uid=1, gid=1, walled=True)
     plan = MECHANISM.compile([POLICY], ABIS, Options(partial=True))
     counting = type(plan)(
         mechanism=plan.mechanism, machine=plan.machine, data={**plan.data, "denials": 4}
     )
-    assert MECHANISM.probes(plan, stage) == (PROBE,)
-    events = MECHANISM.witness(counting, stage, Met(pid=7, answers={PROBE: answer}))
+    assert MECHANISM.probes(plan, STAGE) == (PROBE,)
+    events = MECHANISM.witness(counting, STAGE, Met(pid=7, answers={PROBE: answer}))
     assert unwitnessed(events).startswith(missing)
     assert witnessed(events) is not bool(missing)
 
@@ -92,6 +91,6 @@ def test_a_call_that_this_kernel_has_not_yet(
 
 def test_who_has_no_module_is_not_run() -> None:
     """That it could not be built is said."""
-    arranging = MECHANISM.arrange(PLAN, lambda _: {"error": "no headers"}, disposable=True)
+    arranging = MECHANISM.arrange(PLAN, lambda _: {"error": "no headers"}, STAGE)
     with pytest.raises(LaunchError, match="no headers"):
         arranging.__enter__()

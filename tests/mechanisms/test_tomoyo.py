@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from enforcer.access.kinds import Access, reaches
 from enforcer.access.notes import Notes
 from enforcer.access.tree import Node, tree_of
+from enforcer.mechanisms import tomoyo
+from enforcer.mechanisms.contract import LaunchError
 from enforcer.mechanisms.tomoyo.records import refusals
 from enforcer.mechanisms.tomoyo.rules import DOMAIN, KEPT, Told, profiles, told
 from enforcer.policy.ast import Policy
@@ -131,3 +133,28 @@ def test_a_record_is_a_decision(act: str, call: str, name: str) -> None:
 def test_what_is_granted_is_no_refusal() -> None:
     """Such a record is passed over."""
     assert not list(refusals(RECORD.format(granted="yes", act="read /srv/shut/object") + "\n\n"))
+
+
+def test_it_is_switched_on_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the profiles told, without which the kernel panics, and a manager, without whom nobody
+    could tell it anything any more. A machine where that failed is not taken for such a one.
+    """
+    (tmp_path / "self_domain").write_text("<kernel> /agent\n")
+    for name in ("profile", "manager"):
+        (tmp_path / name).touch()
+    done: list[tuple[str, str]] = []
+
+    def switch_on() -> None:
+        done.append(((tmp_path / "profile").read_text(), (tmp_path / "manager").read_text()))
+        if len(done) == 1:
+            raise LaunchError
+
+    monkeypatch.setattr(tomoyo, "TOMOYO", tmp_path)
+    monkeypatch.setattr(tomoyo, "_switch_on", switch_on)
+    module = tomoyo.Tomoyo()
+    with pytest.raises(LaunchError):
+        module.settle()
+    assert not module.is_on
+    module.settle()
+    assert module.is_on
+    assert done[1] == (profiles(), "<kernel> /agent\n")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,20 +52,24 @@ class AppArmor(SecurityModule):
 
     @contextlib.contextmanager
     def prepare(self, plan: Plan, stage: Stage, run: Run) -> Iterator[Plan]:
-        """The profile as this kernel's AppArmor wants it, in one write; removed at the end."""
-        loaded = stage.state / "profile"
-        # Without the kernel's own features rules that it knows are left out in silence.
-        parser = ("apparmor_parser", "-Q", "-K", "-M", str(FEATURES), "-o", str(loaded))
-        run(parser, self.told(tree_of_plan(plan), programs_of(stage)))
+        """The compiled profile in one write; removed at the end."""
+        compiled = self._compiled(plan, stage, run)
         records = kernel_log.opened_at_end()
         try:
             with _directory(stage) as apparmor:
-                (apparmor / ".replace").write_bytes(loaded.read_bytes())
+                (apparmor / ".replace").write_bytes(compiled)
             yield replace(plan, data={**plan.data, "records": records})
         finally:
             os.close(records)
             with _directory(stage) as apparmor:
                 (apparmor / ".remove").write_bytes(PROFILE.encode())
+
+    def foresee(self, plan: Plan, stage: Stage, run: Run) -> None:
+        """The profile is compiled once for a case: in an emulated machine that takes longest."""
+        self._compiled(plan, stage, run)
+
+    def _compiled(self, plan: Plan, stage: Stage, run: Run) -> bytes:
+        return compiled(self.told(tree_of_plan(plan), programs_of(stage)), run)
 
     def enter(self, plan: Plan) -> None:
         Path("/proc/self/attr/apparmor/exec").write_text(f"exec {PROFILE}", encoding="ascii")
@@ -73,6 +79,16 @@ class AppArmor(SecurityModule):
 
     def collect(self, plan: Plan, stage: Stage) -> tuple[Event, ...]:
         return tuple(refusals(kernel_log.audited(descriptor_of(plan, "records"))))
+
+
+@functools.lru_cache(maxsize=1)
+def compiled(text: str, run: Run) -> bytes:
+    """A profile as this kernel's AppArmor wants it."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary = Path(directory, "profile")
+        # Without the kernel's own features rules that it knows are left out in silence.
+        run(("apparmor_parser", "-Q", "-K", "-M", str(FEATURES), "-o", str(binary)), text)
+        return binary.read_bytes()
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ class Auditing:
         )
 
     @contextmanager
-    def arrange(self, plan: Plan, ask: Ask, *, disposable: bool) -> Iterator[Arranged]:
+    def arrange(self, plan: Plan, ask: Ask, stage: Stage) -> Iterator[Arranged]:
         """The rules, and who reads the records, in the machine's own namespaces."""
         login = secrets.randbelow(_LOGINS - 1) + 1
         calls = {

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +18,7 @@ from typing import cast
 
 from enforcer.access.kinds import Access
 from enforcer.access.mediation import Mediation
-from enforcer.access.tree import Node
+from enforcer.access.tree import Node, node_from_json
 from enforcer.kernel import kernel_log, namespaces, procfs
 from enforcer.mechanisms.contract import LaunchError, Plan, PreparedName
 from enforcer.mechanisms.preparing import Event, Needs, Run, Stage
@@ -65,7 +67,7 @@ class SeLinux(SecurityModule):
         labels = Labels(tree_of_plan(plan))
         with _files(stage) as selinux:
             enforce = os.open(selinux / "enforce", os.O_RDWR | os.O_CLOEXEC)
-            _write_once(selinux / "load", labels.policy().binary())
+            _write_once(selinux / "load", binary(json.dumps(plan.data["tree"])))
         records = kernel_log.opened_at_end()
         try:
             objects = _labelled(labels, stage)
@@ -76,6 +78,10 @@ class SeLinux(SecurityModule):
             os.pwrite(enforce, PERMISSIVE, 0)
             os.close(enforce)
             os.close(records)
+
+    def foresee(self, plan: Plan, stage: Stage, run: Run) -> None:
+        """The policy's binary form is the same for all runs of a case."""
+        binary(json.dumps(plan.data["tree"]))
 
     def enter(self, plan: Plan) -> None:
         Path("/proc/self/attr/exec").write_text(context(DOMAIN), encoding="ascii")
@@ -89,6 +95,12 @@ class SeLinux(SecurityModule):
         lines = kernel_log.audited(descriptor_of(plan, "records"))
         objects = cast("Mapping[int, str]", plan.data["objects"])
         return tuple(refusals(lines, Labels(tree_of_plan(plan)), objects))
+
+
+@functools.lru_cache(maxsize=1)
+def binary(tree: str) -> bytes:
+    """The policy of a tree, which is told in JSON, as the kernel takes it."""
+    return Labels(node_from_json(json.loads(tree))).policy().binary()
 
 
 @contextlib.contextmanager

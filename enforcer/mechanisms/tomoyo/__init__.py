@@ -17,13 +17,15 @@ from enforcer.access.kinds import Access
 from enforcer.access.mediation import Mediation
 from enforcer.access.tree import Node
 from enforcer.kernel import namespaces
-from enforcer.mechanisms.contract import Plan, PreparedName
+from enforcer.mechanisms.contract import LaunchError, Plan, PreparedName
 from enforcer.mechanisms.preparing import Event, Needs, Run, Stage
 from enforcer.mechanisms.security_module import SecurityModule, programs_of, tree_of_plan
 from enforcer.mechanisms.tomoyo.records import CALLS, refusals
 from enforcer.mechanisms.tomoyo.rules import DOMAIN, profiles, told
 
+TOMOYO = Path("/sys/kernel/security/tomoyo")
 SYSTEM = Path("/usr/sbin")
+TRIGGERS = "/sbin/init"
 TRIGGER, LOADER = SYSTEM / "init", SYSTEM / "tomoyo-init"
 """What security/tomoyo/load_policy.c waits for, and asks for, by their names in /sbin."""
 READ_BYTES = 1 << 16
@@ -41,6 +43,17 @@ class Tomoyo(SecurityModule):
     )
     confined = DOMAIN
 
+    def __init__(self) -> None:
+        self.is_on = False
+
+    def settle(self) -> None:
+        """It is switched on, off for everybody: whoever does it, and is forked from them, may write
+        the policy.
+        """
+        _tell_managers(TOMOYO)
+        _switch_on()
+        self.is_on = True
+
     def told(self, tree: Node, programs: Iterable[Path]) -> str:
         lines = told(tree, programs)
         return "\n".join((*lines.groups, "", DOMAIN, *lines.rules, ""))
@@ -53,13 +66,12 @@ class Tomoyo(SecurityModule):
         namespaces.mount("securityfs", files, "securityfs")
         tomoyo = files / "tomoyo"
         lines = told(tree_of_plan(plan), programs_of(stage))
-        own = (tomoyo / "self_domain").read_text(encoding="ascii").strip()
-        _write(tomoyo / "profile", profiles())
-        _write(tomoyo / "manager", f"{own}\n")
+        own = _tell_managers(tomoyo)
         _write(tomoyo / "exception_policy", "\n".join((*lines.groups, "")))
         mine = (own, "use_profile 0", f"task manual_domain_transition {DOMAIN}")
         _write(tomoyo / "domain_policy", "\n".join((*mine, DOMAIN, *lines.rules, "")))
-        _switch_on(run)
+        if not self.is_on:
+            _switch_on()
         try:
             _logged(tomoyo)
             yield replace(plan, data={**plan.data, "files": str(tomoyo)})
@@ -86,9 +98,17 @@ class Tomoyo(SecurityModule):
         return tuple(refusals(_logged(Path(str(plan.data["files"])))))
 
 
-def _switch_on(run: Run) -> None:
-    """Execute the trigger. Both files are needed in this mount namespace only: that the kernel's
-    own helper finds no loader in the machine's leaves the policy as it is, and switched on.
+def _tell_managers(tomoyo: Path) -> str:
+    """The profiles, and that this process's domain manages: its name."""
+    own = (tomoyo / "self_domain").read_text(encoding="ascii").strip()
+    _write(tomoyo / "profile", profiles())
+    _write(tomoyo / "manager", f"{own}\n")
+    return own
+
+
+def _switch_on() -> None:
+    """Execute the trigger. Both files are needed for a moment: whether the kernel's own helper
+    finds the loader or not, the policy stays as it is, and is switched on.
     """
     script = "#!/bin/sh\nexit 0\n"
     namespaces.mount("tmpfs", SYSTEM, "tmpfs")
@@ -96,7 +116,9 @@ def _switch_on(run: Run) -> None:
         for program in (TRIGGER, LOADER):
             program.write_text(script, encoding="ascii")
             program.chmod(0o755)
-        run(("/sbin/init",), "")
+        _, status = os.waitpid(os.posix_spawn(TRIGGERS, [TRIGGERS], {}), 0)
+        if status:
+            raise LaunchError(f"{TRIGGERS}, TOMOYO's trigger: wait status {status}")
     finally:
         namespaces.unmount(SYSTEM)
 
