@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
 from harness.attack import Attack
@@ -18,6 +19,7 @@ from harness.places.local import Place, PlaceError, this_machine
 from harness.provenance import provenance
 from harness.results import LeakyRun, leaky_run, row_of
 from harness.runner import Executors, Job, run_all
+from harness.vm.capacity import processors
 from harness.vm.machines import MACHINES
 
 
@@ -115,10 +117,9 @@ class Places:
         """
         found: dict[_Key, list[Job]] = {}
         lost: list[Job] = []
-        for job in jobs:
-            key = self._key(job)
-            if key not in self._made:
-                self._made[key] = self._prepare(key)
+        keys = [(job, self._key(job)) for job in jobs]
+        self._make([key for key in dict.fromkeys(key for _, key in keys) if key not in self._made])
+        for job, key in keys:
             self._judged.setdefault(_scenario(job), {})[key] = None
             place = self._made[key]
             if isinstance(place, PlaceError):
@@ -144,6 +145,24 @@ class Places:
     def _key(self, job: Job) -> _Key:
         target = self._targets[job.case.place, job.case.kernel]
         return (*target.key, booted_with(job, target))
+
+    def _make(self, keys: Sequence[_Key]) -> None:
+        """Prepare places side by side: an emulated machine boots on one processor. Nobody waits at
+        the end of an interrupted run for threads that boot; their machines die with this process.
+        """
+        made: dict[_Key, Future[Place | PlaceError | None]] = {key: Future() for key in keys}
+        room = threading.Semaphore(processors())
+
+        def make(key: _Key) -> None:
+            with room:
+                try:
+                    made[key].set_result(self._prepare(key))
+                except BaseException as error:  # raised where its result is asked for
+                    made[key].set_exception(error)
+
+        for key in keys:
+            threading.Thread(target=make, args=(key,), daemon=True).start()
+        self._made |= {key: future.result() for key, future in made.items()}
 
     def _prepare(self, key: _Key) -> Place | PlaceError | None:
         name, kernel, append = key

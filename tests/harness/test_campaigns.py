@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -159,11 +160,11 @@ def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     places = Places((LOCAL, GUEST, LOST), said.append, stages.append)
     assert places.beside(wanted) == []
     placed, lost = places.placed(wanted)
-    assert prepared.made == [
+    assert sorted(prepared.made) == [
         ("local", ""),
         ("vm:arm64", ""),
-        ("vm:riscv64", ""),
         ("vm:arm64", "quiet"),
+        ("vm:riscv64", ""),
     ]
     machines = [each.place.machine if each.place else "" for each in placed]
     first, second = "machine of vm:arm64 ", "machine of vm:arm64 quiet"
@@ -176,9 +177,26 @@ def test_places_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.place.machine if each.place else "" for each in again] == [
         *("", first, second, "", first)
     ]
+    assert places.placed(wanted) == (placed, lost)
     assert len(prepared.made) == 4
     elsewhere = at(job, GUEST, lsm=["landlock"])
     assert places.beside([elsewhere]) == []
+
+
+def test_places_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine that boots leaves the other processors to others; what fails fails here."""
+    both = threading.Barrier(2, timeout=20)
+
+    def ready(wanted: Target, append: str, say: Callable[[str], None]) -> None:
+        both.wait()
+        if append:
+            raise KeyError(append)
+
+    monkeypatch.setattr(campaign, "ready", ready)
+    monkeypatch.setattr(campaign, "processors", lambda: 2)
+    (job,) = jobs(COMMAND).values()
+    with pytest.raises(KeyError, match="quiet"):
+        Places((GUEST,), print, print).placed([at(job, GUEST), at(job, GUEST, cmdline="quiet")])
 
 
 def test_a_machine_is_not_booted_for_what_all_are_told() -> None:
