@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import textwrap
 from pathlib import Path
@@ -114,7 +115,8 @@ CASES = {
         """
         def swap(task):
             other = os.stat(place / "other").st_ino
-            while os.stat(f"/proc/{task.tid}/fd/100").st_ino != other:
+            tables = [f"/proc/{each}/fd/100" for each in os.listdir(f"/proc/{task.tid}/task")]
+            while other not in [os.stat(table).st_ino for table in tables]:
                 pass  # a thread of the target's puts it there
         """,
         f"""
@@ -129,6 +131,7 @@ CASES = {
             while os.path.exists("armed"):
                 pass
             os.dup2(other, 100)
+            threading.Event().wait()
         threading.Thread(target=exchange).start()
         words = (ctypes.c_char_p * 2)(b"script", None)
         libc.syscall({number(NATIVE_ABI, "execveat")}, 100, b"", words, None, 0x1000)
@@ -136,6 +139,9 @@ CASES = {
         "other",
     ),
 }
+
+UNPINNED = frozenset({"execveat of a script's descriptor"})
+"""What changes only where `pin` is off."""
 
 _TARGET = """
 import ctypes, os, socket
@@ -155,6 +161,32 @@ def _swapped(case: str, place: Path, defences: str) -> Ran:
     return launched(source, POLICY, [sys.executable, "-I", "-S", "-c", target], place, defences)
 
 
+UNSHARING = """
+from enforcer.mechanisms.ptrace.calls import execs
+execs._CLONE_FILES |= 1  # no flag of the call's
+MECHANISM = Ptrace()
+"""
+
+SHARED = f"""
+import ctypes, os, threading
+with open("script", "w") as script:
+    print("#!/bin/sh\\necho script", file=script)
+os.chmod("script", 0o755)
+fd = os.open("script", os.O_PATH)
+os.set_inheritable(fd, True)
+words = (ctypes.c_char_p * 2)(b"script", None)
+libc = ctypes.CDLL(None, use_errno=True)
+execute = lambda: libc.syscall({number(NATIVE_ABI, "execveat")}, fd, b"", words, None, 0x1000)
+end = threading.Event()
+threading.Thread(target=end.wait).start()
+print(execute(), ctypes.get_errno(), flush=True)
+end.set()
+if not os.fork():
+    execute()
+os.wait()
+"""
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     for name in ("there", "walled"):
@@ -167,7 +199,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_another_object_than_judged_ends_the_sandbox(case: str, place: Path) -> None:
     """With `verify` nothing of the program runs after the act, and the log says why."""
-    ran = _swapped(case, place, "copy,pin,verify")
+    ran = _swapped(case, place, "copy,verify" if case in UNPINNED else "copy,pin,verify")
     assert not (place / "armed").exists(), ran.stderr
     assert (ran.status, ran.stdout) == (-9, "")
     told = [event["call"] for event in ran.events if event["event"] == "detection"]
@@ -177,8 +209,22 @@ def test_another_object_than_judged_ends_the_sandbox(case: str, place: Path) -> 
 @pytest.mark.parametrize("case", [name for name, each in CASES.items() if each[2] is not None])
 def test_without_verify_the_exchange_takes_place(case: str, place: Path) -> None:
     """So it is `verify` that stops it."""
-    ran = _swapped(case, place, "copy,pin")
+    ran = _swapped(case, place, "copy" if case in UNPINNED else "copy,pin")
     assert (ran.status, ran.stdout.strip()) == (0, CASES[case][2]), ran.stderr
+
+
+@pytest.mark.parametrize("defences", ["copy,pin,verify", "pin"])
+def test_a_script_is_executed_however_its_descriptor_changes(defences: str, place: Path) -> None:
+    """The one that was judged: what a thread puts in its place is in the thread's table only."""
+    ran = _swapped("execveat of a script's descriptor", place, defences)
+    assert not (place / "armed").exists(), ran.stderr
+    assert (ran.status, ran.stdout) == (0, "script\n"), ran.stderr
+
+
+def test_what_cannot_have_descriptors_of_its_own_executes_none(tmp_path: Path) -> None:
+    """A task that shares its table, and may not leave it, fails as that did; alone it executes."""
+    ran = launched(UNSHARING, POLICY, [sys.executable, "-I", "-S", "-c", SHARED], tmp_path, "pin")
+    assert (ran.status, ran.stdout) == (0, f"-1 {errno.EINVAL}\nscript\n"), ran.stderr
 
 
 @pytest.mark.parametrize("defences", ["copy,pin,verify", "copy,pin", "copy"])

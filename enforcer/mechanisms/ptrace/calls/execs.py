@@ -1,7 +1,9 @@
 """execve and execveat: judged at the call, verified on the new image before its first instruction.
 
 Nobody can execute for another, and the kernel reads name and arguments late: what a peer changed in
-between shows at PTRACE_EVENT_EXEC, and ends the sandbox.
+between shows at PTRACE_EVENT_EXEC, and ends the sandbox. What is executed by its descriptor no peer
+exchanges, because the task is given a table of its own before that is judged, as it would get one
+by executing (begin_new_exec, unshare_files).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from enforcer.call import Transition
 from enforcer.kernel import ptrace
+from enforcer.kernel.kcmp import shares_descriptors
 from enforcer.kernel.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from enforcer.mechanisms.ptrace import new_tasks
 from enforcer.mechanisms.ptrace.act import Act
@@ -20,14 +23,16 @@ from enforcer.mechanisms.ptrace.calls.directories import identity, is_at
 from enforcer.mechanisms.ptrace.held import HeldCall
 from enforcer.mechanisms.ptrace.sandbox import Sandbox
 from enforcer.mechanisms.ptrace.task_policy import TaskPolicy
-from enforcer.mechanisms.ptrace.tasks import Execution, Space, Task
+from enforcer.mechanisms.ptrace.tasks import Execution, Script, Space, Task
 from enforcer.pin import Pinned, resolve_as_caller
 from enforcer.policy.ast import Dialect, Policy
 from enforcer.supervision.journal import UNREADABLE, refusal
 from enforcer.supervision.scripts import HEAD_BYTES, script_line
+from enforcer.syscalls import number
 from enforcer.syscalls.arguments import AT_FDCWD, read_strings, signed
 from enforcer.syscalls.memory import Refused, UnreadableMemory
 
+_CLONE_FILES = 0x400
 _DEEPEST = 5
 _NO_REGISTERS = (0, 0, 0, 0, 0, 0)
 
@@ -65,6 +70,9 @@ class Execs:
         size = act.abis[call.arch].pointer_size
         try:
             name = call.read_string(call.args[place])
+            if flags & AT_EMPTY_PATH and not name and act.pins and self.shares_descriptors(call):
+                act.inject(call, _own_descriptors(call.abi))
+                return
             given = read_strings(call, call.args[place + 1], size) if "argv" in needs else None
             self.judged(call, dirfd, place, flags, name, given)
         except UnreadableMemory as error:
@@ -73,6 +81,12 @@ class Execs:
             act.fail(call, error.number)
         except _SeenTo:
             return
+
+    def shares_descriptors(self, call: HeldCall) -> bool:
+        """Whether another traced task can exchange what the call's descriptor leads to."""
+        tid = call.tid
+        others = (each for each in self.act.sandbox.tasks if each != tid)
+        return any(shares_descriptors(tid, each) for each in others)
 
     def judged(
         self,
@@ -201,6 +215,14 @@ class Execs:
                 script=None,
                 policy=self.config.detached,
             )
+
+
+def _own_descriptors(abi: str) -> Script:
+    """The call is made and judged again behind it, or fails as this did."""
+    unshare = number(abi, "unshare")
+    assert unshare is not None
+    result = yield unshare, (_CLONE_FILES,)
+    return result or None
 
 
 def executed(sandbox: Sandbox, leader: Task) -> None:
