@@ -23,11 +23,22 @@ ATTACK_UNUSED void execute_by_name(const char *name)
 		syscall(SYS_execve, name, arguments, no_environment);
 }
 
+/* Waits for a child: true and what it printed to `end`, or false and the errno that it left. */
+ATTACK_UNUSED bool said_by(pid_t child, int end, char line[CONTENT_MAX])
+{
+	bool said = take_line(end, line);
+	int status;
+
+	if (waitpid(child, &status, 0) != child)
+		broken("waitpid: %s", strerror(errno));
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : EACCES;
+	return said;
+}
+
 /* Executes in a child: true and what the program printed, or false and errno. */
 ATTACK_UNUSED bool executed(execution execute, const char *name, char line[CONTENT_MAX])
 {
-	int ends[2], status;
-	bool said;
+	int ends[2];
 	pid_t child;
 
 	if (pipe2(ends, O_CLOEXEC))
@@ -41,11 +52,7 @@ ATTACK_UNUSED bool executed(execution execute, const char *name, char line[CONTE
 		_exit(errno);
 	}
 	close(ends[1]);
-	said = take_line(ends[0], line);
-	if (waitpid(child, &status, 0) != child)
-		broken("waitpid: %s", strerror(errno));
-	errno = WIFEXITED(status) ? WEXITSTATUS(status) : EACCES;
-	return said;
+	return said_by(child, ends[0], line);
 }
 
 #define WARM_PROGRAMS 8

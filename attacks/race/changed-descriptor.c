@@ -5,43 +5,16 @@
  * C18).
  *
  *	caller			peer (CLONE_FILES)	enforcer
- *	fchmod(FD, 0600) ----------------------------->	looks FD up: ALLOWED, permitted
+ *	fchmod(FD, mode) ----------------------------->	looks FD up: ALLOWED, permitted
  *				dup3(DENIED, FD)
  *	kernel changes DENIED <-----------------------	lets the call through
  *				dup3(ALLOWED, FD)
  *
  * Both were opened for reading. Winning changes the mode of the denied file.
  */
-#include "race.h"
+#include "exchange.h"
 
-#include <pthread.h>
 #include <sys/stat.h>
-
-#define TRIES 200
-
-static int files[2], shared;
-static _Atomic unsigned int turns;
-static _Atomic bool stop;
-
-static void *exchanger(void *unused)
-{
-	(void)unused;
-	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
-		syscall(SYS_dup3, JUNK(files[turn & 1]), JUNK(shared), JUNK(O_CLOEXEC));
-		atomic_store(&turns, turn);
-		flip_pause();
-	}
-	return NULL;
-}
-
-static int open_file(const char *name)
-{
-	int fd = raw_open(name, O_RDONLY);
-
-	if (fd < 0)
-		broken("%s: %s", name, strerror(errno));
-	return fd;
-}
 
 static mode_t mode_of(int fd)
 {
@@ -52,28 +25,20 @@ static mode_t mode_of(int fd)
 	return facts.st_mode;
 }
 
-static void race(struct run *run, const char *other)
+/* Each attempt sets another mode than the object has, and never one that it began with. */
+static void race(struct run *run, const char *second)
 {
-	pthread_t thread;
-	mode_t before;
+	mode_t mode;
 
-	files[0] = open_file(run->allowed);
-	files[1] = open_file(other);
-	shared = open_file(run->allowed);
-	before = mode_of(files[1]);
-	run->limit = TRIES;
-	race_begin(run);
-	if (pthread_create(&thread, NULL, exchanger, NULL))
-		broken("no second thread");
-	widen_caller(run);
-	while (!run->wins && race_next(run, &turns)) {
-		if (syscall(SYS_fchmod, JUNK(shared), JUNK(0600)))
+	exchange_begin(run, run->allowed, second, O_RDONLY | O_CLOEXEC);
+	while (race_next(run, &exchange.turns)) {
+		mode = 0700 | ((mode_of(exchange.files[1]) + 1) & 07);
+		if (syscall(SYS_fchmod, JUNK(exchange.shared), JUNK(mode)))
 			run->error = errno;
-		if (mode_of(files[1]) != before)
+		if ((mode_of(exchange.files[1]) & 07777) == mode)
 			run->wins++;
 	}
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	exchange_end();
 }
 
 int main(int argc, char **argv)
@@ -82,6 +47,7 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
+		run.limit = BENIGN_ROUNDS;
 		race(&run, run.allowed);
 		break;
 	case MODE_DIRECT:

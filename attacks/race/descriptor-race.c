@@ -12,51 +12,17 @@
  *
  * Winning prints DATA and the content of the denied file.
  */
+#include "exchange.h"
 #include "mirror.h"
-#include "race.h"
-
-#include <pthread.h>
 
 static struct mirror mirror;
-static int directories[2], shared;
-static _Atomic unsigned int turns;
-static _Atomic bool stop;
-
-static void *exchanger(void *unused)
-{
-	(void)unused;
-	for (unsigned int turn = 1; !atomic_load(&stop); turn++) {
-		syscall(SYS_dup3, JUNK(directories[turn & 1]), JUNK(shared), JUNK(O_CLOEXEC));
-		atomic_store(&turns, turn);
-		flip_pause();
-	}
-	return NULL;
-}
-
-static int open_directory(const char *name)
-{
-	int fd = raw_open(name, O_RDONLY | O_DIRECTORY);
-
-	if (fd < 0)
-		broken("directory %s: %s", name, strerror(errno));
-	return fd;
-}
 
 static void race(struct run *run, const char *name)
 {
-	pthread_t thread;
-
-	directories[0] = open_directory(mirror.deep);
-	directories[1] = open_directory(mirror.top);
-	shared = open_directory(mirror.deep);
-	race_begin(run);
-	if (pthread_create(&thread, NULL, exchanger, NULL))
-		broken("no second thread");
-	widen_caller(run);
-	while (race_next(run, &turns))
-		run_opened(run, raw_openat(shared, name, O_RDONLY));
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
+	exchange_begin(run, mirror.deep, mirror.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (race_next(run, &exchange.turns))
+		run_opened(run, raw_openat(exchange.shared, name, O_RDONLY));
+	exchange_end();
 }
 
 int main(int argc, char **argv)

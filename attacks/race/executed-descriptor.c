@@ -5,79 +5,65 @@
  * (catalogue B5).
  *
  *	executor		exchanger		enforcer
- *	execveat(100, "") ---------------------------->	100 is the permitted script
- *				dup3(denied, 100)
+ *	execveat(FD, "") ----------------------------->	FD is the permitted script
+ *				dup3(denied, FD)
  *	executed: the interpreter, <------------------	which both have: lets it through
- *	given /dev/fd/100
+ *	given /dev/fd/FD
  *
  * The kernel gives the new program a table of its own as it was at that moment; from
- * it the interpreter reads. Winning prints the line that the denied script prints.
+ * it the interpreter reads. A win is what the denied script prints.
  */
+#include "exchange.h"
 #include "execute.h"
-#include "race.h"
 
-#include <sys/prctl.h>
+#define STACK 65536
 
-#define SHARED 100
-#define STACK (64u << 10)
-#define TRIES 600
-
-static int files[2];
-static const char *second;
-static struct flip *flip;
-
-static int exchanger(void *unused)
+static int execute_shared(void *name)
 {
-	(void)unused;
-	for (unsigned int turn = 1; !atomic_load(&flip->stop); turn++) {
-		syscall(SYS_dup3, JUNK(files[turn & 1]), JUNK(SHARED), JUNK(0));
-		atomic_store(&flip->turns, turn);
-		let_run();
-	}
-	_exit(0);
+	char *const arguments[] = { name, NULL };
+
+	syscall(SYS_execveat, JUNK(exchange.shared), "", arguments, no_environment,
+		JUNK(AT_EMPTY_PATH));
+	_exit(errno);
 }
 
-/* In a child of its own, which has the exchanger for a child. */
-static void execute_shared(const char *first)
+/*
+ * As executed(), in a child that has the table of descriptors in common with us until
+ * it executes: so has its output the pipe that we have for ours, and so long we wait.
+ */
+static bool executed_shared(const char *name, char line[CONTENT_MAX])
 {
-	char *const arguments[] = { (char *)(uintptr_t)first, NULL };
-	char *stack = shared_memory(STACK);
+	static _Alignas(16) char stack[STACK];
+	int ends[2], own = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+	pid_t child;
 
-	files[0] = raw_openat(AT_FDCWD, first, O_PATH);
-	files[1] = raw_openat(AT_FDCWD, second, O_PATH);
-	if (files[0] < 0 || files[1] < 0 || dup2(files[0], SHARED) < 0)
-		broken("%s, %s: %s", first, second, strerror(errno));
-	if (clone(exchanger, stack + STACK, CLONE_VM | CLONE_FILES | SIGCHLD, NULL) < 0)
+	if (own < 0 || pipe2(ends, O_CLOEXEC))
+		broken("pipe2: %s", strerror(errno));
+	dup2(ends[1], STDOUT_FILENO);
+	close(ends[1]);
+	child = clone(execute_shared, stack + STACK, CLONE_FILES | CLONE_VFORK | SIGCHLD,
+		      (void *)(uintptr_t)name);
+	dup2(own, STDOUT_FILENO);
+	close(own);
+	if (child < 0)
 		broken("clone: %s", strerror(errno));
-	while (!atomic_load(&flip->turns))
-		let_run();
-	syscall(SYS_execveat, JUNK(SHARED), "", arguments, no_environment, JUNK(AT_EMPTY_PATH));
-	atomic_store(&flip->stop, true); /* refused: else nobody would end it, and the pipe with it */
+	return said_by(child, ends[0], line);
 }
 
-static void race(struct run *run, const char *other)
+static void race(struct run *run, const char *second)
 {
 	char line[CONTENT_MAX];
 
-	second = other;
-	flip = shared_memory(sizeof(*flip));
-	run->limit = TRIES;
-	/* Exchangers outlive their parents: unless they are ours to wait for, they fill the limit. */
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1l, 0l, 0l, 0l))
-		broken("prctl: %s", strerror(errno));
-	while (!run->wins && run_next(run)) {
-		bool said = executed(execute_shared, run->allowed, line);
-
-		atomic_store(&flip->stop, true);
-		if (!said) {
+	exchange_begin(run, run->allowed, second, O_PATH);
+	while (race_next(run, &exchange.turns)) {
+		if (!executed_shared(run->allowed, line)) {
 			run->error = errno;
-		} else if (run->mode == MODE_BENIGN || strcmp(line, run->decoy)) {
+		} else if (strcmp(line, run->decoy)) {
 			run->wins++;
 			memcpy(run->content, line, sizeof(line));
 		}
-		waitpid(-1, NULL, 0);
-		flip = shared_memory(sizeof(*flip));
 	}
+	exchange_end();
 }
 
 int main(int argc, char **argv)
@@ -86,6 +72,7 @@ int main(int argc, char **argv)
 
 	switch (run.mode) {
 	case MODE_BENIGN:
+		run.limit = BENIGN_ROUNDS;
 		race(&run, run.allowed);
 		break;
 	case MODE_DIRECT:
