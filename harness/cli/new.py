@@ -16,6 +16,11 @@ from harness.cli.names import complete_attacks
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 MECHANISMS = ("ptrace", "notify", "seccomp")
+LEAKY = {
+    AttackKind.DETERMINISTIC: "leaky-notify-textual",
+    AttackKind.RACE: "leaky-notify-bare, leaky-ptrace-bare",
+}
+"""Whom the attacks that are written here defeat."""
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -33,14 +38,17 @@ def command() -> None:
     default=AttackClass.RACE.value,
     show_default=True,
 )
-@click.option("--race/--deterministic", default=False, help="Many random tries, or one.")
-def attack(name: str, directory: str, race: bool) -> None:
+@click.option(
+    "--race/--deterministic", default=None, help="Many tries, or one; default: as the class says."
+)
+def attack(name: str, directory: str, race: bool | None) -> None:
     """An attack program and its manifest."""
     _check_name(name)
     where = _here() / "attacks" / directory
-    kind = AttackKind.RACE if race else AttackKind.DETERMINISTIC
+    is_race = directory == AttackClass.RACE if race is None else race
+    kind = AttackKind.RACE if is_race else AttackKind.DETERMINISTIC
     program, manifest = where / f"{name}.c", where / f"{name}.yaml"
-    _write(program, "attack.c", {})
+    _write(program, f"{kind}.c", {})
     _write(manifest, "attack.yaml", {"NAME": name, "KIND": kind.value})
     click.echo(f"Now edit both, then: harness new scenario {name}")
 
@@ -67,7 +75,7 @@ def scenario(name: str, attack_id: str | None) -> None:
         )
     found = attacks[attack_id]
     path = _here() / "scenarios" / found.attack_class / f"{name}.yaml"
-    values = {"TITLE": found.title, "ATTACK": attack_id}
+    values = {"TITLE": found.title, "ATTACK": attack_id, "LEAKY": LEAKY[found.kind]}
     _write(path, "scenario.yaml", values)
     click.echo(f"Now: harness run -k {name}, or: pytest scenarios/ -k {name}")
 

@@ -21,8 +21,10 @@ from click.testing import CliRunner
 
 from enforcer.mechanisms.contract import MechanismName
 from harness import tree
+from harness.attack import AttackKind
 from harness.backends import prepared_names
 from harness.cli import cli
+from harness.cli.new import LEAKY, TEMPLATES
 from harness.places.local import kernel_release
 
 SEEN = "abi/upper-bits[default-seccomp-x86_64"
@@ -280,26 +282,45 @@ def test_a_cache_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPa
     assert "set XDG_CACHE_HOME" in harness(copy, "doctor").stdout
 
 
-def test_a_researchers_path(copy: Path) -> None:
-    """What `new` writes builds and runs as it is, and is told from an attack that is no race."""
-    assert harness(copy, "new", "attack", "my-race").returncode == 0
-    assert harness(copy, "new", "attack", "my-race").returncode == 2
-    made = harness(copy, "new", "scenario", "my-race", "--attack", "race/my-race")
+WRITTEN = {
+    "my-link": (("--class", "indirect"), {"ptrace": "held", "leaky-notify-textual": "bypassed"}),
+    "my-race": ((), {"ptrace": "held", "leaky-ptrace-bare": "bypassed"}),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_researchers_path(copy: Path, name: str) -> None:
+    """What `new` writes, a race in the races' class, builds, runs and is judged as it is."""
+    options, expected = WRITTEN[name]
+    assert harness(copy, "new", "attack", name, *options).returncode == 0
+    assert harness(copy, "new", "attack", name, *options).returncode == 2
+    made = harness(copy, "new", "scenario", name)
     assert made.returncode == 0, made.stderr
     lines = copy / "researcher.jsonl"
-    run = ("run", "-k", "my-race", "-b", "ptrace", "-a", "x86_64", "--json", str(lines))
+    run = ("run", "-k", name, "-b", "ptrace", "-a", "x86_64", "--quick", "--json", str(lines))
     ran = harness(copy, *run)
-    judged = verdicts(lines)
-    manifest = copy / "attacks" / "race" / "my-race.yaml"
-    manifest.write_text(manifest.read_text().replace("kind: deterministic", "kind: race"))
-    raced = harness(copy, *run, "--attempts", "5")
-    judged_as_race = verdicts(lines)
-    for path in copy.rglob("my-race.*"):
+    for path in copy.rglob(f"{name}.*"):
         path.unlink()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert judged == {"ptrace": "held", "leaky-notify-textual": "bypassed"}
-    assert raced.returncode == 3, raced.stdout + raced.stderr
-    assert judged_as_race["ptrace"] == "broken"
+    assert verdicts(lines) == expected
+
+
+def test_what_always_wins_is_no_race(copy: Path) -> None:
+    """A race is judged by how often the leaky enforcer loses: of one that always does, no rate."""
+    made = ("new", "attack", "my-link", "--race")
+    assert harness(copy, *made).returncode == 0
+    shutil.copy(TEMPLATES / "deterministic.c", copy / "attacks" / "race" / "my-link.c")
+    assert harness(copy, "new", "scenario", "my-link").returncode == 0
+    scenario = copy / "scenarios" / "race" / "my-link.yaml"
+    leaky = scenario.read_text().replace(LEAKY[AttackKind.RACE], LEAKY[AttackKind.DETERMINISTIC])
+    scenario.write_text(leaky)
+    lines = copy / "researcher.jsonl"
+    run = ("run", "-k", "my-link", "-b", "ptrace", "-a", "x86_64", "--json", str(lines))
+    ran = harness(copy, *run, "--attempts", "5")
+    for path in copy.rglob("my-link.*"):
+        path.unlink()
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    assert verdicts(lines)["ptrace"] == "broken"
 
 
 @pytest.fixture

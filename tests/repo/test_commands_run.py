@@ -75,7 +75,7 @@ NOT_RUN = {
     r"--backend (bwrap|external|\./|/tmp/)",
     "attacks made to measure; tests/harness/test_audit.py": r"harness audit ",
     "files in the tree itself; test_a_researchers_path runs them in a copy": r"harness new "
-    r"(attack|scenario)|harness explain race/my-link",
+    r"(attack|scenario)|harness explain indirect/my-link",
     "a file of the tree, of results of one's own; tests/harness/test_numbers.py": r"harness report "
     r"-o attacks/numbers\.tsv",
     "somebody at a terminal; tests/asking": r"enforcer (ask|top)",
