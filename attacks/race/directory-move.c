@@ -4,15 +4,17 @@
  * although the directory that it starts from is moved (catalogue B2).
  *
  *	opener in DIR/d/d/d	mover			enforcer
- *	openat("../../..") -------------------------->	walks upwards from there:
+ *	openat("way/../../..") ---------------------->	walks upwards from there:
  *							permitted
  *				renameat2(DIR/d/d/d, DIR/top,
  *				  RENAME_EXCHANGE)
  *	kernel walks from top <-----------------------	lets the call through
  *
- * The opener never changes its directory; the directory changes its parents.
+ * The opener never changes its directory; the directory changes its parents. The
+ * name goes through a maze in it before it goes upwards (maze.h).
  * Winning prints DATA and the content of the denied file.
  */
+#include "maze.h"
 #include "mirror.h"
 #include "race.h"
 
@@ -34,9 +36,13 @@ static void move_run(struct flip *flip)
 
 static void race(struct run *run, const char *name)
 {
+	char long_way[PATH_MAX];
+
 	if (chdir(mirror.deep))
 		broken("chdir %s: %s", mirror.deep, strerror(errno));
-	race_against_child(run, shared_memory(sizeof(struct flip)), move_run, name);
+	maze_make(".");
+	maze_name(long_way, ".", name);
+	race_against_child(run, shared_memory(sizeof(struct flip)), move_run, long_way);
 }
 
 int main(int argc, char **argv)

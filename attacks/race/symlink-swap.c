@@ -9,20 +9,16 @@
  *				  RENAME_EXCHANGE)
  *	kernel walks link: denied <-------------------	lets the call through
  *
- * Both links lie in the scratch directory. The name that is opened goes in and
- * out of a directory hundreds of times before it comes to the link, so that the
- * kernel's walk gets there late enough for an exchange that had to wait for the
- * enforcer too (the mazes of Borisov, Johnson, Sastry and Wagner, Fixing Races
- * for Fun and Profit, USENIX Security 2005). Winning prints DATA and the content
- * of the denied file.
+ * Both links lie in the scratch directory; the name that is opened comes to the
+ * link through a maze (maze.h). Winning prints DATA and the content of the denied
+ * file.
  */
+#include "maze.h"
 #include "race.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
 #endif
-
-#define DETOUR "maze/../"
 
 static char link_name[PATH_MAX], other_name[PATH_MAX], long_way[PATH_MAX];
 
@@ -32,21 +28,6 @@ static void place(char *name, const char *dir, const char *leaf, const char *tar
 	unlinkat(way_from, name, 0);
 	if (symlinkat(target, way_from, name))
 		broken("symlink %s: %s", name, strerror(errno));
-}
-
-/* The name of `leaf` in `dir`, behind detours for half of what a name may have. */
-static void lengthen(char *name, const char *dir, const char *leaf)
-{
-	char maze[PATH_MAX];
-	size_t end;
-
-	join(maze, dir, "maze");
-	if (mkdirat(way_from, maze, 0700) && errno != EEXIST)
-		broken("mkdir %s: %s", maze, strerror(errno));
-	join(name, dir, "");
-	for (end = strlen(name); end + strlen(DETOUR) + strlen(leaf) < PATH_MAX / 2; end += strlen(DETOUR))
-		memcpy(name + end, DETOUR, strlen(DETOUR));
-	strcpy(name + end, leaf);
 }
 
 static void swap_run(struct flip *flip)
@@ -64,7 +45,8 @@ static void race(struct run *run, const char *first, const char *second)
 	run_learn_decoy(run);
 	place(link_name, run->dir, "link", first);
 	place(other_name, run->dir, "other", second);
-	lengthen(long_way, run->dir, "link");
+	maze_make(run->dir);
+	maze_name(long_way, run->dir, "link");
 	race_against_child(run, shared_memory(sizeof(struct flip)), swap_run, long_way);
 }
 
