@@ -14,7 +14,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ ZIG_TARGETS = {
     "ppc64le": "powerpc64le-linux-musl",
 }
 _FIRST_ZIG_BUILD_S = 900.0  # it builds the C library too: half a minute, but more under load
+_AT_HAND_S = 2.0  # more than two compilers take for a small program
 _PROBE = '#include <stdio.h>\n#include <pthread.h>\nint main(void) { return puts("") < 0; }\n'
 
 
@@ -136,6 +138,22 @@ def compiler(abi: str) -> Compiler:
         f"no compiler here builds static {abi} programs; install gcc and libc6-dev "
         f"(for i386 gcc-multilib), or ziglang: {by_pip('ziglang')}{said}"
     )
+
+
+def awaited(abis: Iterable[str]) -> frozenset[str]:
+    """Those of the ABIs whose C library is to be built yet, which goes on beside the caller."""
+    left = list(dict.fromkeys(abis))
+
+    def try_each() -> None:
+        while left:
+            with contextlib.suppress(BuildError):  # the cases that need it say so
+                compiler(left[0])
+            del left[0]
+
+    trying = threading.Thread(target=try_each, daemon=True)
+    trying.start()
+    trying.join(_AT_HAND_S)
+    return frozenset(left)
 
 
 def _candidates(abi: str) -> Iterator[Compiler]:

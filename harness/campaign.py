@@ -176,10 +176,13 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The worker processes of a run: `start` makes executors of them."""
+    """The worker processes of a run: `start` makes executors of them, `awaited` says of ABIs for
+    which of them workers would wait now, until something is built.
+    """
 
     start: Callable[[], Executor]
     workers: int
+    awaited: Callable[[Iterable[str]], frozenset[str]] = lambda abis: frozenset()
 
 
 def carry_out_all(
@@ -194,15 +197,20 @@ def carry_out_all(
 
     Leaky enforcers come before those that are judged by them, races after all others: a race needs
     two processors of its own. In a guest it has two that are emulated, and is mostly what one
-    process does: there as many run as workers are there.
+    process does: there as many run as workers are there. What a C library is built for meanwhile
+    comes behind what can begin.
     """
-    first = [job for job in jobs if not job.race and not needs_reference(job)]
-    judged = [job for job in jobs if not job.race and needs_reference(job)]
-    races_first = [job for job in jobs if job.race and not needs_reference(job)]
-    races = [job for job in jobs if job.race and needs_reference(job)]
+    still = [job for job in jobs if not job.race]
+    races = [job for job in jobs if job.race]
+    late = pool.awaited(job.case.abi for job in still if job.attack and job.place is None)
+    groups = (
+        *_in_turn([job for job in still if job.case.abi not in late]),
+        *_in_turn([job for job in still if job.case.abi in late]),
+        *(part for group in _in_turn(races) for part in _apart(group)),
+    )
     executors = Executors(pool.start)
     try:
-        for group in filter(None, (first, judged, *_apart(races_first), *_apart(races))):
+        for group in filter(None, groups):
             alone = group[0].race and group[0].place is None
             at_once = max(1, pool.workers // 2) if alone else pool.workers
             for result in run_all(_fitted(group, calibration, own), executors, at_once):
@@ -214,6 +222,12 @@ def carry_out_all(
         executors.close(wait=False)
         raise
     executors.close()
+
+
+def _in_turn(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Those by which others are judged, and these."""
+    first = [job for job in jobs if not needs_reference(job)]
+    return first, [job for job in jobs if needs_reference(job)]
 
 
 def _apart(races: Sequence[Job]) -> tuple[list[Job], list[Job]]:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness import tree
 from harness.backends import is_file, leaky_names
+from harness.build import awaited
 from harness.calibration import Calibration, natives
 from harness.campaign import Places, Pool, belongs, carry_out_all, jobs_of
 from harness.cases import EVERY_LEAKY
@@ -468,7 +469,7 @@ def crew_of(jobs: Sequence[Job], *, at_once: int | None, shown: Shown, remote: P
     if remote is not None:
         return replace(remote, workers=min(at_once or remote.workers, remote.workers))
     workers = _at_once(jobs, at_once, shown)
-    return Pool(start=pool(workers, shown.address), workers=workers)
+    return Pool(start=pool(workers, shown.address), workers=workers, awaited=awaited)
 
 
 def _at_once(jobs: Sequence[Job], wanted: int | None, shown: Shown) -> int:

@@ -6,6 +6,7 @@ import functools
 import os
 import shlex
 import stat
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,3 +197,32 @@ def test_installations_do_not_share_what_zig_keeps(
     assert first == again != other
     assert Path(first).is_dir()
     assert Path(first).is_relative_to(own_cache)
+
+
+def test_what_takes_long_to_build_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a compiler that builds its C library, and each ABI has its turn; those whose
+    compilers are there, or nowhere, are not awaited.
+    """
+    begun, built, last = threading.Event(), threading.Event(), threading.Event()
+    tried: list[str] = []
+
+    def slow(abi: str) -> Compiler:
+        tried.append(abi)
+        if abi == "none":
+            raise BuildError("no compiler")
+        if abi == "slow":
+            begun.set()
+            built.wait()
+        if abi == "last":
+            last.set()
+        return Compiler(command=("true",))
+
+    monkeypatch.setattr(building, "compiler", slow)
+    assert building.awaited(["here", "none", "here"]) == frozenset()
+    monkeypatch.setattr(building, "_AT_HAND_S", 0.0)
+    assert building.awaited(["slow", "last"]) >= {"last"}
+    begun.wait()
+    assert tried == ["here", "none", "slow"]
+    built.set()
+    last.wait()
+    assert tried[-1] == "last"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +241,7 @@ class Carried:
 
     def __init__(self) -> None:
         self.groups: list[tuple[list[Job], int]] = []
+        self.asked: set[str] = set()
 
     def __call__(
         self, given: Sequence[Job], executors: Executors, at_once: int
@@ -262,11 +263,17 @@ def carried(
     given: Sequence[Job],
     workers: int,
     own: Callable[[Job], Reference | None] = lambda job: None,
+    awaited: frozenset[str] = frozenset(),
 ) -> Carried:
     stand_in, taken = Carried(), list[Result]()
     monkeypatch.setattr(campaign, "run_all", stand_in)
     calibration = Calibration(belongs=lambda job: HERE)
-    crew = Pool(start=no_executor, workers=workers)
+
+    def late(abis: Iterable[str]) -> frozenset[str]:
+        stand_in.asked = {*abis}
+        return awaited & stand_in.asked
+
+    crew = Pool(start=no_executor, workers=workers, awaited=late)
     carry_out_all(given, crew, calibration, taken.append, own)
     assert len(taken) == len(given)
     return stand_in
@@ -288,6 +295,31 @@ def test_the_order(monkeypatch: pytest.MonkeyPatch, workers: int, races: int) ->
         ({("race/x", LEAKY)}, races),
         ({("race/x", "ptrace")}, races),
     ]
+
+
+def test_what_is_being_built_for_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases of an ABI whose C library is awaited, each behind what it is judged by; the races of
+    all ABIs come after that.
+    """
+    ours = jobs(SCENARIO, OF_ACT, COMMAND).values()
+    others = [replace(job, case=replace(job.case, abi="i386")) for job in ours]
+    stand_in = carried(monkeypatch, [*others, *ours], 2, awaited=frozenset({"i386"}))
+    order = [
+        {(job.case.abi, job.race, job.case.leaky) for job in each} for each, _ in stand_in.groups
+    ]
+    still = [{("A", False, True), ("A", False, False)}, {("A", False, False)}]
+    late = [{("B", False, True), ("B", False, False)}, {("B", False, False)}]
+    both = [{(abi, True, leaky) for abi in "AB"} for leaky in (True, False)]
+    names = {"A": ABI, "B": "i386"}
+    assert order == [{(names[a], *rest) for a, *rest in each} for each in (*still, *late, *both)]
+
+
+def test_who_waits_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attacks of this machine only: a command has no program; a guest's is built in its turn."""
+    act, command = (jobs(each).values() for each in (OF_ACT, COMMAND))
+    there = [replace(job, place=There("x")) for job in act]  # type: ignore[arg-type]
+    assert carried(monkeypatch, [*act], 1).asked == {ABI}
+    assert carried(monkeypatch, [*command, *there], 1).asked == set()
 
 
 def test_races_of_guests_take_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
