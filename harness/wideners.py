@@ -17,6 +17,7 @@ class Widener(StrEnum):
     FILTER = "filter"
     USERFAULTFD = "userfaultfd"
     PAGEOUT = "pageout"
+    FUSE = "fuse"
     ONE_CPU = "one-cpu"
 
 
@@ -48,6 +49,12 @@ WIDENERS: Mapping[Widener, Means] = {
         meaning="the argument's page is swapped out behind every turn",
         catalogue="A7",
         feature="pageout",
+        in_memory=True,
+    ),
+    Widener.FUSE: Means(
+        meaning="the argument's page is of a file that a child of the target's serves",
+        catalogue="A7",
+        feature="fuse",
         in_memory=True,
     ),
     Widener.ONE_CPU: Means(meaning="enforcer and target have one processor together"),

@@ -8,6 +8,7 @@
  *	userfaultfd	the argument's page comes only when a thread has put it there,
  *			and is taken away again (A7)
  *	pageout		the argument's page is swapped out at every turn (A7)
+ *	fuse		the argument's page is of a file that a child serves (A7)
  *	one-cpu		whoever starts the program has bound enforcer and target to one
  *
  * What an enforcer refuses is left out, and told: `WIDENER name refused errno=n`.
@@ -16,6 +17,7 @@
 #define WIDEN_H
 
 #include "attack.h"
+#include "fuse.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -37,6 +39,7 @@ static char *wide_page;
 static int wide_advice;
 static const char *wide_source;
 static int wide_faults = -1;
+static int wide_file = -1;
 
 ATTACK_UNUSED bool widener_is(const struct run *run, const char *name)
 {
@@ -151,6 +154,29 @@ ATTACK_UNUSED bool widen_is_served(void)
 	return false;
 }
 
+ATTACK_UNUSED const char *widen_text(void)
+{
+	return wide_source;
+}
+
+/*
+ * A text only, and of one page: it is read from the server anew whenever neither the
+ * page tables nor the page cache have it.
+ */
+ATTACK_UNUSED bool widen_by_file(const struct run *run)
+{
+	static const struct fuse_text served = { widen_text };
+	char at[PATH_MAX], name[PATH_MAX];
+
+	join(at, run->dir, "served");
+	join(name, at, "name");
+	if ((mkdir(at, 0700) && errno != EEXIST) || mount_fuse(at, &served))
+		return false;
+	wide_file = raw_openat(AT_FDCWD, name, O_RDONLY);
+	return wide_file >= 0 && mmap(wide_page, WIDE_PAGE, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_FIXED, wide_file, 0) == wide_page;
+}
+
 /*
  * Widens the WIDE_PAGE bytes at `argument`, which begin a page, in the address space
  * of the caller and of the other side. Returns where the other side is to write: that
@@ -158,29 +184,27 @@ ATTACK_UNUSED bool widen_is_served(void)
  */
 ATTACK_UNUSED void *widen_page(const struct run *run, void *argument)
 {
-	static char kept[WIDE_PAGE];
-	bool by_faults = widener_is(run, "userfaultfd");
+	bool by_faults = widener_is(run, "userfaultfd"), by_file = widener_is(run, "fuse");
+	char *kept;
 
-	if (!by_faults && !widener_is(run, "pageout"))
+	if (!by_faults && !by_file && !widener_is(run, "pageout"))
 		return argument;
+	kept = shared_memory(WIDE_PAGE);
 	memcpy(kept, argument, WIDE_PAGE);
 	wide_page = mmap(argument, WIDE_PAGE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (wide_page == MAP_FAILED)
 		broken("mmap: %s", strerror(errno));
 	memcpy(wide_page, kept, WIDE_PAGE);
-	if (!by_faults) {
-		wide_advice = MADV_PAGEOUT;
+	wide_advice = by_faults || by_file ? MADV_DONTNEED : MADV_PAGEOUT;
+	if (!by_faults && !by_file)
 		return argument;
-	}
 	wide_source = kept;
-	if (!widen_by_faults() || !widen_is_served()) {
-		widener_refused(run);
-		wide_page = NULL;
-		return argument;
-	}
-	wide_advice = MADV_DONTNEED;
-	return kept;
+	if (by_file ? widen_by_file(run) : widen_by_faults() && widen_is_served())
+		return kept;
+	widener_refused(run);
+	wide_page = NULL;
+	return argument;
 }
 
 /* Behind each turn of the other side. */
@@ -188,6 +212,8 @@ ATTACK_UNUSED void widen_turn(void)
 {
 	if (wide_page)
 		madvise(wide_page, WIDE_PAGE, wide_advice);
+	if (wide_file >= 0)
+		posix_fadvise(wide_file, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 #endif

@@ -111,7 +111,9 @@ def _ia32() -> str:
 
 
 def _fuse() -> str:
-    """Whether an ordinary user may serve a file system: what he opens he may mount (Linux 4.18)."""
+    """Whether an ordinary user may serve a file system: what he opens he may mount (Linux 4.18), in
+    a user namespace.
+    """
 
     def open_device() -> int:
         try:
@@ -121,7 +123,9 @@ def _fuse() -> str:
         return 0
 
     found = _as_nobody(open_device)
-    return f"opening /dev/fuse answers {errno.errorcode.get(found, found)}" if found else ""
+    if found:
+        return f"opening /dev/fuse answers {errno.errorcode.get(found, found)}"
+    return _userns()
 
 
 def _legacy_tiocsti() -> str:

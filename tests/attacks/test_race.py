@@ -96,6 +96,9 @@ def test_enough_wins_end_a_race_behind_a_round_of_each_delay(
     assert (f"RUNG {winner}\n" in rest) == (winner < RUNGS)
 
 
+PATH_MAX, FUSE_OUT_HEADER = 4096, 16
+
+
 @pytest.mark.parametrize("variant", [each for each in RACE.every_variant if widener_of(each)])
 def test_a_widened_race_shows_its_effect(variant: str, tmp_path: Path) -> None:
     """Without an enforcer; its twin goes as well, and no widener is refused."""
@@ -119,6 +122,19 @@ def test_the_filter_is_long_and_the_callers_alone(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     run_unconfined(RACE, NATIVE, "default+filter", "attack", scratch, through=through)
     assert re.search(r"seccomp\(SECCOMP_SET_MODE_FILTER, 0, \{len=4096,.*= 0", log.read_text())
+
+
+def test_a_served_page_comes_anew(tmp_path: Path) -> None:
+    """As strace sees it: the page tables and the page cache have lost it behind most turns."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    if why := features.FEATURES["fuse"]():
+        pytest.skip(f"this kernel lacks fuse: {why}")
+    log = tmp_path / "calls"
+    through = ["strace", "-f", "-e", "trace=write", "-o", str(log)]
+    seen = run_unconfined(RACE, NATIVE, "default+fuse", "attack", tmp_path / "x", through=through)
+    pages = re.findall(rf"write\(.*, {PATH_MAX + FUSE_OUT_HEADER}[ )]", log.read_text())
+    assert len(pages) > seen.attempts // 4
 
 
 SLEEPING = [
