@@ -132,8 +132,11 @@ class Decider:
     def _compiled(self, name: str, abi: str | None) -> _Compiled:
         compiled = self._calls.get((name, abi))
         if compiled is None:
-            compiled = _compile(self.policy, name, abi)
             model = known_syscall(name, abi)
+            if abi is not None and model is known_syscall(name):
+                compiled = self._calls[name, abi] = self._compiled(name, None)
+                return compiled
+            compiled = _compile(self.policy, name, abi)
             if model is not None and model.gives_names and self._renaming.matters:
                 needs = compiled.needs | {"filename"}
                 compiled = replace(compiled, needs=needs, model=model)

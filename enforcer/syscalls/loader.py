@@ -109,6 +109,8 @@ def syscall(name: str, abi: str | None = None) -> Syscall:
     64-bit argument that takes two registers of a 32-bit ABI (fanotify_mark...).
     """
     lines = _source().lines[name]
+    if abi is not None and abi not in lines and ABIS[abi].bits == 64:
+        return syscall(name, None)  # the same object, as `cache` sees it
     line = lines.get(abi or "", lines.get(""))
     if line is None:
         raise ModelError(f"{name}: no line for {abi or 'all ABIs'}")

@@ -8,6 +8,7 @@ import pytest
 
 from enforcer.call import Action
 from enforcer.condition import Operator
+from enforcer.policy import decider as decider_module
 from enforcer.policy.ast import Dialect, Policy, RegisterSymbol, Rule
 from enforcer.policy.decider import Decider
 from enforcer.policy.parser import parse_systrace, parse_yaml
@@ -141,6 +142,22 @@ def test_one_decider_serves_several_abis() -> None:
         assert judging.decide("clone", args, {}, abi="s390x").action is Action.PERMIT
         assert judging.decide("clone", args, {}, abi="x86_64").action is Action.DENY
         assert judging.decide("clone", args, {}).action is Action.DENY
+
+
+def test_rules_are_compiled_once_for_abis_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again for one that does not."""
+    compiled: list[str | None] = []
+    compile_call = decider_module._compile
+
+    def counted(policy: Policy, name: str, abi: str | None) -> object:
+        compiled.append(abi)
+        return compile_call(policy, name, abi)
+
+    monkeypatch.setattr(decider_module, "_compile", counted)
+    judging = decider(strict("'filename eq \"/f\"'", "openat"))
+    for abi in (None, "x86_64", "arm64", "i386", "x86_64", "i386"):
+        assert judging.needs("openat", abi) == {"filename"}
+    assert compiled == [None, "i386"]
 
 
 @pytest.mark.parametrize(
