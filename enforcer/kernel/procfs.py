@@ -26,6 +26,15 @@ def device() -> int:
     return os.fstat(root()).st_dev
 
 
+@cache
+def descriptors() -> int:
+    """A descriptor of its directory of this process's descriptors; a child has to open its own."""
+    return os.open("self/fd", _PLACE, dir_fd=root())
+
+
+os.register_at_fork(after_in_child=descriptors.cache_clear)
+
+
 def path_of(descriptor: int) -> bytes:
     """A path by which the current thread reaches the object behind its own `descriptor`."""
     return b"%sthread-self/fd/%d" % (_way[-1], descriptor)
@@ -49,6 +58,7 @@ def forget() -> None:
     """
     root.cache_clear()
     device.cache_clear()
+    descriptors.cache_clear()
 
 
 def read(tid: int, name: str, directory: int = -1) -> bytes:

@@ -369,7 +369,7 @@ def name_of(fd: int) -> bytes:
     Raises Unplaced where the kernel cannot print it (do_proc_readlink has PATH_MAX bytes).
     """
     try:
-        return os.readlink(b"self/fd/%d" % fd, dir_fd=procfs.root())
+        return os.readlink(b"%d" % fd, dir_fd=procfs.descriptors())
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             raise Unplaced from error

@@ -196,6 +196,25 @@ def test_nothing_is_made_for_a_call_that_is_over(
     assert not Path("new").exists()
 
 
+@pytest.mark.parametrize("name", [b"file", b"%b/file"], ids=["relative", "absolute"])
+def test_no_link_is_followed_to_what_was_not_judged(place: Path, name: bytes) -> None:
+    """A permitted name that is a link by now is left to the thorough way."""
+    worker = worker_of(BY_NAME)
+    asked = name % os.fsencode(place) if b"%" in name else name
+    thoroughly(worker, asked)
+    Path("file").unlink()
+    Path("file").symlink_to("secret")
+    assert quickly(worker, asked) is None
+
+
+def test_what_shows_the_supervisor_is_never_quick(place: Path) -> None:
+    """Also when its name was met before; of the same procfs all else is."""
+    worker = worker_of(BY_NAME)
+    for _ in range(2):
+        assert quickly(worker, b"/proc/%d/environ" % os.getpid()) is None
+        assert quickly(worker, b"/proc/version") == Path("/proc/version").read_bytes()
+
+
 def test_only_what_may_wait_has_others_woken(place: Path) -> None:
     """The turn to receive calls is kept over an act that is short, and passed on before others."""
     worker = worker_of(BY_NAME)

@@ -12,6 +12,7 @@ import pytest
 from enforcer.kernel import namespaces, procfs
 from enforcer.kernel.seccomp import status as seccomp_status
 from enforcer.pin import View
+from enforcer.pin.view import name_of
 from harness.places.isolation import Isolation, available
 from harness.process import fork, wait
 from tests.pin.target import Target, libc
@@ -89,3 +90,18 @@ def test_procfs_is_the_one_opened_first(tmp_path: Path) -> None:
         return 0 if fd >= 0 and os.path.samestat(os.fstat(fd), Path.cwd().stat()) else 1
 
     assert os.waitstatus_to_exitcode(wait(fork(child))) == 0
+
+
+def test_a_child_sees_its_own_descriptors(tmp_path: Path) -> None:
+    """Not those that its parent has under the same numbers, as in a deputy."""
+    own = os.open(tmp_path, os.O_PATH)
+    try:
+        assert name_of(own) == os.fsencode(tmp_path)
+
+        def look() -> int:
+            os.dup2(os.open("/", os.O_PATH), own)
+            return int(name_of(own) != b"/")
+
+        assert wait(fork(look)) == 0
+    finally:
+        os.close(own)

@@ -8,13 +8,15 @@ name leads may not: openat2 with RESOLVE_NO_SYMLINKS shows at each use that the 
 from __future__ import annotations
 
 import os
-from errno import ENOENT
+from errno import ENOENT, EXDEV
 from typing import Protocol
 
 from enforcer.call import Action, Decision
+from enforcer.kernel import procfs
 from enforcer.kernel.openat2 import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
     openat2,
 )
 from enforcer.pin.caller import take_umask
@@ -44,6 +46,7 @@ _NOT_BY_CANONICAL = os.O_NOFOLLOW | os.O_EXCL
 
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY
 _PATH_FLAGS = os.O_PATH | os.O_CLOEXEC
+_ON_ONE_MOUNT = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _JUDGED_TEXTS = frozenset({"filename", "oflags", "call"})
 
 
@@ -68,13 +71,15 @@ class QuickOpens:
     """What one supervisor remembers.
 
     `permitted`: call, canonical name and flags to the decision. `links`: names to the canonical
-    ones that they led to when last looked at.
+    ones that they led to when last looked at. `far`: names that led to another mount than the
+    root's then; at worst the kernel is asked in the other order.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.permitted: dict[tuple[str, bytes, int], Decision] = {}
         self.links: dict[bytes, bytes] = {}
+        self.far: set[bytes] = set()
         self.tells_missing = policy.dialect is Dialect.SYSTRACE
         self._fitting: dict[str, bool] = {}
 
@@ -92,12 +97,13 @@ class QuickOpens:
         if dirfd != AT_FDCWD:
             return -1
         try:
-            base = os.open(b"/proc/%d/cwd" % call.tid, _PATH_FLAGS)
+            base = os.open(b"%d/cwd" % call.tid, _PATH_FLAGS, dir_fd=procfs.root())
         except OSError:
             return -1
         try:
-            call.validate()
-            prefix = os.readlink(b"/proc/self/fd/%d" % base)  # noqa: PTH115 (hot, and bytes)
+            if flags & _CHANGING:
+                call.validate()  # else nothing was made, and a call that is over gets nothing
+            prefix = os.readlink(b"%d" % base, dir_fd=procfs.descriptors())
             full = prefix + name if prefix == b"/" else prefix + b"/" + name
             call.full_name = full
             return self._open_at(call, base, name, full, flags, mode)
@@ -117,7 +123,7 @@ class QuickOpens:
         if is_new:
             known = self._judged(call, full)
         if known is not None:
-            descriptor = openat2(base, name, clean, mode, RESOLVE_NO_SYMLINKS)
+            descriptor = self._opened(call.view, base, name, clean, mode)
             if is_new and descriptor >= 0:
                 self._keep(call.name, full, flags, known)
             if descriptor == -ENOENT and not self.tells_missing:
@@ -131,12 +137,28 @@ class QuickOpens:
             known = self.permitted.get((call.name, canonical, flags))
             if known is None or not _leads_to(base, name, canonical):
                 return -1
-            descriptor = openat2(AT_FDCWD, canonical, clean, mode, RESOLVE_NO_SYMLINKS)
-        if descriptor >= 0 and hides(call.view, descriptor, writes=bool(flags & os.O_ACCMODE)):
-            os.close(descriptor)
-            return -1
+            descriptor = self._opened(call.view, AT_FDCWD, canonical, clean, mode)
         if descriptor >= 0:
             call.decision = known
+        return descriptor
+
+    def _opened(self, view: View, base: int, name: bytes, flags: int, mode: int) -> int:
+        """A descriptor, or -errno, of what has this very name; -EXDEV for what is hidden.
+
+        The first try may not leave the root's mount, which is no procfs, for /proc was found in it:
+        to have the kernel see to that costs nothing, to ask afterwards a request. It fails before
+        anything is made (EXDEV, traverse_mounts in fs/namei.c).
+        """
+        if base == AT_FDCWD and name not in self.far:
+            descriptor = openat2(base, name, flags, mode, _ON_ONE_MOUNT)
+            if descriptor != -EXDEV:
+                return descriptor
+            if len(name) <= LONGEST_KNOWN:
+                self.far.add(name)
+        descriptor = openat2(base, name, flags, mode, RESOLVE_NO_SYMLINKS)
+        if descriptor >= 0 and hides(view, descriptor, writes=bool(flags & os.O_ACCMODE)):
+            os.close(descriptor)
+            return -EXDEV
         return descriptor
 
     def _judged(self, call: Opening, full: bytes) -> Decision | None:
@@ -151,9 +173,10 @@ class QuickOpens:
     def _keep(self, name: str, full: bytes, flags: int, decision: Decision) -> None:
         if len(full) > LONGEST_KNOWN:
             return
-        if len(self.permitted) > MOST_KNOWN or len(self.links) > MOST_KNOWN:
+        if max(len(self.permitted), len(self.links), len(self.far)) > MOST_KNOWN:
             self.permitted.clear()
             self.links.clear()
+            self.far.clear()
         self.permitted[name, full, flags] = decision
 
     def remember(self, call: Opening, flags: int) -> None:
@@ -187,6 +210,6 @@ def _leads_to(base: int, name: bytes, canonical: bytes) -> bool:
     if found < 0:
         return False
     try:
-        return os.readlink(b"/proc/self/fd/%d" % found) == canonical  # noqa: PTH115
+        return os.readlink(b"%d" % found, dir_fd=procfs.descriptors()) == canonical
     finally:
         os.close(found)
