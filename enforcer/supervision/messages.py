@@ -20,7 +20,7 @@ from enforcer.syscalls.arguments import Header
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import Memory, Refused, UnreadableMemory
 
-_AF_UNIX = CONSTANTS["AF_UNIX"]
+_UNIX_FAMILY = CONSTANTS["AF_UNIX"].to_bytes(2, sys.byteorder)
 _LONGEST_UNIX_ADDRESS = 110
 _MOST_VECTORS = 1024
 _MOST_BYTES = 64 << 20
@@ -59,14 +59,14 @@ def path_of(address: bytes) -> bytes | None:
     """
     if not 3 <= len(address) <= _LONGEST_UNIX_ADDRESS or not address[2]:
         return None
-    if int.from_bytes(address[:2], sys.byteorder) != _AF_UNIX:
+    if address[:2] != _UNIX_FAMILY:
         return None
     return address[2:].split(b"\0", 1)[0]
 
 
 def address_of(descriptor: int) -> bytes:
     """The address by which this process reaches the very socket that it has pinned."""
-    return _AF_UNIX.to_bytes(2, sys.byteorder) + procfs.path_of(descriptor) + b"\0"
+    return _UNIX_FAMILY + procfs.path_of(descriptor) + b"\0"
 
 
 def read_content(
