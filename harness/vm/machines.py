@@ -26,7 +26,7 @@ class Machine:
     may begin with and keeps (endbr64, bti c). `entry_prefixes` are what stands before a call's name
     in the symbol of its entry, for each of its ABIs. `entry_anchor` is the symbol at the start of
     "Kernel code" in /proc/iomem; `linear_shift`: from a symbol's address to the physical one where
-    the kernel has no such symbol.
+    the kernel has no such symbol, or no such line.
     """
 
     arch: str
@@ -191,6 +191,7 @@ MACHINES: Mapping[str, Machine] = {
             parks_cpus=True,
             not_implemented=bytes.fromhex("daff60382000804e"),  # li r3, -38; blr
             entry_prefixes=("sys_", "compat_sys_"),
+            linear_shift=-0xC000_0000_0000_0000,  # PAGE_OFFSET, where RAM begins
         ),
     )
 }

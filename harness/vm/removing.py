@@ -60,15 +60,13 @@ def parse_entries(text: str, machine: Machine) -> Entries:
         words = line.split()
         if len(words) == 3 and words[1] in "tT":
             symbols.setdefault(words[2], int(words[0], 16))
-    if start is None or not any(symbols.values()):
+    anchor = symbols.get(machine.entry_anchor)
+    shift = machine.linear_shift
+    if start is not None and anchor is not None:
+        shift = int(start[1], 16) - anchor
+    if shift is None or not any(symbols.values()):
         raise NotRemoved("the kernel does not say where its code is")
-    begin = int(start[1], 16)
-    anchor = machine.entry_anchor
-    if anchor in symbols:
-        return Entries(machine=machine, symbols=symbols, shift=begin - symbols[anchor])
-    if machine.linear_shift is None:
-        raise NotRemoved(f"the kernel has no symbol {anchor}")
-    return Entries(machine=machine, symbols=symbols, shift=machine.linear_shift)
+    return Entries(machine=machine, symbols=symbols, shift=shift)
 
 
 @dataclass

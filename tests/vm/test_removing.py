@@ -27,11 +27,13 @@ SAID = {
         "ffffa41b48e10000 T _stext\nffffa41b490cb2f8 T __arm64_sys_rename\n"
         "  40210000-41e2ffff : Kernel code\n"
     ),
+    "ppc64le": "c000000000000000 T _text\nc0000000005103d8 T sys_rename\n",
     "arm": "c0300000 T _stext\nc05103d8 T sys_rename\n  40300000-410fffff : Kernel code\n",
 }
 WHERE = {
     "x86_64": {"__x64_sys_rename": 0xC3A1000, "__ia32_sys_rename": 0xC3A1100},
     "arm64": {"__arm64_sys_rename": 0x404CB2F8},
+    "ppc64le": {"sys_rename": 0x5103D8},
     "arm": {"sys_rename": 0x405103D8},
 }
 
