@@ -288,7 +288,7 @@ def _open_pinned(
                     return wrong
             fd = _open_object(view, pinned, flags, mode)
             if fd == -EACCES and pinned.exists and pinned.parent >= 0:
-                fd = open_own_table(view, pinned.parent, pinned.leaf, flags)
+                fd = _open_own(view, pinned, flags)
         if fd == -ELOOP and follow:
             continue
         # Ours, not the caller's: a name that was free when it was judged has been taken since.
@@ -296,6 +296,13 @@ def _open_pinned(
             continue
         return fd
     return -ELOOP
+
+
+def _open_own(view: View, pinned: Pinned, flags: int) -> int:
+    """What only its own process may search for, or -EACCES; a task that was led to it may."""
+    if flags & _CREATES_NEW == _CREATES_NEW:  # there already, whatever else is asked (do_open)
+        return -EEXIST
+    return open_own_table(view, pinned.parent, pinned.leaf, flags)
 
 
 def wrong_flags(flags: int, mode: int, how: int = 0) -> int:
