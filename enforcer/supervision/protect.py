@@ -31,7 +31,8 @@ _FIOSETOWN = 0x8901
 _SIOCSPGRP = 0x8902
 _PRIO_USER = 2
 _IOPRIO_WHO_USER = 3
-_EVERY_PROCESS = -1
+_EVERYBODY = Compare(0, Operator.EQ, -1 & LOW_HALF, LOW_HALF)
+_SENDS = Compare(1, Operator.NE, 0, LOW_HALF)  # signal 0 only asks whether one could be (kill(2))
 
 _PROCESS_REGISTERS: Mapping[str, tuple[int, ...]] = {
     "kill": (0,),
@@ -67,17 +68,12 @@ In the supervisor's group a target could signal it by the number 0.
 _NO_TASK = frozenset({"setpgid", "tgkill", "rt_tgsigqueueinfo"})
 """Calls that reach no thread of the supervisor without naming the process (do_send_specific)."""
 
-_SENT = {"kill": 1, "tkill": 1, "tgkill": 2, "rt_sigqueueinfo": 1, "rt_tgsigqueueinfo": 2}
-"""The register of the signal. 0 is never sent, it asks whether one could be (kill(2))."""
-
-_SENDS = {name: Compare(at, Operator.NE, 0, LOW_HALF) for name, at in _SENT.items()}
 _ONLY_WHEN: Mapping[str, Condition] = {
-    **_SENDS,
     "fcntl": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
     "fcntl64": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
 }
 _ALSO_WHEN: Mapping[str, Condition] = {
-    "kill": All((_SENDS["kill"], Compare(0, Operator.EQ, _EVERY_PROCESS & LOW_HALF, LOW_HALF))),
+    "kill": All((_EVERYBODY, _SENDS)),
     "setpriority": Compare(0, Operator.EQ, _PRIO_USER, LOW_HALF),
     "ioprio_set": Compare(0, Operator.EQ, _IOPRIO_WHO_USER, LOW_HALF),
 }

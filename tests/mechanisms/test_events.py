@@ -183,11 +183,11 @@ def test_every_refusal_is_an_event(
 def test_who_aims_at_the_supervisor_is_in_the_log(tmp_path: Path, backend: str) -> None:
     """A signal to the supervisor by its number is refused, and an event says why."""
     text = """
-import os, signal
+import os
 for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
         if open(f"/proc/{pid}/comm").read() in ("tracer\\n", "supervisor\\n"):
-            os.kill(int(pid), signal.SIGURG)
+            os.kill(int(pid), 0)
     except OSError:
         pass
 """

@@ -187,7 +187,7 @@ for act in acts:
     except OSError as error:
         print(error.errno, end=" ")
 fcntl.fcntl(a, 15, struct.pack("ii", 1, os.getpid()))
-print(os.kill(number, 0), signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0))
+print(os.kill(-1, 0), signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0))
 """
     done = python(text, PERMIT, tmp_path)
     assert done.stdout == "1 1 1 1 1 1 1 1 1 None None\n", done.stderr

@@ -38,7 +38,8 @@ def both(act):
 """
 
 BY_NUMBER: Acts = {
-    "kill": '[call("kill", value, 0) for value in (number, -number, -1)]',
+    "kill": '[call("kill", value, 0) for value in (number, -number)]',
+    "kill of everybody": 'call("kill", -1, signal.SIGURG)',  # which nobody minds
     "tgkill": '[call("tgkill", value, number, 0) for value in (number, 0)]',
     "tkill": 'call("tkill", number, 0)',
     "rt_sigqueueinfo": 'call("rt_sigqueueinfo", number, 0, bytes(128))',

@@ -77,9 +77,8 @@ REACHING_NO_THREAD = frozenset({"tgkill", "rt_tgsigqueueinfo", "setpgid"})
 AS_ONE_TASK = {
     "setpriority": (0, 0),
     "ioprio_set": (0, 1),
-    **dict.fromkeys(("kill", "tkill", "rt_sigqueueinfo"), (1, 9)),
 }
-"""The register and value with which these take a number for a task's, and do something to it."""
+"""The register and value with which these take a number for a task's."""
 
 VALUES = ((OTHER, True), (OTHER | 0xDEAD << 32, True), (0, False), (-OTHER, False))
 
