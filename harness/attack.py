@@ -67,7 +67,8 @@ class SentinelKind(StrEnum):
 
     FILE: `denied=PATH` and `allowed=PATH` name regular files; PROGRAM: such that are copies of the
     attack program. PORT: `port=N` and
-    `allowed_port=N` name TCP ports of 127.0.0.1 on which the harness listens. DIR, TTY: paths.
+    `allowed_port=N` name ports of 127.0.0.1 at which the harness takes connections and datagrams.
+    DIR, TTY: paths.
     LINKED: files, with hard links `link` and `twin` of the denied and the permitted one in `dir=`.
     LINK: paths of symbolic links, whose content is the nonce. SOCKET: paths of datagram sockets
     that the harness reads. DEPUTY: files, and `deputy=PATH`, the datagram socket of a process

@@ -22,11 +22,16 @@ from harness.places.layout import Layout, variant_words
 from harness.scenario import substitute
 
 LISTENER = (
-    "import socket, sys\n"
-    "server = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    "import select, socket, sys\n"
+    "at = ('127.0.0.1', int(sys.argv[1]))\n"
+    "server, mailbox = socket.create_server(at), socket.socket(type=socket.SOCK_DGRAM)\n"
+    "mailbox.bind(at)\n"
     "open(sys.argv[3], 'w').close()\n"
     "while True:\n"
-    "    server.accept()[0].close(); print(sys.argv[2], 'connection', flush=True)\n"
+    "    if server in select.select([server, mailbox], [], [])[0]:\n"
+    "        server.accept()[0].close(); print(sys.argv[2], 'connection', flush=True)\n"
+    "    else:\n"
+    "        mailbox.recv(1); print(sys.argv[2], 'datagram', flush=True)\n"
 )
 
 
