@@ -20,6 +20,8 @@ settings.register_profile(
 )
 
 
+# The programs that tests start write as they do for a user; unbuffered, a line is two writes.
+os.environ.pop("PYTHONUNBUFFERED", None)
 share_arena()  # what tests start has the addresses that are left below RLIMIT_AS
 
 

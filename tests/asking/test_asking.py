@@ -33,9 +33,10 @@ import os, sys
 for name in sys.argv[1:]:
     try:
         os.close(os.open(name, os.O_RDONLY))
-        print("opened")
+        said = "opened"
     except OSError as error:
-        print(error.errno)
+        said = str(error.errno)
+    os.write(1, f"{said}\\n".encode())
 """
 
 
@@ -45,7 +46,7 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.close(writes)
         os.close(os.open("/dev/null", os.O_RDONLY))
-        print("orphan", flush=True)
+        os.write(1, b"orphan\\n")
         os.read(reads, 1)
     os._exit(0)
 os.wait()
@@ -391,7 +392,7 @@ def test_status_shows_what_runs(backend: str, tmp_path: Path) -> None:
     file.write_text(
         'default: permit\nrules:\n  - deny: openat\n    when: filename eq "/etc/shadow"\n'
     )
-    script = LOOKS + ORPHAN + "print('ready', flush=True)\ninput()\n"
+    script = LOOKS + ORPHAN + "os.write(1, b'ready\\n')\ninput()\n"
     command = [sys.executable, "-c", script, "/etc/shadow"]
     options: list[str | Path] = [
         "run",
