@@ -137,23 +137,42 @@ def test_a_served_page_comes_anew(tmp_path: Path) -> None:
     assert len(pages) > seen.attempts // 4
 
 
-SLEEPING = [
-    ("it sleeps first", [], "= 0"),
-    ("or goes on", ["-e", "inject=?nanosleep,clock_nanosleep:error=EPERM"], "EPERM"),
+PAUSING = """\
+#include "race.h"
+
+/* The other side of a race, which makes one turn. */
+int main(int argc, char **argv)
+{
+	struct run run = run_begin(argc, argv);
+
+	race_begin(&run);
+	flip_pause();
+	run_end(&run);
+}
+"""
+SLEEP = r"nanosleep\((?:CLOCK_REALTIME, 0, )?\{tv_sec=0, tv_nsec=100000\}, NULL\) = "
+
+PAUSES = [
+    ("it sleeps", [], SLEEP + "0"),
+    (
+        "or lets others run",
+        ["-e", "inject=?nanosleep,clock_nanosleep:error=EPERM"],
+        SLEEP + r"-1 EPERM .*\n\d+ +sched_yield\(\)",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("refused", "answer"), [row[1:] for row in SLEEPING], ids=[row[0] for row in SLEEPING]
+    ("refused", "calls"), [row[1:] for row in PAUSES], ids=[row[0] for row in PAUSES]
 )
-def test_the_other_side_sleeps_where_it_may(
-    refused: list[str], answer: str, tmp_path: Path
-) -> None:
+def test_the_other_side_sleeps_where_it_may(refused: list[str], calls: str, tmp_path: Path) -> None:
     """As strace sees it; an enforcer that refuses to let it sleep does not end the race."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
+    source = tmp_path / "pausing.c"
+    source.write_text(PAUSING)
+    program = build_source(source, NATIVE, include=ROOT / "include")
     log = tmp_path / "calls"
-    through = ["strace", "-f", "-e", "trace=?nanosleep,clock_nanosleep", "-o", str(log), *refused]
-    seen = run_unconfined(RACE, NATIVE, "default", "attack", tmp_path / "scratch", through=through)
-    assert seen.reached
-    assert re.search(rf"nanosleep\(.*{answer}", log.read_text())
+    through = ["strace", "-f", "-e", "trace=?nanosleep,clock_nanosleep,sched_yield"]
+    process.run([*through, "-o", str(log), *refused, str(program), "attack", "rung=1"])
+    assert re.search(calls, log.read_text())
