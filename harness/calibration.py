@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.backends import mechanism_of
-from harness.cases import local_abis
+from harness.cases import LOCAL, local_abis
 from harness.model import Provenance, Reference, VerdictKind
-from harness.odds import attempts_needed
+from harness.odds import attempts_enough, attempts_needed
 from harness.places.local import kernel_release
 from harness.results import LeakyRun
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, expresses
 
-LOCAL = "local"
 OLDEST_S = 24 * 3600.0
 """Older references are measured anew: what else a machine does changes how often a race is won."""
 
@@ -201,9 +200,16 @@ def natives(jobs: Iterable[Job]) -> list[Job]:
 
 
 def beside(job: Job, reference: Reference | None) -> Job:
-    """The job judged by `reference`, a race with as many of its most attempts as that asks for."""
-    needed = attempts_needed(reference.attempts, reference.wins) if reference else None
-    attempts = max(job.attempts, min(needed or 0, job.most)) if job.race else job.attempts
+    """The job judged by `reference`, a race with as many attempts as that asks for: of its most,
+    where the leaky enforcer lost rarely, and of those that it has, where it lost often.
+    """
+    if not job.race or reference is None:
+        return replace(job, reference=reference)
+    lost = (reference.attempts, reference.wins)
+    attempts = job.attempts
+    if job.fewest:
+        attempts = min(attempts, max(job.fewest, attempts_enough(*lost) or attempts))
+    attempts = max(attempts, min(attempts_needed(*lost) or 0, job.most))
     return replace(job, reference=reference, attempts=attempts)
 
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from harness.attack import Attack
 from harness.backends import boot_of
 from harness.calibration import Calibration, beside, needs_reference
-from harness.cases import EVERY_LEAKY, Selection, attempts_of, expand, most_attempts
+from harness.cases import (
+    EVERY_LEAKY,
+    Selection,
+    attempts_of,
+    expand,
+    fewest_attempts,
+    most_attempts,
+)
 from harness.defences import cases as settings_cases
 from harness.defences import reference
 from harness.model import Case, Provenance, Reference, Result, Scenario
@@ -42,7 +49,8 @@ def jobs_of(
 def _job(case: Case, attack: Attack | None, *, attempts: int | None, quick: bool) -> Job:
     tries = attempts_of(case, attack, asked=attempts, quick=quick)
     most = most_attempts(case, attack, asked=attempts)
-    return Job(case=case, attack=attack, attempts=tries, most=most)
+    fewest = fewest_attempts(case, attack, asked=attempts)
+    return Job(case=case, attack=attack, attempts=tries, most=most, fewest=fewest)
 
 
 @dataclass(frozen=True, kw_only=True)

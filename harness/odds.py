@@ -13,6 +13,9 @@ CONFIDENCE = 0.95
 NEAR_CERTAINTY = 0.999
 """How surely the leaky enforcer would have lost in as many attempts as a held race has."""
 
+WEAKER = 10
+"""A held race that is cut short excludes enforcers that lose this many times less often."""
+
 _BISECTIONS = 60
 _DIGITS = 2
 
@@ -57,10 +60,15 @@ def attempts_needed(attempts: int, wins: int) -> int | None:
 
     Its rate is taken at the lower end of its interval. None: it never lost, so no number is enough.
     """
-    floor = win_rate_floor(attempts, wins)
-    if floor <= 0.0:
-        return None
-    return math.ceil(math.log(1.0 - NEAR_CERTAINTY) / math.log1p(-floor))
+    return _attempts_without(1.0 - NEAR_CERTAINTY, win_rate_floor(attempts, wins))
+
+
+def attempts_enough(attempts: int, wins: int) -> int | None:
+    """How many attempts without a win put the bound at a tenth of what was lost (`wins` of
+    `attempts`, at the lower end of the interval): an enforcer that is only a little better than
+    the leaky one would show. None: it never lost, so no number is enough.
+    """
+    return _attempts_without(1.0 - CONFIDENCE, win_rate_floor(attempts, wins) / WEAKER)
 
 
 def percent(rate: float, *, upper: bool = True) -> str:
@@ -69,6 +77,13 @@ def percent(rate: float, *, upper: bool = True) -> str:
     unit = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
     rounded = exact.quantize(unit, rounding=ROUND_CEILING if upper else ROUND_FLOOR)
     return f"{rounded:f}%"
+
+
+def _attempts_without(chance: float, rate: float) -> int | None:
+    """How many attempts end without a win by this chance, at most; None where none can win."""
+    if rate <= 0.0:
+        return None
+    return math.ceil(math.log(chance) / math.log1p(-rate))
 
 
 def _chance_of_at_least(wins: int, attempts: int, rate: float) -> float:

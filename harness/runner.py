@@ -75,7 +75,8 @@ class Job:
     """One case, ready to be sent to a worker; without a place it runs on this machine.
 
     A race is judged beside `reference`, the same race against a leaky backend, and may be given up
-    to `most` attempts: a leaky one that won too few goes on, another gets what its reference asks.
+    to `most` attempts: a leaky one that won too few goes on, another gets what its reference asks,
+    which may be fewer than `attempts`, too, but not fewer than `fewest`, where that is not 0.
     A leaky race ends behind `enough` wins, where that is not 0.
     """
 
@@ -83,6 +84,7 @@ class Job:
     attack: Attack | None
     attempts: int
     most: int = 0
+    fewest: int = 0
     place: Place | None = None
     reference: Reference | None = None
     enough: int = 0

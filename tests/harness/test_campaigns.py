@@ -23,7 +23,7 @@ from harness.campaign import (
     jobs_of,
     measured,
 )
-from harness.cases import TIMES_DEFAULT, TIMES_LEAKY, Selection
+from harness.cases import FEWEST, TIMES_DEFAULT, TIMES_LEAKY, Selection
 from harness.cli import run
 from harness.cli.asked import Asked
 from harness.cli.load import laboratory
@@ -97,6 +97,14 @@ def test_attempts(
     counts = {backend: (job.attempts, job.most) for (_, backend), job in found.items()}
     assert counts == {"ptrace": ours, LEAKY: leaky}
     assert all(job.attack == ATTACKS[str(scenario.attack)] for job in found.values())
+
+
+def test_what_the_user_asks_for_is_not_lowered() -> None:
+    """Of a race in a guest few are enough; with a number of the user's never fewer than that."""
+    there = replace(CHOSEN, place="vm:x86_64")
+    for asked, fewest in ((None, {FEWEST, 0}), (300, {0})):
+        found = jobs_of([SCENARIO], ATTACKS, there, attempts=asked, quick=True)
+        assert {job.fewest for job in found} == fewest
 
 
 def test_a_command_is_one_attempt() -> None:

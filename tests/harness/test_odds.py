@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from harness.odds import (
     NEAR_CERTAINTY,
+    WEAKER,
+    attempts_enough,
     attempts_needed,
     percent,
     win_rate_bound,
@@ -164,6 +166,17 @@ def test_so_many_attempts_are_nearly_certain_to_win(attempts: int, wins: int) ->
     floor = win_rate_floor(attempts, wins)
     assert 1 - (1 - floor) ** needed >= NEAR_CERTAINTY
     assert 1 - (1 - floor) ** (needed - 1) < NEAR_CERTAINTY
+
+
+@pytest.mark.parametrize(("attempts", "wins"), [(80, 27), (80, 8), (400, 2), (20_000, 9_000)])
+def test_so_many_attempts_exclude_a_tenth_of_what_was_lost(attempts: int, wins: int) -> None:
+    """By the bound that the verdict shows; one attempt less would not do."""
+    enough = attempts_enough(attempts, wins)
+    assert enough is not None
+    tenth = win_rate_floor(attempts, wins) / WEAKER
+    assert win_rate_bound(enough) <= tenth < win_rate_bound(enough - 1)
+    assert (WEAKER, attempts_enough(80, 27), attempts_enough(80, 8)) == (10, 119, 589)
+    assert attempts_enough(1000, 0) is None
 
 
 def test_20000_attempts_are_not_shown_as_less_than_they_prove() -> None:
