@@ -10,7 +10,7 @@ import functools
 import itertools
 import signal
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,7 +45,7 @@ from harness.model import (
 )
 from harness.oracle import Evidence, judge
 from harness.places.controls import CONTROLS
-from harness.places.isolation import Isolation
+from harness.places.isolation import Isolation, available
 from harness.places.local import Answer, LocalPlace, Place, PlaceError
 from harness.plans import plan_of
 from harness.process import end_with_parent
@@ -148,8 +148,8 @@ def carry_out(job: Job, place: Place | None = None) -> Result:
 
 
 def carry_out_each(jobs: Sequence[Job]) -> tuple[Result, ...]:
-    """The results of jobs that may share a copy of a machine; what is broken in company is carried
-    out once more, alone.
+    """The results of jobs that may share their bare runs; what is broken in company is carried out
+    once more, alone.
     """
     found = _in_company(jobs) if len(jobs) > 1 else {}
     results = []
@@ -165,12 +165,15 @@ def carry_out_each(jobs: Sequence[Job]) -> tuple[Result, ...]:
 
 
 def _in_company(jobs: Sequence[Job]) -> Mapping[int, tuple[Place, float]]:
-    """Those of the jobs that were carried out in one copy, by number, each with a place that has
-    its answer, and its share of the time.
+    """Those of the jobs that were carried out by one request, by number, each with a place that has
+    its answer, and its share of the time. Nobody is in company where targets reach what comes
+    behind them.
     """
     started = time.monotonic()
-    (place,) = {id(job.place): job.place for job in jobs}.values()
-    assert place is not None
+    (given,) = {id(job.place): job.place for job in jobs}.values()
+    if given is None and available() is Isolation.PLAIN:
+        return {}
+    place = given or _local_place()
     asked: dict[int, Mapping[str, object]] = {}
     for number, job in enumerate(jobs):
         with contextlib.suppress(Inexpressible, *_THEIRS, *_OURS):  # said where it is alone
@@ -216,15 +219,18 @@ def _asked(job: Job, place: Place) -> Evidence:
 
 
 def _observe(job: Job, place: Place) -> Answer:
-    """The case's runs; of a leaky race as many rounds as it takes."""
+    """The case's runs; of a leaky race as many rounds as it takes, the attack alone in all but the
+    first: what the others prove is known.
+    """
     if isinstance(place, Answered):
-        return place.answer
-    answer = _one_round(job, place)
+        answer, place = place.answer, place.place
+    else:
+        answer = place.run(prepare(job, place), _patience_s(job, place))
     while job.case.leaky and job.race:
         further = next_round(answer.observations, job.most)
         if not further:
             break
-        again = _one_round(replace(job, attempts=further), place)
+        again = _further_round(replace(job, attempts=further), place)
         together = pooled(answer.observations, again.observations)
         if together is None:
             break
@@ -232,16 +238,17 @@ def _observe(job: Job, place: Place) -> Answer:
     return answer
 
 
-def _one_round(job: Job, place: Place) -> Answer:
-    return place.run(prepare(job, place), _patience_s(job, place))
+def _further_round(job: Job, place: Place) -> Answer:
+    request = prepare(job, place, kinds=(RunKind.ATTACK,))
+    return place.run(request, _patience_s(job, place))
 
 
 def _patience_s(job: Job, place: Place) -> float:
     return job.limits(place).timeout_s * (len(RunKind) + 1)
 
 
-def prepare(job: Job, place: Place) -> dict[str, object]:
-    """The request for the agent, plans compiled and the program built.
+def prepare(job: Job, place: Place, kinds: Iterable[RunKind] = tuple(MODES)) -> dict[str, object]:
+    """The request for the agent, with runs of these kinds, plans compiled and the program built.
 
     Raises Inexpressible, BuildError, PolicyError.
     """
@@ -280,7 +287,7 @@ def prepare(job: Job, place: Place) -> dict[str, object]:
             _run(kind, CONTROL, control_plan, job, command, direct)
             if kind in CONTROLS
             else _run(kind, case.backend, plan, job, command, direct)
-            for kind in MODES
+            for kind in kinds
             if kind not in left_out
         ],
     }
@@ -382,7 +389,7 @@ class Executors:
 
 
 def companies(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
-    """The jobs, those together that one copy of a machine may serve: where the first of them is."""
+    """The jobs, those together that may share their bare runs: where the first of them is."""
     found: dict[Hashable, list[Job]] = {}
     for number, job in enumerate(jobs):
         found.setdefault(_shared(job) or number, []).append(job)
@@ -390,18 +397,20 @@ def companies(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
 
 
 def _shared(job: Job) -> Hashable:
-    """What jobs of one company have in common; None for one that stays alone: only a backend that
-    is judged in machines that are thrown away may leave its traces in one.
+    """What jobs of one company have in common; None for one that stays alone: of a machine that is
+    thrown away, only backends that are judged in such machines may leave their traces in one copy.
     """
     case = job.case
-    if job.place is None or case.leaky or not needs_machine(case.backend):
+    alone = case.leaky or not needs_machine(case.backend)
+    if job.place is not None and alone:
         return None
-    return (job.place.machine, case.scenario.id, case.variant, case.abi, case.kernel, case.place)
+    machine = job.place.machine if job.place else None
+    return (machine, case.scenario.id, case.variant, case.abi, case.kernel, case.place)
 
 
 def run_all(jobs: Sequence[Job], executors: Executors, at_once: int) -> Iterator[Result]:
-    """Results as they come, at most `at_once` cases running (or companies that share a machine), so
-    that an interruption is quick.
+    """Results as they come, at most `at_once` cases running (or companies), so that an interruption
+    is quick.
 
     When a worker dies, the cases that were running are tried once more, each alone, in a new
     executor: so only the one that kills workers is broken.

@@ -1,10 +1,10 @@
-"""Cases that differ in their backend only, in one copy of a machine: they share their bare runs.
+"""Cases that differ in their backend only, carried out together: they share their bare runs.
 
     control, direct control | benign, direct, attack under A | the same under B | control again
 
 Every case has its controls before it and behind it, as it has alone. Nothing of them depends on a
-backend, and in an emulated machine they are half of the work, beside the copy itself, whose code
-QEMU translates anew.
+backend. In an emulated machine they are half of the work, beside the copy itself, whose code QEMU
+translates anew; here they are four of the seven runs of a case that is held.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from harness.model import Case, Observation, Outcome, RunKind, Scenario, Verdict
 from harness.places.layout import Layout
 from harness.places.local import Answer
 from harness.rounds import ENOUGH_WINS, next_round, pooled
-from harness.runner import Job, carry_out
+from harness.runner import MODES, Job, carry_out
+from harness.together import Answered
 
 WITNESS = ({"event": EventKind.ENFORCING.value},)
 RACED = Observation(
@@ -54,6 +55,15 @@ LEAKY = Job(
 )
 
 
+RUNS_BEFORE = (
+    replace(RACED, kind=RunKind.CONTROL),
+    replace(RACED, kind=RunKind.DIRECT_CONTROL),
+    replace(RACED, kind=RunKind.BENIGN),
+    replace(LOST, kind=RunKind.DIRECT),
+)
+"""Of a case, what comes before its attack."""
+
+
 class Scripted:
     """A place in which the attack wins what it is told to, round by round."""
 
@@ -62,6 +72,7 @@ class Scripted:
     def __init__(self, *wins: int) -> None:
         self.wins = list(wins)
         self.rounds: list[int] = []
+        self.kinds: list[list[object]] = []
 
     def layout(self) -> Layout:
         return Layout(root=Path("/tmp/none"))
@@ -70,17 +81,14 @@ class Scripted:
         runs = cast("list[dict[str, object]]", request["runs"])
         attempts = cast("int", runs[-1]["attempts"])
         self.rounds.append(attempts)
+        self.kinds.append([run["kind"] for run in runs])
         wins = self.wins.pop(0)
         attack = replace(RACED if wins > 0 else LOST, attempts=attempts, wins=max(wins, 0))
         if wins < 0:
             attack = replace(attack, outcome=Outcome.HUNG, finished=False)
-        others = [
-            replace(RACED, kind=RunKind.CONTROL),
-            replace(RACED, kind=RunKind.DIRECT_CONTROL),
-            replace(RACED, kind=RunKind.BENIGN),
-            replace(LOST, kind=RunKind.DIRECT),
-        ]
-        return Answer(observations=(*others, attack), isolation="namespaces")
+        seen = {each.kind: each for each in (*RUNS_BEFORE, attack)}
+        observations = tuple(seen[RunKind(str(run["kind"]))] for run in runs)
+        return Answer(observations=observations, isolation="namespaces")
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -122,6 +130,18 @@ def test_an_unlucky_leaky_race_is_tried_again() -> None:
     verdict = carry_out(LEAKY, place).verdict
     assert place.rounds == [2000, 2000, 4000]
     assert (verdict.kind, verdict.wins, verdict.attempts) == (VerdictKind.BYPASSED, 11, 8000)
+    # What the other runs prove is known from the first round.
+    assert place.kinds == [list(MODES), [RunKind.ATTACK], [RunKind.ATTACK]]
+
+
+def test_a_race_in_company_goes_on_alone() -> None:
+    """What it won beside others is its first round."""
+    place = Scripted(9)
+    seen = (*RUNS_BEFORE, LOST)
+    first = Answered(place, Answer(observations=seen, isolation="namespaces"))
+    verdict = carry_out(LEAKY, first).verdict
+    assert place.kinds == [[RunKind.ATTACK]]
+    assert (verdict.kind, verdict.wins, verdict.attempts) == (VerdictKind.BYPASSED, 9, 4000)
 
 
 def test_a_race_that_is_never_won_ends() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from harness.model import Observation, Outcome, RunKind, VerdictKind
 from harness.places.controls import CONTROLS, cases
+from harness.places.isolation import Isolation
 from harness.places.local import Answer, Place, PlaceError
 from harness.runner import Job, carry_out, carry_out_each, companies
 from tests.harness.scripted import COMMAND, EFFECT, JOB, REFUSED, Scripted
@@ -70,7 +71,9 @@ def sizes(given: list[Job]) -> list[int]:
 
 
 def test_who_shares_a_machine() -> None:
-    """Backends that are judged in such machines only, for one attack gone one way."""
+    """For one attack gone one way: in guests backends that are judged in such machines only, on
+    this machine all, which leave nothing behind a run.
+    """
     here, there = Machine(), Machine()
     there.machine = "another"
     together = jobs(here, *MODULES)
@@ -80,7 +83,9 @@ def test_who_shares_a_machine() -> None:
     assert sizes([*together, *other_way]) == [3, 3]
     assert sizes([*together, *jobs(there, *MODULES)]) == [3, 3]
     assert sizes(leaky) == [1, 1, 1]
-    assert sizes(jobs(None, *MODULES)) == [1, 1, 1]
+    local = jobs(None, "ptrace", "landlock", "leaky-notify-bare")
+    assert sizes(local) == [3]
+    assert sizes([*local, *(replace(each, case=other_way[0].case) for each in local)]) == [3, 3]
     # One leaky race may be measured in two machines, of which one is booted with other modules.
     assert sizes([leaky[0], replace(leaky[0], place=there)]) == [1, 1]
     assert sizes(jobs(here, "ptrace", "seccomp")) == [1, 1]
@@ -102,6 +107,21 @@ def test_bare_runs_are_made_once() -> None:
         assert kinds == [*CONTROLS, BENIGN, DIRECT, ATTACK, AGAIN]
         under = [each.detail for each in result.observations if each.kind in (DIRECT, ATTACK)]
         assert under == [name] * 2
+
+
+@pytest.mark.parametrize(
+    ("isolation", "asked"), [(Isolation.USER, [8]), (Isolation.PLAIN, [5, 5])], ids=str
+)
+def test_nobody_is_in_company_without_walls(
+    isolation: Isolation, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine a target may reach what comes behind it, where no namespace keeps it."""
+    here = Machine()
+    monkeypatch.setattr("harness.runner.available", lambda: isolation)
+    monkeypatch.setattr("harness.runner._local_place", lambda: here)
+    carry_out_each(jobs(None, "ptrace", "notify"))
+    requests: list[Any] = [request for request, _ in here.asked]
+    assert [len(request["runs"]) for request in requests] == asked
 
 
 def test_the_verdict_is_that_of_one_alone() -> None:
