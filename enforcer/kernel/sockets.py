@@ -39,23 +39,31 @@ _room = _Room()
 
 
 def send_message(
-    descriptor: int, address: bytes | None, data: bytes, control: bytes, flags: int
+    descriptor: int,
+    address: bytes | None,
+    data: bytes,
+    control: bytes,
+    flags: int,
+    beyond: int = 0,
 ) -> int:
     """sendmsg(2) with one buffer. The number of bytes sent, or -errno.
 
-    An address of no bytes is one to sendto(2) alone, which lets the socket judge it.
+    An address of no bytes is one to sendto(2) alone, which lets the socket judge it. Behind the
+    data, or for sendto(2) in its place, are `beyond` bytes that cannot be read.
     """
     if address == b"":
-        return _sendto(descriptor, data, len(data), flags, address, 0)
+        there = None if beyond else data
+        return _sendto(descriptor, there, beyond or len(data), flags, address, 0)
     name = None if address is None else ctypes.create_string_buffer(address, len(address) or 1)
     body = ctypes.create_string_buffer(data, len(data) or 1)
     rest = ctypes.create_string_buffer(control, len(control) or 1)
-    vector = ctypes.create_string_buffer(_VECTOR.pack(ctypes.addressof(body), len(data)))
+    parts = _VECTOR.pack(ctypes.addressof(body), len(data)) + _VECTOR.pack(0, beyond)
+    vector = ctypes.create_string_buffer(parts)
     message = _MESSAGE.pack(
         0 if name is None else ctypes.addressof(name),
         0 if address is None else len(address),
         ctypes.addressof(vector),
-        1,
+        2 if beyond else 1,
         ctypes.addressof(rest) if control else 0,
         len(control),
         0,

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import TypeVar
 
 from enforcer.kernel import procfs
-from enforcer.syscalls.arguments import Header
+from enforcer.syscalls.arguments import LOW_HALF, Header
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import Memory, Refused, UnreadableMemory
 
@@ -27,7 +27,11 @@ _MOST_BYTES = 64 << 20
 """So much of a message is copied: more than any datagram may have (EMSGSIZE is then the kernel's to
 say), and a stream takes the rest by another call. A target must not make its supervisor hold 2 GiB.
 """
-_LONGEST_CONTROL = 20480
+_MOST_SENT = 0x7FFF_F000
+"""MAX_RW_COUNT: no call takes more (import_iovec)."""
+_LONGEST_CONTROL = 1 << 20
+"""More than a socket has room for (net.core.optmem_max), which the kernel itself says then."""
+_CMSG_COMPAT = 0x8000_0000
 _SOL_SOCKET = 1
 _SCM_RIGHTS = 1
 _NATIVE_CONTROL = Struct("@Nii")
@@ -36,8 +40,8 @@ _CONTROLS = {8: Struct("=Qii"), 4: Struct("=Iii")}
 
 Read = TypeVar("Read")
 
-ControlMessage = tuple[int, int, bytes]
-"""Its level, its kind, and what is in it."""
+ControlMessage = tuple[int, int, bytes | None]
+"""Its level, its kind, and what is in it; None in one whose length is wrong."""
 
 Duplicate = Callable[[int], int]
 """A descriptor of the task's as one of ours, or -errno."""
@@ -45,11 +49,16 @@ Duplicate = Callable[[int], int]
 
 @dataclass(frozen=True)
 class Message:
-    """A message copied from a task. `address` is None where it names no destination."""
+    """A message copied from a task. `address` is None where it names no destination.
+
+    `beyond` bytes behind the data cannot be read: what a send says of them is for the kernel to
+    tell, which may look at their number, the address and the socket first (EMSGSIZE, EISCONN).
+    """
 
     address: bytes | None
     data: bytes
     control: tuple[ControlMessage, ...]
+    beyond: int = 0
 
 
 def path_of(address: bytes) -> bytes | None:
@@ -69,10 +78,17 @@ def address_of(descriptor: int) -> bytes:
     return _UNIX_FAMILY + procfs.path_of(descriptor) + b"\0"
 
 
-def read_content(
-    memory: Memory, header: Header, pointer_size: int
-) -> tuple[bytes, tuple[tuple[int, int, bytes], ...]]:
-    """Data and control messages of a message. Raises Refused."""
+def flags_of(call: str, register: int, pointer_size: int) -> int:
+    """The flags of a task's send, for a sendmsg(2) of ours.
+
+    That one alone refuses MSG_CMSG_COMPAT (__sys_sendmsg); a 32-bit one sets it by itself.
+    """
+    flags = register & LOW_HALF
+    return flags & ~_CMSG_COMPAT if call == "sendto" or pointer_size == 4 else flags
+
+
+def read_content(memory: Memory, header: Header, pointer_size: int) -> Message:
+    """A message without its address. Raises Refused, UnreadableMemory."""
     if header.vector_count > _MOST_VECTORS:
         raise Refused(EMSGSIZE)
     if header.control_length > _LONGEST_CONTROL:
@@ -81,14 +97,16 @@ def read_content(
     pairs = words.unpack(memory.read_bytes(header.vectors, words.size))
     if any(length >> (8 * pointer_size - 1) for length in pairs[1::2]):
         raise Refused(EINVAL)  # as a ssize_t it is negative (copy_iovec_from_user)
-    room = _MOST_BYTES
-    data = bytearray()
-    for place, wanted in zip(pairs[::2], pairs[1::2], strict=True):
-        taken = min(wanted, room)
-        data += memory.read_bytes(place, taken)
-        room -= taken
     raw = memory.read_bytes(header.control, header.control_length)
-    return bytes(data), tuple(_control(raw, _CONTROLS[pointer_size], pointer_size))
+    control = tuple(_control(raw, _CONTROLS[pointer_size], pointer_size))
+    data = bytearray()
+    try:
+        for place, wanted in zip(pairs[::2], pairs[1::2], strict=True):
+            data += memory.read_bytes(place, min(wanted, _MOST_BYTES - len(data)))
+    except UnreadableMemory:
+        rest = min(sum(pairs[1::2]), _MOST_SENT) - len(data)
+        return Message(None, bytes(data), control, rest)
+    return Message(None, bytes(data), control)
 
 
 def readable(reads: Iterable[Callable[[], Read]]) -> Iterator[Read]:
@@ -105,29 +123,40 @@ def readable(reads: Iterable[Callable[[], Read]]) -> Iterator[Read]:
             return
 
 
-def read_plain(memory: Memory, address: int, size: int) -> bytes:
-    """The data of a sendto, as much of it as the kernel takes at most."""
-    return memory.read_bytes(address, min(size, _MOST_BYTES))
+def read_plain(memory: Memory, address: int, size: int) -> Message:
+    """The message of a sendto without its address: all of its data can be read, or none."""
+    try:
+        return Message(None, memory.read_bytes(address, min(size, _MOST_BYTES)), ())
+    except UnreadableMemory:
+        return Message(None, b"", (), min(size, _MOST_SENT))
 
 
-def _control(data: bytes, head: Struct, size: int) -> list[tuple[int, int, bytes]]:
-    """The control messages in `data`, whose size_t has `size` bytes."""
-    found: list[tuple[int, int, bytes]] = []
+def _control(data: bytes, head: Struct, size: int) -> list[ControlMessage]:
+    """The control messages in `data`, whose size_t has `size` bytes. Raises Refused.
+
+    A wrong length in one of 32 bits is found before the socket is asked
+    (cmsghdr_from_user_compat_to_kern), one of 64 bits by the socket, in its own order.
+    """
+    found: list[ControlMessage] = []
     at = 0
     while at + head.size <= len(data):
         length, level, kind = head.unpack_from(data, at)
         if not head.size <= length <= len(data) - at:
-            raise Refused(EINVAL)
+            if size == 4:
+                raise Refused(EINVAL)
+            found.append((level, kind, None))
+            break
         found.append((level, kind, data[at + head.size : at + length]))
         at += length + -length % size
     return found
 
 
 @contextmanager
-def own_control(control: Sequence[tuple[int, int, bytes]], duplicate: Duplicate) -> Iterator[bytes]:
+def own_control(control: Sequence[ControlMessage], duplicate: Duplicate | None) -> Iterator[bytes]:
     """Control messages in our own layout, with duplicates of the descriptors in them.
 
-    The duplicates are closed at the end of the `with`. Raises Refused.
+    The duplicates are closed at the end of the `with`. None: no socket that looks at descriptors,
+    which only those of AF_UNIX do (__scm_send). Raises Refused.
     """
     descriptors: list[int] = []
     try:
@@ -137,11 +166,13 @@ def own_control(control: Sequence[tuple[int, int, bytes]], duplicate: Duplicate)
             os.close(descriptor)
 
 
-def _translated(
-    each: tuple[int, int, bytes], duplicate: Duplicate, descriptors: list[int]
-) -> bytes:
+def _translated(each: ControlMessage, duplicate: Duplicate | None, descriptors: list[int]) -> bytes:
     level, kind, body = each
-    if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS):
+    if body is None:
+        return _NATIVE_CONTROL.pack(0, level, kind)
+    if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS) and duplicate is None:
+        body = b"\xff" * len(body)
+    elif (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS) and duplicate is not None:
         numbers = struct.unpack(f"={len(body) // 4}i", body[: len(body) // 4 * 4])
         own: list[int] = []
         for number in numbers:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
+from errno import EPERM
 from socket import AF_UNIX, SCM_CREDENTIALS, SOL_SOCKET
 
 from enforcer.kernel import sockets as raw
@@ -19,6 +21,7 @@ from enforcer.supervision.socket_order import family_of
 from enforcer.syscalls.memory import Refused
 
 _CALLS = {"connect": raw.connect, "bind": raw.bind}
+_UCRED = struct.Struct("=iII")
 
 
 def reach_address(view: View, call: str, socket: int, address: bytes) -> int:
@@ -44,27 +47,57 @@ def send(view: View, socket: int, message: Message, target: int, flags: int) -> 
     Raises Refused for descriptors that the task does not have.
     """
     if is_deputed():
-        words = message.address, message.data, message.control, flags
+        words = message.address, message.data, message.control, message.beyond, flags
         given = (socket,) if target < 0 else (socket, target)
         return _number(carry_out(_send_there, view, permit, *words, descriptors=given))
-    address = message.address if target < 0 else address_of(target)
-    told = (*message.control, *_credentials(socket, message.control))
-    with own_control(told, view.duplicate) as control:
-        return raw.send_message(socket, address, message.data, control, flags)
+    control = message.control
+    if target >= 0:
+        message = replace(message, address=address_of(target))
+    is_unix = (bool(control) or _has_other_ids()) and family_of(socket) == AF_UNIX
+    told = (*control, *_credentials(control)) if is_unix else control
+    result = _sent(view, socket, replace(message, control=told), flags, is_unix=is_unix)
+    if result == -EPERM and control:
+        told = tuple(_with_number(each, view.tgid, os.getpid()) for each in control)
+        if told != control:
+            return _sent(view, socket, replace(message, control=told), flags, is_unix=is_unix)
+    return result
 
 
-def _credentials(socket: int, control: Sequence[ControlMessage]) -> Sequence[ControlMessage]:
-    """Who the sender is, for a peer that asks (SO_PASSCRED).
+def _sent(view: View, socket: int, message: Message, flags: int, *, is_unix: bool) -> int:
+    with own_control(message.control, view.duplicate if is_unix else None) as control:
+        return raw.send_message(
+            socket, message.address, message.data, control, flags, message.beyond
+        )
+
+
+def _with_number(each: ControlMessage, process: int, own: int) -> ControlMessage:
+    """The same, if it names `process` as its sender, with the number of who really sends.
+
+    Without CAP_SYS_ADMIN nobody may give another (scm_check_creds).
+    """
+    level, kind, body = each
+    if (level, kind) != (SOL_SOCKET, SCM_CREDENTIALS) or body is None or len(body) != _UCRED.size:
+        return each
+    named, uid, gid = _UCRED.unpack(body)
+    return (level, kind, _UCRED.pack(own, uid, gid)) if named == process else each
+
+
+def _has_other_ids() -> bool:
+    return (os.geteuid(), os.getegid()) != (os.getuid(), os.getgid())
+
+
+def _credentials(control: Sequence[ControlMessage]) -> Sequence[ControlMessage]:
+    """Who the sender is, for a peer of a UNIX socket that asks (SO_PASSCRED).
 
     The kernel itself names the real ids of who sends (scm_send), which stay the supervisor's. What
     a thread has as effective ids, here the task's, it may name as well (scm_check_creds).
     """
-    ids = os.geteuid(), os.getegid()
-    if ids == (os.getuid(), os.getgid()) or family_of(socket) != AF_UNIX:
+    if not _has_other_ids():
         return ()
     if any((level, kind) == (SOL_SOCKET, SCM_CREDENTIALS) for level, kind, _ in control):
         return ()
-    return ((SOL_SOCKET, SCM_CREDENTIALS, struct.pack("=iII", os.getpid(), *ids)),)
+    named = _UCRED.pack(os.getpid(), os.geteuid(), os.getegid())
+    return ((SOL_SOCKET, SCM_CREDENTIALS, named),)
 
 
 def _number(answer: tuple[object, list[int]]) -> int:
@@ -89,12 +122,13 @@ def _send_there(
     facts: Facts,
     address: bytes | None,
     data: bytes,
-    control: tuple[tuple[int, int, bytes], ...],
+    control: tuple[ControlMessage, ...],
+    beyond: int,
     flags: int,
     socket: int,
     target: int = -1,
 ) -> Answer:
-    message = Message(address, data, control)
+    message = Message(address, data, control, beyond)
     try:
         return send(RemoteView(deputed, facts), socket, message, target, flags), ()
     except Refused as refused:

@@ -36,14 +36,17 @@ def path_refusal(descriptor: int, attempt: Callable[[int], int]) -> int:
 
 
 def family_of(descriptor: int) -> int:
-    """The address family of a socket."""
+    """The address family of a socket; AF_UNSPEC for what is none."""
     return kind_of(descriptor)[0]
 
 
 def kind_of(descriptor: int) -> tuple[int, int]:
-    """The address family and the type of a socket."""
-    # With all four arguments nothing is looked up, and nothing can fail.
-    asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+    """The address family and the type of a socket; AF_UNSPEC and 0 for what is none."""
+    try:
+        # Python asks every descriptor for its name: ENOTSOCK of a file, EBADF of an O_PATH one.
+        asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
+    except OSError:
+        return socket.AF_UNSPEC, 0
     try:
         family = asked.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
         return family, asked.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from errno import EPERM
 from pathlib import Path
 
@@ -9,17 +10,16 @@ import pytest
 
 from tests.mechanisms.acting import bare_acts, run_acts
 from tests.mechanisms.acts_as_bare import (
-    ADDRESSES,
     BIRTHS,
     CALLER,
     HOWS,
     MEMORY,
-    MESSAGES,
     NAMES,
     OPENS,
     PERFORMED,
     TREES,
 )
+from tests.mechanisms.acts_on_sockets import ADDRESSES, MESSAGES
 
 MECHANISMS = pytest.mark.parametrize("mechanism", ["ptrace", "notify"])
 
@@ -80,6 +80,13 @@ kept[0].listen()
 """
 
 
+_DROPPED = """
+os.chmod(".", 0o777), os.chmod("dir", 0o777), os.chmod("sockets/datagrams", 0o777)
+os.chmod("sockets/stream", 0o777), os.setgroups([])
+os.setresgid(65534, 65534, 65534), os.setresuid(65534, 65534, 65534)
+"""
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> tuple[Path, Path]:
     """Two equal directories."""
@@ -96,6 +103,21 @@ def test_permitted_acts_end_as_bare(mechanism: str, group: str, places: tuple[Pa
     told = {title: (expected[title], found[title]) for title in expected}
     assert {title: both for title, both in told.items() if both[0] != both[1]} == {}
     assert not [event for event in ran.events if event["event"] == "detection"]
+
+
+@MECHANISMS
+@pytest.mark.parametrize("group", ["addresses", "messages"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_acts_with_other_ids_end_as_bare(
+    mechanism: str, group: str, places: tuple[Path, Path]
+) -> None:
+    """Also where the supervisor has to take on the ids of who acts."""
+    bare, held = places
+    prelude = _PREPARED + _DROPPED
+    expected = bare_acts(GROUPS[group], bare, prelude=prelude)
+    _, found = run_acts(mechanism, POLICY, GROUPS[group], held, prelude=prelude)
+    told = {title: (expected[title], found[title]) for title in expected}
+    assert {title: both for title, both in told.items() if both[0] != both[1]} == {}
 
 
 def test_a_tree_that_is_no_copy_is_a_place(places: tuple[Path, Path]) -> None:

@@ -6,12 +6,14 @@ import errno
 import os
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
-from enforcer.supervision.messages import own_control, path_of, read_content, read_plain
+from enforcer.kernel.sockets import send_message
+from enforcer.supervision.messages import Message, own_control, path_of, read_content, read_plain
 from enforcer.syscalls.arguments import header_struct, read_destination, read_header
-from enforcer.syscalls.memory import PATH_MAX, Refused
+from enforcer.syscalls.memory import PATH_MAX, Refused, UnreadableMemory
 
 
 class Ranges:
@@ -21,6 +23,8 @@ class Ranges:
         self.memory = memory
 
     def read_bytes(self, address: int, size: int) -> bytes:
+        if size and address not in self.memory:
+            raise UnreadableMemory(address)
         return self.memory[address][:size] if size else b""
 
     def read_string(self, address: int, limit: int = PATH_MAX) -> bytes:
@@ -92,17 +96,18 @@ def test_parts_and_control(size: int) -> None:
     header = read_header(
         Ranges({1: header_struct(size).pack(0, 0, 0x10, 3, 0x20, len(control), 0)}), 1, size
     )
-    data, found = read_content(Ranges(memory), header, size)
-    assert data == b"abcde"
-    assert found == ((41, 1, b"a"), (42, 2, b"bcde"))
+    found = read_content(Ranges(memory), header, size)
+    assert found == Message(None, b"abcde", ((41, 1, b"a"), (42, 2, b"bcde")))
+    del memory[0x300]
+    assert read_content(Ranges(memory), header, size) == replace(found, data=b"ab", beyond=3)
 
 
 @pytest.mark.parametrize(
     ("count", "control", "expected"),
-    [(1025, 0, errno.EMSGSIZE), (0, 20481, errno.ENOBUFS), (1 << 40, 0, errno.EMSGSIZE)],
+    [(1025, 0, errno.EMSGSIZE), (0, (1 << 20) + 1, errno.ENOBUFS), (1 << 40, 0, errno.EMSGSIZE)],
 )
 def test_too_much_is_refused(count: int, control: int, expected: int) -> None:
-    """UIO_MAXIOV parts, and as much control as sysctl_optmem_max leaves."""
+    """UIO_MAXIOV parts, and more control than sysctl_optmem_max leaves anywhere."""
     header = read_header(Ranges({1: header_struct(8).pack(0, 0, 0, count, 0x20, control, 0)}), 1, 8)
     with pytest.raises(Refused) as refused:
         read_content(Ranges({0: b"", 0x20: bytes(control)}), header, 8)
@@ -110,15 +115,22 @@ def test_too_much_is_refused(count: int, control: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 15, 18, 1 << 40])
-def test_control_of_a_wrong_length_is_refused(length: int) -> None:
-    """Shorter than its head, or longer than there is (CMSG_OK)."""
-    control = struct.pack("=Qii", length, 1, 1) + b"x"
+@pytest.mark.parametrize("size", [8, 4])
+def test_control_of_a_wrong_length_is_refused(length: int, size: int) -> None:
+    """Shorter than its head, or longer than there is (CMSG_OK): of 64 bits by the kernel itself."""
+    control = struct.pack("=Qii" if size == 8 else "=Iii", length & 0xFFFF_FFFF, 1, 1) + b"x"
     header = read_header(
-        Ranges({1: header_struct(8).pack(0, 0, 0, 0, 0x20, len(control), 0)}), 1, 8
+        Ranges({1: header_struct(size).pack(0, 0, 0, 0, 0x20, len(control), 0)}), 1, size
     )
-    with pytest.raises(Refused) as refused:
-        read_content(Ranges({0: b"", 0x20: control}), header, 8)
-    assert refused.value.number == errno.EINVAL
+    memory = Ranges({0: b"", 0x20: control})
+    if size == 4:
+        with pytest.raises(Refused) as refused:
+            read_content(memory, header, size)
+        assert refused.value.number == errno.EINVAL
+        return
+    first, second = socket.socketpair()
+    with first, second, own_control(read_content(memory, header, size).control, os.dup) as own:
+        assert send_message(first.fileno(), None, b"x", own, 0) == -errno.EINVAL
 
 
 def test_no_more_than_a_supervisor_can_hold() -> None:
@@ -152,6 +164,13 @@ def test_descriptors_become_ours_and_are_closed() -> None:
     for each in made:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(each)
+
+
+def test_descriptors_of_a_socket_that_takes_none_are_none_of_ours() -> None:
+    """Sockets of other families than AF_UNIX do not look at the numbers."""
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=2i", 0, 1))
+    with own_control((rights,), None) as control:
+        assert struct.unpack_from("@Nii2i", control)[3:] == (-1, -1)
 
 
 def test_a_descriptor_that_is_none_refuses_the_message() -> None:

@@ -30,6 +30,7 @@ from enforcer.supervision.addresses import (
 from enforcer.supervision.judge import Values
 from enforcer.supervision.messages import (
     Message,
+    flags_of,
     path_of,
     read_content,
     read_plain,
@@ -40,7 +41,6 @@ from enforcer.supervision.reaching import connect_to, reach_address, send
 from enforcer.supervision.socket_order import path_refusal
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
-    LOW_HALF,
     length_place,
     message_places,
     read_address,
@@ -145,12 +145,12 @@ def _at_path(worker: Worker, args: Arguments, address: bytes, path: bytes) -> in
 
 def _sendto(worker: Worker, args: Arguments) -> int:
     address = read_address(worker, args[4], args[5]) if args[4] else None
-    data = read_plain(worker, args[1], args[2])
-    return _judge_and_send(worker, args[0], Message(address, data, ()), args[3] & LOW_HALF)
+    message = replace(read_plain(worker, args[1], args[2]), address=address)
+    return _judge_and_send(worker, args[0], message, args[3])
 
 
 def _sendmsg(worker: Worker, args: Arguments) -> int:
-    return _judge_and_send(worker, args[0], _read_message(worker, args[1]), args[2] & LOW_HALF)
+    return _judge_and_send(worker, args[0], _read_message(worker, args[1]), args[2])
 
 
 def _judge_and_send(worker: Worker, register: int, message: Message, flags: int) -> int:
@@ -179,7 +179,7 @@ def _sendmmsg(worker: Worker, args: Arguments) -> int:
         with _Duplicate(worker, args[0]) as socket:
             done = 0
             for place, (_, message, target) in zip(places, pinned, strict=False):
-                sent = _send(worker, socket, message, target, args[3] & LOW_HALF)
+                sent = _send(worker, socket, message, target, args[3])
                 if sent < 0:
                     return done or sent
                 worker.write_bytes(length_place(place, size), sent.to_bytes(4, sys.byteorder))
@@ -224,13 +224,16 @@ def _pinned(
 def _read_message(worker: Worker, address: int) -> Message:
     size = ABIS[worker.abi].pointer_size
     header, destination = read_message(worker, address, size)
-    return Message(destination, *read_content(worker, header, size))
+    return replace(read_content(worker, header, size), address=destination)
 
 
-def _send(worker: Worker, socket: int, message: Message, target: int, flags: int) -> int:
-    """Send for the task; what a broken pipe does to it is done to it."""
+def _send(worker: Worker, socket: int, message: Message, target: int, register: int) -> int:
+    """Send for the task; what a broken pipe does to it is done to it. Raises UnreadableMemory."""
+    flags = flags_of(worker.name, register, ABIS[worker.abi].pointer_size)
     quiet = flags | _MSG_NOSIGNAL
     result = worker.act(lambda: send(worker.view, socket, message, target, quiet))
+    if result == -errno.EFAULT and message.beyond:
+        raise UnreadableMemory(0)
     if result == -errno.EPIPE and not flags & _MSG_NOSIGNAL:
         raw.signal_thread(worker.view.tgid, worker.tid, signal.SIGPIPE)
     return result

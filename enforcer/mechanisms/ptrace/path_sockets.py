@@ -18,7 +18,7 @@ from enforcer.supervision.messages import Message
 from enforcer.supervision.named_bind import bind_path
 from enforcer.supervision.reaching import connect_to, reach_address, send
 from enforcer.supervision.socket_order import path_refusal
-from enforcer.syscalls.arguments import AT_FDCWD, LOW_HALF, signed
+from enforcer.syscalls.arguments import AT_FDCWD, signed
 from enforcer.syscalls.constants import CONSTANTS
 from enforcer.syscalls.memory import Refused, UnreadableMemory
 
@@ -70,7 +70,7 @@ def reach_for(task: Task, call: str, register: int, address: bytes) -> int:
 
 def send_for(task: Task, register: int, pinned: Pinned, content: Content, flags: int) -> int:
     """sendmsg(2) of the task's socket to a pinned one, which is let go of: a count, or -errno."""
-    quiet = flags & LOW_HALF | _MSG_NOSIGNAL
+    quiet = flags | _MSG_NOSIGNAL
     try:
         message = content()
         with pinned:

@@ -23,7 +23,7 @@ from enforcer.mechanisms.ptrace.tasks import Script, Step
 from enforcer.pin import Pinned, resolve
 from enforcer.supervision.addresses import in_kernel_terms, meant_by, missing_path
 from enforcer.supervision.memory import write_bytes
-from enforcer.supervision.messages import Message, path_of, read_content, read_plain, readable
+from enforcer.supervision.messages import flags_of, path_of, read_content, read_plain, readable
 from enforcer.syscalls import number
 from enforcer.syscalls.arguments import (
     AT_FDCWD,
@@ -83,7 +83,7 @@ class Messages:
             return
         if pinned is not None:
             pins.pop_all()
-            content = partial(_plain, call, data, size)
+            content = partial(read_plain, call, data, size)
             self.begin(call, self.reach(call, socket, pinned, content, flags))
         elif address:
             act.pass_changed(call, {4: meant.raw}, registers={5: len(meant.raw)})
@@ -99,7 +99,7 @@ class Messages:
             return
         if sending.pinned is not None:
             pins.pop_all()
-            content = partial(_content, call, sending.header, self.size(call))
+            content = partial(read_content, call, sending.header, self.size(call))
             self.begin(call, self.reach(call, socket, sending.pinned, content, flags))
         elif not act.copies:
             act.proceed(call)
@@ -179,7 +179,8 @@ class Messages:
         """The script of one message to a path socket."""
         listener, task = self.act.sandbox.listener, call.task
         assert listener is not None
-        listener.arrange_result(task.tid, lambda: send_for(task, register, pinned, content, flags))
+        own = flags_of(call.name, flags, self.size(call))
+        listener.arrange_result(task.tid, lambda: send_for(task, register, pinned, content, own))
         return (yield DELIVER, ())
 
     def put(self, call: HeldCall, slot: int, sending: _Sending) -> int:
@@ -207,7 +208,7 @@ class Messages:
             if sending.pinned is None:
                 sent = yield sendmsg, (socket, self.put(call, slot, sending), flags)
             else:
-                content = partial(_content, call, sending.header, size)
+                content = partial(read_content, call, sending.header, size)
                 sent = yield from self.reach(call, socket, sending.pinned, content, flags)
             if sent < 0:
                 break
@@ -219,11 +220,3 @@ class Messages:
             done += 1
         self.act.sandbox.release_slot(call.task)
         return done or sent
-
-
-def _plain(call: HeldCall, address: int, size: int) -> Message:
-    return Message(None, read_plain(call, address, size), ())
-
-
-def _content(call: HeldCall, header: Header, size: int) -> Message:
-    return Message(None, *read_content(call, header, size))
