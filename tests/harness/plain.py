@@ -63,3 +63,8 @@ def without_capabilities(body: Callable[[Path], object]) -> Any:
         found = stream.read()
     assert wait(pid) == 0
     return json.loads(found)
+
+
+def in_child(body: Callable[[], bool]) -> bool:
+    """Whether `body` says so in a process of its own."""
+    return wait(fork(lambda: 0 if body() else 1)) == 0
