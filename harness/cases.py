@@ -19,9 +19,9 @@ TIMES_DEFAULT = 50
 """How far a race goes beyond the manifest's number: what five wins ask for, of all those attempts
 that a leaky one makes at most."""
 TIMES_LEAKY = 10
-FEWEST = 100
-"""Of a race in a guest whose leaky enforcer lost often: with 80 every delay of race.h has its
-round, and the bound is below 3 %."""
+FEWEST_IN_GUEST = 100
+"""Of a race whose leaky enforcer lost often: with 80 every delay of race.h has its round, and the
+bound is below 3 %."""
 ALL = "all"
 LOCAL = "local"
 
@@ -178,9 +178,12 @@ def most_attempts(case: Case, attack: Attack | None, *, asked: int | None) -> in
 def fewest_attempts(case: Case, attack: Attack | None, *, asked: int | None) -> int:
     """How few tries are enough where the leaky enforcer lost to most of them; 0: all are made.
 
-    In guests only, which are emulated for the most part: there an attempt may take 40 ms. What a
-    user or a scenario asks for is not lowered.
+    On this machine the manifest's number of a quick run, fewer in guests, which are emulated for
+    the most part: there an attempt may take 40 ms. What a user or a scenario asks for is not
+    lowered.
     """
-    if attack is None or attack.kind is not AttackKind.RACE or case.place == LOCAL or case.leaky:
+    if attack is None or attack.kind is not AttackKind.RACE or case.leaky:
         return 0
-    return FEWEST if asked is None and case.scenario.attempts is None else 0
+    if asked is not None or case.scenario.attempts is not None:
+        return 0
+    return attack.attempts.quick if case.place == LOCAL else FEWEST_IN_GUEST

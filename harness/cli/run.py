@@ -116,7 +116,7 @@ from harness.workers import pool
 @click.option(
     "--attempts",
     type=click.IntRange(min=1),
-    help="Attempts per race, also where a verdict would take more, or fewer in a virtual machine.",
+    help="Attempts per race, also where a verdict would take more, or fewer would be enough.",
 )
 @click.option(
     "--quick",

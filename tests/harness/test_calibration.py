@@ -11,7 +11,7 @@ import pytest
 from harness import tree
 from harness.attack import load_attacks
 from harness.calibration import OLDEST_S, Calibration, needs_reference
-from harness.cases import FEWEST, TIMES_LEAKY, fewest_attempts, most_attempts
+from harness.cases import FEWEST_IN_GUEST, TIMES_LEAKY, fewest_attempts, most_attempts
 from harness.model import Case, Provenance, Scenario, VerdictKind
 from harness.odds import attempts_enough, attempts_needed
 from harness.places.layout import Layout
@@ -270,7 +270,7 @@ def test_attempts_are_raised_to_what_the_reference_asks_for() -> None:
 @pytest.mark.parametrize(
     ("attempts", "wins", "made"),
     [
-        pytest.param(80, 60, FEWEST, id="lost nearly always"),
+        pytest.param(80, 60, FEWEST_IN_GUEST, id="lost nearly always"),
         pytest.param(80, 27, attempts_enough(80, 27), id="lost often"),
         pytest.param(80, 8, 400, id="lost sometimes"),
         pytest.param(400, 8, attempts_needed(400, 8), id="lost rarely"),
@@ -283,7 +283,7 @@ def test_a_race_in_a_guest_is_cut_short_where_the_leaky_one_lost_often(
     """A leaky enforcer that loses rarely keeps its race as long as it was, or makes it longer; and
     where no fewest number is given, nothing is cut.
     """
-    guest = replace(JOB, attempts=400, fewest=FEWEST)
+    guest = replace(JOB, attempts=400, fewest=FEWEST_IN_GUEST)
     found = calibration(replace(RACE, attempts=attempts, wins=wins))
     assert found.fitted(guest).attempts == made
     assert found.fitted(replace(guest, fewest=0)).attempts == max(400, made)
@@ -293,7 +293,7 @@ def test_a_race_in_a_guest_is_cut_short_where_the_leaky_one_lost_often(
 @pytest.mark.parametrize(
     ("case", "asked", "fewest"),
     [
-        pytest.param({"place": "vm:x86_64"}, None, FEWEST, id="in a guest"),
+        pytest.param({"place": "vm:x86_64"}, None, FEWEST_IN_GUEST, id="in a guest"),
         pytest.param({"place": "vm:x86_64"}, 400, 0, id="the user's number"),
         pytest.param({"place": "vm:x86_64", "leaky": True}, None, 0, id="leaky"),
         pytest.param(
@@ -302,11 +302,12 @@ def test_a_race_in_a_guest_is_cut_short_where_the_leaky_one_lost_often(
             0,
             id="the scenario's number",
         ),
-        pytest.param({}, None, 0, id="here"),
+        pytest.param({}, None, 400, id="here"),
+        pytest.param({}, 300, 0, id="the user's number here"),
     ],
 )
 def test_whose_races_may_be_cut_short(case: dict[str, Any], asked: int | None, fewest: int) -> None:
-    """Those of guests, where nobody has said how many attempts they make."""
+    """Those of which nobody has said how many attempts they make."""
     assert fewest_attempts(replace(CASE, **case), ATTACK, asked=asked) == fewest
     assert fewest_attempts(replace(CASE, **case), ACT, asked=asked) == 0
 

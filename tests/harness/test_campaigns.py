@@ -18,7 +18,7 @@ from harness.campaign import (
     jobs_of,
     measured,
 )
-from harness.cases import FEWEST, TIMES_DEFAULT, TIMES_LEAKY
+from harness.cases import FEWEST_IN_GUEST, TIMES_DEFAULT, TIMES_LEAKY
 from harness.cli import run
 from harness.cli.asked import Asked
 from harness.cli.load import laboratory
@@ -85,7 +85,7 @@ def test_attempts(
 def test_what_the_user_asks_for_is_not_lowered() -> None:
     """Of a race in a guest few are enough; with a number of the user's never fewer than that."""
     there = replace(CHOSEN, place="vm:x86_64")
-    for asked, fewest in ((None, {FEWEST, 0}), (300, {0})):
+    for asked, fewest in ((None, {FEWEST_IN_GUEST, 0}), (300, {0})):
         found = jobs_of([SCENARIO], ATTACKS, there, attempts=asked, quick=True)
         assert {job.fewest for job in found} == fewest
 
