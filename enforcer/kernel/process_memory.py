@@ -116,11 +116,11 @@ def _bind_read_short() -> Callable[[int, int, int], bytes | None]:
         """Exactly `size` bytes, at most 256 that lie in one page; None: not so, or unreadable."""
         if not 0 < size <= _MOST_TEXT or address % PAGE + size > PAGE or not 0 <= address < _END:
             return None
-        text = _text
-        local, remote = pack_pair(text.address, size), pack_pair(address, size)
-        if function(pid, local, _ONE, remote, _ONE, _NONE) != size:
+        vector, content = _text.both
+        if function(pid, vector, _ONE, pack_pair(address, size), _ONE, _NONE) != size:
             return None
-        return text.content.raw[:size]
+        found: bytes = content.raw[:size]
+        return found
 
     return read_short
 

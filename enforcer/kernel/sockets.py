@@ -22,17 +22,19 @@ _tgkill = raw_call("tgkill", arguments=(INT, INT, INT))
 _MESSAGE = struct.Struct("@PIPNPNi0P")
 _VECTOR = struct.Struct("@PN")
 _INT = struct.Struct("@i")
-_INT_SIZE = _INT.pack(_INT.size)
 _SOL_SOCKET, _SO_TYPE = int(library.SOL_SOCKET), int(library.SO_TYPE)
 _DATAGRAM = _INT.pack(library.SOCK_DGRAM)
 
 
 class _Room(threading.local):
-    """Where the current thread has an option's value put."""
+    """Where the current thread has an option's value put, and its size, which stays an int's."""
 
     def __init__(self) -> None:
-        self.value = ctypes.create_string_buffer(_INT.size)
-        self.size = ctypes.create_string_buffer(_INT_SIZE, _INT.size)
+        size = _INT.size
+        self.both = (
+            ctypes.create_string_buffer(size),
+            ctypes.create_string_buffer(_INT.pack(size), size),
+        )
 
 
 _room = _Room()
@@ -76,10 +78,9 @@ def may_wait(descriptor: int) -> bool:
 
     A datagram socket only notes the address (ip_datagram_connect, unix_dgram_connect).
     """
-    room = _room
-    room.size.raw = _INT_SIZE
-    result = _getsockopt(descriptor, _SOL_SOCKET, _SO_TYPE, room.value, room.size)
-    if result == 0 and room.value.raw == _DATAGRAM:
+    value, size = _room.both
+    result = _getsockopt(descriptor, _SOL_SOCKET, _SO_TYPE, value, size)
+    if result == 0 and value.raw == _DATAGRAM:
         return False
     return not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_NONBLOCK
 

@@ -13,7 +13,7 @@ from errno import EBADF, EFAULT, ENOTSOCK
 from enforcer.call import Decision
 from enforcer.supervision.messages import Duplicate
 from enforcer.syscalls.memory import Refused
-from enforcer.syscalls.sockaddr import Address, Look, Socket, meant_address, refusal
+from enforcer.syscalls.sockaddr import Address, Look, Socket, meant_address, plain_text, refusal
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -27,6 +27,11 @@ def meant_by(raw: bytes, call: str, descriptor: int, duplicate: Duplicate) -> Ad
 
     What it means on any socket is worked out once; for connect(2) a judge knows what it permitted.
     """
+
+    if call == "connect":
+        text = plain_text(raw)
+        if text is not None:
+            return Address(text, raw)
 
     def look() -> Socket | None:
         return _socket_of(descriptor, duplicate)

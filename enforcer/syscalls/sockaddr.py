@@ -37,6 +37,7 @@ _INET_BYTES = 16
 _INET6_BYTES = 24
 """SIN6_LEN_RFC2133: the kernel takes an IPv6 address without its scope id."""
 _INET6_SCOPED_BYTES = 28
+_NATIVE_INET = _INET.to_bytes(_FAMILY_BYTES, sys.byteorder)
 _SMALLEST = {_INET: _INET_BYTES, _INET6: _INET6_BYTES}
 _UNIX_BYTES = 110
 _UNIX_PATH_BYTES = 108
@@ -46,6 +47,8 @@ _VSOCK_BYTES = 16
 _MAPPED = bytes(10) + b"\xff\xff"
 _HALF = {True: struct.Struct(">H"), False: struct.Struct("<H")}
 _PORT_AND_HOST = struct.Struct(">H4B")
+_DECIMAL = tuple(map(str, range(256)))
+"""Octets as text: an address's four, formatted, take as long as a rule."""
 _ANY, _ANY6 = bytes(4), bytes(16)
 _LOOPBACK, _LOOPBACK6 = b"\x7f\x00\x00\x01", bytes(15) + b"\x01"
 
@@ -99,8 +102,6 @@ def meant_address(
         return Address(text=None, raw=raw, errno=EINVAL)
     order = ">" if big_endian else "<"
     (family,) = _HALF[big_endian].unpack_from(raw)
-    if family == _INET and len(raw) >= _INET_BYTES and raw[4:8] != _ANY:
-        return Address(_inet(raw[_FAMILY_BYTES:]), raw)  # to every call and socket
     if call == "bind":
         family, given = _bound(raw, family, look), raw
     elif call == "connect":
@@ -114,6 +115,16 @@ def meant_address(
     if text is None:
         return Address(text=None, raw=given, errno=refusal(raw, call, look()))
     return Address(text=text, raw=given)
+
+
+def plain_text(raw: bytes) -> str | None:
+    """The text of an internet address that means the same to every call and on every socket.
+
+    None of any other: for its meaning see `meant_address`, which says the same of this one.
+    """
+    if raw[:_FAMILY_BYTES] != _NATIVE_INET or len(raw) < _INET_BYTES or raw[4:8] == _ANY:
+        return None
+    return _inet(raw)
 
 
 def format_sockaddr(raw: bytes, *, big_endian: bool = sys.byteorder == "big") -> str | None:
@@ -240,7 +251,7 @@ def _text(raw: bytes, family: int, order: str) -> str | None:
     if family == _UNIX:
         return _unix(body) if size <= _UNIX_BYTES else None
     if family == _INET:
-        return _inet(body) if size >= _INET_BYTES else None
+        return _inet(raw) if size >= _INET_BYTES else None
     if family == _INET6:
         return _inet6(body, order) if size >= _INET6_BYTES else None
     if family == _UNSPEC:
@@ -267,9 +278,10 @@ def _unix(body: bytes) -> str:
     return f"./{path}" if _LOOKS_OTHERWISE.match(path) else path
 
 
-def _inet(body: bytes) -> str:
-    port, a, b, c, d = _PORT_AND_HOST.unpack_from(body)
-    return f"inet-[{a}.{b}.{c}.{d}]:{port}"
+def _inet(raw: bytes) -> str:
+    port, a, b, c, d = _PORT_AND_HOST.unpack_from(raw, _FAMILY_BYTES)
+    text = _DECIMAL
+    return f"inet-[{text[a]}.{text[b]}.{text[c]}.{text[d]}]:{port}"
 
 
 def _inet6(body: bytes, order: str) -> str:

@@ -15,6 +15,7 @@ from enforcer.syscalls.sockaddr import (
     format_sockaddr,
     meant_address,
     meant_text,
+    plain_text,
 )
 
 TCP = Socket(family=socket.AF_INET, kind=socket.SOCK_STREAM)
@@ -136,6 +137,19 @@ def test_what_no_socket_takes(call: str, on: Socket | None, raw: bytes, errno: i
     """Unknown families and lengths have no text, and the errno that the kernel has for them."""
     meant = meant_address(raw, call, lambda: on)
     assert (meant.text, meant.errno) == (None, errno)
+
+
+@pytest.mark.parametrize("on", [None, TCP, UDP, UDP_BOUND, TCP6, UDP6_MAPPED, RAW, RAW6, UNIX])
+@pytest.mark.parametrize("call", ["connect", "bind", "sendto", "sendmsg", "sendmmsg"])
+def test_a_plain_text_is_every_calls_on_every_socket(call: str, on: Socket | None) -> None:
+    """Whoever takes it asks neither which call it is, nor the socket."""
+    plain = {
+        raw: plain_text(raw) for raw in (*(row[2] for row in MEANT), *(row[2] for row in REFUSED))
+    }
+    for raw, text in plain.items():
+        if text is not None:
+            assert meant_address(raw, call, lambda: on) == (text, raw, 0)
+    assert plain[inet("1.2.3.4")] == "inet-[1.2.3.4]:80"
 
 
 def test_the_socket_is_asked_for_rarely() -> None:

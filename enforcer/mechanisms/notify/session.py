@@ -107,11 +107,18 @@ class Session(Shared):
         """What was decided and judged in all, and the time that it took."""
         self.journal.ended(
             sum(worker.decisions for worker in self._workers),
-            sum((worker.judged for worker in self._workers), Counter[str]()),
+            self._judged(),
             denials=sum(worker.denials for worker in self._workers),
             cpu_s=round(time.process_time(), 6),
             **fields,
         )
+
+    def _judged(self) -> Mapping[str, int]:
+        """How many calls of each name were held."""
+        judged: Counter[str] = Counter()
+        for worker in self._workers:
+            judged.update(dict(worker.judged))  # whose thread goes on
+        return judged
 
     def _told_to_end(self, number: signal.Signals) -> None:
         """In a thread of its own: end every target that can be found.
@@ -145,14 +152,13 @@ class Session(Shared):
 
     def _described(self) -> Mapping[str, object]:
         """What `enforcer status` shows of this supervisor."""
-        judged = sum((each.judged for each in self._workers), Counter[str]())
         return {
             "mechanism": MechanismName.NOTIFY,
             "policies": [self.policy.source],
             "processes": shown(self._processes()),
             "decisions": sum(each.decisions for each in self._workers),
             "denials": sum(each.denials for each in self._workers),
-            "judged": dict(judged),
+            "judged": self._judged(),
         }
 
     def _processes(self) -> set[int]:

@@ -91,12 +91,12 @@ def addressed(name: str) -> Handler:
 
 def _connect(worker: Worker, args: Arguments) -> int:
     address = read_address(worker, args[1], args[2])
-    path = path_of(address)
-    if path is not None:
-        return _at_path(worker, args, address, path)
     descriptor = signed(args[0])
     connects, to = worker.name == "connect", address
-    if not connects or not worker.is_known(address):
+    if not connects or not worker.is_known(address):  # paths are never known
+        path = path_of(address)
+        if path is not None:
+            return _at_path(worker, args, address, path)
         meant = meant_by(address, worker.name, descriptor, worker.duplicate)
         number = _judged(worker, texts_of(worker.name, meant), meant)
         if number:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -79,7 +79,7 @@ class Worker:
         self.judging = shared.judge
         self.policy = shared.policy
         self.decisions = 0
-        self.judged: Counter[str] = Counter()
+        self.judged: defaultdict[str, int] = defaultdict(int)
         self.denials = 0
         self.is_signalled = False
         self.is_multiplexed = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -72,7 +72,7 @@ class Sandbox:
         self.has_domains = False
         self.waiting = Waiting()
         self.decisions = 0
-        self.judged: Counter[str] = Counter()
+        self.judged: defaultdict[str, int] = defaultdict(int)
         self.call = ""
         self.copies = Defence.COPY in config.defences
         self.pins = Defence.PIN in config.defences
