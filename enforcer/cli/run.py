@@ -23,7 +23,6 @@ from enforcer.cli.supervised import (
     launch,
     usable_mechanism,
 )
-from enforcer.filters.read import form_of, read_filter
 from enforcer.logs.herald import Herald
 from enforcer.logs.several import several
 from enforcer.logs.voice import Voice
@@ -95,12 +94,15 @@ def command(
 
 def _filter_of(source: Source) -> Path | None:
     """The only file that was named, where it is a filter of others'."""
+    from enforcer.filters.read import form_of
+
     if len(source.files) == 1 and form_of(source.files[0], source.form):
         return source.files[0]
     return None
 
 
 def _plan_of_filter(file: Path, form: str | None) -> Plan:
+    from enforcer.filters.read import read_filter
     from enforcer.mechanisms.seccomp.foreign import plan_of
 
     try:

@@ -175,6 +175,8 @@ def _compile(policy: Policy, name: str, abi: str | None) -> _Compiled:
     if refuses_carrier(policy, model):
         return _Compiled((), _enosys(f"{name} performs other calls unseen"), nothing)
     judged_list = judged_rules(policy, model, abi)
+    if not judged_list:
+        return _Compiled((), default_decision(policy), nothing)
     needs: set[str] = set()
     rules = tuple(
         _Rule(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.filters.convert import policy_of
 from enforcer.filters.model import Filter, Form
-from enforcer.filters.read import form_of, read_filter, read_text
 from enforcer.policy.ast import Policy
 from enforcer.policy.check import check_policy
 from enforcer.policy.problem import PolicyError, Problem, Problems, Severity
@@ -52,12 +50,17 @@ class PolicyFile:
 
     def policies(self) -> tuple[Policy, ...]:
         """The policies as they stand there. Raises PolicyError."""
-        if self.compiled is not None:
-            return (policy_of(self.compiled),)
         if self.form == "systrace":
             return parse_systrace(self.text, str(self.path))
         if self.form in list(Form):
-            return (policy_of(read_text(self.text, str(self.path), Form(self.form))),)
+            # What reads and converts filters of others' is a tenth of a supervisor's start.
+            from enforcer.filters.convert import policy_of
+            from enforcer.filters.read import read_text
+
+            found = self.compiled
+            if found is None:
+                found = read_text(self.text, str(self.path), Form(self.form))
+            return (policy_of(found),)
         policies, problems = read_documents(self.text, str(self.path), CONSTANTS)
         _finish(policies, problems, self.text)
         return policies
@@ -69,8 +72,12 @@ def read_file(path: Path, form: str | None = None) -> PolicyFile:
     if path.is_dir():
         raise PolicyError([_unreadable(source, "is a directory", mend="name a file in it")])
     if form is None and path.suffix not in SUFFIXES:
+        from enforcer.filters.read import form_of
+
         form = form_of(path)
     if form == Form.BPF:
+        from enforcer.filters.read import read_filter
+
         return PolicyFile(path=path, form=form, text="", compiled=read_filter(path, form))
     if form is None and path.suffix not in SUFFIXES:
         mend = f"say it: --dialect {' or '.join(FORMS)}"

@@ -81,8 +81,9 @@ class Notify(Supervised):
             session.serve(handshake)
 
         launcher = start_supervisor(serve, keep=log_descriptors(log))
-        supervisor = int(launcher.wait_ready())
-        target.prepare([supervisor] if self.protects else [])
+        # Meanwhile the supervisor gets ready, on another processor where there is one.
+        target.prepare([launcher.supervisor] if self.protects else [])
+        launcher.wait_ready()
         listener = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         os.close(listener)
         killable = FilterFlag.WAIT_KILLABLE_RECV

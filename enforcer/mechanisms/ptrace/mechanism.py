@@ -95,8 +95,9 @@ class Ptrace(Supervised):
         launcher = start_supervisor(
             serve, keep=log_descriptors(log), name="tracer", own_session=False
         )
-        supervisor = int(launcher.wait_ready())
-        target.prepare([supervisor] if self.protects else [])
+        # Meanwhile the supervisor gets ready, on another processor where there is one.
+        target.prepare([launcher.supervisor] if self.protects else [])
+        launcher.wait_ready()
         launcher.go()
         listener = target.enter()
         target.execute(listener)
