@@ -19,8 +19,9 @@ from harness.vm.machines import KNOWN_BAD, Machine
 DYING_S = 0.2
 
 # An emulated processor guesses nothing, and each indirect call through a retpoline is three blocks
-# to translate where it could be one.
-ALWAYS = "panic=-1 quiet loglevel=3 mitigations=off"
+# to translate where it could be one. Nor does it need other addresses for each program: QEMU keeps
+# what it translated by address, and would translate shell, loader and C library at every execve.
+ALWAYS = "panic=-1 quiet loglevel=3 mitigations=off norandmaps"
 
 
 class LostVM(Exception):

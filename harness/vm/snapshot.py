@@ -18,7 +18,7 @@ from harness.vm.capacity import crowding
 from harness.vm.guest import Guest
 from harness.vm.images import Kernel, initramfs
 from harness.vm.machines import Machine
-from harness.vm.qemu import Hardware, LostVM, Qemu, command_line, version
+from harness.vm.qemu import ALWAYS, Hardware, LostVM, Qemu, command_line, version
 
 BOOT_S = 120.0
 RESTORE_S = 10.0
@@ -60,6 +60,7 @@ class Base:
             self.content,
             repr(self.machine),
             repr(version(self.machine.qemu)),
+            ALWAYS,
             SUM,
         )
         return f"{self.kernel.name}-{digest(*parts)}"
