@@ -21,6 +21,7 @@ from harness.results import LeakyRun
 from harness.rounds import ENOUGH_WINS
 from harness.runner import Job, expresses
 
+OTHERWISE_BOOTED = ", in a machine booted with other modules"
 OLDEST_S = 24 * 3600.0
 """Older references are measured anew: what else a machine does changes how often a race is won."""
 
@@ -90,9 +91,10 @@ class Calibration:
 
     def reference(self, job: Job) -> Reference | None:
         """The leaky enforcer to judge by: one that lost, of the same mechanism, the hardest to
-        win from; where none lost, one that lost on this machine itself.
+        win from; where none lost, one that lost on this machine itself, or a race to one in another
+        machine of this kernel.
         """
-        return self._lost_here(job) or self._among(job)
+        return self._lost_here(job) or self._lost_beside(job) or self._among(job)
 
     def _lost_here(self, job: Job) -> Reference | None:
         """What lost on this machine to a job in a guest, of whose own place nothing better is
@@ -103,6 +105,25 @@ class Calibration:
             return None
         found = self._among(twin, f", on this machine's Linux {twin.case.kernel}")
         return found if found and found.wins else None
+
+    def _lost_beside(self, job: Job) -> Reference | None:
+        """What lost this race in a machine of the same kernel that is booted with other modules,
+        in this run, where nothing better is known of the job's own: their hooks stand on both sides
+        of the race, and cost little of what an emulated processor takes for a turn.
+        """
+        own = self._among(job)
+        if not job.race or job.case.place == LOCAL or (own and own.wins):
+            return None
+        *of_case, provenance = self._key(job)
+        for (*of_other, other), known in self._found.items():
+            if of_other == of_case and _apart_from_machine(other) == _apart_from_machine(
+                provenance
+            ):
+                lost = [name for name, each in known.items() if each.wins and not each.campaign]
+                if lost:
+                    name = min(lost, key=lambda each: known[each].wins / known[each].attempts)
+                    return known[name].reference(name, self._now(), OTHERWISE_BOOTED)
+        return None
 
     def _among(self, job: Job, where: str = "") -> Reference | None:
         known = self._found.get(self._key(job), {})
@@ -136,11 +157,12 @@ class Calibration:
         for job in (*leaky, *jobs):
             if job.case.leaky:
                 measuring.setdefault(self._key(job), []).append(job)
-        # One id may be measured in two machines, of which one is booted with other modules.
-        wanted: dict[tuple[_Key, str], Job] = {}
+        # One id may be known in two machines, of which one is booted with other modules; a race is
+        # measured in one of them.
+        wanted: dict[tuple[_Key | None, str], Job] = {}
         known: dict[_Stated, bool] = {}
         for judged in filter(needs_reference, jobs):
-            if self._lost_here(judged):
+            if self._lost_here(judged) or self._lost_beside(judged):
                 continue
             case = judged.case
             stated = (case.scenario.id, case.backend, case.place, case.kernel)
@@ -153,7 +175,8 @@ class Calibration:
             of_it = [job for job in comparable if mechanism_of(job.case.backend) == same]
             for job in of_it or comparable[:1]:
                 if job.case.id not in there and not self._is_known(job):
-                    wanted[self._key(job), job.case.id] = job
+                    in_guest = job.race and job.case.place != LOCAL
+                    wanted.setdefault((None if in_guest else self._key(job), job.case.id), job)
         return list(wanted.values())
 
     def _is_known(self, leaky: Job) -> bool:
@@ -218,6 +241,10 @@ def needs_reference(job: Job) -> bool:
     case = job.case
     is_judged = case.backend != "none" and case.expected is not VerdictKind.INEXPRESSIBLE
     return job.attack is not None and not case.leaky and is_judged
+
+
+def _apart_from_machine(provenance: Provenance | None) -> Provenance | None:
+    return replace(provenance, machine="") if provenance else None
 
 
 def _age(seconds: float) -> str:

@@ -250,6 +250,33 @@ def test_two_machines_of_one_place_are_both_measured() -> None:
     assert found.lacking([replace(JOB, place=place) for place in places], leaky) == leaky
 
 
+def test_a_race_is_measured_in_one_machine_of_a_guests_kernel() -> None:
+    """What it lost there in this run judges those of a machine that is booted with other modules,
+    unless their own is known; of another kernel, or an earlier run, it does not.
+    """
+    places = Elsewhere(), Elsewhere()
+    machines = {id(place): replace(HERE, machine=f"{n}") for n, place in enumerate(places)}
+    found = Calibration(belongs=lambda job: machines[id(job.place)], now=lambda: NOW)
+    case = replace(CASE, place="vm:x86_64")
+    leaky_case = replace(LEAKY.case, place="vm:x86_64")
+    here, there = (replace(JOB, case=case, place=place) for place in places)
+    leaky = [replace(LEAKY, case=leaky_case, place=place) for place in places]
+    assert found.lacking([here, there], leaky) == leaky[:1]
+    lost = replace(RACE, place="vm:x86_64", provenance=machines[id(places[0])])
+    found.note(lost)
+    assert found.reference(there) is None
+    found.note(replace(lost, campaign=None))
+    assert found.lacking([here, there], leaky) == []
+    assert found.reference(replace(there, case=replace(case, kernel="6.12"))) is None
+    reference = found.reference(there)
+    assert reference is not None
+    assert reference.source == "this run, in a machine booted with other modules"
+    found.note(replace(lost, campaign=None, wins=9, provenance=machines[id(places[1])]))
+    own = found.reference(there)
+    assert own is not None
+    assert (own.wins, own.source) == (9, "this run")
+
+
 def test_what_could_be_held_needs_one() -> None:
     """A race and a single act alike."""
     assert needs_reference(JOB)
