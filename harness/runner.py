@@ -46,7 +46,7 @@ from harness.model import (
 from harness.oracle import Evidence, judge
 from harness.places.controls import CONTROLS
 from harness.places.isolation import Isolation, available
-from harness.places.local import Answer, LocalPlace, Place, PlaceError
+from harness.places.local import Answer, Asked, LocalPlace, Place, PlaceError, Sharing
 from harness.plans import plan_of
 from harness.process import end_with_parent
 from harness.provenance import provenance
@@ -67,6 +67,8 @@ GATE = EXTERNAL / "gate.c"
 _OURS = (BuildError, PlaceError, PolicyError, OSError, ValueError, ImportError)
 _THEIRS = (BrokenBackend, ManifestError)
 """What breaks a case; of the second the text is enough."""
+VARIANTS_TOGETHER = 4
+"""In one copy of a machine: more would leave other workers without work at a run's end."""
 ATTEMPT_S = 0.05  # of a race, added to its limit: an idle machine needs a hundredth of it
 
 
@@ -165,9 +167,9 @@ def carry_out_each(jobs: Sequence[Job]) -> tuple[Result, ...]:
 
 
 def _in_company(jobs: Sequence[Job]) -> Mapping[int, tuple[Place, float]]:
-    """Those of the jobs that were carried out by one request, by number, each with a place that has
-    its answer, and its share of the time. Nobody is in company where targets reach what comes
-    behind them.
+    """Those of the jobs, all of one scenario, that were carried out together, by number, each with
+    a place that has its answer, and its share of the time. Nobody is in company where targets reach
+    what comes behind them.
     """
     started = time.monotonic()
     (given,) = {id(job.place): job.place for job in jobs}.values()
@@ -180,19 +182,33 @@ def _in_company(jobs: Sequence[Job]) -> Mapping[int, tuple[Place, float]]:
             asked[number] = prepare(job, place)
     if len(asked) < 2:
         return {}
-    request, numbers = merged(asked)
-    timeout_s = sum(_patience_s(jobs[number], place) for number in numbers)
+    groups: list[list[int]] = []
+    requests: list[Asked] = []
+    while asked:
+        request, numbers = merged(asked)
+        groups.append(numbers)
+        requests.append((request, sum(_patience_s(jobs[number], place) for number in numbers)))
+        asked = {number: each for number, each in asked.items() if number not in numbers}
     try:
-        answer = place.run(request, timeout_s)
+        answers = _each(place, requests)
     except PlaceError:
         return {}
     command, race = jobs[0].attack is None, jobs[0].race
-    answers = parted(answer, len(numbers), command=command, race=race)
-    seconds = (time.monotonic() - started) / len(numbers)
+    seconds = (time.monotonic() - started) / sum(map(len, groups))
     return {
         number: (Answered(place, each), seconds)
-        for number, each in zip(numbers, answers, strict=True)
+        for numbers, answer in zip(groups, answers, strict=True)
+        for number, each in zip(
+            numbers, parted(answer, len(numbers), command=command, race=race), strict=True
+        )
     }
+
+
+def _each(place: Place, requests: Sequence[Asked]) -> list[Answer]:
+    """The answers to several requests, in one copy where the place has copies."""
+    if isinstance(place, Sharing):
+        return place.run_each(requests)
+    return [place.run(*each) for each in requests]
 
 
 def _asked(job: Job, place: Place) -> Evidence:
@@ -389,10 +405,16 @@ class Executors:
 
 
 def companies(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
-    """The jobs, those together that may share their bare runs: where the first of them is."""
+    """The jobs, those together that may share their bare runs or a copy of a machine: where the
+    first of them is. Every variant's are together, and at most so many variants.
+    """
     found: dict[Hashable, list[Job]] = {}
+    variants: dict[Hashable, dict[str, int]] = {}
     for number, job in enumerate(jobs):
-        found.setdefault(_shared(job) or number, []).append(job)
+        shared = _shared(job) or number
+        known = variants.setdefault(shared, {})
+        place = known.setdefault(job.case.variant, len(known))
+        found.setdefault((shared, place // VARIANTS_TOGETHER), []).append(job)
     return [tuple(each) for each in found.values()]
 
 
@@ -405,7 +427,9 @@ def _shared(job: Job) -> Hashable:
     if job.place is not None and alone:
         return None
     machine = job.place.machine if job.place else None
-    return (machine, case.scenario.id, case.variant, case.abi, case.kernel, case.place)
+    # Here there is no copy to be shared; and attempts take longer than one does.
+    way = case.variant if job.place is None or job.race else ""
+    return (machine, case.scenario.id, way, case.abi, case.kernel, case.place)
 
 
 def run_all(jobs: Sequence[Job], executors: Executors, at_once: int) -> Iterator[Result]:

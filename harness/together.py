@@ -1,10 +1,11 @@
-"""Cases that differ in their backend only, carried out together: they share their bare runs.
+"""Cases of one scenario, carried out together: who differs in the backend only shares bare runs.
 
     control, direct control | benign, direct, attack under A | the same under B | control again
 
-Every case has its controls before it and behind it, as it has alone. Nothing of them depends on a
-backend. In an emulated machine they are half of the work, beside the copy itself, whose code QEMU
-translates anew; here they are four of the seven runs of a case that is held.
+In a guest, variants come one after the other in the same copy, each with all of that. Every case
+has its controls before it and behind it, as it has alone. Nothing of them depends on a backend. In
+an emulated machine they are half of the work, beside the copy itself, whose code QEMU translates
+anew; here they are four of the seven runs of a case that is held.
 """
 
 from __future__ import annotations

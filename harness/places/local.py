@@ -10,11 +10,11 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from enforcer.arch import native
 from enforcer.arch.record import Abi
@@ -79,6 +79,19 @@ class Place(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+Asked = tuple[Mapping[str, object], float]
+"""A request, and how many seconds its answer may take."""
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A place of copies that are thrown away, one of which may serve several requests."""
+
+    def run_each(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Carry them out one after the other. Raises PlaceError."""
+        ...
 
 
 def numbered(request: Mapping[str, object]) -> Mapping[str, object]:

@@ -23,14 +23,14 @@ from enforcer.mechanisms.contract import MechanismName, PreparedName
 from harness.backends import is_file
 from harness.build import BuildError
 from harness.places.layout import Layout
-from harness.places.local import Answer, PlaceError, answer_of, numbered, this_machine
+from harness.places.local import Answer, Asked, PlaceError, answer_of, numbered, this_machine
 from harness.places.wire import NUMBER, Garbled, question_of
 from harness.stages import HERE, Stage
 from harness.vm.accelerator import accelerator
 from harness.vm.archive import ArchiveError
 from harness.vm.cache import CacheFull, cache_root, digest
 from harness.vm.capacity import crowding
-from harness.vm.guest import Guest, Refused
+from harness.vm.guest import Guest, Refused, Running
 from harness.vm.images import find_kernel
 from harness.vm.machines import MachineError, machine
 from harness.vm.outside import Outside
@@ -87,11 +87,16 @@ class VmPlace:
         return Layout(root=Path("/srv"))
 
     def run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
-        """Carry out a request in a fresh copy; a copy that is lost is replaced once."""
+        """Carry out a request in a fresh copy."""
+        (answer,) = self.run_each([(request, timeout_s)])
+        return answer
+
+    def run_each(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Carry out requests in one fresh copy; a copy that is lost is replaced once."""
         for attempt in range(1, TRIES + 1):
             try:
                 self._mend()
-                return self._run(request, timeout_s)
+                return self._run_each(asked)
             except (LostVM, Refused, CacheFull) as error:
                 if attempt == TRIES:
                     raise PlaceError(f"two machines were lost: {error}") from error
@@ -108,24 +113,13 @@ class VmPlace:
             HERE.tell(Stage.BOOTING)
             save(self.base, lambda guest: _prepare(guest, modules, self.settled))
 
-    def _run(self, request: Mapping[str, object], timeout_s: float) -> Answer:
+    def _run_each(self, asked: Sequence[Asked]) -> list[Answer]:
         HERE.tell(Stage.RESTORING)
         with restored(self.base, self.snapshot) as guest:
             HERE.tell(Stage.RUNNING)
-            there = {name: _put(guest, request.get(name), to) for name, to in _PROGRAMS.items()}
-            for backend in _files_of(request):
-                guest.put(str(backend), backend.read_bytes())
             agent = guest.adopt(self.agent)
-            asked = numbered({**request, **there, "disposable": True})
-            guest.input(agent, json.dumps(asked).encode() + b"\n")
             outside = Outside(guest, self.base, self.kernel)
-            while True:
-                line = guest.read_line(agent, timeout_s)
-                question = _question(line, asked)
-                if question is None:
-                    return answer_of(line, asked)
-                said = outside.carry_out(question)
-                guest.input(agent, json.dumps(said).encode() + b"\n")
+            return [_answered(guest, agent, outside, *each) for each in asked]
 
     def close(self) -> None:
         return None
@@ -207,6 +201,24 @@ def _prepare(guest: Guest, modules: bytes, settled: Sequence[str]) -> None:
     warm = {"warm": [*MechanismName, *PreparedName], "settle": settled}
     guest.input(agent, json.dumps(warm).encode() + b"\n")
     guest.read_line(agent, limit_s)
+
+
+def _answered(
+    guest: Guest, agent: Running, outside: Outside, request: Mapping[str, object], timeout_s: float
+) -> Answer:
+    """What the agent says to one request. Raises LostVM, Refused, PlaceError."""
+    there = {name: _put(guest, request.get(name), to) for name, to in _PROGRAMS.items()}
+    for backend in _files_of(request):
+        guest.put(str(backend), backend.read_bytes())
+    asked = numbered({**request, **there, "disposable": True})
+    guest.input(agent, json.dumps(asked).encode() + b"\n")
+    while True:
+        line = guest.read_line(agent, timeout_s)
+        question = _question(line, asked)
+        if question is None:
+            return answer_of(line, asked)
+        said = outside.carry_out(question)
+        guest.input(agent, json.dumps(said).encode() + b"\n")
 
 
 _PROGRAMS = {"program": PROGRAM, "gate": GATE}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +13,9 @@ import pytest
 from harness.model import Observation, Outcome, RunKind, VerdictKind
 from harness.places.controls import CONTROLS, cases
 from harness.places.isolation import Isolation
-from harness.places.local import Answer, Place, PlaceError
+from harness.places.local import Answer, Asked, Place, PlaceError
 from harness.runner import Job, carry_out, carry_out_each, companies
-from tests.harness.scripted import COMMAND, EFFECT, JOB, REFUSED, Scripted
+from tests.harness.scripted import COMMAND, EFFECT, JOB, RACE, REFUSED, Scripted
 
 BENIGN, DIRECT, ATTACK, AGAIN = (
     RunKind.BENIGN,
@@ -66,21 +66,40 @@ def jobs(place: Place | None, *names: str, job: Job = JOB) -> list[Job]:
     return [replace(job, case=replace(job.case, backend=name), place=place) for name in names]
 
 
+def in_variant(given: list[Job], variant: str) -> list[Job]:
+    return [replace(each, case=replace(each.case, variant=variant)) for each in given]
+
+
+class Copies(Machine):
+    """Counts the copies, and how many requests each of them got."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.served: list[int] = []
+
+    def run_each(self, asked: Sequence[Asked]) -> list[Answer]:
+        self.served.append(len(asked))
+        return [self.run(*each) for each in asked]
+
+
 def sizes(given: list[Job]) -> list[int]:
     return [len(each) for each in companies(given)]
 
 
 def test_who_shares_a_machine() -> None:
-    """For one attack gone one way: in guests backends that are judged in such machines only, on
-    this machine all, which leave nothing behind a run.
+    """In guests backends that are judged in such machines only, for up to four variants of one
+    attack, but of a race for one; on this machine all, for one variant, which leave nothing behind.
     """
     here, there = Machine(), Machine()
     there.machine = "another"
     together = jobs(here, *MODULES)
-    other_way = [replace(each, case=replace(each.case, variant="slashes")) for each in together]
+    other_way, *more = (in_variant(together, name) for name in ("slashes", "x", "y", "z"))
     leaky = [replace(each, case=replace(each.case, leaky=True)) for each in together]
     assert sizes(together) == [3]
-    assert sizes([*together, *other_way]) == [3, 3]
+    assert sizes([*together, *other_way]) == [6]
+    assert sizes(list(itertools.chain(together, other_way, *more))) == [12, 3]
+    races = jobs(here, *MODULES, job=replace(JOB, attack=RACE))
+    assert sizes([*races, *in_variant(races, "slashes")]) == [3, 3]
     assert sizes([*together, *jobs(there, *MODULES)]) == [3, 3]
     assert sizes(leaky) == [1, 1, 1]
     local = jobs(None, "ptrace", "landlock", "leaky-notify-bare")
@@ -89,7 +108,7 @@ def test_who_shares_a_machine() -> None:
     # One leaky race may be measured in two machines, of which one is booted with other modules.
     assert sizes([leaky[0], replace(leaky[0], place=there)]) == [1, 1]
     assert sizes(jobs(here, "ptrace", "seccomp")) == [1, 1]
-    assert [len(each) for each in companies([together[0], *other_way, *together[1:]])] == [3, 3]
+    assert [len(each) for each in companies([together[0], *other_way, *together[1:]])] == [6]
 
 
 def test_bare_runs_are_made_once() -> None:
@@ -122,6 +141,20 @@ def test_nobody_is_in_company_without_walls(
     carry_out_each(jobs(None, "ptrace", "notify"))
     requests: list[Any] = [request for request, _ in here.asked]
     assert [len(request["runs"]) for request in requests] == asked
+
+
+def test_variants_share_a_copy_and_nothing_else() -> None:
+    """Each has its bare runs before and behind its own."""
+    place = Copies()
+    given = jobs(place, *MODULES)
+    results = carry_out_each([*given, *in_variant(given, "slashes")])
+    assert place.served == [2]
+    asked: list[Any] = [request for request, _ in place.asked]
+    told = [(each["variant"], len(each["runs"])) for each in asked]
+    assert told == [("dots", 11), ("slashes", 11)]
+    assert [result.case.variant for result in results] == ["dots"] * 3 + ["slashes"] * 3
+    assert {result.verdict for result in results[:3]} == {result.verdict for result in results[3:]}
+    assert all(len(each.observations) == 6 for each in results)
 
 
 def test_the_verdict_is_that_of_one_alone() -> None:
