@@ -12,10 +12,10 @@ import random
 import shutil
 import struct
 from collections.abc import Sequence
-from errno import ENOENT
+from errno import EINVAL, ENOENT
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, PAGESIZE, PROT_READ, PROT_WRITE
 
-from enforcer.kernel.raw import ADDRESS, raw_call
+from enforcer.kernel.raw import ADDRESS, BYTES, INT, raw_call
 
 _POINTER_BYTES = struct.calcsize("P")
 _ALIGNMENT = 16
@@ -26,6 +26,8 @@ _HIGHEST = 0xB000_0000 if _POINTER_BYTES == 4 else 1 << 37
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 _execve = raw_call("execve", arguments=(ADDRESS, ADDRESS, ADDRESS))
+_execveat = raw_call("execveat", arguments=(INT, BYTES, ADDRESS, ADDRESS, INT))
+_NO_WORDS = ctypes.create_string_buffer(_POINTER_BYTES)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.argtypes = (
     ctypes.c_void_p,
@@ -47,6 +49,12 @@ def find_command(name: str) -> str:
     if found is None:
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
     return found
+
+
+def wrong_flags(flags: int) -> bool:
+    """Whether execveat(2) knows no such flags; asked beneath a directory that nobody has."""
+    words = ctypes.addressof(_NO_WORDS)
+    return flags != 0 and _execveat(-1, b".", words, words, flags) == -EINVAL
 
 
 class PreparedExecve:

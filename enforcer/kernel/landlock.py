@@ -7,6 +7,7 @@ ports (ABI 4), no scopes (6), no later rights; it also picks its rights by the k
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from enum import IntFlag
 
@@ -148,6 +149,14 @@ def restrict_self(ruleset: int) -> None:
     Raises OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beyond 16 layers.
     """
     _checked(_restrict(ruleset, 0))
+
+
+def wrong_flags(flags: int) -> int:
+    """-EINVAL for flags that landlock_restrict_self(2) does not know, before it looks at anything
+    else, or 0. It is asked with a descriptor that nobody has: -1 may stand for none.
+    """
+    result = _restrict(-2, flags & 0xFFFF_FFFF)
+    return result if result == -errno.EINVAL else 0
 
 
 def errno_of_reading(child: int) -> int:

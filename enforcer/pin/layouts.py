@@ -32,6 +32,8 @@ _S390X = (
 _OLD_32 = (
     f"dev:I ino:I mode:H nlink:H uid:H gid:H rdev:I size:I blksize:I blocks:I {_TIMES_32} -:I -:I"
 )
+_FIRST = "dev:H ino:H mode:H nlink:H uid:H gid:H rdev:H -:H size:I atime:I mtime:I ctime:I"
+"""struct __old_kernel_stat."""
 _I386_64 = (
     "dev:Q -:I ino:I mode:I nlink:I uid:I gid:I rdev:Q -:I size:q blksize:I blocks:Q "
     f"{_TIMES_32} ino:Q"
@@ -52,6 +54,7 @@ _WIDE: Mapping[str, str] = {
 _STAT64: Mapping[str, str] = {"i386": _I386_64, "arm": _ARM_64}
 
 _OLD_STATS = frozenset({"stat", "lstat", "newfstatat"})
+_FIRST_STATS = frozenset({"oldstat", "oldlstat"})
 _MOST_OLD_SIZE = 0x7FFF_FFFF
 _OVERFLOW_ID = 65534
 
@@ -73,19 +76,28 @@ def _encode_device(major: int, minor: int) -> int:
     return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
 
 
+def _encode_old_device(major: int, minor: int) -> int:
+    """old_encode_dev() of the kernel."""
+    return major << 8 | minor
+
+
 def pack_stat(abi: Abi, call: str, status: Status) -> bytes | int:
     """The struct that `call` of `abi` fills in, or -EOVERFLOW. KeyError for an ABI without it."""
     old = abi.pointer_size == 4 and abi.name not in _WIDE and call in _OLD_STATS
-    text = _OLD_32 if old else _WIDE.get(abi.name) or _STAT64[abi.name]
+    first = call in _FIRST_STATS
+    text = _OLD_32 if old else _FIRST if first else _WIDE.get(abi.name) or _STAT64[abi.name]
     layout = _layout(text)
+    encode = _encode_old_device if first else _encode_device
     values: dict[str, int] = {
         "-": 0,
-        "dev": _encode_device(status.dev_major, status.dev_minor),
-        "rdev": _encode_device(status.rdev_major, status.rdev_minor),
+        "dev": encode(status.dev_major, status.dev_minor),
+        "rdev": encode(status.rdev_major, status.rdev_minor),
         **{name: getattr(status, name) for name in set(layout.fields) & set(Status._fields)},
     }
-    if old:
-        if status.ino >> 32 or status.nlink >> 16 or status.size > _MOST_OLD_SIZE:
+    if old or first:
+        if status.ino >> (16 if first else 32) or status.nlink >> 16:
+            return -EOVERFLOW
+        if old and status.size > _MOST_OLD_SIZE:  # the first ones' is cut (cp_old_stat)
             return -EOVERFLOW
         for name in ("uid", "gid"):
             values[name] = values[name] if values[name] < 1 << 16 else _OVERFLOW_ID

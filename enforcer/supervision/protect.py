@@ -25,6 +25,7 @@ AIMED = "aimed at the supervisor"
 MEDIATION = "mediated by the supervisor"
 """The origin of clauses that are there for the supervisor's sake."""
 
+_PTRACE_TRACEME = 0  # asks for its maker, whatever number goes with it
 _F_SETOWN = 8
 _F_SETOWN_EX = 15
 _FIOSETOWN = 0x8901
@@ -71,6 +72,7 @@ _NO_TASK = frozenset({"setpgid", "tgkill", "rt_tgsigqueueinfo"})
 _ONLY_WHEN: Mapping[str, Condition] = {
     "fcntl": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
     "fcntl64": Compare(1, Operator.EQ, _F_SETOWN, LOW_HALF),
+    "ptrace": Compare(0, Operator.NE, _PTRACE_TRACEME),
 }
 _ALSO_WHEN: Mapping[str, Condition] = {
     "kill": All((_EVERYBODY, _SENDS)),

@@ -342,6 +342,18 @@ CALLER: Acts = {
                 os._exit(-call("execve", name, words, 0))
             shown.append(waited(pid))
         return shown""",
+    "execute with unknown flags": """
+        words = struct.pack("PP", at(b"sh\\0"), 0)
+        return [call("execveat", HERE, name, words, 0, flags) for flags in (32, 1 << 31)
+                for name in ("absent", "program", "", BAD)]""",
+    "names that have no end": """
+        return [(call("chdir", "x" * size), call("execve", "x" * size, 0, 0))
+                for size in (255, 256, 4095, 4096, 5000)]""",
+    "unknown flags and no descriptor": """
+        libc.prctl(38, 1, 0, 0, 0)
+        return [call("pidfd_getfd", fd, 0, flags) for fd in (99, -1) for flags in (0, 32)] + [
+                call("process_mrelease", 99, flags) for flags in (0, 1)] + [
+                call("landlock_restrict_self", 99, flags) for flags in (0, 1 << 20)]""",
     "execute by a descriptor": """
         words = struct.pack("PP", at(b"sh\\0"), 0)
         shown, program = [], os.open("program", 0)
@@ -412,6 +424,10 @@ MEMORY: Acts = {
         at = call("shmat", segment, 0, 0)
         return [end > 0 for end in ends], near, at > 0, call("shmdt", at), call(
             "shmctl", segment, 0, 0)""",
+    "calls that change memory, from within a page": """
+        call("openat", HERE, "file", 0)
+        return [call(name, 64, 0x7fffffff, *more)
+                for name, more in (("munmap", ()), ("mprotect", (1,)), ("madvise", (4,)))]""",
     "calls that change memory, with wrong arguments": """
         call("openat", HERE, "file", 0)
         places = (0, 1, PAGE, 0x60000001, -PAGE, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from errno import EACCES, EEXIST, EFAULT, EINVAL, ELOOP, EMFILE, ENOENT, EPERM
+from errno import EACCES, EEXIST, EFAULT, EINVAL, ELOOP, EMFILE, ENOENT, EPERM, ESRCH
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +53,12 @@ EVERYBODYS: Mapping[str, Stated] = {
     ),
     "a copy of a tree that is not there": Stated(
         'call("open_tree", HERE, "absent", 1)', -ENOENT, -EPERM
+    ),
+    "a handle that cannot be read": Stated(
+        'call("open_by_handle_at", HERE, BAD, 0)', -EFAULT, -EPERM
+    ),
+    "unknown flags, and a task that is not there": Stated(
+        'call("pidfd_open", 0x7FFF_FFFF, 1 << 20)', -EINVAL, -ESRCH
     ),
     "one of several messages with a wrong address": Stated(
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +74,19 @@ def _permit(_names: tuple[str, ...], _missing: int) -> int:
 @pytest.mark.parametrize("name", ["file", "to_file", "dir", "fifo", "dangling", "/dev/null", "/"])
 @pytest.mark.parametrize(
     "call",
-    ["stat", "lstat", "stat64", "lstat64", "fstatat64", "statx", "statfs", "statfs64", "readlink"],
+    [
+        "oldstat",
+        "oldlstat",
+        "stat",
+        "lstat",
+        "stat64",
+        "lstat64",
+        "fstatat64",
+        "statx",
+        "statfs",
+        "statfs64",
+        "readlink",
+    ],
 )
 def test_an_i386_result(memory: LowMemory, tmp_path: Path, call: str, name: str) -> None:
     """Result and every byte written equal those of the call made by int 0x80."""
@@ -127,6 +140,18 @@ def test_i386_times(
     assert perform(view, "i386", call, (text, times, 0, 0, 0, 0), _permit) == 0
     facts = (tmp_path / "file").stat()
     assert (int(facts.st_atime), int(facts.st_mtime)) == seconds
+
+
+def test_i386_times_of_64_bits(memory: LowMemory, tmp_path: Path) -> None:
+    """The upper halves of nanoseconds count for nothing (get_timespec64)."""
+    build_tree(tmp_path)
+    text = memory.put(os.fsencode(tmp_path / "file") + b"\0")
+    times = memory.put(struct.pack("=4q", 5, 0xDEAD << 32 | 7, 6, 0xBEEF << 32 | 8), 1024)
+    view = View(os.getpid(), os.getpid(), fixed_root=True, fixed_credentials=True)
+    args = (-100 & 0xFFFF_FFFF, text, times, 0, 0, 0)
+    assert perform(view, "i386", "utimensat_time64", args, _permit) == 0
+    facts = (tmp_path / "file").stat()
+    assert (facts.st_atime_ns, facts.st_mtime_ns) == (5_000_000_007, 6_000_000_008)
 
 
 def test_i386_truncate64_takes_two_registers(memory: LowMemory, tmp_path: Path) -> None:

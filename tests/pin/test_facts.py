@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import os
 import stat
+import struct
 import threading
 from collections.abc import Iterator
 from errno import EACCES, EBADF, EEXIST, EISDIR, ELOOP, ENOENT, EOVERFLOW
@@ -527,6 +528,15 @@ def test_what_a_stat_of_32_bits_cannot_show(changes: dict[str, int]) -> None:
     assert isinstance(pack_stat(ABIS["i386"], "stat64", facts(**changes)), bytes)
     assert isinstance(pack_stat(ABIS["x86_64"], "stat", facts(**changes)), bytes)
     assert isinstance(pack_stat(ABIS["i386"], "stat", facts()), bytes)
+
+
+def test_what_the_first_stat_cannot_show() -> None:
+    """Inodes and links of 16 bits; sizes and devices are cut (cp_old_stat)."""
+    for changes in ({"ino": 1 << 16}, {"nlink": 1 << 16}):
+        assert pack_stat(ABIS["i386"], "oldstat", facts(**changes)) == -EOVERFLOW
+    shown = facts(size=1 << 32 | 7, dev_major=1, dev_minor=0x203, atime=8)
+    fields = struct.unpack("<8H4I", bytes(pack_stat(ABIS["i386"], "oldlstat", shown)))
+    assert (fields[0], fields[1], fields[8], fields[9]) == (0x303, 5, 7, 8)
 
 
 def test_ids_and_devices_in_structs() -> None:

@@ -75,6 +75,7 @@ REACHING_NO_THREAD = frozenset({"tgkill", "rt_tgsigqueueinfo", "setpgid"})
 
 
 AS_ONE_TASK = {
+    "ptrace": (0, 16),  # PTRACE_ATTACH
     "setpriority": (0, 0),
     "ioprio_set": (0, 1),
 }

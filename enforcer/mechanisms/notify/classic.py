@@ -14,8 +14,10 @@ from enforcer.mechanisms.notify.worker import Handler, Worker
 from enforcer.supervision.addresses import meant_by
 from enforcer.supervision.held import walk_of
 from enforcer.supervision.messages import path_of
+from enforcer.syscalls import syscall
 from enforcer.syscalls.arguments import Name, Texts, read_texts, signed
 from enforcer.syscalls.memory import Arguments
+from enforcer.syscalls.model import Kind
 
 
 def check_and_continue(shared: Shared, name: str) -> Handler:
@@ -23,6 +25,8 @@ def check_and_continue(shared: Shared, name: str) -> Handler:
 
     def handle(worker: Worker, args: Arguments) -> None:
         values, missing = _texts(worker, shared.judge.needs(name))
+        if None in values.get("filename", ()):
+            _read_names(worker)
         worker.validate()
         number = worker.decide(values, missing)
         if number:
@@ -33,6 +37,15 @@ def check_and_continue(shared: Shared, name: str) -> Handler:
             worker.let_continue()
 
     return handle
+
+
+def _read_names(worker: Worker) -> None:
+    """Raise UnreadableMemory, as the kernel fails a name that it cannot read, or that has no end;
+    no rule could see it.
+    """
+    for argument in syscall(worker.name, worker.abi).arguments:
+        if argument.kind is Kind.PATH:
+            worker.read_string(worker.args[argument.index])
 
 
 def judge_and_act(shared: Shared, name: str, act: Handler) -> Handler:

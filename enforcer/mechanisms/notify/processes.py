@@ -8,6 +8,7 @@ import os
 
 from enforcer.arch import ABIS
 from enforcer.condition import holds
+from enforcer.kernel.landlock import wrong_flags
 from enforcer.kernel.pidfd import pidfd_getfd, pidfd_send_signal
 from enforcer.mechanisms.notify import classic
 from enforcer.mechanisms.notify.filter import CREDENTIAL_CHANGES, root_changes
@@ -80,7 +81,7 @@ def change(shared: Shared, name: str, abi: str, plain: Handler) -> Handler:
             worker.is_changing = True
             shared.standings.forget(worker.tid)
         if name == "landlock_restrict_self":
-            failure = -worker.decide({}) or _enter_domain(shared, worker, signed(args[0]))
+            failure = -worker.decide({}) or _enter_domain(shared, worker, args)
             if failure:
                 worker.answer(failure)
             else:
@@ -91,11 +92,12 @@ def change(shared: Shared, name: str, abi: str, plain: Handler) -> Handler:
     return handle
 
 
-def _enter_domain(shared: Shared, worker: Worker, ruleset: int) -> int:
+def _enter_domain(shared: Shared, worker: Worker, args: Arguments) -> int:
     """Hold what is done for the caller to the domain that it is about to enter: 0 or -errno."""
+    ruleset = signed(args[0])
     if ruleset == -1:
         return 0  # only flags for the domain that it has
-    descriptor = worker.duplicate(ruleset)
+    descriptor = wrong_flags(args[1]) or worker.duplicate(ruleset)
     if descriptor < 0:
         return descriptor
     try:
@@ -185,8 +187,8 @@ def named_by_descriptor(shared: Shared, name: str, plain: Handler) -> Handler:
                 worker.refuse(errno.EPERM, "its supervisor has other rights than the caller")
             return
         descriptor = worker.duplicate(args[0] & LOW_HALF)
-        if descriptor < 0:
-            worker.answer(descriptor)
+        if descriptor < 0:  # which pidfd_send_signal and pidfd_getfd find after wrong flags
+            worker.answer(act(args, -1, b"") if name.startswith("pidfd") else descriptor)
             return
         try:
             size = _STRUCT_BYTES[name]

@@ -33,6 +33,7 @@ _MODE = 0xFFFF
 _MILLION = 1_000_000
 _UTIME_OMIT = 0x3FFF_FFFE
 _INVALID = -1
+_LOW_HALF = 0xFFFF_FFFF
 _DIRECT = {"futimesat": 1, "utimensat": 1, "utimensat_time64": 1}
 """Calls that take a descriptor instead of a name, by the register that is null then."""
 _AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
@@ -84,6 +85,8 @@ def _utimensat_times(request: Request) -> Times:
         return None
     field = "q" if request.call == "utimensat_time64" else request.long
     values = request.unpack(4 * field, request.read(2, 4 * struct.calcsize("=" + field)))
+    if request.abi.bits == 32:  # where they are padding (get_timespec64)
+        values = tuple(each & _LOW_HALF if at & 1 else each for at, each in enumerate(values))
     return values[0], values[1], values[2], values[3]
 
 

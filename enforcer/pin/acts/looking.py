@@ -166,6 +166,8 @@ CHECKS: Mapping[str, Act] = {
 }
 
 ACTS: Mapping[str, Act] = {
+    "oldstat": _stat,
+    "oldlstat": _stat,
     "stat": _stat,
     "lstat": _stat,
     "newfstatat": _stat,

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, ELOOP
+from errno import EACCES, EINVAL, ELOOP, ENOENT
 from pathlib import Path
 
 from enforcer.call import Transition
 from enforcer.kernel import ptrace
+from enforcer.kernel.execve import wrong_flags
 from enforcer.kernel.kcmp import shares_descriptors
 from enforcer.kernel.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from enforcer.mechanisms.ptrace import new_tasks
@@ -70,6 +71,9 @@ class Execs:
         size = act.abis[call.arch].pointer_size
         try:
             name = call.read_string(call.args[place])
+            if wrong_flags(flags):
+                # Before it opens anything (do_open_execat).
+                raise Refused(EINVAL if name or flags & AT_EMPTY_PATH else ENOENT)
             if flags & AT_EMPTY_PATH and not name and act.pins and self.shares_descriptors(call):
                 act.inject(call, _own_descriptors(call.abi))
                 return

@@ -31,6 +31,7 @@ WAITING = frozenset({"truncate", "truncate64"})
 """Calls performed that may wait for others: for who holds a lease (break_lease in fs/locks.c)."""
 
 _NOTHING: Values = {}
+_NOT_HELD = "its names cannot be held"
 
 _STATUS_FLAGS = {"newfstatat": 3, "fstatat64": 3, "statx": 2}
 _DIRECT = {"newfstatat": "fstat", "fstatat64": "fstat64"}
@@ -193,16 +194,20 @@ class General:
             self.by_registers(call)
             return
         memory = ReadOnce(call)
+        is_held = not act.pins or are_copied(call.name, needs)
         try:
             names = self.strings(memory, call, has_names="filename" in needs)
         except UnreadableMemory as error:
-            act.refuse(call, error.errno, UNREADABLE)
+            if is_held:
+                act.refuse(call, error.errno, UNREADABLE)
+            else:
+                act.refuse(call, EPERM, _NOT_HELD)
             return
         walk = walk_of(call.view)
         texts, missing = read_texts(memory, walk, call.name, call.abi, call.args)
         decision = act.decide(call, texts, missing)
-        if act.pins and decision.action is Action.PERMIT and not are_copied(call.name, needs):
-            decision = Decision(action=Action.DENY, errno=EPERM, reason="its names cannot be held")
+        if not is_held and (decision.action is Action.PERMIT or None in texts.get("filename", ())):
+            decision = Decision(action=Action.DENY, errno=EPERM, reason=_NOT_HELD)
         if act.settle(call, decision):
             act.pass_copied(call, names)
 

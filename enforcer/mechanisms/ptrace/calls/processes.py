@@ -8,6 +8,7 @@ from pathlib import Path
 from struct import Struct
 
 from enforcer.condition import LOW_HALF, TRUE, Compare, Condition, Operator, holds
+from enforcer.kernel.landlock import wrong_flags
 from enforcer.kernel.process_memory import PAGE
 from enforcer.mechanisms.ptrace.act import Act
 from enforcer.mechanisms.ptrace.calls.general import General
@@ -59,6 +60,9 @@ BEGINS_TRACING = frozenset(
 
 MEMORY_CALLS = remapping_calls()
 """Calls that could put something else where the slots are."""
+
+_ROUNDING = frozenset({"remap_file_pages", "shmat"})
+"""Those that take an address within a page; all others refuse it (EINVAL)."""
 
 
 class Processes:
@@ -161,7 +165,7 @@ class Processes:
             return
         ruleset = signed(call.args[0])
         if ruleset != -1:  # which only sets flags of the domain that it has
-            descriptor = task.view.duplicate(ruleset)
+            descriptor = wrong_flags(call.args[1]) or task.view.duplicate(ruleset)
             if descriptor < 0:
                 act.fail(call, -descriptor)
                 return
@@ -231,6 +235,8 @@ class Processes:
         end = base + act.arena.size if base else 0
         tag = act.abis[call.arch].tag_bits
         for start, stop in remapped(syscall(call.name, call.abi), call.args, tag):
+            if start % PAGE and call.name not in _ROUNDING:
+                continue
             if start < end and (stop is None or stop > base):
                 act.refuse(call, EPERM, "protection of the slots")
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from errno import EBADF
 
 from enforcer.condition import holds
 from enforcer.mechanisms.ptrace.act import Act
@@ -16,7 +17,7 @@ from enforcer.mechanisms.ptrace.held import Handler, HeldCall
 from enforcer.supervision.aimed import Protected
 from enforcer.supervision.journal import UNREADABLE
 from enforcer.supervision.protect import AIMED, BY_DESCRIPTOR_OR_MEMORY, NAMING_CALLS, REFUSED
-from enforcer.syscalls.arguments import signed
+from enforcer.syscalls.arguments import LOW_HALF, signed
 from enforcer.syscalls.memory import UnreadableMemory
 
 _OWNER_BYTES = {"fcntl": 8, "fcntl64": 8, "ioctl": 4}
@@ -57,6 +58,11 @@ class Protection:
             self.pass_on(call)
             return
         descriptor = call.view.duplicate(signed(call.args[0]))
+        if descriptor == -EBADF:  # the kernel says so in its own order, of one that nobody has
+            if self.act.permits(call):
+                nowhere = (LOW_HALF, *call.args[1:])
+                self.act.redirect(call, call.number, nowhere, self.act.restore_after)
+            return
         if descriptor < 0:
             if self.act.permits(call):
                 self.act.fail(call, -descriptor)
