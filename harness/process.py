@@ -170,8 +170,9 @@ def fork(body: Callable[[], int]) -> int:
 
     Only for processes with one thread. What `body` raises is printed to the child's stderr.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where the descriptor came closed
+            stream.flush()
     pid = os.fork()
     if pid:
         return pid

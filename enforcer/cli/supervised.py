@@ -103,8 +103,9 @@ def launch(
 
 def begin(mechanism: Mechanism, plan: Plan, command: Sequence[str], log: EventLog) -> int:
     """The process that becomes the command; what goes wrong it says itself, by its exit status."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where the descriptor came closed
+            stream.flush()
     child = os.fork()
     if child:
         return child

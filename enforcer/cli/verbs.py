@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 import click
@@ -33,17 +35,35 @@ class Verbs(click.Group):
         self._verbs = verbs
         self._failure = failure
 
-    def make_context(self, *args: object, **kwargs: object) -> click.Context:
-        """Ctrl-C while the command's modules are loaded or its words are read ends it, too."""
+    def main(self, *args: object, **kwargs: object) -> NoReturn:
+        """What a command printed is written before Python ends: that would tell what fails then in
+        its own way, with status 120.
+        """
         try:
+            super().main(*args, **kwargs)  # type: ignore[call-overload]
+        except SystemExit as end:
+            if sys.stdout is not None and (error := _unwritten()):
+                if not end.code and error.errno != errno.EPIPE:
+                    self._failure(f"standard output: {error.strerror}").show()
+                end.code = end.code or self._failure.exit_code
+            raise
+        raise AssertionError("a command ends by SystemExit")
+
+    def make_context(self, *args: object, **kwargs: object) -> click.Context:
+        """As `invoke`: while modules are loaded, words are read or help is shown."""
+        with self._one_line():
             return super().make_context(*args, **kwargs)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            interrupted()
 
     def invoke(self, ctx: click.Context) -> object:
-        """Any other error of the system's is one line with its file. Raises `failure`."""
-        try:
+        """Any other error of the system's is one line with its file, Ctrl-C is none."""
+        with self._one_line():
             return super().invoke(ctx)
+
+    @contextlib.contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Raises `failure`."""
+        try:
+            yield
         except KeyboardInterrupt:
             interrupted()
         except OSError as error:
@@ -78,8 +98,19 @@ def interrupted() -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
+def _unwritten() -> OSError | None:
+    """Why standard output does not take what it was given, if so; that is gone then."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
 def call(cli: click.Group, name: str) -> NoReturn:
     """The console script `name`; from here on Ctrl-C raises KeyboardInterrupt (see __main__)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(cli(prog_name=name))
+    cli(prog_name=name)
+    raise AssertionError("a command ends by SystemExit")

@@ -482,3 +482,18 @@ def test_completion_outside_of_a_clone_is_silent(
     completion = ShellComplete(cli, {}, "harness", "_HARNESS_COMPLETE")
     assert completion.get_completions(["explain"], "race/") == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_standard_output_is_no_error(copy: Path) -> None:
+    """Python has no stream then, and what is forked has none to flush."""
+    command = [sys.executable, "-m", "harness", "explain", "abi/upper-bits"]
+    said = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(tree.OWN)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, "")

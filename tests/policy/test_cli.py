@@ -228,6 +228,7 @@ MISTAKES = {
     "nothing in it": (["check", "empty.systrace"], "the file has no policy"),
     "no text": (["check", "binary.yaml"], "this is not a text file"),
     "no room for what is printed": (["convert", "good.yaml"], "No space left on device"),
+    "no room for the help": (["--help"], "No space left on device"),
     "no room for the log": (
         ["run", "-p", "good.yaml", "-b", "seccomp", "--log", "/dev/full", "--", "echo", "started"],
         "Error: /dev/full: No space left on device; nothing was started",
@@ -242,7 +243,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\x7fELF\0\0\xff")
     (tmp_path / "good.yaml").write_text("default: permit\nrules: []\n")
     words, message = MISTAKES[name]
-    full = name == "no room for what is printed"
+    full = name in ("no room for what is printed", "no room for the help")
     command = (
         shlex.join(["env", f"PYTHONPATH={tree.OWN}", sys.executable, "-m", "enforcer", *words])
         + " > /dev/full" * full
@@ -252,3 +253,19 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, name: str) -> None:
     assert message in said.stderr
     assert "Traceback" not in said.stderr
     assert "started\n" not in said.stdout
+
+
+@pytest.mark.parametrize("words", [["convert", "a.yaml"], ["--help"], ["nonsense"]])
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "not"])
+@pytest.mark.parametrize("to", ["| true", ">&-"], ids=["nobody reads", "closed"])
+def test_who_does_not_listen_is_told_nothing(
+    tmp_path: Path, words: list[str], unbuffered: dict[str, str], to: str
+) -> None:
+    """`enforcer ... | head` ends silently, whenever Python finds that nobody reads any more."""
+    (tmp_path / "a.yaml").write_text("default: permit\nrules: []\n")
+    environment = {**os.environ, **unbuffered, "PYTHONPATH": str(tree.OWN)}
+    command = shlex.join([sys.executable, "-m", "enforcer", *words])
+    said = process.run(["sh", "-c", f"{command} {to}"], cwd=tmp_path, env=environment)
+    assert ("No such command" in said.stderr) == (words == ["nonsense"])
+    for word in ("Errno", "Traceback", "standard output"):
+        assert word not in said.stderr
