@@ -81,6 +81,30 @@ EVERYBODYS: Mapping[str, Stated] = {
         (-EMFILE, False),
         (-EMFILE, True),
     ),
+    "wrong in two ways": Stated(
+        """
+        return (call("linkat", HERE, "absent", HERE, BAD, 0),
+                call("sendmsg", datagram(), 0, 0x8000_0000))""",
+        (-ENOENT, -EINVAL),
+        (-EFAULT, -EFAULT),
+    ),
+    "the program of a process whose first thread has ended": Stated(
+        """
+        import threading
+        (reads, writes), place = os.pipe(), at(bytes(8))
+        def last(first):
+            while open(f"/proc/self/task/{first}/stat").read().rpartition(")")[2].split()[0] != "Z":
+                pass
+            os.write(writes, str(call("readlinkat", HERE, "/proc/self/exe", place, 8)).encode())
+            os._exit(0)
+        if (child := os.fork()) == 0:
+            threading.Thread(target=last, args=(os.getpid(),)).start()
+            call("exit", 0)
+        os.waitpid(child, 0)
+        return int(os.read(reads, 9))""",
+        -ENOENT,
+        -EINVAL,
+    ),
 }
 
 WITH_OTHER_IDS: Mapping[str, Stated] = {
